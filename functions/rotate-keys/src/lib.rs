@@ -1,0 +1,95 @@
+//! Rotation of the signing key, in Secrets Manager's four steps; the first rotation makes the first key.
+//!
+//! Each step may run again at any time: after it has run once, running it again changes nothing.
+//! <https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotate-secrets_lambda-functions.html>
+
+use adapters::App;
+use adapters::config::{ConfigError, Secret, Table};
+use adapters::secrets::{RotatingSecret, SigningKeyPair};
+use adapters::store::Store;
+use adapters::tokens::{VerifyingKeys, fresh_ids};
+use aws_lambda_events::secretsmanager::SecretsManagerSecretRotationEvent;
+use domain::ids::{SessionId, UserId};
+use domain::session::Session;
+use domain::token::Proof;
+use domain::user::Roles;
+use lambda_runtime::Error;
+
+/// The function.
+#[derive(Clone)]
+pub struct RotateKeys {
+    app: App,
+    store: Store,
+    secret: RotatingSecret,
+}
+
+impl RotateKeys {
+    /// Wires it.
+    ///
+    /// # Errors
+    /// When a variable that it needs is not set.
+    pub fn new(app: &App) -> Result<Self, ConfigError> {
+        Ok(Self { app: app.clone(), store: Store::new(app, &[Table::Settings])?, secret: RotatingSecret::new(app)? })
+    }
+
+    /// Runs one step.
+    ///
+    /// # Errors
+    /// When the step makes no sense now, or something is out of reach; Secrets Manager tries again.
+    pub async fn handle(&self, event: SecretsManagerSecretRotationEvent) -> Result<(), Error> {
+        let version = event.client_request_token.as_str();
+        if event.secret_id != self.app.config.secret(Secret::SigningKey)? {
+            return Err("this function rotates another secret".into());
+        }
+        let stages = self.secret.stages().await?;
+        if !stages.rotation_enabled {
+            return Err("rotation is not switched on for this secret".into());
+        }
+        if stages.current.as_deref() == Some(version) {
+            tracing::info!(step = event.step, "this version is current already");
+            return Ok(());
+        }
+        if event.step != "createSecret" && stages.pending.as_deref() != Some(version) {
+            return Err("this version is not pending".into());
+        }
+        let now = self.app.clock.now();
+        match event.step.as_str() {
+            "createSecret" => {
+                if self.secret.key_pair(version).await?.is_none() {
+                    self.secret.put_pending(version, &SigningKeyPair::generate(now)?).await?;
+                }
+            }
+            // Publishing is what "set" means here: verifiers learn of the key before anything is signed with it.
+            "setSecret" => {
+                let public = self.pending(version).await?.public()?;
+                self.store.publish_key(&public, now, &self.app.config.limits).await?;
+            }
+            "testSecret" => self.test(&self.pending(version).await?).await?,
+            "finishSecret" => self.secret.make_current(version, &stages).await?,
+            _ => return Err("unknown step".into()),
+        }
+        tracing::info!(step = event.step, "rotation step done");
+        Ok(())
+    }
+
+    async fn pending(&self, version: &str) -> Result<SigningKeyPair, Error> {
+        let pair = self.secret.key_pair(version).await?;
+        pair.ok_or_else(|| "the pending version holds no key".into())
+    }
+
+    /// Signs a token with the new key and checks it with what is published.
+    async fn test(&self, pair: &SigningKeyPair) -> Result<(), Error> {
+        let now = self.app.clock.now();
+        let limits = &self.app.config.limits;
+        let nobody =
+            Session::open(UserId::from_random([0; 16]), SessionId::from_random([0; 16]), None, None, now, limits);
+        let claims =
+            self.app.config.issuer.tokens(&nobody, &Roles::new(), Proof::RefreshToken, fresh_ids()?, now, limits);
+        let signed = pair.signing_key()?.sign(&claims)?;
+        let published = VerifyingKeys::new(&self.store.key_set().await?, now);
+        match published.access(signed.access_token()) {
+            Ok(read) if read == claims.access => Ok(()),
+            _ => Err("a token signed with the new key does not verify with what is published".into()),
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! `POST /v1/phone/otp/validate`: a code, and the phone is the caller's.
+
+use adapters::App;
+use adapters::config::{ConfigError, Table};
+use adapters::guard::Guard;
+use adapters::http::{Answer, Request, phone_number, serve};
+use adapters::problem::{Code, Problem};
+use adapters::secrets::CodeKeySecret;
+use adapters::store::Store;
+use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use domain::code::OtpCode;
+use domain::ids::{ChallengeId, UserId};
+use domain::phone::DialledNumber;
+use domain::send_otp::CodeKeys;
+use domain::text::OrganizationId;
+use domain::validate_otp::validate_otp;
+use serde::Deserialize;
+use serde_json::json;
+
+/// The function.
+#[derive(Clone)]
+pub struct ValidateOtp {
+    app: App,
+    store: Store,
+    guard: Guard,
+    codes: CodeKeySecret,
+}
+
+/// The older system named the phone `phone`; both names serve.
+#[derive(Deserialize)]
+struct Body {
+    phone_number: Option<String>,
+    phone: Option<String>,
+    otp: Option<String>,
+    username: Option<String>,
+    challenge_id: Option<String>,
+    organization_id: Option<String>,
+}
+
+impl ValidateOtp {
+    /// Wires it.
+    ///
+    /// # Errors
+    /// When a variable that it needs is not set.
+    pub fn new(app: &App) -> Result<Self, ConfigError> {
+        Ok(Self {
+            app: app.clone(),
+            store: Store::new(app, &[Table::Users, Table::Otps, Table::Settings])?,
+            guard: Guard::new(app)?,
+            codes: CodeKeySecret::new(app)?,
+        })
+    }
+
+    /// Opens connections and reads what the first request would wait for.
+    pub async fn warm(&self) {
+        let now = self.app.clock.now();
+        let default = &self.app.config.default_organization;
+        let _ = tokio::join!(self.store.organization(&default.id, default, now), self.codes.current());
+        // Any number: the first one to be parsed loads the numbering plan.
+        let _ = DialledNumber::parse("9800000000", default.default_country);
+    }
+
+    /// Serves one request.
+    pub async fn handle(&self, event: ApiGatewayV2httpRequest) -> ApiGatewayV2httpResponse {
+        serve("validate-otp", &event, |request| self.answer(request)).await
+    }
+
+    async fn answer(&self, request: Request<'_>) -> Result<Answer, Problem> {
+        let now = self.app.clock.now();
+        if request.route() != ("POST", "/v1/phone/otp/validate") {
+            return Err(Problem::new(Code::NotFound));
+        }
+        let caller = self.guard.caller(request, now).await?;
+        let validation = self.read(request, caller.user).await?;
+        validate_otp(&self.store, &self.codes, &self.app.config.limits, validation).await?;
+        Ok(Answer::json(200, &json!({"message": "Success! You have verified your phone number."})).uncached())
+    }
+
+    async fn read(&self, request: Request<'_>, caller: UserId) -> Result<domain::validate_otp::ValidateOtp, Problem> {
+        let now = self.app.clock.now();
+        let invalid = || Problem::new(Code::InvalidValidationRequest);
+        let body: Body = request.json()?;
+        let present = |text: Option<String>| text.filter(|text| !text.trim().is_empty()).ok_or_else(invalid);
+        let phone = present(body.phone_number.or(body.phone))?;
+        let otp = present(body.otp)?;
+        let username = present(body.username)?;
+        let code = OtpCode::parse(&otp).map_err(|_| invalid())?;
+        let malformed_id = |_| Problem::malformed("challenge_id: expected the one that the send answered.");
+        let challenge_id = body.challenge_id.map(|id| id.parse::<ChallengeId>()).transpose().map_err(malformed_id)?;
+        let default = &self.app.config.default_organization;
+        let organization = body.organization_id.map(|id| OrganizationId::parse(&id)).transpose();
+        let organization = organization.map_err(|_| Problem::new(Code::NoSuchOrganization))?;
+        let organization = organization.unwrap_or_else(|| default.id.clone());
+        let organization = self.store.organization(&organization, default, now).await?;
+        let organization = organization.ok_or(Problem::new(Code::NoSuchOrganization))?;
+        let phone = phone_number(&phone, organization.default_country)?.number;
+        Ok(domain::validate_otp::ValidateOtp { caller, username, phone, code, challenge_id, now })
+    }
+}

@@ -1,0 +1,100 @@
+//! What every function is made of: its configuration, the clock, and one AWS configuration for all clients.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
+use domain::Timestamp;
+use lambda_runtime::Error;
+
+use crate::config::Config;
+use crate::telemetry;
+
+/// How long to wait for a connection to AWS.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_000);
+/// How long one try may take. DynamoDB answers in single-digit milliseconds; a try this slow is lost.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(2_000);
+/// How long all tries of one call may take together; it fits several times into the functions' timeouts.
+const OPERATION_TIMEOUT: Duration = Duration::from_millis(4_000);
+/// Tries of one call, the first included.
+const ATTEMPTS: u32 = 3;
+
+/// Tells the time. A handler asks it once.
+#[derive(Clone, Debug, Default)]
+pub struct Clock {
+    ahead_seconds: Arc<AtomicI64>,
+}
+
+impl Clock {
+    /// The machine's clock.
+    pub fn system() -> Self {
+        Self::default()
+    }
+
+    /// The machine's clock, which [`Clock::advance`] puts forward for all who share it.
+    pub fn adjustable() -> Self {
+        Self::default()
+    }
+
+    /// Puts the clock forward.
+    pub fn advance(&self, seconds: u64) {
+        let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
+        let _ = self
+            .ahead_seconds
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |ahead| Some(ahead.saturating_add(seconds)));
+    }
+
+    /// What time it is.
+    pub fn now(&self) -> Timestamp {
+        let machine = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let machine = i64::try_from(machine).unwrap_or(i64::MAX);
+        Timestamp::from_seconds(machine.saturating_add(self.ahead_seconds.load(Ordering::SeqCst)))
+    }
+}
+
+/// One process's configuration, clock and AWS configuration. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct App {
+    /// What the operator configured.
+    pub config: Arc<Config>,
+    /// What time it is.
+    pub clock: Clock,
+    pub(crate) aws: SdkConfig,
+}
+
+impl App {
+    /// Reads the environment, starts the log and loads the AWS configuration: once per cold start.
+    ///
+    /// # Errors
+    /// When a variable can't be understood; the error names it.
+    pub async fn from_environment() -> Result<Self, Error> {
+        let config = Config::from_environment()?;
+        telemetry::start(&config.log_level);
+        Ok(Self::new(config, Clock::system()).await)
+    }
+
+    /// Builds one of parts.
+    pub async fn new(config: Config, clock: Clock) -> Self {
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+            .operation_timeout(OPERATION_TIMEOUT)
+            .build();
+        let mut loader = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).retry_config(
+            RetryConfig::standard().with_max_attempts(ATTEMPTS).with_initial_backoff(Duration::from_millis(50)),
+        );
+        if let Some(region) = &config.aws.region {
+            loader = loader.region(Region::new(region.clone()));
+        }
+        if let Some((id, secret)) = &config.aws.credentials {
+            let credentials = Credentials::new(id, secret, config.aws.session_token.clone(), None, "environment");
+            loader = loader.credentials_provider(SharedCredentialsProvider::new(credentials));
+        }
+        let aws = loader.load().await;
+        Self { config: Arc::new(config), clock, aws }
+    }
+}

@@ -1,0 +1,360 @@
+//! Refusals as clients see them: RFC 9457 problem details, each kind one row of one table.
+
+use std::borrow::Cow;
+
+use domain::Unavailable;
+use domain::account::AccountError;
+use domain::authorize::AuthorizeError;
+use domain::refresh::RefreshError;
+use domain::send_otp::SendOtpError;
+use domain::submit_otp::SubmitOtpError;
+use domain::validate_otp::ValidateOtpError;
+use serde_json::{Map, Value, json};
+
+use crate::http::Answer;
+
+/// Every code there is. Stable: programs branch on them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Code {
+    MalformedRequest,
+    InvalidPhoneNumber,
+    InvalidValidationRequest,
+    PayloadTooLarge,
+    UnsupportedMediaType,
+    NoSuchOrganization,
+    CountryNotAllowed,
+    IncorrectOtp,
+    OtpExpired,
+    TooManyAttempts,
+    TooManyRequests,
+    PhoneOrUsernameMistaken,
+    AlreadyVerified,
+    UsernameTaken,
+    NoSuchUser,
+    TokenRequired,
+    TokenInvalid,
+    TokenExpired,
+    SessionRevoked,
+    RefreshReused,
+    FreshTokenRequired,
+    NotFound,
+    SmsGatewayUnavailable,
+    ServiceUnavailable,
+}
+
+/// One row: status, code, title, and what a person should do.
+struct Row(u16, &'static str, &'static str, &'static str);
+
+impl Code {
+    const fn row(self) -> Row {
+        match self {
+            Self::MalformedRequest => Row(
+                400,
+                "malformed_request",
+                "malformed request",
+                "The request can't be understood. Mend it before sending it again.",
+            ),
+            Self::InvalidPhoneNumber => Row(
+                400,
+                "invalid_phone_number",
+                "invalid phone number",
+                "This is not a mobile phone number. Check it and try again.",
+            ),
+            Self::InvalidValidationRequest => Row(
+                400,
+                "invalid_validation_request",
+                "invalid validation request",
+                "Invalid phone, username or otp provided.",
+            ),
+            Self::PayloadTooLarge => {
+                Row(413, "payload_too_large", "payload too large", "The body is larger than 16 KiB.")
+            }
+            Self::UnsupportedMediaType => {
+                Row(415, "unsupported_media_type", "unsupported media type", "Send the body as application/json.")
+            }
+            Self::NoSuchOrganization => {
+                Row(400, "no_such_organization", "no such organization", "There is no organization of that name.")
+            }
+            Self::CountryNotAllowed => {
+                Row(403, "country_not_allowed", "country not allowed", "Codes are not sent to numbers of this country.")
+            }
+            Self::IncorrectOtp => Row(400, "incorrect_otp", "incorrect code", "Incorrect OTP. Try again"),
+            Self::OtpExpired => {
+                Row(400, "otp_expired", "code expired", "This code has expired or was used. Ask for a new one.")
+            }
+            Self::TooManyAttempts => Row(
+                429,
+                "too_many_attempts",
+                "too many attempts",
+                "Too many wrong codes were tried. Ask for a new code once this one has expired.",
+            ),
+            Self::TooManyRequests => {
+                Row(429, "too_many_requests", "too many requests", "Too many requests. Wait before trying again.")
+            }
+            Self::PhoneOrUsernameMistaken => Row(
+                400,
+                "phone_or_username_mistaken",
+                "phone number or username mistaken",
+                "Phone number or username is mistaken. Please check.",
+            ),
+            Self::AlreadyVerified => {
+                Row(403, "already_verified", "already verified", "Either phone or user is already verified.")
+            }
+            Self::UsernameTaken => {
+                Row(409, "username_taken", "username taken", "Another user has this username. Choose a different one.")
+            }
+            Self::NoSuchUser => Row(403, "no_such_user", "no such user", "This account does not exist any more."),
+            Self::TokenRequired => {
+                Row(401, "token_required", "token required", "Send an access token as Authorization: Bearer.")
+            }
+            Self::TokenInvalid => {
+                Row(401, "token_invalid", "token invalid", "This token is not valid here. Sign in again.")
+            }
+            Self::TokenExpired => {
+                Row(401, "token_expired", "token expired", "This token has expired. Refresh it or sign in again.")
+            }
+            Self::SessionRevoked => {
+                Row(401, "session_revoked", "session revoked", "This device was signed out. Sign in again.")
+            }
+            Self::RefreshReused => Row(
+                401,
+                "refresh_reused",
+                "refresh token reused",
+                "This refresh token was used before, so the device was signed out. Sign in again.",
+            ),
+            Self::FreshTokenRequired => {
+                Row(401, "fresh_token_required", "fresh token required", "Sign in with a code again before doing this.")
+            }
+            Self::NotFound => Row(404, "not_found", "not found", "There is nothing at this address."),
+            Self::SmsGatewayUnavailable => Row(
+                503,
+                "sms_gateway_unavailable",
+                "SMS gateway unavailable",
+                "No message could be sent. Nothing was counted; try again shortly.",
+            ),
+            Self::ServiceUnavailable => Row(
+                503,
+                "service_unavailable",
+                "service unavailable",
+                "The service is out of reach. Nothing was lost; try again shortly.",
+            ),
+        }
+    }
+
+    /// The code as programs see it.
+    pub const fn as_str(self) -> &'static str {
+        self.row().1
+    }
+
+    /// The HTTP status.
+    pub const fn status(self) -> u16 {
+        self.row().0
+    }
+
+    /// The challenge of a 401 (RFC 6750 §3; step-up: RFC 9470 §3).
+    const fn www_authenticate(self) -> Option<&'static str> {
+        match self {
+            Self::TokenRequired => Some(r#"Bearer realm="latchkey""#),
+            Self::TokenInvalid => {
+                Some(r#"Bearer realm="latchkey", error="invalid_token", error_description="the token is not valid""#)
+            }
+            Self::TokenExpired => {
+                Some(r#"Bearer realm="latchkey", error="invalid_token", error_description="the token expired""#)
+            }
+            Self::SessionRevoked => {
+                Some(r#"Bearer realm="latchkey", error="invalid_token", error_description="the session was revoked""#)
+            }
+            Self::RefreshReused => Some(
+                r#"Bearer realm="latchkey", error="invalid_token", error_description="the refresh token was reused""#,
+            ),
+            Self::FreshTokenRequired => Some(
+                r#"Bearer realm="latchkey", error="insufficient_user_authentication", error_description="a token from a code is required", max_age="900""#,
+            ),
+            Self::MalformedRequest
+            | Self::InvalidPhoneNumber
+            | Self::InvalidValidationRequest
+            | Self::PayloadTooLarge
+            | Self::UnsupportedMediaType
+            | Self::NoSuchOrganization
+            | Self::CountryNotAllowed
+            | Self::IncorrectOtp
+            | Self::OtpExpired
+            | Self::TooManyAttempts
+            | Self::TooManyRequests
+            | Self::PhoneOrUsernameMistaken
+            | Self::AlreadyVerified
+            | Self::UsernameTaken
+            | Self::NoSuchUser
+            | Self::NotFound
+            | Self::SmsGatewayUnavailable
+            | Self::ServiceUnavailable => None,
+        }
+    }
+}
+
+/// How soon a 503 may be tried again. Seconds.
+const UNAVAILABLE_RETRY_SECONDS: u32 = 5;
+
+/// A refusal. What the log is told of it (`source`) the client never sees.
+#[derive(Debug)]
+pub struct Problem {
+    /// Which kind.
+    pub code: Code,
+    detail: Cow<'static, str>,
+    retry_after_seconds: Option<u32>,
+    attempts_left: Option<u32>,
+    source: Option<Unavailable>,
+}
+
+impl Problem {
+    /// One with the table's own words.
+    pub const fn new(code: Code) -> Self {
+        Self { code, detail: Cow::Borrowed(code.row().3), retry_after_seconds: None, attempts_left: None, source: None }
+    }
+
+    /// A malformed request, with what was expected; never with what came.
+    pub fn malformed(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { detail: detail.into(), ..Self::new(Code::MalformedRequest) }
+    }
+
+    fn later(code: Code, retry_after_seconds: u32) -> Self {
+        // Waiting 0 seconds would be told to those who need not have been refused.
+        Self { retry_after_seconds: Some(retry_after_seconds.max(1)), ..Self::new(code) }
+    }
+
+    fn unavailable(code: Code, source: Unavailable) -> Self {
+        Self { source: Some(source), ..Self::later(code, UNAVAILABLE_RETRY_SECONDS) }
+    }
+
+    fn tries_left(mut self, attempts_left: Option<u32>) -> Self {
+        self.attempts_left = attempts_left;
+        self
+    }
+
+    /// What the log should be told beyond the code.
+    pub fn source(&self) -> Option<&Unavailable> {
+        self.source.as_ref()
+    }
+
+    /// The answer.
+    pub fn into_answer(self) -> Answer {
+        let Row(status, code, title, _) = self.code.row();
+        let mut members = Map::new();
+        members.insert("type".into(), json!(format!("urn:latchkey:problem:{code}")));
+        members.insert("title".into(), json!(title));
+        members.insert("status".into(), json!(status));
+        members.insert("detail".into(), json!(self.detail));
+        members.insert("code".into(), json!(code));
+        for (name, value) in [("retry_after", self.retry_after_seconds), ("attempts_left", self.attempts_left)] {
+            if let Some(value) = value {
+                members.insert(name.into(), json!(value));
+            }
+        }
+        let mut answer = Answer::json(status, &Value::Object(members))
+            .with_header("content-type", "application/problem+json")
+            .with_header("cache-control", "no-store");
+        if let Some(seconds) = self.retry_after_seconds {
+            answer = answer.with_header("retry-after", &seconds.to_string());
+        }
+        if let Some(challenge) = self.code.www_authenticate() {
+            answer = answer.with_header("www-authenticate", challenge);
+        }
+        answer
+    }
+}
+
+impl From<Unavailable> for Problem {
+    fn from(source: Unavailable) -> Self {
+        Self::unavailable(Code::ServiceUnavailable, source)
+    }
+}
+
+impl From<SendOtpError> for Problem {
+    fn from(error: SendOtpError) -> Self {
+        match error {
+            SendOtpError::CountryNotAllowed => Self::new(Code::CountryNotAllowed),
+            SendOtpError::NoSuchUser => Self::new(Code::NoSuchUser),
+            SendOtpError::AlreadyVerified => Self::new(Code::AlreadyVerified),
+            SendOtpError::FreshTokenRequired => Self::new(Code::FreshTokenRequired),
+            SendOtpError::TooManyAttempts { retry_after_seconds } => {
+                Self::later(Code::TooManyAttempts, retry_after_seconds).tries_left(Some(0))
+            }
+            SendOtpError::TooManyRequests { retry_after_seconds } => {
+                Self::later(Code::TooManyRequests, retry_after_seconds)
+            }
+            SendOtpError::NumberRefused => Self::new(Code::InvalidPhoneNumber),
+            SendOtpError::NoGateway(source) => Self::unavailable(Code::SmsGatewayUnavailable, source),
+            SendOtpError::Unavailable(source) => source.into(),
+        }
+    }
+}
+
+impl From<SubmitOtpError> for Problem {
+    fn from(error: SubmitOtpError) -> Self {
+        match error {
+            SubmitOtpError::IncorrectOtp { attempts_left } => Self::new(Code::IncorrectOtp).tries_left(attempts_left),
+            SubmitOtpError::OtpExpired => Self::new(Code::OtpExpired),
+            SubmitOtpError::TooManyAttempts { retry_after_seconds } => {
+                Self::later(Code::TooManyAttempts, retry_after_seconds).tries_left(Some(0))
+            }
+            SubmitOtpError::TooManyRequests { retry_after_seconds } => {
+                Self::later(Code::TooManyRequests, retry_after_seconds)
+            }
+            SubmitOtpError::Unavailable(source) => source.into(),
+        }
+    }
+}
+
+impl From<ValidateOtpError> for Problem {
+    fn from(error: ValidateOtpError) -> Self {
+        match error {
+            ValidateOtpError::NoSuchUser => Self::new(Code::NoSuchUser),
+            ValidateOtpError::PhoneOrUsernameMistaken => Self::new(Code::PhoneOrUsernameMistaken),
+            ValidateOtpError::AlreadyVerified => Self::new(Code::AlreadyVerified),
+            ValidateOtpError::IncorrectOtp { attempts_left } => Self::new(Code::IncorrectOtp).tries_left(attempts_left),
+            ValidateOtpError::OtpExpired => Self::new(Code::OtpExpired),
+            ValidateOtpError::TooManyAttempts { retry_after_seconds } => {
+                Self::later(Code::TooManyAttempts, retry_after_seconds).tries_left(Some(0))
+            }
+            ValidateOtpError::TooManyRequests { retry_after_seconds } => {
+                Self::later(Code::TooManyRequests, retry_after_seconds)
+            }
+            ValidateOtpError::Unavailable(source) => source.into(),
+        }
+    }
+}
+
+impl From<RefreshError> for Problem {
+    fn from(error: RefreshError) -> Self {
+        match error {
+            RefreshError::Expired => Self::new(Code::TokenExpired),
+            RefreshError::SessionRevoked => Self::new(Code::SessionRevoked),
+            RefreshError::RefreshReused => Self::new(Code::RefreshReused),
+            RefreshError::NoSuchUser => Self::new(Code::NoSuchUser),
+            RefreshError::Unavailable(source) => source.into(),
+        }
+    }
+}
+
+impl From<AuthorizeError> for Problem {
+    fn from(error: AuthorizeError) -> Self {
+        match error {
+            AuthorizeError::TokenRequired => Self::new(Code::TokenRequired),
+            AuthorizeError::TokenInvalid => Self::new(Code::TokenInvalid),
+            AuthorizeError::TokenExpired => Self::new(Code::TokenExpired),
+            AuthorizeError::SessionRevoked => Self::new(Code::SessionRevoked),
+            AuthorizeError::Unavailable(source) => source.into(),
+        }
+    }
+}
+
+impl From<AccountError> for Problem {
+    fn from(error: AccountError) -> Self {
+        match error {
+            AccountError::NoSuchUser => Self::new(Code::NoSuchUser),
+            AccountError::UsernameTaken => Self::new(Code::UsernameTaken),
+            AccountError::Unavailable(source) => source.into(),
+        }
+    }
+}

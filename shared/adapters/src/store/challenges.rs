@@ -1,0 +1,215 @@
+//! Challenge records: the claim as one conditional write.
+
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::builders::UpdateBuilder;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, Update};
+use domain::challenge::{
+    Challenge, ChallengeRecord, Claim, ClaimOutcome, ClaimRefusal, Consumed, IdempotencyDigest, Purpose,
+};
+use domain::code::CodeKeyVersion;
+use domain::ids::{ChallengeId, MalformedId};
+use domain::limits::Limits;
+use domain::phone::PhoneNumber;
+use domain::{Timestamp, Unavailable};
+
+use super::item::{Corrupt, Row, key, moment, number, text};
+use super::transaction::ALL_OLD;
+use super::{Item, Store};
+use crate::config::Table;
+
+/// How often a claim is tried again because another one changed the record in between. Each round, one of them wins,
+/// and after five wins none is left to be had; closed records and replays take longer ways.
+const CLAIMS: usize = 12;
+
+/// The key of a record: one per purpose and phone, or per purpose and caller.
+pub(super) fn record_key(purpose: &Purpose, phone: &PhoneNumber) -> Item {
+    key(match purpose {
+        Purpose::SignIn => format!("{}#{}", purpose.name(), phone.e164()),
+        Purpose::VerifyPhone { caller } => format!("{}#{caller}", purpose.name()),
+    })
+}
+
+/// Reads a record.
+pub(super) fn record(item: &Item) -> Result<ChallengeRecord, Corrupt> {
+    let row = Row(item);
+    let consumed = match row.optional_moment("consumed_at")? {
+        None => None,
+        Some(at) => Some(Consumed {
+            at,
+            idempotency: row
+                .optional_text("consumed_idempotency")?
+                .map(|digest| IdempotencyDigest::new(digest.to_owned())),
+            user: row.parsed("consumed_user", str::parse::<domain::ids::UserId>)?,
+            session: row.optional("consumed_session", str::parse::<domain::ids::SessionId>)?,
+        }),
+    };
+    Ok(ChallengeRecord {
+        phone: row.parsed("phone", PhoneNumber::from_e164)?,
+        challenge: Challenge {
+            id: row.parsed("challenge_id", |id| -> Result<ChallengeId, MalformedId> { id.parse() })?,
+            key_version: CodeKeyVersion::new(row.text("key_version")?),
+            expires_at: row.moment("code_expires_at")?,
+            changes_number: row.flag("changes_number")?,
+            bound_attempts: row.number("bound_attempts")?,
+            unbound_attempts: row.number("unbound_attempts")?,
+            consumed,
+        },
+        failures: row.number("failures")?,
+        closed_until: row.moment("closed_until")?,
+    })
+}
+
+/// Starts a challenge: the counts of wrong codes in a row stay.
+pub(super) fn start_challenge(
+    table: &str,
+    purpose: &Purpose,
+    phone: &PhoneNumber,
+    challenge: &Challenge,
+    keep_until: Timestamp,
+) -> UpdateBuilder {
+    Update::builder()
+        .table_name(table)
+        .set_key(Some(record_key(purpose, phone)))
+        .update_expression(
+            "SET phone = :phone, challenge_id = :id, key_version = :key, code_expires_at = :code_expires, \
+             changes_number = :changes, bound_attempts = :zero, unbound_attempts = :zero, expires_at = :keep, \
+             failures = if_not_exists(failures, :zero), closed_until = if_not_exists(closed_until, :zero) \
+             REMOVE consumed_at, consumed_idempotency, consumed_user, consumed_session",
+        )
+        .expression_attribute_values(":phone", text(phone.e164()))
+        .expression_attribute_values(":id", text(challenge.id.as_str()))
+        .expression_attribute_values(":key", text(challenge.key_version.as_str()))
+        .expression_attribute_values(":code_expires", moment(challenge.expires_at))
+        .expression_attribute_values(":changes", AttributeValue::Bool(challenge.changes_number))
+        .expression_attribute_values(":zero", number(0))
+        .expression_attribute_values(":keep", moment(keep_until))
+}
+
+/// [`ChallengeRecord::consume`] as a step of a transaction: at most one of any number gets through.
+pub(super) fn consume(
+    table: &str,
+    purpose: &Purpose,
+    phone: &PhoneNumber,
+    challenge: &ChallengeId,
+    consumed: &Consumed,
+) -> UpdateBuilder {
+    let mut set = "SET consumed_at = :at, consumed_user = :user, failures = :zero, closed_until = :zero".to_owned();
+    let mut update = Update::builder();
+    if let Some(session) = &consumed.session {
+        set.push_str(", consumed_session = :session");
+        update = update.expression_attribute_values(":session", text(session.as_str()));
+    }
+    if let Some(idempotency) = &consumed.idempotency {
+        set.push_str(", consumed_idempotency = :idempotency");
+        update = update.expression_attribute_values(":idempotency", text(idempotency.as_str()));
+    }
+    update
+        .table_name(table)
+        .set_key(Some(record_key(purpose, phone)))
+        .update_expression(set)
+        .condition_expression("challenge_id = :id AND attribute_not_exists(consumed_at)")
+        .expression_attribute_values(":id", text(challenge.as_str()))
+        .expression_attribute_values(":at", moment(consumed.at))
+        .expression_attribute_values(":user", text(consumed.user.as_str()))
+        .expression_attribute_values(":zero", number(0))
+}
+
+enum Attempted {
+    Counted(ChallengeRecord),
+    Met(Option<ChallengeRecord>),
+}
+
+impl Store {
+    /// Counts a try, or says why there is none, before anything is compared. In the common case this is one write
+    /// whose condition is [`ChallengeRecord::claim`] spelled out; where that fails, the transition is applied to the
+    /// record that the condition met, and written only if the record has not changed since.
+    pub(super) async fn claim_attempt(&self, claim: &Claim, limits: &Limits) -> Result<ClaimOutcome, Unavailable> {
+        let mut attempted = self.write_claim(self.plain_claim(claim, limits)).await?;
+        for _ in 0..CLAIMS {
+            let met = match attempted {
+                Attempted::Counted(record) => return Ok(ClaimOutcome::Granted(record)),
+                Attempted::Met(None) => return Ok(ClaimOutcome::Refused(ClaimRefusal::NoSuchChallenge, None)),
+                Attempted::Met(Some(met)) => met,
+            };
+            match met.claim(claim, limits) {
+                Err(refusal) => return Ok(ClaimOutcome::Refused(refusal, Some(met))),
+                Ok(next) => attempted = self.write_claim(self.exact_claim(claim, &met, &next)).await?,
+            }
+        }
+        Err(Unavailable::new("claim an attempt", "others were in the way each time"))
+    }
+
+    fn update_record(&self, claim: &Claim) -> UpdateItemFluentBuilder {
+        self.client
+            .update_item()
+            .table_name(self.table(Table::Otps))
+            .set_key(Some(record_key(&claim.purpose, &claim.phone)))
+            .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(ALL_OLD)
+    }
+
+    /// The claim where no wrong codes have piled up and the code has not been used.
+    fn plain_claim(&self, claim: &Claim, limits: &Limits) -> UpdateItemFluentBuilder {
+        let attempts = if claim.challenge_id.is_some() { "bound_attempts" } else { "unbound_attempts" };
+        let mut condition = format!(
+            "phone = :phone AND attribute_not_exists(consumed_at) AND code_expires_at > :now AND closed_until <= :now \
+             AND failures <= :undelayed AND {attempts} < :allowed"
+        );
+        let mut update = self.update_record(claim);
+        if let Some(id) = &claim.challenge_id {
+            condition.push_str(" AND challenge_id = :id");
+            update = update.expression_attribute_values(":id", text(id.as_str()));
+        }
+        update
+            .condition_expression(condition)
+            .update_expression(format!(
+                "SET failures = failures + :one, closed_until = :zero, {attempts} = {attempts} + :one"
+            ))
+            .expression_attribute_values(":phone", text(claim.phone.e164()))
+            .expression_attribute_values(":now", moment(claim.now))
+            .expression_attribute_values(":undelayed", number(limits.undelayed_failures()))
+            .expression_attribute_values(":allowed", number(limits.code_attempts))
+            .expression_attribute_values(":one", number(1))
+            .expression_attribute_values(":zero", number(0))
+    }
+
+    /// The claim that takes the record from `met` to `next`, if it still is as it was met.
+    fn exact_claim(&self, claim: &Claim, met: &ChallengeRecord, next: &ChallengeRecord) -> UpdateItemFluentBuilder {
+        let consumed = if met.challenge.consumed.is_some() { "attribute_exists" } else { "attribute_not_exists" };
+        self.update_record(claim)
+            .condition_expression(format!(
+                "challenge_id = :id AND bound_attempts = :met_bound AND unbound_attempts = :met_unbound \
+                 AND failures = :met_failures AND closed_until = :met_closed AND {consumed}(consumed_at)"
+            ))
+            .update_expression("SET bound_attempts = :bound, unbound_attempts = :unbound, failures = :failures, closed_until = :closed, expires_at = :keep")
+            .expression_attribute_values(":id", text(met.challenge.id.as_str()))
+            .expression_attribute_values(":met_bound", number(met.challenge.bound_attempts))
+            .expression_attribute_values(":met_unbound", number(met.challenge.unbound_attempts))
+            .expression_attribute_values(":met_failures", number(met.failures))
+            .expression_attribute_values(":met_closed", moment(met.closed_until))
+            .expression_attribute_values(":bound", number(next.challenge.bound_attempts))
+            .expression_attribute_values(":unbound", number(next.challenge.unbound_attempts))
+            .expression_attribute_values(":failures", number(next.failures))
+            .expression_attribute_values(":closed", moment(next.closed_until))
+            .expression_attribute_values(":keep", moment(next.keep_until(claim.now)))
+    }
+
+    async fn write_claim(&self, update: UpdateItemFluentBuilder) -> Result<Attempted, Unavailable> {
+        match update.send().await {
+            Ok(answer) => {
+                let item =
+                    answer.attributes.ok_or_else(|| Unavailable::new("claim an attempt", "no record came back"))?;
+                Ok(Attempted::Counted(record(&item)?))
+            }
+            Err(error) => match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(failed)) => match failed.item() {
+                    // A record without a challenge has had its challenge removed with its user.
+                    Some(item) if item.contains_key("challenge_id") => Ok(Attempted::Met(Some(record(item)?))),
+                    _ => Ok(Attempted::Met(None)),
+                },
+                _ => Err(Unavailable::new("claim an attempt", error)),
+            },
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! A challenge: one code on its way to one phone. Claim a try, compare, consume; in that order, each at most once.
+//!
+//! The functions here are the whole protocol. The store turns each into one conditional write: either the
+//! condition spelled out, or "nothing changed since I looked" around the state that these functions return.
+
+use crate::Timestamp;
+use crate::code::{CodeKeyVersion, OtpCode};
+use crate::ids::{ChallengeId, SessionId, UserId};
+use crate::limits::{CLOSING_FAILURE, DAY, Limits};
+use crate::phone::PhoneNumber;
+
+/// For how long after a sign-in its retry, with the same idempotency key and code, gets tokens again. Seconds.
+pub const REPLAY_SECONDS: u32 = 60;
+
+/// What a code is for. A code for one purpose, or one caller, is no code for another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Signing in: whoever holds the phone.
+    SignIn,
+    /// Binding the phone to the signed-in caller who asked.
+    VerifyPhone {
+        /// Who asked.
+        caller: UserId,
+    },
+}
+
+impl Purpose {
+    /// The purpose's name, as the code is derived from it and the store keys it.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::SignIn => "sign_in",
+            Self::VerifyPhone { .. } => "verify_phone",
+        }
+    }
+
+    /// Who asked, where that is part of the purpose.
+    pub const fn caller(&self) -> Option<&UserId> {
+        match self {
+            Self::SignIn => None,
+            Self::VerifyPhone { caller } => Some(caller),
+        }
+    }
+}
+
+/// SHA-256 of an `Idempotency-Key`: enough to recognise it, useless to replay it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct IdempotencyDigest(String);
+
+impl IdempotencyDigest {
+    /// Takes the digest in any text form that is always the same.
+    pub fn new(digest: String) -> Self {
+        Self(digest)
+    }
+
+    /// The digest.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for IdempotencyDigest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("IdempotencyDigest(…)")
+    }
+}
+
+/// How a challenge ended well: at most once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Consumed {
+    /// When.
+    pub at: Timestamp,
+    /// The idempotency key that came with the code, if one did.
+    pub idempotency: Option<IdempotencyDigest>,
+    /// Who signed in or was bound.
+    pub user: UserId,
+    /// The session that was opened; none where a phone was verified.
+    pub session: Option<SessionId>,
+}
+
+/// One code's life.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Challenge {
+    /// Names it; the code is derived from it.
+    pub id: ChallengeId,
+    /// The version of the key that derives the code.
+    pub key_version: CodeKeyVersion,
+    /// When the code stops being good.
+    pub expires_at: Timestamp,
+    /// Whether the caller asked to change a number that is verified already.
+    pub changes_number: bool,
+    /// Tries claimed with the challenge's id.
+    pub bound_attempts: u32,
+    /// Tries claimed without it.
+    pub unbound_attempts: u32,
+    /// How it ended, if it did.
+    pub consumed: Option<Consumed>,
+}
+
+impl Challenge {
+    /// A new one, untried.
+    pub fn new(
+        id: ChallengeId,
+        key_version: CodeKeyVersion,
+        changes_number: bool,
+        now: Timestamp,
+        limits: &Limits,
+    ) -> Self {
+        Self {
+            id,
+            key_version,
+            expires_at: now.plus(limits.code_lifetime_seconds),
+            changes_number,
+            bound_attempts: 0,
+            unbound_attempts: 0,
+            consumed: None,
+        }
+    }
+
+    /// Whether its code could still be accepted from someone with tries left.
+    pub fn is_live(&self, now: Timestamp) -> bool {
+        self.consumed.is_none() && now < self.expires_at
+    }
+
+    /// Tries left, of those with the challenge's id.
+    pub fn attempts_left(&self, limits: &Limits) -> u32 {
+        limits.code_attempts.saturating_sub(self.bound_attempts)
+    }
+}
+
+/// The record of one purpose and phone (or caller): its challenge, and its wrong codes in a row, which outlive it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChallengeRecord {
+    /// The phone that the code went to.
+    pub phone: PhoneNumber,
+    /// The latest challenge.
+    pub challenge: Challenge,
+    /// Codes tried since the last right one.
+    pub failures: u32,
+    /// Until when every try is refused.
+    pub closed_until: Timestamp,
+}
+
+/// A try at a challenge, before any code is looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// What the code would be for.
+    pub purpose: Purpose,
+    /// The phone the code would have gone to.
+    pub phone: PhoneNumber,
+    /// The challenge's id, if the client sent one: its tries are counted apart from those without.
+    pub challenge_id: Option<ChallengeId>,
+    /// The idempotency key, if the client sent one.
+    pub idempotency: Option<IdempotencyDigest>,
+    /// When the try was made.
+    pub now: Timestamp,
+}
+
+/// Why a try was not granted. No code was compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClaimRefusal {
+    /// Nothing was sent, or to another phone, or it is another challenge's id.
+    NoSuchChallenge,
+    /// The code has expired.
+    Expired,
+    /// The code was used.
+    Consumed,
+    /// This challenge's tries are spent; a new code can be had then.
+    Spent {
+        /// Seconds until the challenge has expired.
+        retry_after_seconds: u32,
+    },
+    /// Too many wrong codes in a row.
+    Closed {
+        /// Seconds until the next try is considered.
+        retry_after_seconds: u32,
+    },
+}
+
+/// The answer to a claim, with the record as it stands after it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClaimOutcome {
+    /// The try is counted; now the code may be compared.
+    Granted(ChallengeRecord),
+    /// No try.
+    Refused(ClaimRefusal, Option<ChallengeRecord>),
+}
+
+impl ChallengeRecord {
+    /// Counts one try, or says why there is none. This is the only way to a comparison.
+    ///
+    /// # Errors
+    /// [`ClaimRefusal`]; the record is then unchanged.
+    pub fn claim(&self, claim: &Claim, limits: &Limits) -> Result<Self, ClaimRefusal> {
+        let now = claim.now;
+        let challenge = &self.challenge;
+        let bound = claim.challenge_id.is_some();
+        if self.phone != claim.phone || claim.challenge_id.as_ref().is_some_and(|id| *id != challenge.id) {
+            return Err(ClaimRefusal::NoSuchChallenge);
+        }
+        match &challenge.consumed {
+            Some(consumed) if !consumed.may_be_replayed_by(claim) => return Err(ClaimRefusal::Consumed),
+            None if now >= challenge.expires_at => return Err(ClaimRefusal::Expired),
+            _ => {}
+        }
+        if now < self.closed_until {
+            return Err(ClaimRefusal::Closed { retry_after_seconds: now.seconds_until(self.closed_until) });
+        }
+        let spent = if bound { challenge.bound_attempts } else { challenge.unbound_attempts };
+        if spent >= limits.code_attempts {
+            return Err(ClaimRefusal::Spent { retry_after_seconds: now.seconds_until(challenge.expires_at) });
+        }
+        let mut next = self.clone();
+        if bound {
+            next.challenge.bound_attempts = challenge.bound_attempts.saturating_add(1);
+        } else {
+            next.challenge.unbound_attempts = challenge.unbound_attempts.saturating_add(1);
+        }
+        // A record that was closed for its day, and whose day has passed, begins again.
+        let in_a_row = if self.failures >= CLOSING_FAILURE { 0 } else { self.failures };
+        next.failures = in_a_row.saturating_add(1);
+        let delay = limits.delay_after(next.failures);
+        next.closed_until = if delay == 0 { Timestamp::default() } else { now.plus(delay) };
+        Ok(next)
+    }
+
+    /// Tries left to one who made `claim`.
+    pub fn attempts_left(&self, claim: &Claim, limits: &Limits) -> u32 {
+        match claim.challenge_id {
+            Some(_) => self.challenge.attempts_left(limits),
+            None => limits.code_attempts.saturating_sub(self.challenge.unbound_attempts),
+        }
+    }
+
+    /// Marks the challenge as used and forgets the wrong codes before it; `None` if it was used already.
+    pub fn consume(&self, consumed: Consumed) -> Option<Self> {
+        if self.challenge.consumed.is_some() {
+            return None;
+        }
+        let mut next = self.clone();
+        next.challenge.consumed = Some(consumed);
+        next.failures = 0;
+        next.closed_until = Timestamp::default();
+        Some(next)
+    }
+
+    /// Whether `typed` is the code, given what it should be. Call it only on a granted record.
+    pub fn accepts(&self, typed: &OtpCode, expected: &OtpCode) -> bool {
+        typed.matches(expected)
+    }
+
+    /// Until when the record must be kept: its counts outlive its code by a week, a closed day in it.
+    pub fn keep_until(&self, now: Timestamp) -> Timestamp {
+        self.closed_until.max(now).plus(7 * DAY)
+    }
+}
+
+impl Consumed {
+    /// Whether a retry of the very request that consumed it may have its answer again.
+    fn may_be_replayed_by(&self, claim: &Claim) -> bool {
+        self.session.is_some()
+            && self.idempotency.is_some()
+            && self.idempotency == claim.idempotency
+            && claim.now < self.at.plus(REPLAY_SECONDS)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const START: Timestamp = Timestamp::from_seconds(1_000_000);
+
+    fn record() -> ChallengeRecord {
+        let id = ChallengeId::from_random([1; 16]);
+        ChallengeRecord {
+            phone: PhoneNumber::from_e164("+9779841234567").unwrap(),
+            challenge: Challenge::new(id, CodeKeyVersion::new("1"), false, START, &Limits::default()),
+            failures: 0,
+            closed_until: Timestamp::default(),
+        }
+    }
+
+    fn claim(challenge_id: Option<ChallengeId>, now: Timestamp) -> Claim {
+        Claim { purpose: Purpose::SignIn, phone: record().phone, challenge_id, idempotency: None, now }
+    }
+
+    #[test]
+    fn tries_with_and_without_the_challenge_id_are_counted_apart() {
+        let limits = Limits::default();
+        let mut state = record();
+        for _ in 0..5 {
+            state = state.claim(&claim(None, START), &limits).unwrap();
+        }
+        assert_eq!(state.claim(&claim(None, START), &limits), Err(ClaimRefusal::Spent { retry_after_seconds: 600 }));
+        assert!(state.claim(&claim(Some(state.challenge.id.clone()), START), &limits).is_ok());
+    }
+
+    #[test]
+    fn a_day_closed_at_the_hundredth_wrong_code_is_followed_by_a_clean_start() {
+        let limits = Limits { code_attempts: u32::MAX, code_lifetime_seconds: 30 * DAY, ..Limits::default() };
+        let mut state = record();
+        state.challenge.expires_at = START.plus(30 * DAY);
+        state.failures = 99;
+        let closed = state.claim(&claim(None, START), &limits).unwrap();
+        assert_eq!(closed.claim(&claim(None, START), &limits), Err(ClaimRefusal::Closed { retry_after_seconds: DAY }));
+        let reopened = closed.claim(&claim(None, START.plus(DAY)), &limits).unwrap();
+        assert_eq!((reopened.failures, reopened.closed_until), (1, Timestamp::default()));
+    }
+
+    #[test]
+    fn only_the_same_idempotency_key_within_a_minute_reopens_a_used_challenge() {
+        let limits = Limits::default();
+        let key = IdempotencyDigest::new("a".into());
+        let used = record()
+            .consume(Consumed {
+                at: START,
+                idempotency: Some(key.clone()),
+                user: UserId::from_random([1; 16]),
+                session: Some(SessionId::from_random([1; 16])),
+            })
+            .unwrap();
+        let with = |idempotency, seconds| Claim { idempotency, ..claim(None, START.plus(seconds)) };
+        assert!(used.claim(&with(Some(key.clone()), 59), &limits).is_ok());
+        assert_eq!(used.claim(&with(Some(key), 60), &limits), Err(ClaimRefusal::Consumed));
+        assert_eq!(
+            used.claim(&with(Some(IdempotencyDigest::new("b".into())), 1), &limits),
+            Err(ClaimRefusal::Consumed)
+        );
+        assert_eq!(used.claim(&with(None, 1), &limits), Err(ClaimRefusal::Consumed));
+    }
+}

@@ -1,0 +1,395 @@
+//! Sending a code: every limit is taken in one transaction before the message goes out, and returned if none went.
+
+use std::future::Future;
+use std::net::IpAddr;
+
+use crate::challenge::{Challenge, ChallengeRecord, Purpose};
+use crate::code::{CodeKey, CodeKeyVersion};
+use crate::ids::ChallengeId;
+use crate::limits::{DAY, Limits};
+use crate::message::Message;
+use crate::organization::Organization;
+use crate::phone::{Country, DialledNumber, PhoneNumber};
+use crate::text::OrganizationId;
+use crate::token::Caller;
+use crate::user::User;
+use crate::{Timestamp, Unavailable};
+
+/// Over how many counters an organization's messages to a country are spread, so that none is hot.
+pub const SPEND_SHARDS: u32 = 8;
+/// How often a send is planned again because another changed the phone's record meanwhile.
+const PLANS: usize = 4;
+
+/// Where a request came from, as far as limits tell callers apart: an IPv4 address, or the /64 of an IPv6 one,
+/// which is what one subscriber is given (RFC 6177).
+#[derive(Clone, PartialEq, Eq)]
+pub struct SourceAddress(String);
+
+impl SourceAddress {
+    /// Of an address; those that can't be read share one allowance.
+    pub fn of(address: Option<IpAddr>) -> Self {
+        Self(match address.map(|address| address.to_canonical()) {
+            None => "unknown".to_owned(),
+            Some(IpAddr::V4(address)) => address.to_string(),
+            Some(IpAddr::V6(address)) => {
+                let network = u128::from(address) >> 64 << 64;
+                format!("{}/64", std::net::Ipv6Addr::from(network))
+            }
+        })
+    }
+
+    /// As text, to key its counters.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for SourceAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SourceAddress(…)")
+    }
+}
+
+/// Who wants a code, and for what.
+#[derive(Clone, Debug)]
+pub enum Wish {
+    /// Someone at the door.
+    SignIn,
+    /// A signed-in caller.
+    VerifyPhone {
+        /// Who.
+        caller: Caller,
+        /// Whether they mean to change a number that is verified already.
+        change: bool,
+    },
+}
+
+/// A request for a code.
+#[derive(Clone, Debug)]
+pub struct SendOtp {
+    /// For what.
+    pub wish: Wish,
+    /// To which phone.
+    pub phone: DialledNumber,
+    /// Where the request came from.
+    pub source: SourceAddress,
+    /// When.
+    pub now: Timestamp,
+    /// The name of a challenge, if a new one is needed.
+    pub new_challenge: ChallengeId,
+    /// Any random number: which counter to try first.
+    pub shard_seed: u32,
+}
+
+/// What is known before a send is planned.
+#[derive(Clone, Debug, Default)]
+pub struct SendState {
+    /// When codes were sent to this phone, oldest first.
+    pub sends: Vec<Timestamp>,
+    /// Grows with each change of `sends`.
+    pub revision: u64,
+    /// The record of this purpose.
+    pub record: Option<ChallengeRecord>,
+    /// The caller, for a code that verifies a phone.
+    pub caller: Option<User>,
+}
+
+/// Everything a send takes, in one transaction.
+#[derive(Clone, Debug)]
+pub struct Allowance {
+    /// For what.
+    pub purpose: Purpose,
+    /// To whom.
+    pub phone: PhoneNumber,
+    /// The phone's sends before this one.
+    pub sends_before: Vec<Timestamp>,
+    /// The phone's sends with this one.
+    pub sends: Vec<Timestamp>,
+    /// The revision the plan was made on.
+    pub seen_revision: u64,
+    /// The challenge to start; `None` repeats the live one.
+    pub new_challenge: Option<Challenge>,
+    /// Whose allowance is used.
+    pub source: SourceAddress,
+    /// On whose account.
+    pub organization: OrganizationId,
+    /// To which country.
+    pub country: Country,
+    /// Which spend counter to try first.
+    pub shard_seed: u32,
+    /// When.
+    pub now: Timestamp,
+}
+
+/// The answer to a wish for an allowance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AllowanceOutcome {
+    /// All of it was taken.
+    Taken {
+        /// The spend counter that counted it.
+        shard: u32,
+    },
+    /// Another send to this phone came in between; nothing was taken.
+    Changed,
+    /// The source's, or the country's, is used up; nothing was taken.
+    Refused {
+        /// Seconds until there is some again.
+        retry_after_seconds: u32,
+    },
+}
+
+/// What sending needs of the store.
+pub trait SendOtpStore: Sync {
+    /// Reads what a plan needs, side by side.
+    fn look_up_sends(
+        &self,
+        purpose: &Purpose,
+        phone: &PhoneNumber,
+    ) -> impl Future<Output = Result<SendState, Unavailable>> + Send;
+    /// Takes an allowance, all or nothing.
+    fn take_allowance(
+        &self,
+        allowance: &Allowance,
+        limits: &Limits,
+    ) -> impl Future<Output = Result<AllowanceOutcome, Unavailable>> + Send;
+    /// Gives one back, because nothing was sent.
+    fn return_allowance(
+        &self,
+        allowance: &Allowance,
+        shard: u32,
+    ) -> impl Future<Output = Result<(), Unavailable>> + Send;
+}
+
+/// Where the keys that derive codes come from.
+pub trait CodeKeys: Sync {
+    /// The key for new challenges.
+    fn current(&self) -> impl Future<Output = Result<CodeKey, Unavailable>> + Send;
+    /// The key of an older challenge.
+    fn version(&self, version: &CodeKeyVersion) -> impl Future<Output = Result<CodeKey, Unavailable>> + Send;
+}
+
+/// Why a message did not go out.
+#[derive(Debug)]
+pub enum NotSent {
+    /// A gateway says that the number can't receive messages.
+    NumberRefused,
+    /// No gateway took it.
+    NoGateway(Unavailable),
+}
+
+/// What carries messages.
+pub trait SmsGateways: Sync {
+    /// Sends a message by the routes configured for the number.
+    fn send(&self, to: &DialledNumber, message: &Message) -> impl Future<Output = Result<(), NotSent>> + Send;
+}
+
+/// A code is on its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// The challenge it answers.
+    pub challenge: ChallengeId,
+    /// Seconds until the code is no longer good.
+    pub expires_in_seconds: u32,
+    /// Seconds until another may be sent.
+    pub resend_in_seconds: u32,
+    /// Tries left with the challenge's id.
+    pub attempts_left: u32,
+}
+
+/// Why no code was sent.
+#[derive(Debug)]
+pub enum SendOtpError {
+    /// The organization does not send to that country.
+    CountryNotAllowed,
+    /// The caller's user is gone.
+    NoSuchUser,
+    /// The caller has a verified phone and did not ask to change it, or asked to change it to itself.
+    AlreadyVerified,
+    /// Changing a number takes an access token that a code was typed for.
+    FreshTokenRequired,
+    /// The live code's tries are spent: another send would only repeat it.
+    TooManyAttempts {
+        /// Seconds until a new code can be had.
+        retry_after_seconds: u32,
+    },
+    /// A limit.
+    TooManyRequests {
+        /// Seconds until there is an allowance again.
+        retry_after_seconds: u32,
+    },
+    /// A gateway says that the number can't receive messages.
+    NumberRefused,
+    /// No gateway took the message; nothing counts against the caller.
+    NoGateway(Unavailable),
+    /// Something is out of reach.
+    Unavailable(Unavailable),
+}
+
+impl From<Unavailable> for SendOtpError {
+    fn from(unavailable: Unavailable) -> Self {
+        Self::Unavailable(unavailable)
+    }
+}
+
+/// Sends a code. The answer tells nothing of whether the number has a user.
+///
+/// # Errors
+/// [`SendOtpError`]; no message was sent then.
+pub async fn send_otp(
+    store: &impl SendOtpStore,
+    keys: &impl CodeKeys,
+    gateways: &impl SmsGateways,
+    organization: &Organization,
+    limits: &Limits,
+    request: SendOtp,
+) -> Result<Sent, SendOtpError> {
+    if !organization.sends_to(request.phone.country) {
+        return Err(SendOtpError::CountryNotAllowed);
+    }
+    if let Wish::VerifyPhone { caller, change: true } = &request.wish
+        && !caller.fresh
+    {
+        return Err(SendOtpError::FreshTokenRequired);
+    }
+    let purpose = match &request.wish {
+        Wish::SignIn => Purpose::SignIn,
+        Wish::VerifyPhone { caller, .. } => Purpose::VerifyPhone { caller: caller.user.clone() },
+    };
+    let phone = &request.phone.number;
+    for _ in 0..PLANS {
+        let state = store.look_up_sends(&purpose, phone).await?;
+        request.wish.is_open_to(state.caller.as_ref(), phone)?;
+        let key = key_for(keys, &state, &request).await?;
+        let (allowance, challenge) = plan(&request, purpose.clone(), organization, &state, &key, limits)?;
+        let shard = match store.take_allowance(&allowance, limits).await? {
+            AllowanceOutcome::Changed => continue,
+            AllowanceOutcome::Refused { retry_after_seconds } => {
+                return Err(SendOtpError::TooManyRequests { retry_after_seconds });
+            }
+            AllowanceOutcome::Taken { shard } => shard,
+        };
+        let message = Message::compose(organization, &key.derive(&challenge.id, &purpose, phone));
+        return match gateways.send(&request.phone, &message).await {
+            Ok(()) => Ok(Sent {
+                expires_in_seconds: request.now.seconds_until(challenge.expires_at),
+                resend_in_seconds: request.now.seconds_until(limits.next_send_at(&allowance.sends, request.now)),
+                attempts_left: challenge.attempts_left(limits),
+                challenge: challenge.id,
+            }),
+            // Kept: gateways fine those who go on sending to numbers that can't receive.
+            Err(NotSent::NumberRefused) => Err(SendOtpError::NumberRefused),
+            Err(NotSent::NoGateway(why)) => {
+                // If this fails too, the caller waits once more than they ought to; the first failure is what to report.
+                let _ = store.return_allowance(&allowance, shard).await;
+                Err(SendOtpError::NoGateway(why))
+            }
+        };
+    }
+    Err(Unavailable::new("take an allowance", "the phone's record kept changing").into())
+}
+
+impl Wish {
+    fn is_open_to(&self, user: Option<&User>, phone: &PhoneNumber) -> Result<(), SendOtpError> {
+        let Self::VerifyPhone { change, .. } = self else { return Ok(()) };
+        let user = user.ok_or(SendOtpError::NoSuchUser)?;
+        match (&user.phone, change) {
+            (Some(_), false) => Err(SendOtpError::AlreadyVerified),
+            (Some(own), true) if own == phone => Err(SendOtpError::AlreadyVerified),
+            _ => Ok(()),
+        }
+    }
+
+    const fn changes_number(&self) -> bool {
+        matches!(self, Self::VerifyPhone { change: true, .. })
+    }
+}
+
+/// The live challenge that a send of this kind repeats.
+fn repeatable<'a>(request: &SendOtp, state: &'a SendState) -> Option<&'a Challenge> {
+    let record = state.record.as_ref().filter(|record| record.phone == request.phone.number)?;
+    Some(&record.challenge).filter(|it| it.is_live(request.now) && it.changes_number == request.wish.changes_number())
+}
+
+async fn key_for(keys: &impl CodeKeys, state: &SendState, request: &SendOtp) -> Result<CodeKey, Unavailable> {
+    let current = keys.current().await?;
+    match repeatable(request, state) {
+        Some(live) if live.key_version != *current.version() => keys.version(&live.key_version).await,
+        _ => Ok(current),
+    }
+}
+
+/// What this send takes, and the challenge it carries.
+fn plan(
+    request: &SendOtp,
+    purpose: Purpose,
+    organization: &Organization,
+    state: &SendState,
+    key: &CodeKey,
+    limits: &Limits,
+) -> Result<(Allowance, Challenge), SendOtpError> {
+    let now = request.now;
+    let closed_until = state.record.as_ref().map_or(now, |record| record.closed_until);
+    let next_send_at = limits.next_send_at(&state.sends, now).max(closed_until);
+    if next_send_at > now {
+        return Err(SendOtpError::TooManyRequests { retry_after_seconds: now.seconds_until(next_send_at) });
+    }
+    let live = repeatable(request, state);
+    if let Some(spent) = live.filter(|challenge| challenge.attempts_left(limits) == 0) {
+        return Err(SendOtpError::TooManyAttempts { retry_after_seconds: now.seconds_until(spent.expires_at) });
+    }
+    let new_challenge = match live {
+        Some(_) => None,
+        None => Some(Challenge::new(
+            request.new_challenge.clone(),
+            key.version().clone(),
+            request.wish.changes_number(),
+            now,
+            limits,
+        )),
+    };
+    let challenge = new_challenge.as_ref().or(live).cloned();
+    let challenge = challenge.ok_or_else(|| Unavailable::new("plan a send", "no challenge"))?;
+    let mut sends = state.sends.clone();
+    sends.retain(|sent| now < sent.plus(DAY));
+    sends.push(now);
+    let allowance = Allowance {
+        purpose,
+        phone: request.phone.number.clone(),
+        sends_before: state.sends.clone(),
+        sends,
+        seen_revision: state.revision,
+        new_challenge,
+        source: request.source.clone(),
+        organization: organization.id.clone(),
+        country: request.phone.country,
+        shard_seed: request.shard_seed,
+        now,
+    };
+    Ok((allowance, challenge))
+}
+
+/// How many of `cap` messages counter `shard` may count; all shards' shares add up to `cap`.
+pub fn shard_share(cap: u32, shard: u32) -> u32 {
+    let remainder = cap % SPEND_SHARDS;
+    (cap / SPEND_SHARDS).saturating_add(u32::from(shard < remainder))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_add_up_to_the_cap() {
+        for cap in [0, 1, 7, 8, 9, 5_000, 5_003] {
+            assert_eq!((0..SPEND_SHARDS).map(|shard| shard_share(cap, shard)).sum::<u32>(), cap);
+        }
+    }
+
+    #[test]
+    fn an_ipv6_subscriber_is_one_source_and_a_mapped_ipv4_is_its_ipv4() {
+        let of = |text: &str| SourceAddress::of(text.parse().ok()).as_str().to_owned();
+        assert_eq!(of("2001:db8:1:2:3:4:5:6"), of("2001:db8:1:2::1"));
+        assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
+        assert_eq!(of("::ffff:203.0.113.9"), "203.0.113.9");
+    }
+}

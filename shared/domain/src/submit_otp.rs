@@ -1,0 +1,237 @@
+//! Signing in: claim a try, compare, then consume the code and open the session in one transaction.
+
+use std::future::Future;
+
+use crate::challenge::{Claim, ClaimOutcome, ClaimRefusal, Consumed, IdempotencyDigest, Purpose};
+use crate::code::OtpCode;
+use crate::ids::{ChallengeId, SessionId, UserId};
+use crate::limits::Limits;
+use crate::phone::PhoneNumber;
+use crate::send_otp::CodeKeys;
+use crate::session::Session;
+use crate::text::{DeviceName, FcmToken, OrganizationId};
+use crate::user::{Introduction, User};
+use crate::{Timestamp, Unavailable};
+
+/// How often a sign-in is tried again because the phone changed hands meanwhile.
+const TRIES: usize = 4;
+
+/// A code, typed.
+#[derive(Clone, Debug)]
+pub struct SubmitOtp {
+    /// The phone it went to.
+    pub phone: PhoneNumber,
+    /// What was typed.
+    pub code: OtpCode,
+    /// The challenge it answers, if the client says.
+    pub challenge_id: Option<ChallengeId>,
+    /// The client's idempotency key, if it sent one.
+    pub idempotency: Option<IdempotencyDigest>,
+    /// What the client says of a new user.
+    pub introduction: Introduction,
+    /// The organization to sign in to.
+    pub organization: OrganizationId,
+    /// Where to push to the device.
+    pub fcm_token: Option<FcmToken>,
+    /// What the device is called.
+    pub device_name: Option<DeviceName>,
+    /// When.
+    pub now: Timestamp,
+    /// A name for the user, if they are new.
+    pub new_user: UserId,
+    /// A name for the session.
+    pub new_session: SessionId,
+}
+
+/// Who is signing in.
+#[derive(Clone, Debug)]
+pub enum Person {
+    /// Nobody has this phone: a user is made.
+    New(User),
+    /// The user who has this phone.
+    Known(UserId),
+}
+
+/// A sign-in, to be written as one transaction.
+#[derive(Clone, Debug)]
+pub struct SignIn {
+    /// The phone that was proven.
+    pub phone: PhoneNumber,
+    /// Its challenge, not consumed before.
+    pub challenge: ChallengeId,
+    /// How it is consumed.
+    pub consumed: Consumed,
+    /// Who.
+    pub person: Person,
+    /// The organization they sign in to.
+    pub organization: OrganizationId,
+    /// The session that opens.
+    pub session: Session,
+}
+
+/// The answer to a sign-in.
+#[derive(Clone, Debug)]
+pub enum SignInOutcome {
+    /// Written; the user as they now are.
+    SignedIn(User),
+    /// Another request consumed the code first.
+    AlreadyConsumed,
+    /// The phone is not whose we thought; who has it now.
+    PhoneChangedHands(Option<UserId>),
+}
+
+/// What signing in needs of the store.
+pub trait SubmitOtpStore: Sync {
+    /// Claims a try and, side by side, finds the user who has the phone.
+    fn claim_attempt_and_find_user(
+        &self,
+        claim: &Claim,
+        limits: &Limits,
+    ) -> impl Future<Output = Result<(ClaimOutcome, Option<UserId>), Unavailable>> + Send;
+    /// Consumes the code, writes user, locks and session: all or nothing.
+    fn sign_in(&self, sign_in: &SignIn) -> impl Future<Output = Result<SignInOutcome, Unavailable>> + Send;
+    /// Reads the user and the session that an earlier request opened.
+    fn resume(
+        &self,
+        user: &UserId,
+        session: &SessionId,
+    ) -> impl Future<Output = Result<Option<(User, Session)>, Unavailable>> + Send;
+}
+
+/// Someone is signed in; tokens are to be made for the session.
+#[derive(Clone, Debug)]
+pub struct SignedIn {
+    /// Who.
+    pub user: User,
+    /// On which device.
+    pub session: Session,
+    /// Whether this sign-in made the user.
+    pub is_new_user: bool,
+}
+
+/// Why nobody was signed in.
+#[derive(Debug)]
+pub enum SubmitOtpError {
+    /// The code is wrong; or used, expired or never sent, where the caller didn't show its challenge.
+    IncorrectOtp {
+        /// Tries left, where that says nothing the caller shouldn't know.
+        attempts_left: Option<u32>,
+    },
+    /// The challenge shown has expired or was used.
+    OtpExpired,
+    /// The challenge's tries are spent.
+    TooManyAttempts {
+        /// Seconds until a new code can be had.
+        retry_after_seconds: u32,
+    },
+    /// Too many wrong codes in a row for this phone.
+    TooManyRequests {
+        /// Seconds until the next try is considered.
+        retry_after_seconds: u32,
+    },
+    /// Something is out of reach.
+    Unavailable(Unavailable),
+}
+
+impl From<Unavailable> for SubmitOtpError {
+    fn from(unavailable: Unavailable) -> Self {
+        Self::Unavailable(unavailable)
+    }
+}
+
+/// Signs in whoever holds the phone and typed the code.
+///
+/// # Errors
+/// [`SubmitOtpError`]; nobody was signed in then, unless it is `Unavailable`: then the same request may be repeated.
+pub async fn submit_otp(
+    store: &impl SubmitOtpStore,
+    keys: &impl CodeKeys,
+    limits: &Limits,
+    request: SubmitOtp,
+) -> Result<SignedIn, SubmitOtpError> {
+    let now = request.now;
+    let claim = Claim {
+        purpose: Purpose::SignIn,
+        phone: request.phone.clone(),
+        challenge_id: request.challenge_id.clone(),
+        idempotency: request.idempotency.clone(),
+        now,
+    };
+    let (outcome, mut holder) = store.claim_attempt_and_find_user(&claim, limits).await?;
+    let record = match outcome {
+        ClaimOutcome::Granted(record) => record,
+        ClaimOutcome::Refused(refusal, _) => return Err(refused(&refusal, claim.challenge_id.is_some())),
+    };
+    let challenge = &record.challenge;
+    let expected = keys.version(&challenge.key_version).await?.derive(&challenge.id, &claim.purpose, &claim.phone);
+    if !record.accepts(&request.code, &expected) {
+        return Err(SubmitOtpError::IncorrectOtp { attempts_left: Some(record.attempts_left(&claim, limits)) });
+    }
+    if let Some(Consumed { user, session: Some(session), .. }) = &challenge.consumed {
+        let (user, session) = store.resume(user, session).await?.ok_or_else(|| used(&claim))?;
+        let is_new_user = user.created_at == session.created_at;
+        return Ok(SignedIn { user, session, is_new_user });
+    }
+    for _ in 0..TRIES {
+        let person = match &holder {
+            Some(user) => Person::Known(user.clone()),
+            None => Person::New(User::new(
+                request.new_user.clone(),
+                request.phone.clone(),
+                request.introduction.clone(),
+                request.organization.clone(),
+                now,
+            )),
+        };
+        let user_id = holder.as_ref().unwrap_or(&request.new_user).clone();
+        let session = Session::open(
+            user_id.clone(),
+            request.new_session.clone(),
+            request.device_name.clone(),
+            request.fcm_token.clone(),
+            now,
+            limits,
+        );
+        let sign_in = SignIn {
+            phone: request.phone.clone(),
+            challenge: challenge.id.clone(),
+            consumed: Consumed {
+                at: now,
+                idempotency: request.idempotency.clone(),
+                user: user_id,
+                session: Some(session.id.clone()),
+            },
+            person,
+            organization: request.organization.clone(),
+            session,
+        };
+        match store.sign_in(&sign_in).await? {
+            SignInOutcome::SignedIn(user) => {
+                return Ok(SignedIn { user, session: sign_in.session, is_new_user: holder.is_none() });
+            }
+            SignInOutcome::AlreadyConsumed => return Err(used(&claim)),
+            SignInOutcome::PhoneChangedHands(now_with) => holder = now_with,
+        }
+    }
+    Err(Unavailable::new("sign in", "the phone kept changing hands").into())
+}
+
+fn used(claim: &Claim) -> SubmitOtpError {
+    refused(&ClaimRefusal::Consumed, claim.challenge_id.is_some())
+}
+
+/// Only who shows the challenge learns that it ended; to all others every ending looks like a wrong code.
+fn refused(refusal: &ClaimRefusal, shows_challenge: bool) -> SubmitOtpError {
+    match refusal {
+        ClaimRefusal::Expired | ClaimRefusal::Consumed if shows_challenge => SubmitOtpError::OtpExpired,
+        ClaimRefusal::NoSuchChallenge | ClaimRefusal::Expired | ClaimRefusal::Consumed => {
+            SubmitOtpError::IncorrectOtp { attempts_left: None }
+        }
+        ClaimRefusal::Spent { retry_after_seconds } => {
+            SubmitOtpError::TooManyAttempts { retry_after_seconds: *retry_after_seconds }
+        }
+        ClaimRefusal::Closed { retry_after_seconds } => {
+            SubmitOtpError::TooManyRequests { retry_after_seconds: *retry_after_seconds }
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Short texts that people write about themselves, each checked once and then carried by its type.
+
+use std::fmt;
+
+/// Why a text was refused. It never contains the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MalformedText {
+    /// What a person should write instead.
+    pub expected: &'static str,
+}
+
+impl fmt::Display for MalformedText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "expected {}", self.expected)
+    }
+}
+
+impl std::error::Error for MalformedText {}
+
+macro_rules! text {
+    ($(#[$doc:meta])* $name:ident, $expected:literal, $accepts:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub struct $name(String);
+
+        impl $name {
+            /// Accepts the text as it is, or says what was expected.
+            pub fn parse(text: &str) -> Result<Self, MalformedText> {
+                let accepts: fn(&str) -> bool = $accepts;
+                if accepts(text) { Ok(Self(text.to_owned())) } else { Err(MalformedText { expected: $expected }) }
+            }
+
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+    };
+}
+
+fn printable(text: &str, most: usize) -> bool {
+    !text.trim().is_empty() && text.chars().count() <= most && !text.chars().any(char::is_control)
+}
+
+text!(
+    /// Names an organization: the tenant whose app is being signed in to.
+    OrganizationId, "1 to 64 letters, digits, - or _",
+    |text| (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+);
+text!(
+    /// A person's name as they write it, at most 100 characters.
+    Name, "1 to 100 printable characters",
+    |text| printable(text, 100)
+);
+text!(
+    /// Where a picture of the person is; an http or https URL of at most 2,048 bytes.
+    ImageUrl, "an http or https URL of at most 2048 characters",
+    |text| text.len() <= 2048
+        && ["https://", "http://"].iter().any(|scheme| text.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()))
+        && text.chars().all(|c| !c.is_control() && !c.is_whitespace())
+);
+text!(
+    /// Where a sign-in came from, in the app's own words ("android", "web"), at most 64 characters.
+    Source, "1 to 64 printable characters",
+    |text| printable(text, 64)
+);
+text!(
+    /// What the person calls the device, at most 100 characters.
+    DeviceName, "1 to 100 printable characters",
+    |text| printable(text, 100)
+);
+text!(
+    /// A username: ASCII only, so that two that look alike are alike.
+    Username, "3 to 30 letters, digits, dots, hyphens or underscores",
+    |text| (3..=30).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b))
+);
+
+impl Username {
+    /// The form under which it is unique: without regard to case.
+    pub fn folded(&self) -> String {
+        self.0.to_ascii_lowercase()
+    }
+
+    /// Whether `other` names the same user.
+    pub fn is(&self, other: &str) -> bool {
+        self.0.eq_ignore_ascii_case(other)
+    }
+}
+
+/// A registration token of Firebase Cloud Messaging, opaque to us; it lets its holder push to the device.
+#[derive(Clone, PartialEq, Eq)]
+pub struct FcmToken(String);
+
+impl FcmToken {
+    /// Accepts 1 to 4,096 visible ASCII characters: FCM documents no format.
+    pub fn parse(text: &str) -> Result<Self, MalformedText> {
+        if (1..=4096).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(MalformedText { expected: "an FCM token of 1 to 4096 visible characters" })
+        }
+    }
+
+    /// The token.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for FcmToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FcmToken(…)")
+    }
+}
