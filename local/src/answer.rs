@@ -1,0 +1,29 @@
+//! The forms in which the local endpoints answer.
+
+use axum::body::Body;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use serde_json::{Value, json};
+
+/// A body of a given media type.
+pub fn with_type(status: StatusCode, media_type: &'static str, body: impl Into<Body>) -> Response {
+    let headers = [(header::CONTENT_TYPE, HeaderValue::from_static(media_type))];
+    (status, headers, body.into()).into_response()
+}
+
+pub fn json(status: StatusCode, body: &Value) -> Response {
+    with_type(status, "application/json", body.to_string())
+}
+
+/// An error as API Gateway words its own.
+pub fn gateway_message(status: StatusCode, message: &str) -> Response {
+    json(status, &json!({ "message": message }))
+}
+
+/// An RFC 9457 problem.
+pub fn problem(status: StatusCode, code: &str, detail: &str) -> Response {
+    let title = status.canonical_reason().unwrap_or_default();
+    let body =
+        json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail, "code": code });
+    with_type(status, "application/problem+json", body.to_string())
+}

@@ -1,0 +1,109 @@
+//! Every SMS the system sent, as the phones would show them; the last thousand are kept, across restarts too.
+
+use std::collections::VecDeque;
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::Mutex;
+
+use adapters::Clock;
+use serde::{Deserialize, Serialize};
+
+use crate::{lock, random};
+
+const KEPT: usize = 1000;
+
+/// One message on one phone.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Message {
+    pub id: String,
+    /// E.164, however the gateway wrote it.
+    pub to: String,
+    pub from: String,
+    pub text: String,
+    pub gateway: String,
+    pub at: i64,
+}
+
+pub struct Inbox {
+    clock: Clock,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    /// Newest first.
+    messages: VecDeque<Message>,
+    /// One message a line, oldest first.
+    file: Option<File>,
+}
+
+impl Inbox {
+    pub fn new(clock: Clock) -> Self {
+        Self { clock, kept: Mutex::default() }
+    }
+
+    /// An inbox that remembers in a file. A line cut short by a crash is left out.
+    pub fn open(clock: Clock, path: &Path) -> std::io::Result<Self> {
+        let text = match std::fs::read(path) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(error),
+        };
+        let messages: VecDeque<Message> =
+            text.lines().rev().filter_map(|line| serde_json::from_str(line).ok()).take(KEPT).collect();
+        let fresh = path.with_extension("new");
+        let mut file = File::create(&fresh)?;
+        for message in messages.iter().rev() {
+            write_line(&mut file, message)?;
+        }
+        std::fs::rename(&fresh, path)?;
+        let file = Some(OpenOptions::new().append(true).open(path)?);
+        Ok(Self { clock, kept: Mutex::new(Kept { messages, file }) })
+    }
+
+    /// Delivers a text and gives its id.
+    pub fn deliver(&self, gateway: &str, to: &str, from: &str, text: &str) -> String {
+        let message = Message {
+            id: random::uuid(),
+            to: to.to_owned(),
+            from: from.to_owned(),
+            text: text.to_owned(),
+            gateway: gateway.to_owned(),
+            at: self.clock.now().seconds(),
+        };
+        let id = message.id.clone();
+        let mut kept = lock(&self.kept);
+        if let Some(file) = &mut kept.file {
+            // A full disk costs the memory of the message, not the message.
+            let _ = write_line(file, &message);
+        }
+        kept.messages.push_front(message);
+        kept.messages.truncate(KEPT);
+        id
+    }
+
+    /// The messages to one number, or to all, newest first. The `+` may have become a space on the way, or be absent.
+    pub fn messages(&self, to: Option<&str>) -> Vec<Message> {
+        let wanted = to.map(digits);
+        let kept = lock(&self.kept);
+        let is_wanted = |message: &&Message| wanted.as_ref().is_none_or(|wanted| *wanted == digits(&message.to));
+        kept.messages.iter().filter(is_wanted).cloned().collect()
+    }
+}
+
+/// Whether a number is in the one form that every phone understands: `+`, country, subscriber.
+pub fn is_e164(number: &str) -> bool {
+    let Some(digits) = number.strip_prefix('+') else { return false };
+    (7..=15).contains(&digits.len()) && !digits.starts_with('0') && digits.bytes().all(|digit| digit.is_ascii_digit())
+}
+
+fn digits(number: &str) -> String {
+    number.chars().filter(char::is_ascii_digit).collect()
+}
+
+fn write_line(file: &mut File, message: &Message) -> std::io::Result<()> {
+    let mut line = serde_json::to_string(message)?;
+    line.push('\n');
+    file.write_all(line.as_bytes())
+}

@@ -1,0 +1,142 @@
+//! `cargo local`: the whole system on one machine until Ctrl-C.
+
+use std::fmt::Display;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use local::{Options, System};
+
+const HELP: &str = "\
+Latchkey on one machine: the API, an embedded DynamoDB, Secrets Manager and SNS, and stand-ins for the SMS gateways.
+
+Usage: cargo local [OPTIONS]
+
+  --port PORT            the API and a page for people (3000; 0 is any free port)
+  --dynamodb-port PORT   DynamoDB (8000)
+  --aws-port PORT        Secrets Manager, SNS and the gateways (4566)
+  --data FOLDER          where users, keys and messages are kept (.local beside the template)
+  --ephemeral            keep nothing
+  --template FILE        what to run (the workspace's template.yaml)
+  --help                 this
+";
+
+enum Command {
+    Run(Options),
+    Help,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let options = match command(std::env::args().skip(1)) {
+        Ok(Command::Run(options)) => options,
+        Ok(Command::Help) => {
+            print(HELP);
+            return ExitCode::SUCCESS;
+        }
+        Err(wrong) => return fail(2, &format!("{wrong}; --help says what there is")),
+    };
+    adapters::telemetry::start("warn");
+    let kept = options.data.clone();
+    let system = tokio::select! {
+        started = System::start(options) => match started {
+            Ok(system) => system,
+            Err(error) => return fail(1, &error),
+        },
+        () = interrupted() => return ExitCode::SUCCESS,
+    };
+    print(&banner(&system, kept.as_deref()));
+    interrupted().await;
+    print("stopping\n");
+    tokio::select! {
+        () = system.stop() => ExitCode::SUCCESS,
+        // A second Ctrl-C does not wait.
+        () = interrupted() => ExitCode::FAILURE,
+    }
+}
+
+fn command(mut arguments: impl Iterator<Item = String>) -> Result<Command, String> {
+    let defaults = Options::default();
+    let mut options = Options { port: 3000, dynamodb_port: 8000, aws_port: 4566, ..defaults };
+    let mut data = None;
+    let mut is_ephemeral = false;
+    while let Some(argument) = arguments.next() {
+        let (flag, mut inline) = match argument.split_once('=') {
+            Some((flag, value)) => (flag, Some(value.to_owned())),
+            None => (argument.as_str(), None),
+        };
+        let mut value = || inline.take().or_else(|| arguments.next()).ok_or_else(|| format!("{flag} wants a value"));
+        match flag {
+            "--port" => options.port = port(flag, &value()?)?,
+            "--dynamodb-port" => options.dynamodb_port = port(flag, &value()?)?,
+            "--aws-port" => options.aws_port = port(flag, &value()?)?,
+            "--data" => data = Some(PathBuf::from(value()?)),
+            "--template" => options.template = PathBuf::from(value()?),
+            "--ephemeral" => is_ephemeral = true,
+            "--help" | "-h" => return Ok(Command::Help),
+            _ => return Err(format!("{flag} is no option")),
+        }
+        if inline.is_some() {
+            return Err(format!("{flag} takes no value"));
+        }
+    }
+    if is_ephemeral && data.is_some() {
+        return Err("--ephemeral keeps nothing and --data keeps all: choose one".to_owned());
+    }
+    let default_data = || options.template.with_file_name(".local");
+    options.data = (!is_ephemeral).then(|| data.unwrap_or_else(default_data));
+    Ok(Command::Run(options))
+}
+
+fn port(flag: &str, value: &str) -> Result<u16, String> {
+    value.parse().map_err(|_| format!("{flag} wants a port, 0 to 65535"))
+}
+
+fn banner(system: &System, kept: Option<&Path>) -> String {
+    let api = format!("http://{}", system.address());
+    let data = kept.map_or_else(|| "kept nowhere".to_owned(), |folder| folder.display().to_string());
+    format!(
+        "\
+Latchkey is up: {api}  (a page for people is there too)
+  DynamoDB                             http://{dynamodb}
+  Secrets Manager, SNS, SMS gateways   http://{aws}
+  data                                 {data}
+
+Try:
+  curl {api}/v1/otp/send -H 'content-type: application/json' -d '{{\"phone_number\":\"9841234567\"}}'
+  curl '{api}/local/inbox?to=+9779841234567'
+  curl {api}/v1/otp/submit -H 'content-type: application/json' -d '{{\"phone_number\":\"9841234567\",\"otp\":\"the code\"}}'
+
+Ctrl-C stops it.
+",
+        dynamodb = system.dynamodb_address(),
+        aws = system.aws_address(),
+    )
+}
+
+/// Resolves at Ctrl-C, or when the process is told to terminate.
+async fn interrupted() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}
+
+/// Prints; a reader that has gone is no reason to stop.
+fn print(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+fn fail(code: u8, reason: &dyn Display) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "cargo local: {reason}");
+    ExitCode::from(code)
+}

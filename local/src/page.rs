@@ -1,0 +1,19 @@
+//! The page for people at `/`: one file, nothing loaded from elsewhere.
+
+use axum::Router;
+use axum::http::header;
+use axum::response::{Html, IntoResponse};
+use axum::routing::get;
+
+const PAGE: &str = include_str!("page.html");
+/// The page may run what it bears and talk to this server, and nothing else.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; \
+                      img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+pub fn routes(router: Router) -> Router {
+    router.route("/", get(page))
+}
+
+async fn page() -> impl IntoResponse {
+    ([(header::CONTENT_SECURITY_POLICY, POLICY), (header::CACHE_CONTROL, "no-store")], Html(PAGE))
+}

@@ -1,0 +1,3 @@
+//! The system, through its HTTP face.
+
+mod sign_in;

@@ -1,0 +1,87 @@
+//! `openapi.yaml`, as a judge of answers.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use jsonschema::Validator;
+use serde_json::{Value, json};
+
+static DOCUMENT: OnceLock<Value> = OnceLock::new();
+static VALIDATORS: Mutex<Option<HashMap<String, &'static Validator>>> = Mutex::new(None);
+
+/// The document.
+pub fn document() -> &'static Value {
+    DOCUMENT.get_or_init(|| {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../openapi.yaml");
+        serde_yaml_ng::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+    })
+}
+
+/// The documented path that `path` is one of.
+fn template_of(path: &str) -> Option<&'static str> {
+    let path = path.split('?').next().unwrap();
+    let matches = |template: &str| {
+        let (wanted, given): (Vec<_>, Vec<_>) = (template.split('/').collect(), path.split('/').collect());
+        wanted.len() == given.len() && wanted.iter().zip(&given).all(|(want, have)| want == have || want.starts_with('{'))
+    };
+    document()["paths"].as_object().unwrap().keys().map(String::as_str).find(|template| matches(template))
+}
+
+fn pointer(part: &str) -> String {
+    part.replace('~', "~0").replace('/', "~1")
+}
+
+/// Follows a reference, if it is one; answers where it stands and what stands there.
+fn resolve(at: String, value: &'static Value) -> (String, &'static Value) {
+    match value["$ref"].as_str() {
+        Some(reference) => {
+            let at = reference.trim_start_matches('#').to_owned();
+            let value = document().pointer(&at).unwrap_or_else(|| panic!("{reference} is not in openapi.yaml"));
+            resolve(at, value)
+        }
+        None => (at, value),
+    }
+}
+
+/// Panics unless the document knows this answer: its path, method, status, media type and form.
+pub fn hold(method: &str, path: &str, status: u16, media_type: Option<&str>, headers: &dyn Fn(&str) -> bool, body: &Value) {
+    let Some(template) = template_of(path) else {
+        assert_eq!((status, body), (404, &json!({"message": "Not Found"})), "{method} {path} is not in openapi.yaml");
+        return;
+    };
+    let method_key = method.to_lowercase();
+    let operation = &document()["paths"][template][&method_key];
+    if operation.is_null() {
+        assert_eq!((status, body), (404, &json!({"message": "Not Found"})), "{method} {path} is not in openapi.yaml");
+        return;
+    }
+    let response = &operation["responses"][status.to_string()];
+    assert!(!response.is_null(), "{method} {path}: status {status} is not in openapi.yaml: {body}");
+    let at = format!("/paths/{}/{method_key}/responses/{status}", pointer(template));
+    let (at, response) = resolve(at, response);
+    for (name, header) in response["headers"].as_object().into_iter().flatten() {
+        let (_, header) = resolve(String::new(), header);
+        assert!(header["required"] != json!(true) || headers(name), "{method} {path} {status}: no header {name}");
+    }
+    let Some(content) = response["content"].as_object() else {
+        assert!(body.is_null(), "{method} {path} {status}: a body where none is documented: {body}");
+        return;
+    };
+    let media_type = media_type.unwrap_or("none").split(';').next().unwrap();
+    assert!(content.contains_key(media_type), "{method} {path} {status}: {media_type} is not in openapi.yaml: {body}");
+    let schema = format!("{at}/content/{}/schema", pointer(media_type));
+    let validator = validator(&schema);
+    let errors: Vec<String> = validator.iter_errors(body).map(|error| format!("{}: {error}", error.instance_path())).collect();
+    assert!(errors.is_empty(), "{method} {path} {status}: {}\n{body}", errors.join("\n"));
+}
+
+fn validator(at: &str) -> &'static Validator {
+    let mut validators = VALIDATORS.lock().unwrap_or_else(PoisonError::into_inner);
+    let validators = validators.get_or_insert_default();
+    validators.entry(at.to_owned()).or_insert_with(|| {
+        // The document with a schema at its root that points into it: all its references then resolve.
+        let mut root = document().clone();
+        root["$ref"] = json!(format!("#{at}"));
+        Box::leak(Box::new(jsonschema::draft202012::new(&root).unwrap()))
+    })
+}

@@ -1,0 +1,330 @@
+//! One running system, and what a test does with it.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Mutex, PoisonError};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use local::{Options, System};
+use serde_json::{Value, json};
+
+use crate::{contract, log};
+
+type Http = Client<HttpConnector, Full<Bytes>>;
+
+/// A running system of a test's own, with nothing in it.
+pub struct World {
+    /// The system itself.
+    pub system: System,
+    clients: Mutex<BTreeMap<u8, Http>>,
+    secrets: Mutex<Vec<String>>,
+}
+
+/// A code on its way, as the send answered it.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    /// The challenge it answers.
+    pub challenge_id: String,
+    /// The code, as the phone got it.
+    pub code: String,
+}
+
+/// Someone who is signed in.
+#[derive(Clone, Debug)]
+pub struct Person {
+    /// Who.
+    pub user_id: String,
+    /// Their phone.
+    pub phone: String,
+    /// Their access token.
+    pub access: String,
+    /// Their refresh token.
+    pub refresh: String,
+}
+
+/// What was answered.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// HTTP status.
+    pub status: u16,
+    /// Headers, names in lower case.
+    pub headers: BTreeMap<String, String>,
+    /// The body; null if there is none.
+    pub body: Value,
+}
+
+impl Reply {
+    /// Status and problem code, to be compared with what is expected; the code is "" where there is none.
+    pub fn problem(&self) -> (u16, &str) {
+        (self.status, self.body["code"].as_str().unwrap_or_default())
+    }
+
+    /// Panics unless it is that problem, in the words of RFC 9457.
+    #[track_caller]
+    pub fn assert_problem(&self, status: u16, code: &str) -> &Self {
+        assert_eq!(self.problem(), (status, code), "{:?}", self);
+        assert_eq!(self.headers.get("content-type").map(String::as_str), Some("application/problem+json"));
+        assert_eq!(self.body["status"], json!(status));
+        if status == 401 {
+            assert!(self.headers["www-authenticate"].starts_with("Bearer "), "{:?}", self);
+        }
+        if let Some(seconds) = self.body.get("retry_after") {
+            assert_eq!(self.headers["retry-after"], seconds.to_string());
+        }
+        self
+    }
+
+    /// Panics unless it is 200.
+    #[track_caller]
+    pub fn ok(self) -> Value {
+        assert_eq!(self.status, 200, "{:?}", self);
+        self.body
+    }
+
+    /// A text member.
+    #[track_caller]
+    pub fn text(&self, name: &str) -> String {
+        self.body[name].as_str().unwrap_or_else(|| panic!("no text {name} in {:?}", self)).to_owned()
+    }
+
+    /// A number member.
+    #[track_caller]
+    pub fn number(&self, name: &str) -> u64 {
+        self.body[name].as_u64().unwrap_or_else(|| panic!("no number {name} in {:?}", self))
+    }
+}
+
+/// A code that is not `code`.
+pub fn wrong(code: &str) -> String {
+    let digits = code.parse::<u32>().unwrap();
+    format!("{:06}", (digits + 1) % 1_000_000)
+}
+
+/// A call under preparation.
+pub struct Call<'a> {
+    world: &'a World,
+    method: &'static str,
+    path: String,
+    source: u8,
+    headers: Vec<(&'static str, String)>,
+    body: Bytes,
+}
+
+impl Call<'_> {
+    /// From the address 127.0.0.`source` rather than 127.0.0.1.
+    pub fn from(mut self, source: u8) -> Self {
+        self.source = source;
+        self
+    }
+
+    /// With a header.
+    pub fn header(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.push((name, value.to_owned()));
+        self
+    }
+
+    /// With an access token.
+    pub fn bearer(self, token: &str) -> Self {
+        self.header("authorization", &format!("Bearer {token}"))
+    }
+
+    /// As someone who is signed in.
+    pub fn as_person(self, person: &Person) -> Self {
+        self.bearer(&person.access)
+    }
+
+    /// With a JSON body.
+    pub fn json(self, body: Value) -> Self {
+        self.bytes("application/json", body.to_string().into_bytes())
+    }
+
+    /// With any body.
+    pub fn bytes(mut self, media_type: &str, body: Vec<u8>) -> Self {
+        self.body = body.into();
+        self.header("content-type", media_type)
+    }
+
+    /// Calls, and holds the answer to `openapi.yaml`.
+    pub async fn send(self) -> Reply {
+        let url = format!("http://{}{}", self.world.system.address(), self.path);
+        let mut request = http::Request::builder().method(self.method).uri(&url);
+        for (name, value) in &self.headers {
+            request = request.header(*name, value);
+        }
+        let response = self.world.client(self.source).request(request.body(Full::new(self.body)).unwrap()).await.unwrap();
+        let status = response.status().as_u16();
+        let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+        let headers: BTreeMap<String, String> =
+            response.headers().iter().map(|(name, value)| (name.to_string(), text(value.as_bytes()))).collect();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let body = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap_or_else(|_| json!(text(&body))) };
+        if self.path.starts_with("/v1/") || self.path.starts_with("/.well-known/") {
+            let media_type = headers.get("content-type").map(String::as_str);
+            contract::hold(self.method, &self.path, status, media_type, &|name| headers.contains_key(&name.to_lowercase()), &body);
+        }
+        for name in ["access_token", "refresh_token"] {
+            if let Some(token) = body[name].as_str() {
+                self.world.keep_secret(token);
+            }
+        }
+        Reply { status, headers, body }
+    }
+}
+
+impl World {
+    /// Starts one.
+    pub async fn new() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// Starts one with variables of its own.
+    pub async fn with(variables: &[(&str, &str)]) -> Self {
+        log::capture();
+        let overrides = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let system = System::start(Options { overrides, ..Options::default() }).await.unwrap();
+        Self { system, clients: Mutex::default(), secrets: Mutex::default() }
+    }
+
+    fn client(&self, source: u8) -> Http {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let connect = || {
+            let mut connector = HttpConnector::new();
+            connector.set_local_address(Some(IpAddr::V4(Ipv4Addr::new(127, 0, 0, source))));
+            Client::builder(TokioExecutor::new()).build(connector)
+        };
+        clients.entry(source).or_insert_with(connect).clone()
+    }
+
+    /// Remembers what no log line may contain.
+    pub fn keep_secret(&self, secret: &str) {
+        self.secrets.lock().unwrap_or_else(PoisonError::into_inner).push(secret.to_owned());
+    }
+
+    /// Prepares a call.
+    pub fn call(&self, method: &'static str, path: &str) -> Call<'_> {
+        Call { world: self, method, path: path.to_owned(), source: 1, headers: Vec::new(), body: Bytes::new() }
+    }
+
+    /// Prepares a POST of JSON.
+    pub fn post(&self, path: &str, body: Value) -> Call<'_> {
+        self.call("POST", path).json(body)
+    }
+
+    /// Puts the clock forward.
+    pub fn advance(&self, seconds: u64) {
+        self.system.clock().advance(seconds);
+    }
+
+    /// What time it is in this world, in epoch seconds.
+    pub fn now(&self) -> i64 {
+        self.system.clock().now().seconds()
+    }
+
+    /// All messages to a phone, newest first.
+    pub async fn inbox(&self, phone: &str) -> Vec<Value> {
+        let path = format!("/local/inbox?to={}", phone.replace('+', "%2B"));
+        self.call("GET", &path).send().await.ok()["messages"].as_array().unwrap().clone()
+    }
+
+    /// The code in the newest message to a phone.
+    pub async fn code(&self, phone: &str) -> String {
+        let inbox = self.inbox(phone).await;
+        let text = inbox.first().unwrap_or_else(|| panic!("no message to {phone}"))["text"].as_str().unwrap();
+        let code = text.split(|c: char| !c.is_ascii_digit()).find(|run| run.len() == 6).unwrap().to_owned();
+        self.keep_secret(&code);
+        code
+    }
+
+    /// Sends a sign-in code, and reads it off the phone.
+    pub async fn send_code(&self, phone: &str) -> Sent {
+        self.keep_secret(phone);
+        self.keep_secret(phone.trim_start_matches("+977"));
+        let reply = self.post("/v1/otp/send", json!({"phone_number": phone})).send().await;
+        assert_eq!(reply.status, 200, "{reply:?}");
+        Sent { challenge_id: reply.text("challenge_id"), code: self.code(phone).await }
+    }
+
+    /// Prepares a submission of a code.
+    pub fn submit(&self, phone: &str, code: &str) -> Call<'_> {
+        self.post("/v1/otp/submit", json!({"phone_number": phone, "otp": code}))
+    }
+
+    /// Signs a phone in.
+    pub async fn sign_in(&self, phone: &str) -> Person {
+        let sent = self.send_code(phone).await;
+        person(phone, &self.submit(phone, &sent.code).send().await)
+    }
+
+    /// Signs a phone in and gives its user a username.
+    pub async fn sign_in_as(&self, phone: &str, username: &str) -> Person {
+        let person = self.sign_in(phone).await;
+        let renamed = self.call("PATCH", "/v1/me").as_person(&person).json(json!({"username": username})).send().await;
+        assert_eq!(renamed.status, 200, "{renamed:?}");
+        person
+    }
+
+    /// Makes the next `times` calls to `target` go wrong.
+    pub async fn fault(&self, target: &str, mode: &str, times: u32) {
+        let reply = self.post("/local/faults", json!({"target": target, "mode": mode, "times": times})).send().await;
+        assert!(reply.status < 300, "{reply:?}");
+    }
+
+    /// Asks the embedded DynamoDB itself.
+    pub async fn dynamodb(&self, operation: &str, body: Value) -> Value {
+        let url = format!("http://{}/", self.system.dynamodb_address());
+        let request = http::Request::builder().method("POST").uri(&url)
+            .header("x-amz-target", format!("DynamoDB_20120810.{operation}"))
+            .header("content-type", "application/x-amz-json-1.0")
+            .header("authorization", "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0")
+            .header("x-amz-date", "20260101T000000Z")
+            .body(Full::new(Bytes::from(body.to_string())))
+            .unwrap();
+        let response = self.client(1).request(request).await.unwrap();
+        let status = response.status();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        assert!(status.is_success(), "{operation}: {body}");
+        body
+    }
+
+    /// Every item of a table.
+    pub async fn items(&self, table: &str) -> Vec<Value> {
+        self.dynamodb("Scan", json!({"TableName": table})).await["Items"].as_array().unwrap().clone()
+    }
+}
+
+/// Reads who was signed in off the answer.
+#[track_caller]
+pub fn person(phone: &str, reply: &Reply) -> Person {
+    assert_eq!(reply.status, 200, "{reply:?}");
+    Person {
+        user_id: reply.body["user"]["user_id"].as_str().unwrap().to_owned(),
+        phone: phone.to_owned(),
+        access: reply.text("access_token"),
+        refresh: reply.text("refresh_token"),
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        let log = log::text();
+        for secret in self.secrets.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            assert!(!stands_in(&log, secret), "a code, a token or a number stands in the log");
+        }
+    }
+}
+
+/// Whether `secret` stands in `text` as a word of its own: six digits are found in many a longer number.
+fn stands_in(text: &str, secret: &str) -> bool {
+    let apart = |c: Option<char>| !c.is_some_and(|c| c.is_ascii_alphanumeric());
+    text.match_indices(secret).any(|(at, found)| {
+        apart(text[..at].chars().next_back()) && apart(text[at + found.len()..].chars().next())
+    })
+}
