@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 
 /// The functions by their logical ids in the template.
-pub struct Functions(BTreeMap<String, Function>);
+pub struct Functions(BTreeMap<String, Arc<Function>>);
 
 enum Function {
     Account(account::Account),
@@ -38,34 +38,27 @@ impl Functions {
             let app = App::new(config, clock.clone()).await;
             let function = Function::new(id, &app).map_err(|error| format!("{id}: {error}"))?;
             let function = function.ok_or_else(|| format!("the template's {id} is no function of this workspace"))?;
-            functions.insert(id.clone(), function);
+            functions.insert(id.clone(), Arc::new(function));
         }
         Ok(Self(functions))
     }
 
     /// Does what each function does before its first event: connections, keys and settings are at hand afterwards.
-    pub async fn warm(self: &Arc<Self>) {
+    pub async fn warm(&self) {
         let mut warming = JoinSet::new();
-        for id in self.0.keys().cloned() {
-            let functions = Arc::clone(self);
-            warming.spawn(async move {
-                if let Some(function) = functions.0.get(&id) {
-                    function.warm().await;
-                }
-            });
+        for function in self.0.values() {
+            let function = Arc::clone(function);
+            warming.spawn(async move { function.warm().await });
         }
         while warming.join_next().await.is_some() {}
     }
 
     /// Calls a function with an event. As in Lambda it runs to its end even if the caller has gone, and its panic is
     /// this call's failure alone.
-    pub async fn invoke(self: &Arc<Self>, id: &str, event: Value) -> Result<Value, String> {
-        let (functions, id) = (Arc::clone(self), id.to_owned());
-        let run = async move {
-            let function = functions.0.get(&id).ok_or_else(|| format!("there is no function {id}"))?;
-            function.handle(event).await
-        };
-        tokio::spawn(run).await.map_err(|error| error.to_string())?
+    pub async fn invoke(&self, id: &str, event: Value) -> Result<Value, String> {
+        let function = self.0.get(id).cloned().ok_or_else(|| format!("there is no function {id}"))?;
+        let run = tokio::spawn(async move { function.handle(event).await });
+        run.await.map_err(|error| error.to_string())?
     }
 }
 

@@ -107,7 +107,7 @@ pub enum StartError {
         /// What is wrong with it.
         reason: String,
     },
-    /// A part refuses to start.
+    /// A part fails to start.
     Part {
         /// The part.
         name: &'static str,
@@ -129,7 +129,7 @@ impl fmt::Display for StartError {
             Self::Data { folder, reason } => {
                 write!(f, "the data folder {} can't be used: {}", folder.display(), one_line(reason))
             }
-            Self::Part { name, reason } => write!(f, "{name} can't start: {}", one_line(reason)),
+            Self::Part { name, reason } => write!(f, "{name} failed: {}", one_line(reason)),
         }
     }
 }
@@ -143,6 +143,7 @@ pub struct System {
     aws_address: SocketAddr,
     clock: Clock,
     front: Arc<Front>,
+    functions: Arc<Functions>,
     engine: Engine,
     api: Server,
     backends: [Server; 2],
@@ -206,12 +207,12 @@ impl System {
         functions.warm().await;
         front.reset();
 
-        let gateway = Arc::new(Gateway::new(template, functions, clock.clone()));
+        let gateway = Arc::new(Gateway::new(template, Arc::clone(&functions), clock.clone()));
         let controls = Arc::new(Controls::new(inbox, faults, clock.clone(), data.clock_file()));
         let router = Router::new().fallback(gateway::answer).with_state(gateway);
         let router = page::routes(router).nest("/local", controls::router(controls));
         let api = Server::start(api_listener, router);
-        Ok(Self { address, dynamodb_address, aws_address, clock, front, engine, api, backends, _data: data })
+        Ok(Self { address, dynamodb_address, aws_address, clock, front, functions, engine, api, backends, _data: data })
     }
 
     /// Where the API answers.
@@ -242,6 +243,14 @@ impl System {
     /// Forgets the requests counted so far.
     pub fn reset_dynamodb_requests(&self) {
         self.front.reset();
+    }
+
+    /// Calls a function, named as the template names it, with an event of any making.
+    ///
+    /// # Errors
+    /// What the function fails with.
+    pub async fn invoke(&self, function: &str, event: Value) -> Result<Value, String> {
+        self.functions.invoke(function, event).await
     }
 
     /// Finishes what is running, closes the data and returns.

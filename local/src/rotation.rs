@@ -1,7 +1,5 @@
 //! Rotation of a secret as Secrets Manager drives it: the function is called with each of four steps in turn.
 
-use std::sync::Arc;
-
 use serde_json::{Value, json};
 
 use crate::functions::Functions;
@@ -10,7 +8,7 @@ use crate::secrets_manager::{Refusal, SecretsManager};
 const STEPS: [&str; 4] = ["createSecret", "setSecret", "testSecret", "finishSecret"];
 
 /// The operation RotateSecret. Unlike AWS it answers when the rotation has ended, and says if it failed.
-pub async fn rotate(secrets: &SecretsManager, functions: &Arc<Functions>, request: &Value) -> Result<Value, Refusal> {
+pub async fn rotate(secrets: &SecretsManager, functions: &Functions, request: &Value) -> Result<Value, Refusal> {
     let member = |name: &str| request.get(name).and_then(Value::as_str);
     let id = member("SecretId").unwrap_or_default();
     let begun = secrets.begin_rotation(id, member("ClientRequestToken"))?;

@@ -22,7 +22,8 @@ fn template_of(path: &str) -> Option<&'static str> {
     let path = path.split('?').next().unwrap();
     let matches = |template: &str| {
         let (wanted, given): (Vec<_>, Vec<_>) = (template.split('/').collect(), path.split('/').collect());
-        wanted.len() == given.len() && wanted.iter().zip(&given).all(|(want, have)| want == have || want.starts_with('{'))
+        wanted.len() == given.len()
+            && wanted.iter().zip(&given).all(|(want, have)| want == have || want.starts_with('{'))
     };
     document()["paths"].as_object().unwrap().keys().map(String::as_str).find(|template| matches(template))
 }
@@ -44,7 +45,14 @@ fn resolve(at: String, value: &'static Value) -> (String, &'static Value) {
 }
 
 /// Panics unless the document knows this answer: its path, method, status, media type and form.
-pub fn hold(method: &str, path: &str, status: u16, media_type: Option<&str>, headers: &dyn Fn(&str) -> bool, body: &Value) {
+pub fn hold(
+    method: &str,
+    path: &str,
+    status: u16,
+    media_type: Option<&str>,
+    headers: &dyn Fn(&str) -> bool,
+    body: &Value,
+) {
     let Some(template) = template_of(path) else {
         assert_eq!((status, body), (404, &json!({"message": "Not Found"})), "{method} {path} is not in openapi.yaml");
         return;
@@ -71,7 +79,8 @@ pub fn hold(method: &str, path: &str, status: u16, media_type: Option<&str>, hea
     assert!(content.contains_key(media_type), "{method} {path} {status}: {media_type} is not in openapi.yaml: {body}");
     let schema = format!("{at}/content/{}/schema", pointer(media_type));
     let validator = validator(&schema);
-    let errors: Vec<String> = validator.iter_errors(body).map(|error| format!("{}: {error}", error.instance_path())).collect();
+    let errors: Vec<String> =
+        validator.iter_errors(body).map(|error| format!("{}: {error}", error.instance_path())).collect();
     assert!(errors.is_empty(), "{method} {path} {status}: {}\n{body}", errors.join("\n"));
 }
 

@@ -3,7 +3,13 @@
 //! Every answer that any test sees is held to `openapi.yaml`; every world, as it ends, holds the log to silence about
 //! the codes, tokens and numbers that were used in it.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
 
 mod contract;
 mod log;

@@ -155,16 +155,28 @@ impl Call<'_> {
         for (name, value) in &self.headers {
             request = request.header(*name, value);
         }
-        let response = self.world.client(self.source).request(request.body(Full::new(self.body)).unwrap()).await.unwrap();
+        let response =
+            self.world.client(self.source).request(request.body(Full::new(self.body)).unwrap()).await.unwrap();
         let status = response.status().as_u16();
         let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
         let headers: BTreeMap<String, String> =
             response.headers().iter().map(|(name, value)| (name.to_string(), text(value.as_bytes()))).collect();
         let body = response.into_body().collect().await.unwrap().to_bytes();
-        let body = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap_or_else(|_| json!(text(&body))) };
+        let body = if body.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_slice(&body).unwrap_or_else(|_| json!(text(&body)))
+        };
         if self.path.starts_with("/v1/") || self.path.starts_with("/.well-known/") {
             let media_type = headers.get("content-type").map(String::as_str);
-            contract::hold(self.method, &self.path, status, media_type, &|name| headers.contains_key(&name.to_lowercase()), &body);
+            contract::hold(
+                self.method,
+                &self.path,
+                status,
+                media_type,
+                &|name| headers.contains_key(&name.to_lowercase()),
+                &body,
+            );
         }
         for name in ["access_token", "refresh_token"] {
             if let Some(token) = body[name].as_str() {
@@ -324,7 +336,6 @@ impl Drop for World {
 /// Whether `secret` stands in `text` as a word of its own: six digits are found in many a longer number.
 fn stands_in(text: &str, secret: &str) -> bool {
     let apart = |c: Option<char>| !c.is_some_and(|c| c.is_ascii_alphanumeric());
-    text.match_indices(secret).any(|(at, found)| {
-        apart(text[..at].chars().next_back()) && apart(text[at + found.len()..].chars().next())
-    })
+    text.match_indices(secret)
+        .any(|(at, found)| apart(text[..at].chars().next_back()) && apart(text[at + found.len()..].chars().next()))
 }

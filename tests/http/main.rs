@@ -1,3 +1,0 @@
-//! The system, through its HTTP face.
-
-mod sign_in;

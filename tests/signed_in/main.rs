@@ -1,0 +1,1 @@
+//! What a signed-in person can do, and what nobody else can do for them.
