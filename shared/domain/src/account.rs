@@ -2,10 +2,10 @@
 
 use std::future::Future;
 
-use crate::Unavailable;
 use crate::ids::UserId;
 use crate::text::{ImageUrl, Name, Username};
 use crate::user::User;
+use crate::{Timestamp, Unavailable};
 
 /// How often a change is tried again because the user changed meanwhile.
 const TRIES: usize = 4;
@@ -44,7 +44,7 @@ pub trait AccountStore: Sync {
     ) -> impl Future<Output = Result<ChangeOutcome, Unavailable>> + Send;
     /// Removes the user, their locks, their sessions and their pending codes, unless phone or username differ from
     /// `seen`. Answers whether it did.
-    fn delete_account(&self, seen: &User) -> impl Future<Output = Result<bool, Unavailable>> + Send;
+    fn delete_account(&self, seen: &User, now: Timestamp) -> impl Future<Output = Result<bool, Unavailable>> + Send;
 }
 
 /// Why an account could not be read, changed or deleted.
@@ -99,10 +99,10 @@ pub async fn change_profile(
 ///
 /// # Errors
 /// [`AccountError`]; the account is then still there, unless it is `Unavailable`: then the request may be repeated.
-pub async fn delete_account(store: &impl AccountStore, caller: &UserId) -> Result<(), AccountError> {
+pub async fn delete_account(store: &impl AccountStore, caller: &UserId, now: Timestamp) -> Result<(), AccountError> {
     for _ in 0..TRIES {
         let seen = read_profile(store, caller).await?;
-        if store.delete_account(&seen).await? {
+        if store.delete_account(&seen, now).await? {
             return Ok(());
         }
     }

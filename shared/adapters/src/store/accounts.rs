@@ -1,14 +1,14 @@
 //! Profiles changed and accounts deleted: user, locks, sessions and pending codes together.
 
 use aws_sdk_dynamodb::types::{Delete, Put, Update};
-use domain::Unavailable;
 use domain::account::{AccountStore, ChangeOutcome, ProfileChange};
 use domain::challenge::Purpose;
 use domain::ids::UserId;
 use domain::user::User;
+use domain::{Timestamp, Unavailable};
 
-use super::challenges::record_key;
-use super::item::text;
+use super::challenges::{record_key, verification_key};
+use super::item::{moment, text};
 use super::transaction::{Written, steps};
 use super::users::{lock, phone_lock_key, user_key, username_lock_key};
 use super::{Item, Store};
@@ -92,7 +92,7 @@ impl AccountStore for Store {
         }
     }
 
-    async fn delete_account(&self, seen: &User) -> Result<bool, Unavailable> {
+    async fn delete_account(&self, seen: &User, now: Timestamp) -> Result<bool, Unavailable> {
         let users = self.table(Table::Users);
         let otps = self.table(Table::Otps);
         let mut sessions: Vec<Item> = self.session_items(&seen.id).await?.iter().filter_map(session_key_of).collect();
@@ -129,16 +129,16 @@ impl AccountStore for Store {
                 .expression_attribute_values(":user", text(seen.id.as_str()));
             all.extend(steps!["delete an account"; Delete(freed)]);
         }
+        let pending = Delete::builder().table_name(otps).set_key(Some(verification_key(&seen.id)));
+        all.extend(steps!["delete an account"; Delete(pending)]);
         if let Some(phone) = &seen.phone {
             // The code goes; the counts of wrong ones stay, or deleting an account would clear them.
             let no_code = Update::builder()
                 .table_name(otps)
                 .set_key(Some(record_key(&Purpose::SignIn, phone)))
-                .update_expression("REMOVE challenge_id");
+                .update_expression("SET expires_at = if_not_exists(expires_at, :now) REMOVE phone, challenge_id")
+                .expression_attribute_values(":now", moment(now));
             all.extend(steps!["delete an account"; Update(no_code)]);
-            let verification = Purpose::VerifyPhone { caller: seen.id.clone() };
-            let pending = Delete::builder().table_name(otps).set_key(Some(record_key(&verification, phone)));
-            all.extend(steps!["delete an account"; Delete(pending)]);
         }
         for key in sessions {
             let ended = Delete::builder().table_name(self.table(Table::Sessions)).set_key(Some(key));

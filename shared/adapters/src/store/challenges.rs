@@ -8,7 +8,7 @@ use domain::challenge::{
     Challenge, ChallengeRecord, Claim, ClaimOutcome, ClaimRefusal, Consumed, IdempotencyDigest, Purpose,
 };
 use domain::code::CodeKeyVersion;
-use domain::ids::{ChallengeId, MalformedId};
+use domain::ids::{ChallengeId, MalformedId, UserId};
 use domain::limits::Limits;
 use domain::phone::PhoneNumber;
 use domain::{Timestamp, Unavailable};
@@ -24,10 +24,15 @@ const CLAIMS: usize = 12;
 
 /// The key of a record: one per purpose and phone, or per purpose and caller.
 pub(super) fn record_key(purpose: &Purpose, phone: &PhoneNumber) -> Item {
-    key(match purpose {
-        Purpose::SignIn => format!("{}#{}", purpose.name(), phone.e164()),
-        Purpose::VerifyPhone { caller } => format!("{}#{caller}", purpose.name()),
-    })
+    match purpose {
+        Purpose::SignIn => key(format!("{}#{}", purpose.name(), phone.e164())),
+        Purpose::VerifyPhone { caller } => verification_key(caller),
+    }
+}
+
+/// The key of a caller's pending verification, whichever phone it is of.
+pub(super) fn verification_key(caller: &UserId) -> Item {
+    key(format!("verify_phone#{caller}"))
 }
 
 /// Reads a record.
@@ -40,7 +45,7 @@ pub(super) fn record(item: &Item) -> Result<ChallengeRecord, Corrupt> {
             idempotency: row
                 .optional_text("consumed_idempotency")?
                 .map(|digest| IdempotencyDigest::new(digest.to_owned())),
-            user: row.parsed("consumed_user", str::parse::<domain::ids::UserId>)?,
+            user: row.parsed("consumed_user", str::parse::<UserId>)?,
             session: row.optional("consumed_session", str::parse::<domain::ids::SessionId>)?,
         }),
     };
