@@ -4,6 +4,7 @@
 
 mod accounts;
 mod challenges;
+mod contention;
 mod item;
 mod sends;
 mod sessions;
@@ -42,6 +43,7 @@ impl Store {
     pub fn new(app: &App, tables: &[Table]) -> Result<Self, ConfigError> {
         let mut config = aws_sdk_dynamodb::config::Builder::from(&app.aws);
         config.set_endpoint_url(app.config.aws.dynamodb_endpoint.clone());
+        let config = config.retry_classifier(contention::TransactionConflicts);
         let names = tables.iter().map(|table| Ok((*table, app.config.table(*table)?.to_owned())));
         Ok(Self {
             client: Client::from_conf(config.build()),
