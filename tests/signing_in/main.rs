@@ -1,3 +1,18 @@
 //! From a phone number to tokens, and every way that it is refused.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
+
+mod bad_input;
+mod given;
+mod races;
+mod refusals;
+mod send_otp;
 mod sign_in;
+mod submit_otp;
+mod waiting;

@@ -1,1 +1,21 @@
 //! The system as a whole: its house, its deployment, its round trips, its restarts.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
+
+mod events;
+mod house;
+mod local;
+mod restart;
+mod rotate_keys;
+mod round_trips;
+mod sample;
+mod tap;
+mod template;
+mod wire;
+mod workspace;

@@ -33,7 +33,7 @@ struct ProfileBody {
     username: Option<Option<String>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct FcmTokenBody {
     fcm_token: Option<String>,
 }
@@ -85,7 +85,9 @@ impl Account {
         caller: &Caller,
         now: Timestamp,
     ) -> Result<Answer, Problem> {
-        let body: FcmTokenBody = request.json()?;
+        // The header alone will do, as it did in the older system.
+        let by_header = request.header("fcm-token").is_some() && !request.has_body();
+        let body = if by_header { FcmTokenBody::default() } else { request.json()? };
         let token = body.fcm_token.as_deref().or(request.header("fcm-token")).unwrap_or_default();
         let token = member("fcm_token", token, FcmToken::parse)?;
         let (exists, registered) = tokio::try_join!(

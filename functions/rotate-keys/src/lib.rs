@@ -9,6 +9,7 @@ use adapters::secrets::{RotatingSecret, SigningKeyPair};
 use adapters::store::Store;
 use adapters::tokens::{VerifyingKeys, fresh_ids};
 use aws_lambda_events::secretsmanager::SecretsManagerSecretRotationEvent;
+use domain::Timestamp;
 use domain::ids::{SessionId, UserId};
 use domain::session::Session;
 use domain::token::Proof;
@@ -64,7 +65,7 @@ impl RotateKeys {
                 let public = self.pending(version).await?.public()?;
                 self.store.publish_key(&public, now, &self.app.config.limits).await?;
             }
-            "testSecret" => self.test(&self.pending(version).await?).await?,
+            "testSecret" => self.test(&self.pending(version).await?, now).await?,
             "finishSecret" => self.secret.make_current(version, &stages).await?,
             _ => return Err("unknown step".into()),
         }
@@ -78,8 +79,7 @@ impl RotateKeys {
     }
 
     /// Signs a token with the new key and checks it with what is published.
-    async fn test(&self, pair: &SigningKeyPair) -> Result<(), Error> {
-        let now = self.app.clock.now();
+    async fn test(&self, pair: &SigningKeyPair, now: Timestamp) -> Result<(), Error> {
         let limits = &self.app.config.limits;
         let nobody =
             Session::open(UserId::from_random([0; 16]), SessionId::from_random([0; 16]), None, None, now, limits);

@@ -30,6 +30,9 @@ struct RefreshBody {
     refresh_token: String,
 }
 
+/// Longer than any refresh token of ours.
+const LONGEST_REFRESH_TOKEN: usize = 4_096;
+
 impl Session {
     /// Wires it.
     ///
@@ -61,21 +64,21 @@ impl Session {
             ("POST", "/v1/session/refresh") => self.refresh(request, now).await,
             ("GET", "/v1/sessions") => self.list(self.guard.caller(request, now).await?, now).await,
             ("DELETE", "/v1/sessions") => {
-                let caller = self.known_caller(request, now).await?;
+                let caller = self.known(self.guard.caller(request, now).await?).await?;
                 self.store.end_all_sessions(&caller.user).await?;
                 Ok(Answer::empty())
             }
             ("DELETE", "/v1/session") => {
-                let caller = self.known_caller(request, now).await?;
+                let caller = self.known(self.guard.caller(request, now).await?).await?;
                 self.end(&caller.user, &caller.session).await
             }
             ("DELETE", path) => {
                 let id = path.strip_prefix("/v1/sessions/").ok_or(Problem::new(Code::NotFound))?;
-                let caller = self.known_caller(request, now).await?;
+                let caller = self.guard.caller(request, now).await?;
                 let id = id.parse::<SessionId>();
                 let id =
                     id.map_err(|_| Problem::malformed("session_id: expected one that the list of sessions names."))?;
-                self.end(&caller.user, &id).await
+                self.end(&self.known(caller).await?.user, &id).await
             }
             _ => Err(Problem::new(Code::NotFound)),
         }
@@ -83,6 +86,9 @@ impl Session {
 
     async fn refresh(&self, request: Request<'_>, now: Timestamp) -> Result<Answer, Problem> {
         let body: RefreshBody = request.json()?;
+        if body.refresh_token.len() > LONGEST_REFRESH_TOKEN {
+            return Err(Problem::malformed("refresh_token: expected at most 4096 characters."));
+        }
         let (user, session, presented) = self.guard.refresh_token(&body.refresh_token, now).await?;
         // Read before the token is rotated: what can fail, fails while nothing is spent.
         let key = self.signing.signing_key(now).await?;
@@ -93,9 +99,8 @@ impl Session {
         Ok(Answer::json(200, &Value::Object(key.sign(&claims)?.to_json())).uncached())
     }
 
-    /// The caller, whose user exists.
-    async fn known_caller(&self, request: Request<'_>, now: Timestamp) -> Result<Caller, Problem> {
-        let caller = self.guard.caller(request, now).await?;
+    /// The caller, if their user exists.
+    async fn known(&self, caller: Caller) -> Result<Caller, Problem> {
         match self.store.user_exists(&caller.user).await? {
             true => Ok(caller),
             false => Err(Problem::new(Code::NoSuchUser)),

@@ -10,6 +10,7 @@ use adapters::{App, random};
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use domain::Timestamp;
 use domain::challenge::IdempotencyDigest;
 use domain::code::OtpCode;
 use domain::ids::{ChallengeId, SessionId, UserId};
@@ -84,7 +85,7 @@ impl SubmitOtp {
         let now = self.app.clock.now();
         let limits = &self.app.config.limits;
         let submit = match request.route() {
-            ("POST", "/v1/otp/submit") => self.read(request).await?,
+            ("POST", "/v1/otp/submit") => self.read(request, now).await?,
             _ => return Err(Problem::new(Code::NotFound)),
         };
         // Read before the code is consumed: what can fail, fails while nothing is spent.
@@ -98,8 +99,7 @@ impl SubmitOtp {
         Ok(Answer::json(200, &Value::Object(body)).uncached())
     }
 
-    async fn read(&self, request: Request<'_>) -> Result<domain::submit_otp::SubmitOtp, Problem> {
-        let now = self.app.clock.now();
+    async fn read(&self, request: Request<'_>, now: Timestamp) -> Result<domain::submit_otp::SubmitOtp, Problem> {
         let body: Body = request.json()?;
         let default = &self.app.config.default_organization;
         let organization = optional_member("organization_id", body.organization_id.as_deref(), OrganizationId::parse)?;
@@ -135,7 +135,8 @@ impl SubmitOtp {
 }
 
 fn idempotency(key: &str) -> Result<IdempotencyDigest, Problem> {
-    if key.is_empty() || key.len() > LONGEST_IDEMPOTENCY_KEY {
+    let readable = key.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+    if key.is_empty() || key.len() > LONGEST_IDEMPOTENCY_KEY || !readable {
         return Err(Problem::malformed("Idempotency-Key: expected 1 to 255 characters."));
     }
     Ok(IdempotencyDigest::new(URL_SAFE_NO_PAD.encode(Sha256::digest(key))))

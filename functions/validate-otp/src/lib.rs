@@ -8,6 +8,7 @@ use adapters::problem::{Code, Problem};
 use adapters::secrets::CodeKeySecret;
 use adapters::store::Store;
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use domain::Timestamp;
 use domain::code::OtpCode;
 use domain::ids::{ChallengeId, UserId};
 use domain::phone::DialledNumber;
@@ -36,6 +37,9 @@ struct Body {
     challenge_id: Option<String>,
     organization_id: Option<String>,
 }
+
+/// The longest code that is read, with its spaces, in characters.
+const LONGEST_OTP: usize = 16;
 
 impl ValidateOtp {
     /// Wires it.
@@ -71,19 +75,26 @@ impl ValidateOtp {
             return Err(Problem::new(Code::NotFound));
         }
         let caller = self.guard.caller(request, now).await?;
-        let validation = self.read(request, caller.user).await?;
+        let validation = self.read(request, caller.user, now).await?;
         validate_otp(&self.store, &self.codes, &self.app.config.limits, validation).await?;
         Ok(Answer::json(200, &json!({"message": "Success! You have verified your phone number."})).uncached())
     }
 
-    async fn read(&self, request: Request<'_>, caller: UserId) -> Result<domain::validate_otp::ValidateOtp, Problem> {
-        let now = self.app.clock.now();
+    async fn read(
+        &self,
+        request: Request<'_>,
+        caller: UserId,
+        now: Timestamp,
+    ) -> Result<domain::validate_otp::ValidateOtp, Problem> {
         let invalid = || Problem::new(Code::InvalidValidationRequest);
         let body: Body = request.json()?;
         let present = |text: Option<String>| text.filter(|text| !text.trim().is_empty()).ok_or_else(invalid);
         let phone = present(body.phone_number.or(body.phone))?;
         let otp = present(body.otp)?;
         let username = present(body.username)?;
+        if otp.chars().count() > LONGEST_OTP {
+            return Err(Problem::malformed("otp: expected at most 16 characters."));
+        }
         let code = OtpCode::parse(&otp).map_err(|_| invalid())?;
         let malformed_id = |_| Problem::malformed("challenge_id: expected the one that the send answered.");
         let challenge_id = body.challenge_id.map(|id| id.parse::<ChallengeId>()).transpose().map_err(malformed_id)?;

@@ -47,15 +47,22 @@ impl<'a> Request<'a> {
         (self.0.request_context.http.method.as_str(), path)
     }
 
-    /// A header, if it is text. Names go without regard to case.
+    /// A header. Names go without regard to case; a value that is no text is there all the same, for its reader to
+    /// refuse.
     pub fn header(self, name: &str) -> Option<&'a str> {
-        self.0.headers.get(name)?.to_str().ok()
+        let value = self.0.headers.get(name)?.as_bytes();
+        Some(std::str::from_utf8(value).unwrap_or("\u{fffd}"))
     }
 
     /// Where the request came from, as API Gateway saw it; never a header, which anyone can write.
     pub fn source(self) -> SourceAddress {
         let address = self.0.request_context.http.source_ip.as_deref();
         SourceAddress::of(address.and_then(|address| address.parse::<IpAddr>().ok()))
+    }
+
+    /// Whether there is a body at all.
+    pub fn has_body(self) -> bool {
+        self.0.body.as_ref().is_some_and(|body| !body.is_empty())
     }
 
     /// The body, as JSON of a known form. Members that are not part of it are ignored.
@@ -68,14 +75,16 @@ impl<'a> Request<'a> {
         if !media_type.is_some_and(|media_type| media_type.eq_ignore_ascii_case("application/json")) {
             return Err(Problem::new(Code::UnsupportedMediaType));
         }
-        serde_json::from_slice(&body).map_err(|error| {
-            Problem::malformed(match error.classify() {
-                serde_json::error::Category::Data => {
-                    "The body is JSON, but a member is missing, is there twice or is of the wrong type."
-                }
-                _ => "The body is not JSON.",
-            })
-        })
+        let of_another_form =
+            || Problem::malformed("The body is JSON, but a member is missing, is there twice or is of the wrong type.");
+        let is_object = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
+        match serde_json::from_slice(&body) {
+            // Serde would take the members in their order for an object of them.
+            Ok(_) if !is_object => Err(of_another_form()),
+            Ok(read) => Ok(read),
+            Err(error) if error.is_data() => Err(of_another_form()),
+            Err(_) => Err(Problem::malformed("The body is not JSON.")),
+        }
     }
 
     fn body(self) -> Result<Cow<'a, [u8]>, Problem> {
@@ -113,11 +122,17 @@ pub fn optional_member<T>(
     text.map(|text| member(name, text, parse)).transpose()
 }
 
+/// The longest phone number that is read, with its punctuation, in characters.
+const LONGEST_PHONE_NUMBER: usize = 32;
+
 /// Reads a phone number.
 ///
 /// # Errors
-/// `invalid_phone_number`.
+/// `invalid_phone_number`; `malformed_request` if it is longer than any number.
 pub fn phone_number(text: &str, default_country: Country) -> Result<DialledNumber, Problem> {
+    if text.chars().count() > LONGEST_PHONE_NUMBER {
+        return Err(Problem::malformed("phone_number: expected at most 32 characters."));
+    }
     DialledNumber::parse(text, default_country).map_err(|_| Problem::new(Code::InvalidPhoneNumber))
 }
 

@@ -256,7 +256,7 @@ impl ChallengeRecord {
 
 impl Consumed {
     /// Whether a retry of the very request that consumed it may have its answer again.
-    fn may_be_replayed_by(&self, claim: &Claim) -> bool {
+    pub fn may_be_replayed_by(&self, claim: &Claim) -> bool {
         self.session.is_some()
             && self.idempotency.is_some()
             && self.idempotency == claim.idempotency

@@ -95,8 +95,8 @@ pub struct DialledNumber {
     pub calling_code: u16,
 }
 
-/// More than any number with its punctuation; longer input is refused unread.
-const LONGEST_INPUT: usize = 64;
+/// More bytes than any number has with its punctuation, in any script; longer input is refused unread.
+const LONGEST_INPUT: usize = 128;
 
 impl DialledNumber {
     /// Reads a number as people write it: national or international, with 00 or +, spaces, hyphens, brackets,

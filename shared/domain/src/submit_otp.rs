@@ -74,8 +74,8 @@ pub struct SignIn {
 pub enum SignInOutcome {
     /// Written; the user as they now are.
     SignedIn(User),
-    /// Another request consumed the code first.
-    AlreadyConsumed,
+    /// Another request consumed the code first; how.
+    AlreadyConsumed(Option<Consumed>),
     /// The phone is not whose we thought; who has it now.
     PhoneChangedHands(Option<UserId>),
 }
@@ -167,10 +167,8 @@ pub async fn submit_otp(
     if !record.accepts(&request.code, &expected) {
         return Err(SubmitOtpError::IncorrectOtp { attempts_left: Some(record.attempts_left(&claim, limits)) });
     }
-    if let Some(Consumed { user, session: Some(session), .. }) = &challenge.consumed {
-        let (user, session) = store.resume(user, session).await?.ok_or_else(|| used(&claim))?;
-        let is_new_user = user.created_at == session.created_at;
-        return Ok(SignedIn { user, session, is_new_user });
+    if let Some(consumed) = &challenge.consumed {
+        return resume(store, &claim, consumed).await;
     }
     for _ in 0..TRIES {
         let person = match &holder {
@@ -209,11 +207,24 @@ pub async fn submit_otp(
             SignInOutcome::SignedIn(user) => {
                 return Ok(SignedIn { user, session: sign_in.session, is_new_user: holder.is_none() });
             }
-            SignInOutcome::AlreadyConsumed => return Err(used(&claim)),
+            // It may have been this very request, sent twice.
+            SignInOutcome::AlreadyConsumed(consumed) => {
+                let same =
+                    consumed.filter(|consumed| consumed.may_be_replayed_by(&claim)).ok_or_else(|| used(&claim))?;
+                return resume(store, &claim, &same).await;
+            }
             SignInOutcome::PhoneChangedHands(now_with) => holder = now_with,
         }
     }
     Err(Unavailable::new("sign in", "the phone kept changing hands").into())
+}
+
+/// Answers a request again whose code was consumed by the same request before.
+async fn resume(store: &impl SubmitOtpStore, claim: &Claim, consumed: &Consumed) -> Result<SignedIn, SubmitOtpError> {
+    let session = consumed.session.as_ref().ok_or_else(|| used(claim))?;
+    let (user, session) = store.resume(&consumed.user, session).await?.ok_or_else(|| used(claim))?;
+    let is_new_user = user.created_at == session.created_at;
+    Ok(SignedIn { user, session, is_new_user })
 }
 
 fn used(claim: &Claim) -> SubmitOtpError {

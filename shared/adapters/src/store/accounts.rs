@@ -102,7 +102,9 @@ impl AccountStore for Store {
             request.send().await.map_err(|error| Unavailable::new("delete an account", error))?;
         }
         let mut user = Delete::builder().table_name(users).set_key(Some(user_key(&seen.id)));
-        let mut conditions = vec!["attribute_exists(pk)"];
+        // A sign-in since they were read has opened a session that is not among those listed: read again, then.
+        let mut conditions = vec!["last_sign_in_at = :signed_in"];
+        user = user.expression_attribute_values(":signed_in", moment(seen.last_sign_in_at));
         match &seen.phone {
             Some(phone) => {
                 conditions.push("phone = :phone");
@@ -136,7 +138,7 @@ impl AccountStore for Store {
             let no_code = Update::builder()
                 .table_name(otps)
                 .set_key(Some(record_key(&Purpose::SignIn, phone)))
-                .update_expression("SET expires_at = if_not_exists(expires_at, :now) REMOVE phone, challenge_id")
+                .update_expression("SET expires_at = if_not_exists(expires_at, :now) REMOVE phone, challenge_id, consumed_at, consumed_idempotency, consumed_user, consumed_session")
                 .expression_attribute_values(":now", moment(now));
             all.extend(steps!["delete an account"; Update(no_code)]);
         }

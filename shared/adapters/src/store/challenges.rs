@@ -8,7 +8,7 @@ use domain::challenge::{
     Challenge, ChallengeRecord, Claim, ClaimOutcome, ClaimRefusal, Consumed, IdempotencyDigest, Purpose,
 };
 use domain::code::CodeKeyVersion;
-use domain::ids::{ChallengeId, MalformedId, UserId};
+use domain::ids::{ChallengeId, MalformedId, SessionId, UserId};
 use domain::limits::Limits;
 use domain::phone::PhoneNumber;
 use domain::{Timestamp, Unavailable};
@@ -38,17 +38,7 @@ pub(super) fn verification_key(caller: &UserId) -> Item {
 /// Reads a record.
 pub(super) fn record(item: &Item) -> Result<ChallengeRecord, Corrupt> {
     let row = Row(item);
-    let consumed = match row.optional_moment("consumed_at")? {
-        None => None,
-        Some(at) => Some(Consumed {
-            at,
-            idempotency: row
-                .optional_text("consumed_idempotency")?
-                .map(|digest| IdempotencyDigest::new(digest.to_owned())),
-            user: row.parsed("consumed_user", str::parse::<UserId>)?,
-            session: row.optional("consumed_session", str::parse::<domain::ids::SessionId>)?,
-        }),
-    };
+    let consumed = consumed_by(&row)?;
     Ok(ChallengeRecord {
         phone: row.parsed("phone", PhoneNumber::from_e164)?,
         challenge: Challenge {
@@ -63,6 +53,17 @@ pub(super) fn record(item: &Item) -> Result<ChallengeRecord, Corrupt> {
         failures: row.number("failures")?,
         closed_until: row.moment("closed_until")?,
     })
+}
+
+/// How a record's challenge was consumed, if it was.
+pub(super) fn consumed_by(row: &Row<'_>) -> Result<Option<Consumed>, Corrupt> {
+    let Some(at) = row.optional_moment("consumed_at")? else { return Ok(None) };
+    Ok(Some(Consumed {
+        at,
+        idempotency: row.optional_text("consumed_idempotency")?.map(|digest| IdempotencyDigest::new(digest.to_owned())),
+        user: row.parsed("consumed_user", str::parse::<UserId>)?,
+        session: row.optional("consumed_session", str::parse::<SessionId>)?,
+    }))
 }
 
 /// Starts a challenge: the counts of wrong codes in a row stay.

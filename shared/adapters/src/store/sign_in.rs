@@ -11,8 +11,8 @@ use domain::user::{DEFAULT_ROLE, User};
 use domain::validate_otp::{BindOutcome, BindPhone, ValidateOtpStore};
 
 use super::Store;
-use super::challenges::consume;
-use super::item::{moment, text};
+use super::challenges::{consume, consumed_by};
+use super::item::{Row, moment, text};
 use super::sessions::session_item;
 use super::transaction::{Written, steps};
 use super::users::{ROLE_PREFIX, holder, lock, organization_set, phone_lock_key, user, user_item, user_key};
@@ -72,7 +72,10 @@ impl SubmitOtpStore for Store {
             (Written::Refused(refused), _) => refused,
         };
         match (refused.first(), refused.get(1)) {
-            (Some(Some(_)), _) => Ok(SignInOutcome::AlreadyConsumed),
+            (Some(Some(met)), _) => {
+                let consumed = met.as_ref().map(|item| consumed_by(&Row(item))).transpose()?;
+                Ok(SignInOutcome::AlreadyConsumed(consumed.flatten()))
+            }
             (_, Some(Some(met))) => Ok(SignInOutcome::PhoneChangedHands(met.as_ref().map(holder).transpose()?)),
             _ => Ok(SignInOutcome::PhoneChangedHands(self.find_holder(&sign_in.phone).await?)),
         }

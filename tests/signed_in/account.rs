@@ -1,0 +1,510 @@
+//! `/v1/me` and `/v1/me/fcm-token`: the caller's own account.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tests::{Person, Reply, World};
+
+use crate::tokens::{claims, session_id};
+use crate::{assert_locks_fit_users, at_once, count, lose_user, me, refresh, sign_in_on};
+
+const PHONE: &str = "+9779841000001";
+const OTHER: &str = "+9779841000002";
+const NEW: &str = "+9779841000003";
+
+async fn patch(world: &World, person: &Person, body: Value) -> Reply {
+    world.call("PATCH", "/v1/me").as_person(person).json(body).send().await
+}
+
+async fn rename(world: &World, person: &Person, username: Value) -> Reply {
+    patch(world, person, json!({"username": username})).await
+}
+
+#[track_caller]
+fn assert_taken(reply: &Reply) {
+    reply.assert_problem(409, "username_taken");
+    assert_eq!(
+        reply.body,
+        json!({
+            "type": "urn:latchkey:problem:username_taken", "title": "username taken", "status": 409,
+            "detail": "Another user has this username. Choose a different one.", "code": "username_taken",
+        })
+    );
+}
+
+// The profile.
+
+#[tokio::test]
+async fn a_new_user_reads_who_they_are() {
+    let world = World::new().await;
+    let person = world.sign_in(PHONE).await;
+    let now = &claims(&person.access)["iat"];
+    let reply = world.call("GET", "/v1/me").as_person(&person).send().await;
+    assert_eq!(reply.headers["cache-control"], "no-store");
+    assert_eq!(
+        reply.ok(),
+        json!({
+            "user_id": person.user_id, "phone_number": PHONE, "phone_verified": true, "username": null, "name": null,
+            "image_url": null, "source": null, "roles": {"default": ["default"]}, "created_at": now,
+            "last_sign_in_at": now,
+        })
+    );
+}
+
+#[tokio::test]
+async fn what_is_changed_is_answered_and_stays_and_the_rest_is_left_alone() {
+    let world = World::new().await;
+    let person = world.sign_in(PHONE).await;
+    let mut expected = me(&world, &person).await;
+    let changes = [
+        json!({"name": "Sita Sharma", "image_url": "https://images.example.com/sita.jpg", "username": "Sita.S"}),
+        json!({"name": "सीता"}),
+        json!({"image_url": null}),
+        json!({"username": "sita_s"}),
+        json!({"name": null}),
+        json!({"username": null}),
+    ];
+    for change in changes {
+        for (name, value) in change.as_object().unwrap() {
+            expected[name] = value.clone();
+        }
+        assert_eq!(patch(&world, &person, change).await.ok(), expected);
+        assert_eq!(me(&world, &person).await, expected);
+    }
+    assert_locks_fit_users(&world).await;
+}
+
+#[tokio::test]
+async fn a_change_of_nothing_or_of_what_is_not_the_users_to_change_changes_nothing() {
+    let world = World::new().await;
+    let person = world.sign_in_as(PHONE, "sita").await;
+    let before = me(&world, &person).await;
+    let others = json!({"phone_number": OTHER, "roles": {"admin": ["default"]}, "user_id": "usr_1", "created_at": 0});
+    for body in [json!({}), others] {
+        assert_eq!(patch(&world, &person, body).await.ok(), before);
+    }
+    assert_eq!(me(&world, &person).await, before);
+}
+
+#[tokio::test]
+async fn a_malformed_change_changes_nothing_not_even_what_is_well_formed_in_it() {
+    let world = World::new().await;
+    let person = world.sign_in_as(PHONE, "sita").await;
+    let before = me(&world, &person).await;
+    let malformed = [
+        json!({"username": "si"}),
+        json!({"username": "s".repeat(31)}),
+        json!({"username": "sita sharma"}),
+        json!({"username": "सीता"}),
+        json!({"username": ""}),
+        json!({"name": ""}),
+        json!({"name": "x".repeat(101)}),
+        json!({"name": "a\u{0}b"}),
+        json!({"image_url": "javascript:alert(1)"}),
+        json!({"image_url": format!("https://{}", "x".repeat(2048))}),
+        json!({"name": 7}),
+    ];
+    for mut body in malformed {
+        for (name, value) in [("name", "Changed"), ("username", "changed")] {
+            if body.get(name).is_none() {
+                body[name] = json!(value);
+            }
+        }
+        patch(&world, &person, body).await.assert_problem(400, "malformed_request");
+    }
+    assert_eq!(me(&world, &person).await, before);
+}
+
+// Usernames.
+
+#[tokio::test]
+async fn a_username_is_one_users_without_regard_to_case() {
+    let world = World::new().await;
+    let (sita, gita) = (world.sign_in_as(PHONE, "Sita").await, world.sign_in(OTHER).await);
+    for username in ["Sita", "sita", "SITA"] {
+        assert_taken(&patch(&world, &gita, json!({"username": username, "name": "Gita"})).await);
+    }
+    let gita = me(&world, &gita).await;
+    assert_eq!((&gita["username"], &gita["name"]), (&Value::Null, &Value::Null));
+    assert_eq!(me(&world, &sita).await["username"], "Sita");
+}
+
+#[tokio::test]
+async fn a_user_may_write_their_own_username_in_another_case() {
+    let world = World::new().await;
+    let sita = world.sign_in_as(PHONE, "sita").await;
+    for username in ["Sita", "Sita", "SITA"] {
+        assert_eq!(rename(&world, &sita, json!(username)).await.ok()["username"], username);
+    }
+    assert_locks_fit_users(&world).await;
+}
+
+#[tokio::test]
+async fn a_username_that_is_given_up_is_free_again() {
+    let world = World::new().await;
+    let (sita, gita) = (world.sign_in_as(PHONE, "sita").await, world.sign_in_as(OTHER, "gita").await);
+    rename(&world, &sita, json!("Rita")).await.ok();
+    rename(&world, &gita, json!("SITA")).await.ok();
+    assert_taken(&rename(&world, &sita, json!("sita")).await);
+    rename(&world, &gita, Value::Null).await.ok();
+    rename(&world, &sita, json!("sita")).await.ok();
+    rename(&world, &gita, json!("rita")).await.ok();
+    assert_locks_fit_users(&world).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_64_users_who_want_the_same_username_one_gets_it() {
+    let many = [("SOURCE_SENDS_PER_HOUR", "1000"), ("SOURCE_SENDS_PER_DAY", "1000")];
+    let world = Arc::new(World::with(&many).await);
+    let mut people = Vec::new();
+    for n in 0..64 {
+        people.push(world.sign_in(&format!("+97798410{n:05}")).await);
+    }
+    let calls = people.iter().cloned().enumerate().map(|(n, person)| {
+        let world = Arc::clone(&world);
+        let username = ["sita", "Sita", "SITA", "sItA"][n % 4];
+        async move { (person.user_id.clone(), rename(&world, &person, json!(username)).await) }
+    });
+    let (users, replies): (Vec<_>, Vec<_>) = at_once(calls).await.into_iter().unzip();
+    let problems: Vec<_> = replies.iter().map(Reply::problem).filter(|problem| *problem != (200, "")).collect();
+    assert_eq!(problems, vec![(409, "username_taken"); 63]);
+    let winner = &users[replies.iter().position(|reply| reply.status == 200).unwrap()];
+    for person in &people {
+        assert_eq!(me(&world, person).await["username"].is_string(), person.user_id == *winner);
+    }
+    assert_locks_fit_users(&world).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_users_who_swap_usernames_at_once_leave_no_lock_behind() {
+    let world = Arc::new(World::new().await);
+    let pair = [(world.sign_in_as(PHONE, "sita").await, "gita"), (world.sign_in_as(OTHER, "gita").await, "sita")];
+    let replies = at_once((0..64).map(|n| {
+        let (world, (person, username)) = (Arc::clone(&world), pair[n % 2].clone());
+        async move { rename(&world, &person, json!(username)).await }
+    }))
+    .await;
+    // Neither name was ever free.
+    assert_eq!(count(&replies, 409), 64, "{replies:?}");
+    assert_locks_fit_users(&world).await;
+}
+
+// Deletion.
+
+async fn delete(world: &World, person: &Person) {
+    let reply = world.call("DELETE", "/v1/me").as_person(person).send().await;
+    assert_eq!((reply.status, &reply.body), (204, &Value::Null), "{reply:?}");
+}
+
+/// Items of the codes' table that still hold a code.
+async fn pending_codes(world: &World) -> Vec<Value> {
+    let mut items = world.items("OtpsTable").await;
+    items.retain(|item| item.get("challenge_id").is_some() && item.get("consumed_at").is_none());
+    items
+}
+
+#[tokio::test]
+async fn an_account_is_deleted_with_its_locks_its_devices_and_its_pending_codes() {
+    let world = World::new().await;
+    let first = sign_in_on(&world, PHONE, "first").await;
+    rename(&world, &first, json!("sita")).await.ok();
+    let second = sign_in_on(&world, PHONE, "second").await;
+    world.advance(120);
+    let sign_in = world.send_code(PHONE).await;
+    world.keep_secret(NEW);
+    let body = json!({"phone_number": NEW, "change": true});
+    world.post("/v1/phone/otp/send", body).as_person(&second).send().await.ok();
+    assert_eq!(pending_codes(&world).await.len(), 2);
+
+    delete(&world, &second).await;
+
+    assert_eq!(world.items("UsersTable").await, Vec::<Value>::new());
+    assert_eq!(world.items("SessionsTable").await, Vec::<Value>::new());
+    assert_eq!(pending_codes(&world).await, Vec::<Value>::new());
+    for device in [&first, &second] {
+        world.call("GET", "/v1/me").as_person(device).send().await.assert_problem(401, "session_revoked");
+        refresh(&world, &device.refresh).await.assert_problem(403, "no_such_user");
+    }
+    world.submit(PHONE, &sign_in.code).send().await.assert_problem(400, "incorrect_otp");
+}
+
+#[tokio::test]
+async fn an_account_without_a_phone_is_deleted_with_its_pending_code() {
+    let world = World::new().await;
+    let person = world.sign_in(PHONE).await;
+    let key = json!({"pk": {"S": format!("user#{}", person.user_id)}});
+    let forgotten = json!({"TableName": "UsersTable", "Key": key, "UpdateExpression": "REMOVE phone"});
+    world.dynamodb("UpdateItem", forgotten).await;
+    let lock = json!({"TableName": "UsersTable", "Key": {"pk": {"S": format!("phone#{PHONE}")}}});
+    world.dynamodb("DeleteItem", lock).await;
+    world.keep_secret(NEW);
+    world.post("/v1/phone/otp/send", json!({"phone_number": NEW})).as_person(&person).send().await.ok();
+    assert_eq!(pending_codes(&world).await.len(), 1);
+    delete(&world, &person).await;
+    assert_eq!(world.items("UsersTable").await, Vec::<Value>::new());
+    assert_eq!(pending_codes(&world).await, Vec::<Value>::new());
+}
+
+#[tokio::test]
+async fn whatever_a_deletion_leaves_behind_expires() {
+    let world = World::new().await;
+    let person = world.sign_in_as(PHONE, "sita").await;
+    world.keep_secret(NEW);
+    let body = json!({"phone_number": NEW, "change": true});
+    world.post("/v1/phone/otp/send", body).as_person(&person).send().await.ok();
+    let proof = json!({"phone_number": NEW, "otp": world.code(NEW).await, "username": "sita"});
+    world.post("/v1/phone/otp/validate", proof).as_person(&person).send().await.ok();
+    delete(&world, &person).await;
+    for item in world.items("OtpsTable").await {
+        assert!(item.get("expires_at").is_some(), "{item}");
+    }
+}
+
+#[tokio::test]
+async fn the_number_and_the_username_of_a_deleted_account_are_free_again() {
+    let world = World::new().await;
+    let person = world.sign_in_as(PHONE, "sita").await;
+    let stranger = world.sign_in_as(OTHER, "gita").await;
+    delete(&world, &person).await;
+    world.advance(30);
+    let sent = world.send_code(PHONE).await;
+    let reply = world.submit(PHONE, &sent.code).send().await;
+    assert_eq!(reply.body["is_new_user"], true);
+    assert_ne!(reply.body["user"]["user_id"], json!(person.user_id));
+    assert_eq!(reply.body["user"]["username"], Value::Null);
+    rename(&world, &stranger, json!("Sita")).await.ok();
+    assert_eq!(me(&world, &stranger).await["phone_number"], OTHER);
+    assert_locks_fit_users(&world).await;
+}
+
+#[tokio::test]
+async fn deleting_an_account_gives_no_tries_at_its_number_back() {
+    let world = World::new().await;
+    let person = world.sign_in(PHONE).await;
+    world.advance(30);
+    let sent = world.send_code(PHONE).await;
+    for _ in 0..5 {
+        world.submit(PHONE, &tests::wrong(&sent.code)).send().await.assert_problem(400, "incorrect_otp");
+    }
+    let failures = |items: Vec<Value>| items.iter().find_map(|item| item.get("failures").cloned());
+    let before = failures(world.items("OtpsTable").await);
+    assert_eq!(before, Some(json!({"N": "5"})));
+    delete(&world, &person).await;
+    assert_eq!(failures(world.items("OtpsTable").await), before);
+}
+
+#[tokio::test]
+async fn an_account_with_more_devices_than_a_transaction_takes_is_deleted_whole() {
+    let world = World::new().await;
+    let person = world.sign_in_as(PHONE, "sita").await;
+    let like = world.items("SessionsTable").await.remove(0);
+    for batch in 0..6 {
+        let put = |n: u32| {
+            let mut item = like.clone();
+            item["session_id"] = json!({"S": format!("ses_{:026}", batch * 20 + n)});
+            json!({"PutRequest": {"Item": item}})
+        };
+        let puts: Vec<Value> = (0..20).map(put).collect();
+        world.dynamodb("BatchWriteItem", json!({"RequestItems": {"SessionsTable": puts}})).await;
+    }
+    assert_eq!(world.items("SessionsTable").await.len(), 121);
+    delete(&world, &person).await;
+    assert_eq!(world.items("SessionsTable").await, Vec::<Value>::new());
+    assert_eq!(world.items("UsersTable").await, Vec::<Value>::new());
+}
+
+#[tokio::test]
+async fn a_deleted_account_is_no_such_user_to_a_token_that_still_passes() {
+    let world = World::new().await;
+    let person = world.sign_in(PHONE).await;
+    lose_user(&world, &person).await;
+    for (method, body) in [("GET", None), ("PATCH", Some(json!({"username": "sita"}))), ("DELETE", None)] {
+        let call = world.call(method, "/v1/me").as_person(&person);
+        let reply = match body {
+            Some(body) => call.json(body),
+            None => call,
+        };
+        let reply = reply.send().await;
+        reply.assert_problem(403, "no_such_user");
+        assert_eq!(
+            reply.body,
+            json!({
+                "type": "urn:latchkey:problem:no_such_user", "title": "no such user", "status": 403,
+                "detail": "This account does not exist any more.", "code": "no_such_user",
+            })
+        );
+    }
+    assert!(world.items("UsersTable").await.iter().all(|item| item["pk"]["S"] == format!("phone#{PHONE}")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn deleting_an_account_many_times_at_once_deletes_it_once() {
+    let world = Arc::new(World::new().await);
+    let person = world.sign_in_as(PHONE, "sita").await;
+    let replies = at_once((0..64).map(|_| {
+        let (world, person) = (Arc::clone(&world), person.clone());
+        async move { world.call("DELETE", "/v1/me").as_person(&person).send().await }
+    }))
+    .await;
+    assert_eq!(count(&replies, 204), 1, "{replies:?}");
+    for reply in replies.iter().filter(|reply| reply.status != 204) {
+        assert!([(401, "session_revoked"), (403, "no_such_user")].contains(&reply.problem()), "{reply:?}");
+    }
+    assert_eq!(world.items("UsersTable").await, Vec::<Value>::new());
+    assert_eq!(world.items("SessionsTable").await, Vec::<Value>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_account_deleted_while_its_owner_signs_in_leaves_no_device_behind() {
+    let world = Arc::new(World::new().await);
+    let phones: Vec<String> = (0..12).map(|n| format!("+97798410{n:05}")).collect();
+    let mut people = Vec::new();
+    for phone in &phones {
+        people.push(world.sign_in(phone).await);
+    }
+    world.advance(30);
+    let mut codes = Vec::new();
+    for phone in &phones {
+        codes.push(world.send_code(phone).await.code);
+    }
+    let calls = people
+        .iter()
+        .zip(&codes)
+        .flat_map(|(person, code)| [(person.clone(), None), (person.clone(), Some(code.clone()))]);
+    at_once(calls.map(|(person, code)| {
+        let world = Arc::clone(&world);
+        async move {
+            match code {
+                Some(code) => world.submit(&person.phone, &code).send().await,
+                None => world.call("DELETE", "/v1/me").as_person(&person).send().await,
+            }
+        }
+    }))
+    .await;
+    let users = world.items("UsersTable").await;
+    for session in world.items("SessionsTable").await {
+        let pk = format!("user#{}", session["user_id"]["S"].as_str().unwrap());
+        assert!(users.iter().any(|user| user["pk"]["S"] == pk), "a device without a user: {session}");
+    }
+    assert_locks_fit_users(&world).await;
+}
+
+// FCM tokens.
+
+async fn register(world: &World, person: &Person, token: &str) -> i64 {
+    world.keep_secret(token);
+    let call = world.call("PUT", "/v1/me/fcm-token").as_person(person);
+    stamp(&call.json(json!({"fcm_token": token})).send().await)
+}
+
+/// Reads the time off the answer, which says nothing else.
+#[track_caller]
+fn stamp(reply: &Reply) -> i64 {
+    let at = reply.body["fcm_token_at"].as_i64().unwrap();
+    assert_eq!((reply.status, &reply.body), (200, &json!({"fcm_token_at": at})));
+    at
+}
+
+/// The FCM token and its time, by session.
+async fn registered(world: &World) -> BTreeMap<String, (String, String)> {
+    let text = |item: &Value, name: &str, kind: &str| item[name][kind].as_str().unwrap_or_default().to_owned();
+    let items = world.items("SessionsTable").await;
+    let entry = |item: &Value| {
+        let token = (text(item, "fcm_token", "S"), text(item, "fcm_token_at", "N"));
+        (text(item, "session_id", "S"), token)
+    };
+    items.iter().map(entry).collect()
+}
+
+#[tokio::test]
+async fn an_fcm_token_is_kept_with_the_time_of_its_registration() {
+    let world = World::new().await;
+    let person = world.sign_in(PHONE).await;
+    let session = session_id(&person.access);
+    assert_eq!(registered(&world).await[&session], (String::new(), String::new()));
+    let before = world.now();
+    let at = register(&world, &person, "first:token").await;
+    assert!((before..=world.now()).contains(&at));
+    assert_eq!(registered(&world).await[&session], ("first:token".into(), at.to_string()));
+    world.advance(60);
+    let at = register(&world, &person, "second:token").await;
+    assert_eq!(registered(&world).await[&session], ("second:token".into(), at.to_string()));
+    let list = world.call("GET", "/v1/sessions").as_person(&person).send().await.ok();
+    assert_eq!(list["sessions"][0]["fcm_token_at"], at);
+}
+
+#[tokio::test]
+async fn an_fcm_token_that_has_not_changed_is_only_stamped() {
+    let world = World::new().await;
+    let person = world.sign_in(PHONE).await;
+    let first = register(&world, &person, "the:token").await;
+    world.advance(60);
+    world.system.reset_dynamodb_requests();
+    let second = register(&world, &person, "the:token").await;
+    let requests = world.system.dynamodb_requests();
+    let writes = requests.iter().filter(|request| request.operation != "GetItem").count();
+    assert_eq!(writes, 1, "{requests:?}");
+    assert!(second >= first + 60);
+    assert_eq!(registered(&world).await[&session_id(&person.access)], ("the:token".into(), second.to_string()));
+}
+
+#[tokio::test]
+async fn an_fcm_token_may_come_in_the_header_and_the_member_goes_before_it() {
+    let world = World::new().await;
+    let person = world.sign_in(PHONE).await;
+    let session = session_id(&person.access);
+    for (body, expected) in [
+        (json!({}), "header:token"),
+        (json!({"fcm_token": null}), "header:token"),
+        (json!({"fcm_token": "member:token"}), "member:token"),
+    ] {
+        world.advance(1);
+        let call = world.call("PUT", "/v1/me/fcm-token").as_person(&person).header("FCM-TOKEN", "header:token");
+        let at = stamp(&call.json(body).send().await);
+        assert_eq!(registered(&world).await[&session], (expected.into(), at.to_string()));
+    }
+}
+
+#[tokio::test]
+async fn each_device_has_an_fcm_token_of_its_own() {
+    let world = World::new().await;
+    let (phone, tablet) = (sign_in_on(&world, PHONE, "phone").await, sign_in_on(&world, PHONE, "tablet").await);
+    let of_phone = register(&world, &phone, "phone:token").await;
+    world.advance(60);
+    let of_tablet = register(&world, &tablet, "tablet:token").await;
+    let expected = [
+        (session_id(&phone.access), ("phone:token".to_owned(), of_phone.to_string())),
+        (session_id(&tablet.access), ("tablet:token".to_owned(), of_tablet.to_string())),
+    ];
+    assert_eq!(registered(&world).await, expected.into());
+}
+
+#[tokio::test]
+async fn what_is_no_fcm_token_is_refused_and_the_one_before_stays() {
+    let world = World::new().await;
+    let person = world.sign_in(PHONE).await;
+    register(&world, &person, "the:token").await;
+    let before = registered(&world).await;
+    for body in
+        [json!({}), json!({"fcm_token": ""}), json!({"fcm_token": "a b"}), json!({"fcm_token": "x".repeat(4097)})]
+    {
+        let reply = world.call("PUT", "/v1/me/fcm-token").as_person(&person).json(body).send().await;
+        reply.assert_problem(400, "malformed_request");
+    }
+    assert_eq!(registered(&world).await, before);
+}
+
+#[tokio::test]
+async fn an_fcm_token_brings_no_user_and_no_session_back() {
+    let world = World::new().await;
+    let person = world.sign_in(PHONE).await;
+    lose_user(&world, &person).await;
+    let call = world.call("PUT", "/v1/me/fcm-token").as_person(&person);
+    call.json(json!({"fcm_token": "the:token"})).send().await.assert_problem(403, "no_such_user");
+    let key = json!({"user_id": {"S": person.user_id}, "session_id": {"S": session_id(&person.access)}});
+    world.dynamodb("DeleteItem", json!({"TableName": "SessionsTable", "Key": key})).await;
+    let call = world.call("PUT", "/v1/me/fcm-token").as_person(&person);
+    call.json(json!({"fcm_token": "the:token"})).send().await.assert_problem(401, "session_revoked");
+    assert_eq!(world.items("SessionsTable").await, Vec::<Value>::new());
+}

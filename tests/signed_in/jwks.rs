@@ -1,0 +1,121 @@
+//! `/.well-known/*`: what anyone needs to check our tokens.
+
+use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
+use serde_json::{Value, json};
+use tests::{Reply, World};
+
+use crate::tokens::{claims, header, own_key, secrets_manager};
+use crate::{me, refresh};
+
+const PHONE: &str = "+9779841000001";
+
+async fn jwks(world: &World) -> Reply {
+    world.call("GET", "/.well-known/jwks.json").send().await
+}
+
+/// The ids of the published keys.
+async fn published(world: &World) -> Vec<String> {
+    let keys = jwks(world).await.ok();
+    keys["keys"].as_array().unwrap().iter().map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
+}
+
+fn kid(token: &str) -> String {
+    header(token)["kid"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn the_key_set_holds_the_public_half_of_the_signing_key_and_nothing_else() {
+    let world = World::new().await;
+    let person = world.sign_in(PHONE).await;
+    let own = own_key(&world).await;
+    let reply = jwks(&world).await;
+    assert_eq!(reply.headers["cache-control"], "public, max-age=300");
+    assert_eq!(reply.headers["content-type"], "application/json");
+    assert_eq!(
+        reply.ok(),
+        json!({"keys": [{"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": kid(&person.access),
+            "x": own.x, "y": own.y}]})
+    );
+}
+
+#[tokio::test]
+async fn the_metadata_names_the_issuer_and_where_its_keys_are() {
+    let world = World::new().await;
+    let reply = world.call("GET", "/.well-known/openid-configuration").send().await;
+    assert_eq!(reply.headers["cache-control"], "public, max-age=300");
+    let issuer = format!("http://{}", world.system.address());
+    assert_eq!(
+        reply.ok(),
+        json!({
+            "issuer": issuer, "jwks_uri": format!("{issuer}/.well-known/jwks.json"), "response_types_supported": [],
+            "subject_types_supported": ["public"], "id_token_signing_alg_values_supported": ["ES256"],
+            "token_endpoint_auth_methods_supported": ["none"],
+        })
+    );
+}
+
+#[tokio::test]
+async fn an_access_token_says_what_its_contract_says_and_no_more() {
+    let world = World::new().await;
+    let person = world.sign_in(PHONE).await;
+    let other = claims(&world.sign_in("+9779841000002").await.access);
+    let said = claims(&person.access);
+    let (issued, jti, sid) = (said["iat"].as_i64().unwrap(), &said["jti"], &said["sid"]);
+    assert_eq!(header(&person.access), json!({"typ": "at+jwt", "alg": "ES256", "kid": published(&world).await[0]}));
+    assert_eq!(
+        said,
+        json!({
+            "iss": format!("http://{}", world.system.address()), "aud": "latchkey", "sub": person.user_id,
+            "iat": issued, "nbf": issued, "exp": issued + 900, "jti": jti, "client_id": "latchkey-app", "sid": sid,
+            "fresh": true, "roles": {"default": ["default"]},
+        })
+    );
+    assert!(jti.is_string() && *jti != other["jti"] && sid.is_string() && *sid != other["sid"]);
+    assert!((world.now() - 60..=world.now()).contains(&issued));
+}
+
+#[tokio::test]
+async fn a_stranger_verifies_a_token_with_what_is_published_alone() {
+    let world = World::new().await;
+    let person = world.sign_in(PHONE).await;
+    let metadata = world.call("GET", "/.well-known/openid-configuration").send().await;
+    let issuer = metadata.text("issuer");
+    let path = metadata.text("jwks_uri").strip_prefix(&issuer).unwrap().to_owned();
+    let keys = world.call("GET", &path).send().await.ok();
+    let key = keys["keys"].as_array().unwrap().iter().find(|key| key["kid"] == kid(&person.access)).unwrap();
+    let key = DecodingKey::from_ec_components(key["x"].as_str().unwrap(), key["y"].as_str().unwrap()).unwrap();
+    let mut validation = Validation::new(Algorithm::ES256);
+    validation.set_audience(&["latchkey"]);
+    validation.set_issuer(&[issuer]);
+    validation.set_required_spec_claims(&["exp", "nbf", "iss", "aud", "sub"]);
+    let read = decode::<Value>(&person.access, &key, &validation).unwrap();
+    assert_eq!(read.claims["sub"], json!(person.user_id));
+    let (message, signature) = person.access.rsplit_once('.').unwrap();
+    let (head, _) = message.split_once('.').unwrap();
+    let other = world.sign_in("+9779841000002").await.access;
+    let altered = format!("{head}.{}.{signature}", other.split('.').nth(1).unwrap());
+    assert!(decode::<Value>(&altered, &key, &validation).is_err());
+    // Nor does the refresh token pass for one of theirs.
+    assert!(decode::<Value>(&person.refresh, &key, &validation).is_err());
+}
+
+#[tokio::test]
+async fn a_new_key_is_published_before_it_signs_and_the_old_ones_tokens_stay_good() {
+    let world = World::new().await;
+    let person = world.sign_in(PHONE).await;
+    let old = published(&world).await;
+    secrets_manager(&world, "RotateSecret", json!({"SecretId": "SigningKeySecret"})).await;
+    let both = published(&world).await;
+    assert_eq!((both.len(), &both[0]), (2, &old[0]));
+    let at_once = refresh(&world, &person.refresh).await;
+    assert_eq!(kid(&at_once.text("access_token")), old[0]);
+    world.advance(600);
+    let later = refresh(&world, &at_once.text("refresh_token")).await;
+    let later =
+        tests::Person { access: later.text("access_token"), refresh: later.text("refresh_token"), ..person.clone() };
+    assert_eq!((kid(&later.access), kid(&later.refresh)), (both[1].clone(), both[1].clone()));
+    for holder in [&person, &later] {
+        assert_eq!(me(&world, holder).await["user_id"], json!(person.user_id));
+    }
+    assert_eq!(published(&world).await, both);
+}

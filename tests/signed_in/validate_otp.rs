@@ -1,0 +1,634 @@
+//! `POST /v1/phone/otp/send` and `/v1/phone/otp/validate`: a phone proven by the one who is signed in.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tests::{Person, Reply, Sent, World, wrong};
+
+use crate::{assert_locks_fit_users, at_once, count, lose_user, me, refresh};
+
+const OWN: &str = "+9779841000001";
+const NEW: &str = "+9779841000002";
+const OTHER: &str = "+9779841000003";
+
+/// Someone with a username and a phone.
+async fn sita(world: &World) -> Person {
+    world.sign_in_as(OWN, "sita").await
+}
+
+/// Someone who was brought over from elsewhere: a username, and no phone yet.
+async fn unverified_sita(world: &World) -> Person {
+    let person = sita(world).await;
+    let key = json!({"pk": {"S": format!("user#{}", person.user_id)}});
+    world
+        .dynamodb("UpdateItem", json!({"TableName": "UsersTable", "Key": key, "UpdateExpression": "REMOVE phone"}))
+        .await;
+    let lock = json!({"pk": {"S": format!("phone#{OWN}")}});
+    world.dynamodb("DeleteItem", json!({"TableName": "UsersTable", "Key": lock})).await;
+    person
+}
+
+/// Someone who has become verified while a code was on its way that was not meant to change their number.
+async fn verified_sita_with_a_code(world: &World, phone: &str) -> (Person, Sent) {
+    let person = unverified_sita(world).await;
+    let sent = sent(world, &person, to_verify(phone)).await;
+    let pk = format!("user#{}", person.user_id);
+    let change = json!({"TableName": "UsersTable", "Key": {"pk": {"S": pk}}, "UpdateExpression": "SET phone = :phone",
+        "ExpressionAttributeValues": {":phone": {"S": OWN}}});
+    world.dynamodb("UpdateItem", change).await;
+    let lock = json!({"pk": {"S": format!("phone#{OWN}")}, "user_id": {"S": person.user_id}});
+    world.dynamodb("PutItem", json!({"TableName": "UsersTable", "Item": lock})).await;
+    (person, sent)
+}
+
+/// Someone else, whose number `NEW` is.
+async fn holder_of_new(world: &World) -> Person {
+    let holder = world.sign_in_as(NEW, "gita").await;
+    world.advance(30);
+    holder
+}
+
+fn to_verify(phone: &str) -> Value {
+    json!({"phone_number": phone})
+}
+
+fn to_change(phone: &str) -> Value {
+    json!({"phone_number": phone, "change": true})
+}
+
+async fn send(world: &World, person: &Person, body: Value) -> Reply {
+    world.keep_secret(body["phone_number"].as_str().unwrap());
+    world.post("/v1/phone/otp/send", body).as_person(person).send().await
+}
+
+/// Has a code sent, and reads it off the phone.
+async fn sent(world: &World, person: &Person, body: Value) -> Sent {
+    let phone = body["phone_number"].as_str().unwrap().to_owned();
+    let reply = send(world, person, body).await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+    Sent { challenge_id: reply.text("challenge_id"), code: world.code(&phone).await }
+}
+
+/// What Sita types.
+fn typed(phone: &str, otp: &str) -> Value {
+    json!({"phone_number": phone, "otp": otp, "username": "sita"})
+}
+
+fn typed_by(username: &str, phone: &str, otp: &str) -> Value {
+    json!({"phone_number": phone, "otp": otp, "username": username})
+}
+
+async fn validate(world: &World, person: &Person, body: Value) -> Reply {
+    world.post("/v1/phone/otp/validate", body).as_person(person).send().await
+}
+
+/// Panics unless the reply is that outcome, the whole of it.
+#[track_caller]
+fn assert_refused(reply: &Reply, status: u16, code: &str, title: &str, detail: &str) {
+    reply.assert_problem(status, code);
+    let kind = format!("urn:latchkey:problem:{code}");
+    assert_eq!(reply.body, json!({"type": kind, "title": title, "status": status, "detail": detail, "code": code}));
+}
+
+#[track_caller]
+fn assert_outcome_1(reply: &Reply) {
+    let title = "invalid validation request";
+    assert_refused(reply, 400, "invalid_validation_request", title, "Invalid phone, username or otp provided.");
+}
+
+#[track_caller]
+fn assert_outcome_2(reply: &Reply) {
+    let (title, detail) = ("phone number or username mistaken", "Phone number or username is mistaken. Please check.");
+    assert_refused(reply, 400, "phone_or_username_mistaken", title, detail);
+}
+
+#[track_caller]
+fn assert_outcome_3(reply: &Reply) {
+    let detail = "Either phone or user is already verified.";
+    assert_refused(reply, 403, "already_verified", "already verified", detail);
+}
+
+#[track_caller]
+fn assert_outcome_4(reply: &Reply, attempts_left: u32) {
+    reply.assert_problem(400, "incorrect_otp");
+    assert_eq!(
+        reply.body,
+        json!({
+            "type": "urn:latchkey:problem:incorrect_otp", "title": "incorrect code", "status": 400,
+            "detail": "Incorrect OTP. Try again", "code": "incorrect_otp", "attempts_left": attempts_left,
+        })
+    );
+}
+
+#[track_caller]
+fn assert_outcome_5(reply: &Reply) {
+    assert_eq!(
+        (reply.status, &reply.body),
+        (200, &json!({"message": "Success! You have verified your phone number."}))
+    );
+}
+
+// The code on its way.
+
+#[tokio::test]
+async fn someone_without_a_phone_is_sent_a_code_to_verify_one() {
+    let world = World::new().await;
+    let person = unverified_sita(&world).await;
+    let reply = send(&world, &person, to_verify(NEW)).await;
+    let challenge_id = reply.text("challenge_id");
+    assert_eq!(
+        reply.ok(),
+        json!({"message": "sent otp", "challenge_id": challenge_id, "expires_in": 600, "resend_in": 30,
+            "attempts_left": 5})
+    );
+    assert_eq!(world.inbox(NEW).await.len(), 1);
+}
+
+#[tokio::test]
+async fn someone_without_a_phone_needs_no_fresh_token_to_verify_one() {
+    let world = World::new().await;
+    let mut person = unverified_sita(&world).await;
+    person.access = refresh(&world, &person.refresh).await.text("access_token");
+    let code = sent(&world, &person, to_verify(NEW)).await.code;
+    assert_outcome_5(&validate(&world, &person, typed(NEW, &code)).await);
+}
+
+#[tokio::test]
+async fn a_verified_person_is_sent_no_code_unless_they_mean_to_change_their_number() {
+    let world = World::new().await;
+    let person = sita(&world).await;
+    for body in [to_verify(NEW), to_verify(OWN), json!({"phone_number": NEW, "change": false})] {
+        assert_outcome_3(&send(&world, &person, body).await);
+    }
+    assert!(world.inbox(NEW).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_number_is_not_changed_to_itself() {
+    let world = World::new().await;
+    let person = sita(&world).await;
+    world.advance(30);
+    assert_outcome_3(&send(&world, &person, to_change(OWN)).await);
+    assert_eq!(world.inbox(OWN).await.len(), 1, "the sign-in code alone");
+}
+
+#[tokio::test]
+async fn a_change_of_number_takes_a_fresh_token() {
+    let world = World::new().await;
+    let mut person = sita(&world).await;
+    person.access = refresh(&world, &person.refresh).await.text("access_token");
+    let reply = send(&world, &person, to_change(NEW)).await;
+    reply.assert_problem(401, "fresh_token_required");
+    assert_eq!(
+        reply.headers["www-authenticate"],
+        r#"Bearer realm="latchkey", error="insufficient_user_authentication", error_description="a token from a code is required", max_age="900""#
+    );
+    assert!(world.inbox(NEW).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_user_who_is_gone_is_sent_no_code() {
+    let world = World::new().await;
+    let person = sita(&world).await;
+    lose_user(&world, &person).await;
+    for body in [to_verify(NEW), to_change(NEW)] {
+        let reply = send(&world, &person, body).await;
+        reply.assert_problem(403, "no_such_user");
+        assert_eq!(reply.body["title"], "no such user");
+    }
+    assert!(world.inbox(NEW).await.is_empty());
+}
+
+#[tokio::test]
+async fn the_answer_does_not_tell_whether_the_number_is_someone_elses() {
+    let world = World::new().await;
+    holder_of_new(&world).await;
+    let person = sita(&world).await;
+    let taken = send(&world, &person, to_change(NEW)).await;
+    world.advance(3600);
+    let free = send(&world, &world.sign_in(OWN).await, to_change(OTHER)).await;
+    let shape = |reply: &Reply| (reply.status, reply.body["message"].clone(), reply.body["attempts_left"].clone());
+    assert_eq!(shape(&taken), shape(&free));
+    assert_eq!(shape(&taken), (200, json!("sent otp"), json!(5)));
+}
+
+// The five outcomes.
+
+#[tokio::test]
+async fn someone_without_a_phone_verifies_one_and_signs_in_with_it_from_then_on() {
+    let world = World::new().await;
+    let person = unverified_sita(&world).await;
+    let before = me(&world, &person).await;
+    assert_eq!((&before["phone_number"], &before["phone_verified"]), (&Value::Null, &json!(false)));
+    let code = sent(&world, &person, to_verify(NEW)).await.code;
+    assert_outcome_4(&validate(&world, &person, typed(NEW, &wrong(&code))).await, 4);
+    assert_outcome_5(&validate(&world, &person, typed(NEW, &code)).await);
+    let after = me(&world, &person).await;
+    assert_eq!((&after["phone_number"], &after["phone_verified"]), (&json!(NEW), &json!(true)));
+    assert_locks_fit_users(&world).await;
+    world.advance(30);
+    assert_eq!(world.sign_in(NEW).await.user_id, person.user_id);
+}
+
+#[tokio::test]
+async fn the_older_name_of_the_member_a_national_number_and_another_case_of_the_username_serve() {
+    let world = World::new().await;
+    let person = unverified_sita(&world).await;
+    let code = sent(&world, &person, to_verify(NEW)).await.code;
+    let spaced = format!(" {} {} ", &code[..3], &code[3..]);
+    let body = json!({"phone": "984-1000002", "otp": spaced, "username": "SiTa"});
+    assert_outcome_5(&validate(&world, &person, body).await);
+}
+
+#[tokio::test]
+async fn a_right_code_with_its_challenge_id_verifies() {
+    let world = World::new().await;
+    let person = unverified_sita(&world).await;
+    let sent = sent(&world, &person, to_verify(NEW)).await;
+    let mut body = typed(NEW, &sent.code);
+    body["challenge_id"] = json!(sent.challenge_id);
+    assert_outcome_5(&validate(&world, &person, body).await);
+}
+
+#[tokio::test]
+async fn a_missing_member_is_told_before_anything_else() {
+    let world = World::new().await;
+    let (verified, sent) = verified_sita_with_a_code(&world, NEW).await;
+    let other = world.sign_in_as(OTHER, "gita").await;
+    let (right, mistaken) = (typed(NEW, &sent.code), typed_by("nobody", OTHER, &wrong(&sent.code)));
+    for caller in [&verified, &other] {
+        for body in [&right, &mistaken] {
+            for member in ["phone_number", "otp", "username"] {
+                for nothing in [Value::Null, json!(""), json!("  ")] {
+                    let mut body = body.clone();
+                    body[member] = nothing;
+                    assert_outcome_1(&validate(&world, caller, body).await);
+                }
+                let mut body = body.clone();
+                body.as_object_mut().unwrap().remove(member);
+                assert_outcome_1(&validate(&world, caller, body).await);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_username_that_is_not_the_callers_is_told_before_the_code_is_looked_at() {
+    let world = World::new().await;
+    world.sign_in_as(OTHER, "gita").await;
+    let person = unverified_sita(&world).await;
+    let code = sent(&world, &person, to_verify(NEW)).await.code;
+    for otp in [wrong(&code), code.clone()] {
+        for username in ["gita", "nobody"] {
+            assert_outcome_2(&validate(&world, &person, typed_by(username, NEW, &otp)).await);
+        }
+    }
+    assert_outcome_5(&validate(&world, &person, typed(NEW, &code)).await);
+}
+
+#[tokio::test]
+async fn a_username_that_is_not_the_callers_is_told_before_they_are_told_to_be_verified() {
+    let world = World::new().await;
+    let (person, sent) = verified_sita_with_a_code(&world, NEW).await;
+    for otp in [wrong(&sent.code), sent.code.clone()] {
+        assert_outcome_2(&validate(&world, &person, typed_by("gita", NEW, &otp)).await);
+    }
+}
+
+#[tokio::test]
+async fn a_username_that_is_not_the_callers_is_told_before_the_number_is_told_to_be_anothers() {
+    let world = World::new().await;
+    holder_of_new(&world).await;
+    let person = sita(&world).await;
+    let code = sent(&world, &person, to_change(NEW)).await.code;
+    assert_outcome_2(&validate(&world, &person, typed_by("gita", NEW, &code)).await);
+}
+
+#[tokio::test]
+async fn someone_who_has_no_username_has_none_to_show() {
+    let world = World::new().await;
+    let person = world.sign_in(OWN).await;
+    let code = sent(&world, &person, to_change(NEW)).await.code;
+    assert_outcome_2(&validate(&world, &person, typed(NEW, &code)).await);
+}
+
+#[tokio::test]
+async fn without_a_pending_code_number_or_username_is_mistaken_for_verified_and_unverified_alike() {
+    let world = World::new().await;
+    let unverified = unverified_sita(&world).await;
+    assert_outcome_2(&validate(&world, &unverified, typed(NEW, "123456")).await);
+    let verified = world.sign_in_as(OTHER, "gita").await;
+    assert_outcome_2(&validate(&world, &verified, typed_by("gita", NEW, "123456")).await);
+    assert_outcome_2(&validate(&world, &verified, typed_by("gita", OTHER, "123456")).await);
+}
+
+#[tokio::test]
+async fn a_code_for_one_number_is_no_code_for_another() {
+    let world = World::new().await;
+    let person = unverified_sita(&world).await;
+    let code = sent(&world, &person, to_verify(NEW)).await.code;
+    assert_outcome_2(&validate(&world, &person, typed(OTHER, &code)).await);
+    assert_outcome_5(&validate(&world, &person, typed(NEW, &code)).await);
+}
+
+#[tokio::test]
+async fn a_verified_caller_is_told_so_whatever_code_they_type() {
+    let world = World::new().await;
+    let (person, sent) = verified_sita_with_a_code(&world, NEW).await;
+    for otp in [wrong(&sent.code), sent.code.clone()] {
+        assert_outcome_3(&validate(&world, &person, typed(NEW, &otp)).await);
+    }
+    assert_eq!(me(&world, &person).await["phone_number"], OWN);
+}
+
+#[tokio::test]
+async fn a_verified_caller_is_told_so_before_the_tries_are_told_to_be_spent() {
+    let world = World::new().await;
+    let (person, sent) = verified_sita_with_a_code(&world, NEW).await;
+    for _ in 0..7 {
+        assert_outcome_3(&validate(&world, &person, typed(NEW, &wrong(&sent.code))).await);
+    }
+}
+
+#[tokio::test]
+async fn a_code_verifies_once() {
+    let world = World::new().await;
+    let person = unverified_sita(&world).await;
+    let code = sent(&world, &person, to_verify(NEW)).await.code;
+    assert_outcome_5(&validate(&world, &person, typed(NEW, &code)).await);
+    assert_outcome_3(&validate(&world, &person, typed(NEW, &code)).await);
+    assert_outcome_3(&validate(&world, &person, typed(NEW, &wrong(&code))).await);
+}
+
+#[tokio::test]
+async fn that_a_number_is_anothers_is_told_only_to_who_typed_the_right_code() {
+    let world = World::new().await;
+    let holder = holder_of_new(&world).await;
+    let person = sita(&world).await;
+    let code = sent(&world, &person, to_change(NEW)).await.code;
+    assert_outcome_4(&validate(&world, &person, typed(NEW, &wrong(&code))).await, 4);
+    assert_outcome_3(&validate(&world, &person, typed(NEW, &code)).await);
+    assert_eq!(me(&world, &person).await["phone_number"], OWN);
+    assert_eq!(me(&world, &holder).await["phone_number"], NEW);
+    assert_locks_fit_users(&world).await;
+}
+
+#[tokio::test]
+async fn a_user_who_is_gone_verifies_nothing() {
+    let world = World::new().await;
+    let person = unverified_sita(&world).await;
+    let code = sent(&world, &person, to_verify(NEW)).await.code;
+    lose_user(&world, &person).await;
+    let before = world.items("UsersTable").await;
+    for otp in [wrong(&code), code] {
+        validate(&world, &person, typed(NEW, &otp)).await.assert_problem(403, "no_such_user");
+    }
+    assert_eq!(world.items("UsersTable").await, before);
+}
+
+// Tries and time.
+
+#[tokio::test]
+async fn five_wrong_codes_without_the_challenge_id_spend_the_code_for_those_without_it() {
+    let world = World::new().await;
+    let person = unverified_sita(&world).await;
+    let sent = sent(&world, &person, to_verify(NEW)).await;
+    for left in (0..5).rev() {
+        assert_outcome_4(&validate(&world, &person, typed(NEW, &wrong(&sent.code))).await, left);
+    }
+    let spent = validate(&world, &person, typed(NEW, &sent.code)).await;
+    spent.assert_problem(429, "too_many_attempts");
+    assert_eq!(spent.number("attempts_left"), 0);
+    assert!((1..=600).contains(&spent.number("retry_after")), "{spent:?}");
+    let mut body = typed(NEW, &sent.code);
+    body["challenge_id"] = json!(sent.challenge_id);
+    assert_outcome_5(&validate(&world, &person, body).await);
+}
+
+#[tokio::test]
+async fn five_wrong_codes_with_the_challenge_id_spend_it_until_a_new_code_can_be_had() {
+    let world = World::new().await;
+    let person = unverified_sita(&world).await;
+    let first = sent(&world, &person, to_verify(NEW)).await;
+    let with_id = |otp: &str| {
+        let mut body = typed(NEW, otp);
+        body["challenge_id"] = json!(first.challenge_id);
+        body
+    };
+    for left in (0..5).rev() {
+        assert_outcome_4(&validate(&world, &person, with_id(&wrong(&first.code))).await, left);
+    }
+    validate(&world, &person, with_id(&first.code)).await.assert_problem(429, "too_many_attempts");
+    world.advance(30);
+    let repeat = send(&world, &person, to_verify(NEW)).await;
+    repeat.assert_problem(429, "too_many_attempts");
+    world.advance(repeat.number("retry_after"));
+    let second = sent(&world, &person, to_verify(NEW)).await;
+    assert_outcome_5(&validate(&world, &person, typed(NEW, &second.code)).await);
+}
+
+#[tokio::test]
+async fn after_ten_wrong_codes_in_a_row_even_the_right_one_must_wait() {
+    let world = World::new().await;
+    let person = unverified_sita(&world).await;
+    let first = sent(&world, &person, to_verify(NEW)).await;
+    for _ in 0..5 {
+        let mut body = typed(NEW, &wrong(&first.code));
+        validate(&world, &person, body.clone()).await.assert_problem(400, "incorrect_otp");
+        body["challenge_id"] = json!(first.challenge_id);
+        validate(&world, &person, body).await.assert_problem(400, "incorrect_otp");
+    }
+    let refused = validate(&world, &person, typed(NEW, &first.code)).await;
+    refused.assert_problem(429, "too_many_requests");
+    assert!((1..=30).contains(&refused.number("retry_after")), "{refused:?}");
+    world.advance(600);
+    let second = sent(&world, &person, to_verify(NEW)).await;
+    assert_outcome_5(&validate(&world, &person, typed(NEW, &second.code)).await);
+}
+
+#[tokio::test]
+async fn wrong_codes_count_in_a_change_of_number_too() {
+    let world = World::new().await;
+    let person = sita(&world).await;
+    let code = sent(&world, &person, to_change(NEW)).await.code;
+    for left in (0..5).rev() {
+        assert_outcome_4(&validate(&world, &person, typed(NEW, &wrong(&code))).await, left);
+    }
+    validate(&world, &person, typed(NEW, &code)).await.assert_problem(429, "too_many_attempts");
+    assert_eq!(me(&world, &person).await["phone_number"], OWN);
+}
+
+#[tokio::test]
+async fn an_expired_code_is_told_as_such_only_to_who_shows_its_challenge() {
+    let world = World::new().await;
+    let person = unverified_sita(&world).await;
+    let sent = sent(&world, &person, to_verify(NEW)).await;
+    world.advance(600);
+    assert_outcome_2(&validate(&world, &person, typed(NEW, &sent.code)).await);
+    let mut body = typed(NEW, &sent.code);
+    body["challenge_id"] = json!(sent.challenge_id);
+    validate(&world, &person, body).await.assert_problem(400, "otp_expired");
+    assert_eq!(me(&world, &person).await["phone_number"], Value::Null);
+}
+
+#[tokio::test]
+async fn asking_again_repeats_the_code_and_gives_no_tries_back() {
+    let world = World::new().await;
+    let person = unverified_sita(&world).await;
+    let first = sent(&world, &person, to_verify(NEW)).await;
+    assert_outcome_4(&validate(&world, &person, typed(NEW, &wrong(&first.code))).await, 4);
+    world.advance(30);
+    let second = sent(&world, &person, to_verify(NEW)).await;
+    assert_eq!((&second.code, &second.challenge_id), (&first.code, &first.challenge_id));
+    assert_outcome_4(&validate(&world, &person, typed(NEW, &wrong(&first.code))).await, 3);
+}
+
+// A code serves who asked, for what they asked.
+
+#[tokio::test]
+async fn a_sign_in_code_verifies_no_phone_and_a_verifying_code_signs_nobody_in() {
+    let world = World::new().await;
+    let person = sita(&world).await;
+    let sign_in = world.send_code(NEW).await;
+    assert_outcome_2(&validate(&world, &person, typed(NEW, &sign_in.code)).await);
+    world.advance(30);
+    let change = sent(&world, &person, to_change(NEW)).await;
+    assert_outcome_4(&validate(&world, &person, typed(NEW, &sign_in.code)).await, 4);
+    world.submit(NEW, &change.code).send().await.assert_problem(400, "incorrect_otp");
+    let mut body = typed(NEW, &sign_in.code);
+    body["challenge_id"] = json!(sign_in.challenge_id);
+    assert_outcome_2(&validate(&world, &person, body).await);
+    assert_outcome_5(&validate(&world, &person, typed(NEW, &change.code)).await);
+}
+
+#[tokio::test]
+async fn a_verifying_code_signs_nobody_in_where_no_sign_in_code_was_sent() {
+    let world = World::new().await;
+    let person = sita(&world).await;
+    let change = sent(&world, &person, to_change(NEW)).await;
+    world.submit(NEW, &change.code).send().await.assert_problem(400, "incorrect_otp");
+    assert_eq!(me(&world, &person).await["phone_number"], OWN);
+}
+
+#[tokio::test]
+async fn a_code_serves_nobody_but_the_caller_who_asked_for_it() {
+    let world = World::new().await;
+    let (asker, thief) = (sita(&world).await, world.sign_in_as(OTHER, "gita").await);
+    let askers = sent(&world, &asker, to_change(NEW)).await;
+    let mut body = typed_by("gita", NEW, &askers.code);
+    assert_outcome_2(&validate(&world, &thief, body.clone()).await);
+    body["challenge_id"] = json!(askers.challenge_id);
+    assert_outcome_2(&validate(&world, &thief, body.clone()).await);
+    world.advance(30);
+    sent(&world, &thief, to_change(NEW)).await;
+    assert_outcome_2(&validate(&world, &thief, body).await);
+    assert_outcome_4(&validate(&world, &thief, typed_by("gita", NEW, &askers.code)).await, 4);
+    assert_outcome_5(&validate(&world, &asker, typed(NEW, &askers.code)).await);
+    assert_eq!(me(&world, &thief).await["phone_number"], OTHER);
+}
+
+// A change of number.
+
+#[tokio::test]
+async fn a_changed_number_signs_the_same_user_in_and_the_old_one_is_free() {
+    let world = World::new().await;
+    let person = sita(&world).await;
+    let before = me(&world, &person).await;
+    let code = sent(&world, &person, to_change(NEW)).await.code;
+    assert_outcome_4(&validate(&world, &person, typed(NEW, &wrong(&code))).await, 4);
+    assert_outcome_5(&validate(&world, &person, typed(NEW, &code)).await);
+    let mut expected = before;
+    expected["phone_number"] = json!(NEW);
+    assert_eq!(me(&world, &person).await, expected);
+    assert_locks_fit_users(&world).await;
+    world.advance(30);
+    assert_eq!(world.sign_in(NEW).await.user_id, person.user_id);
+    let stranger = world.sign_in(OWN).await;
+    assert_ne!(stranger.user_id, person.user_id);
+    assert_eq!(me(&world, &stranger).await["username"], Value::Null);
+    assert_locks_fit_users(&world).await;
+}
+
+#[tokio::test]
+async fn a_number_is_changed_there_and_back_again() {
+    let world = World::new().await;
+    let person = sita(&world).await;
+    let there = sent(&world, &person, to_change(NEW)).await.code;
+    assert_outcome_5(&validate(&world, &person, typed(NEW, &there)).await);
+    world.advance(30);
+    let back = sent(&world, &person, to_change(OWN)).await.code;
+    assert_outcome_5(&validate(&world, &person, typed(OWN, &back)).await);
+    assert_eq!(me(&world, &person).await["phone_number"], OWN);
+    assert_locks_fit_users(&world).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_64_right_codes_at_once_one_verifies() {
+    let world = Arc::new(World::new().await);
+    let person = sita(&world).await;
+    let code = sent(&world, &person, to_change(NEW)).await.code;
+    let replies = at_once((0..64).map(|_| {
+        let (world, person, body) = (Arc::clone(&world), person.clone(), typed(NEW, &code));
+        async move { validate(&world, &person, body).await }
+    }))
+    .await;
+    assert_eq!(count(&replies, 200), 1, "{replies:?}");
+    for reply in replies.iter().filter(|reply| reply.status != 200) {
+        assert!([(403, "already_verified"), (429, "too_many_attempts")].contains(&reply.problem()), "{reply:?}");
+    }
+    assert_eq!(me(&world, &person).await["phone_number"], NEW);
+    assert_locks_fit_users(&world).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_two_callers_who_prove_the_same_new_number_one_gets_it() {
+    let world = Arc::new(World::new().await);
+    let mut racers = [(sita(&world).await, "sita"), (world.sign_in_as(OTHER, "gita").await, "gita")]
+        .map(|(person, username)| (person, username, String::new()));
+    for (person, _, code) in &mut racers {
+        *code = sent(&world, person, to_change(NEW)).await.code;
+        world.advance(30);
+    }
+    let calls = (0..64).map(|n| {
+        let (world, (person, username, code)) = (Arc::clone(&world), racers[n % 2].clone());
+        async move { (person.user_id.clone(), validate(&world, &person, typed_by(username, NEW, &code)).await) }
+    });
+    let (users, replies): (Vec<_>, Vec<_>) = at_once(calls).await.into_iter().unzip();
+    assert_eq!(count(&replies, 200), 1, "{replies:?}");
+    let winner = &users[replies.iter().position(|reply| reply.status == 200).unwrap()];
+    for ((person, ..), own) in racers.iter().zip([OWN, OTHER]) {
+        let expected = if person.user_id == *winner { NEW } else { own };
+        assert_eq!(me(&world, person).await["phone_number"], expected);
+    }
+    assert_locks_fit_users(&world).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_number_proven_by_a_sign_in_and_a_change_at_once_has_one_holder() {
+    let world = Arc::new(World::new().await);
+    let person = sita(&world).await;
+    let sign_in = world.send_code(NEW).await.code;
+    world.advance(30);
+    let change = sent(&world, &person, to_change(NEW)).await.code;
+    let replies = at_once([None, Some(person.clone())].map(|changer| {
+        let (world, sign_in, change) = (Arc::clone(&world), sign_in.clone(), change.clone());
+        async move {
+            match changer {
+                Some(person) => validate(&world, &person, typed(NEW, &change)).await,
+                None => world.submit(NEW, &sign_in).send().await,
+            }
+        }
+    }))
+    .await;
+    let (signed_in, changed): (Vec<_>, Vec<_>) = replies.iter().partition(|it| it.body.get("user").is_some());
+    let holder = signed_in[0].body["user"]["user_id"].clone();
+    match changed[0].status {
+        200 => assert_eq!(holder, json!(person.user_id)),
+        _ => {
+            assert_outcome_3(changed[0]);
+            assert_ne!(holder, json!(person.user_id));
+            assert_eq!(me(&world, &person).await["phone_number"], OWN);
+        }
+    }
+    assert_locks_fit_users(&world).await;
+}

@@ -1,0 +1,411 @@
+//! What the two open routes can't take: refused in the table's words, nothing written, nothing sent, nothing echoed.
+
+use serde_json::{Value, json};
+use tests::{Sent, World};
+
+use crate::given::everything;
+use crate::refusals::assert_refused;
+
+const SEND: &str = "/v1/otp/send";
+const SUBMIT: &str = "/v1/otp/submit";
+const SOMEBODY: &str = "+9779841000001";
+/// Stands in what is sent, and may stand in no answer and no log line.
+const MARK: &str = "Machhapuchhre";
+
+const NOT_JSON: &str = "The body is not JSON.";
+const WRONG_FORM: &str = "The body is JSON, but a member is missing, is there twice or is of the wrong type.";
+
+/// A world in which a code is pending and another may be sent: whatever is taken for good shows.
+struct Refusing {
+    world: World,
+    sent: Sent,
+    before: Value,
+}
+
+impl Refusing {
+    async fn new() -> Self {
+        let world = World::new().await;
+        world.keep_secret(MARK);
+        let sent = world.send_code(SOMEBODY).await;
+        world.advance(60);
+        let before = everything(&world).await;
+        Self { world, sent, before }
+    }
+
+    /// A body that the route takes.
+    fn valid(&self, route: &str) -> Value {
+        match route {
+            SEND => json!({"phone_number": SOMEBODY}),
+            _ => json!({"phone_number": SOMEBODY, "otp": self.sent.code, "challenge_id": self.sent.challenge_id}),
+        }
+    }
+
+    /// That body with one member changed.
+    fn with(&self, route: &str, member: &str, value: impl Into<Value>) -> Value {
+        let mut body = self.valid(route);
+        body[member] = value.into();
+        body
+    }
+
+    async fn refuses(&self, route: &str, media_type: &str, body: &[u8], code: &str, more: Value) {
+        let reply = self.world.call("POST", route).bytes(media_type, body.to_vec()).send().await;
+        let shown = String::from_utf8_lossy(&body[..body.len().min(100)]).into_owned();
+        assert_eq!(reply.body["code"], json!(code), "{route} {media_type} {shown}: {reply:?}");
+        assert_refused(&reply, code, more);
+        assert!(!format!("{reply:?}").contains(MARK), "{reply:?}");
+    }
+
+    async fn refuses_json(&self, route: &str, body: &Value, code: &str, more: Value) {
+        self.refuses(route, "application/json", body.to_string().as_bytes(), code, more).await;
+    }
+
+    /// The end of each test: nothing changed, and what was pending is as good as before.
+    async fn stays_untouched(self) {
+        assert_eq!(everything(&self.world).await, self.before);
+        for route in [SUBMIT, SEND] {
+            self.world.post(route, self.valid(route)).send().await.ok();
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_json_is_malformed() {
+    let refusing = Refusing::new().await;
+    for route in [SEND, SUBMIT] {
+        let valid = refusing.valid(route).to_string();
+        let latin = [br#"{"phone_number":"#.as_slice(), b"\"\xe9\xff", MARK.as_bytes(), b"\"}"].concat();
+        let single_quoted = valid.replace('"', "'");
+        let bodies: [&[u8]; 13] = [
+            b"",
+            b" ",
+            MARK.as_bytes(),
+            &valid.as_bytes()[..valid.len() - 1],
+            &[valid.as_bytes(), valid.as_bytes()].concat(),
+            &[valid.as_bytes(), MARK.as_bytes()].concat(),
+            &[b"\xef\xbb\xbf", valid.as_bytes()].concat(),
+            single_quoted.as_bytes(),
+            b"phone_number=%2B9779841000001",
+            &latin,
+            &[b"\xff\xfe", valid.as_bytes()].concat(),
+            br#"{"phone_number":"\ud800"}"#,
+            b"{\"phone_number\":\"\x00\"}",
+        ];
+        for body in bodies {
+            refusing.refuses(route, "application/json", body, "malformed_request", json!({"detail": NOT_JSON})).await;
+        }
+    }
+    refusing.stays_untouched().await;
+}
+
+#[tokio::test]
+async fn json_of_another_form_is_malformed() {
+    let refusing = Refusing::new().await;
+    let sent = &refusing.sent;
+    let (phone, otp, challenge) = (json!(SOMEBODY), json!(sent.code), json!(sent.challenge_id));
+    let of_any_route = |route| {
+        let twice = refusing.valid(route).to_string().replacen('{', &format!("{{\"phone_number\":\"{MARK}\","), 1);
+        [
+            "null".to_owned(),
+            "true".to_owned(),
+            "42".to_owned(),
+            json!(MARK).to_string(),
+            "[]".to_owned(),
+            json!([refusing.valid(route)]).to_string(),
+            "{}".to_owned(),
+            json!({"phone": SOMEBODY, "otp": sent.code}).to_string(),
+            refusing.with(route, "phone_number", Value::Null).to_string(),
+            refusing.with(route, "phone_number", 9_841_000_001_u64).to_string(),
+            refusing.with(route, "phone_number", json!([SOMEBODY])).to_string(),
+            refusing.with(route, "phone_number", json!({"e164": SOMEBODY})).to_string(),
+            refusing.with(route, "organization_id", 7).to_string(),
+            refusing.with(route, "source", json!(["android"])).to_string(),
+            twice,
+        ]
+    };
+    let of_send = [
+        refusing.with(SEND, "locale", 7).to_string(),
+        // The members in their order, unnamed.
+        json!([phone, null, null, null, null]).to_string(),
+    ];
+    let of_submit = [
+        refusing.with(SUBMIT, "otp", Value::Null).to_string(),
+        refusing.with(SUBMIT, "otp", 123_456).to_string(),
+        refusing.with(SUBMIT, "challenge_id", 1).to_string(),
+        refusing.with(SUBMIT, "name", json!({"first": MARK})).to_string(),
+        refusing.with(SUBMIT, "image_url", false).to_string(),
+        refusing.with(SUBMIT, "fcm_token", 1.5).to_string(),
+        refusing.with(SUBMIT, "device_name", json!([])).to_string(),
+        json!({"phone_number": SOMEBODY}).to_string(),
+        json!({"otp": sent.code}).to_string(),
+        json!([phone, otp, challenge, null, null, null, null, null, null]).to_string(),
+    ];
+    for (route, own) in [(SEND, of_send.as_slice()), (SUBMIT, of_submit.as_slice())] {
+        for body in of_any_route(route).iter().chain(own) {
+            let more = json!({"detail": WRONG_FORM});
+            refusing.refuses(route, "application/json", body.as_bytes(), "malformed_request", more).await;
+        }
+    }
+    refusing.stays_untouched().await;
+}
+
+#[tokio::test]
+async fn nesting_is_refused_where_it_is_read_and_ignored_where_it_is_not() {
+    let refusing = Refusing::new().await;
+    let nested = |open: &str, depth: usize, close: &str| format!("{}{}", open.repeat(depth), close.repeat(depth));
+    for route in [SEND, SUBMIT] {
+        for body in [nested("[", 8_000, "]"), nested("[", 100, "]"), "[".repeat(16_000)] {
+            let reply = refusing.world.call("POST", route).bytes("application/json", body.into_bytes()).send().await;
+            assert_eq!(reply.problem(), (400, "malformed_request"), "{reply:?}");
+        }
+        let body = nested("[", 100_000, "]");
+        refusing.refuses(route, "application/json", body.as_bytes(), "payload_too_large", json!({})).await;
+        let known = refusing.valid(route).to_string().replacen(
+            &format!("\"{SOMEBODY}\""),
+            &nested("{\"a\":[", 1_000, "]}").replace("[]", "[1]"),
+            1,
+        );
+        let reply = refusing.world.call("POST", route).bytes("application/json", known.into_bytes()).send().await;
+        assert_eq!(reply.problem(), (400, "malformed_request"), "{reply:?}");
+    }
+    assert_eq!(everything(&refusing.world).await, refusing.before);
+    for route in [SUBMIT, SEND] {
+        let unknown = format!(r#"{{"later":{},"#, nested("[", 3_000, "]"));
+        let body = refusing.valid(route).to_string().replacen('{', &unknown, 1);
+        refusing.world.call("POST", route).bytes("application/json", body.into_bytes()).send().await.ok();
+    }
+}
+
+#[tokio::test]
+async fn members_that_nobody_knows_are_ignored() {
+    let refusing = Refusing::new().await;
+    for route in [SUBMIT, SEND] {
+        let unknown = format!(r#"{{"phone":7,"phone":8,"name ":{{"of":"{MARK}"}},"#);
+        let body = refusing.valid(route).to_string().replacen('{', &unknown, 1);
+        let reply = refusing.world.call("POST", route).bytes("application/json", body.into_bytes()).send().await;
+        assert!(!format!("{reply:?}").contains(MARK));
+        reply.ok();
+    }
+}
+
+#[tokio::test]
+async fn sixteen_kib_are_taken_and_a_byte_more_is_not() {
+    let refusing = Refusing::new().await;
+    let padded = |route: &str, length: usize| {
+        let body = refusing.with(route, "padding", "").to_string();
+        body.replacen("\"padding\":\"\"", &format!("\"padding\":\"{}\"", "x".repeat(length - body.len())), 1)
+    };
+    for route in [SEND, SUBMIT] {
+        for length in [16 * 1024 + 1, 100_000, 1_000_000] {
+            let body = padded(route, length);
+            refusing.refuses(route, "application/json", body.as_bytes(), "payload_too_large", json!({})).await;
+        }
+        // Bytes count, not characters; and a body that travels in base64 counts as it was sent.
+        let wide = refusing.with(route, "padding", "न".repeat(6_000)).to_string();
+        refusing.refuses(route, "application/json", wide.as_bytes(), "payload_too_large", json!({})).await;
+        let bytes = [0xff; 16 * 1024 + 1];
+        refusing.refuses(route, "application/json", &bytes, "payload_too_large", json!({})).await;
+        let more = json!({"detail": NOT_JSON});
+        refusing.refuses(route, "application/json", &bytes[1..], "malformed_request", more).await;
+    }
+    assert_eq!(everything(&refusing.world).await, refusing.before);
+    for route in [SUBMIT, SEND] {
+        let body = padded(route, 16 * 1024);
+        assert_eq!(body.len(), 16 * 1024);
+        refusing.world.call("POST", route).bytes("application/json", body.into_bytes()).send().await.ok();
+    }
+}
+
+#[tokio::test]
+async fn what_does_not_call_itself_json_is_not_read() {
+    let refusing = Refusing::new().await;
+    let others = [
+        "",
+        "text/plain",
+        "text/json",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "application/octet-stream",
+        "application/jsonx",
+        "application/problem+json",
+        "application/xml",
+        "json",
+        "application",
+        "Machhapuchhre/json",
+        "text/plain; application/json",
+        "text/plain, application/json",
+    ];
+    for route in [SEND, SUBMIT] {
+        let body = refusing.valid(route).to_string();
+        for media_type in others {
+            refusing.refuses(route, media_type, body.as_bytes(), "unsupported_media_type", json!({})).await;
+        }
+        let nothing_at_all = refusing.world.call("POST", route).send().await;
+        assert_refused(&nothing_at_all, "unsupported_media_type", json!({}));
+    }
+    refusing.stays_untouched().await;
+}
+
+#[tokio::test]
+async fn json_is_json_with_a_charset_and_in_capitals() {
+    for media_type in ["application/json; charset=utf-8", "Application/JSON", "application/json ;charset=\"utf-8\""] {
+        let refusing = Refusing::new().await;
+        for route in [SUBMIT, SEND] {
+            let body = refusing.valid(route).to_string().into_bytes();
+            refusing.world.call("POST", route).bytes(media_type, body).send().await.ok();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_member_that_is_too_long_or_ill_formed_is_named_and_not_repeated() {
+    let refusing = Refusing::new().await;
+    let long = |length: usize| format!("{MARK}{}", "x".repeat(length - MARK.len()));
+    let organization = "organization_id: expected 1 to 64 letters, digits, - or _.";
+    let source = "source: expected 1 to 64 printable characters.";
+    for route in [SEND, SUBMIT] {
+        for (member, value, detail) in [
+            ("organization_id", long(65), organization),
+            ("organization_id", String::new(), organization),
+            ("organization_id", format!("{MARK}#keys"), organization),
+            ("organization_id", "नेपाल".to_owned(), organization),
+            ("source", long(65), source),
+            ("source", " ".to_owned(), source),
+            ("source", format!("{MARK}\n"), source),
+        ] {
+            let body = refusing.with(route, member, value);
+            refusing.refuses_json(route, &body, "malformed_request", json!({"detail": detail})).await;
+        }
+    }
+    let locale = "locale: expected a language tag of at most 35 characters.";
+    let body = refusing.with(SEND, "locale", long(36));
+    refusing.refuses_json(SEND, &body, "malformed_request", json!({"detail": locale})).await;
+    let name = "name: expected 1 to 100 printable characters.";
+    let url = "image_url: expected an http or https URL of at most 2048 characters.";
+    let fcm_token = "fcm_token: expected an FCM token of 1 to 4096 visible characters.";
+    let device_name = "device_name: expected 1 to 100 printable characters.";
+    let challenge_id = "challenge_id: expected the one that the send answered.";
+    let otp = "otp: expected six digits.";
+    for (member, value, detail) in [
+        ("name", long(101), name),
+        ("name", String::new(), name),
+        ("name", format!("{MARK}\u{0}"), name),
+        ("image_url", format!("https://{}", long(2_041)), url),
+        ("image_url", MARK.to_owned(), url),
+        ("image_url", format!("javascript:{MARK}"), url),
+        ("image_url", "https://".to_owned(), url),
+        ("fcm_token", long(4_097), fcm_token),
+        ("fcm_token", String::new(), fcm_token),
+        ("fcm_token", format!("{MARK} {MARK}"), fcm_token),
+        ("device_name", long(101), device_name),
+        ("device_name", "\t".to_owned(), device_name),
+        ("challenge_id", MARK.to_owned(), challenge_id),
+        ("challenge_id", String::new(), challenge_id),
+        ("challenge_id", refusing.sent.challenge_id.to_uppercase(), challenge_id),
+        ("challenge_id", format!("{} ", refusing.sent.challenge_id), challenge_id),
+        ("otp", String::new(), otp),
+        ("otp", "12345".to_owned(), otp),
+        ("otp", "1234567".to_owned(), otp),
+        ("otp", MARK.to_owned(), otp),
+        ("otp", "١٢٣٤٥٦".to_owned(), otp),
+        ("otp", "9".repeat(10_000), otp),
+    ] {
+        let body = refusing.with(SUBMIT, member, value);
+        refusing.refuses_json(SUBMIT, &body, "malformed_request", json!({"detail": detail})).await;
+    }
+    for (header, value, detail) in [
+        ("fcm-token", long(4_097), fcm_token),
+        ("fcm-token", format!("{MARK} {MARK}"), fcm_token),
+        ("idempotency-key", long(256), "Idempotency-Key: expected 1 to 255 characters."),
+        ("idempotency-key", String::new(), "Idempotency-Key: expected 1 to 255 characters."),
+    ] {
+        let reply = refusing.world.post(SUBMIT, refusing.valid(SUBMIT)).header(header, &value).send().await;
+        assert_refused(&reply, "malformed_request", json!({"detail": detail}));
+    }
+    refusing.stays_untouched().await;
+}
+
+#[tokio::test]
+async fn a_header_in_any_script_keeps_nobody_out() {
+    let refusing = Refusing::new().await;
+    for route in [SUBMIT, SEND] {
+        refusing.world.post(route, refusing.valid(route)).header("x-person", "सीता").send().await.ok();
+    }
+}
+
+#[tokio::test]
+async fn a_key_or_token_that_is_no_ascii_is_refused_rather_than_dropped() {
+    let refusing = Refusing::new().await;
+    for (header, detail) in [
+        ("fcm-token", "fcm_token: expected an FCM token of 1 to 4096 visible characters."),
+        ("idempotency-key", "Idempotency-Key: expected 1 to 255 characters."),
+    ] {
+        let reply = refusing.world.post(SUBMIT, refusing.valid(SUBMIT)).header(header, "कुञ्जी").send().await;
+        assert_eq!(reply.problem(), (400, "malformed_request"), "{header}");
+        assert_refused(&reply, "malformed_request", json!({"detail": detail}));
+    }
+    refusing.stays_untouched().await;
+}
+
+#[tokio::test]
+async fn the_longest_members_are_taken() {
+    let refusing = Refusing::new().await;
+    let mut body = refusing.valid(SUBMIT);
+    let letters = |length: usize| "न".repeat(length);
+    body["name"] = json!(letters(100));
+    body["image_url"] = json!(format!("https://{}", "x".repeat(2_040)));
+    body["source"] = json!(letters(64));
+    body["device_name"] = json!(letters(100));
+    body["fcm_token"] = json!("x".repeat(4_096));
+    let key = "k".repeat(255);
+    let signed_in = refusing.world.post(SUBMIT, body.clone()).header("idempotency-key", &key).send().await.ok();
+    for member in ["name", "image_url", "source"] {
+        assert_eq!(signed_in["user"][member], body[member]);
+    }
+    let mut body = refusing.with(SEND, "source", letters(64));
+    body["locale"] = json!("x".repeat(35));
+    refusing.world.post(SEND, body).send().await.ok();
+}
+
+#[tokio::test]
+async fn what_no_mobile_phone_can_have_is_no_number() {
+    let refusing = Refusing::new().await;
+    let too_long = "9".repeat(10_000);
+    let numbers = [
+        "",
+        " ",
+        "0",
+        "+",
+        "100",
+        "12345",
+        "+977",
+        "984100001",
+        "98410000011",
+        "+97798410000011",
+        "+0009841000001",
+        "01-4412345",
+        "+97714412345",
+        "+1 800 555 0199",
+        "+99999999999",
+        "+9779841000001;ext=5",
+        "9841000001 ext. 5",
+        "9841000001,,1",
+        "tel:+9779841000001",
+        "+9779841000001\u{0}",
+        "1-800-FLOWERS",
+        MARK,
+        "٠",
+        "📱",
+        "-1",
+        "1e10",
+        "9841000001\n9841000002",
+        "+9779841000001+9779841000002",
+        &too_long,
+    ];
+    for route in [SEND, SUBMIT] {
+        for number in numbers {
+            let body = refusing.with(route, "phone_number", number);
+            refusing.refuses_json(route, &body, "invalid_phone_number", json!({})).await;
+        }
+    }
+    refusing.stays_untouched().await;
+}

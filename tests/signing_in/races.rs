@@ -1,0 +1,258 @@
+//! Many at once: what may happen once happens once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde_json::json;
+use tests::{Reply, Sent, World, person, wrong};
+use tokio::sync::{Barrier, Mutex};
+use tokio::task::JoinSet;
+
+use crate::given::{organization, phone, send, submit_bound};
+use crate::refusals::{assert_refused, assert_refused_for_now};
+use crate::waiting::next_day;
+
+const MANY: usize = 64;
+const SOMEBODY: &str = "+9779841000001";
+
+/// One race at a time: on a small machine several would only run into the time limits of the store's client.
+static RACE: Mutex<()> = Mutex::const_new(());
+
+/// Makes `count` calls at the same moment; the answers in the order of their numbers.
+async fn at_once<F>(count: usize, call: impl Fn(usize) -> F) -> Vec<Reply>
+where
+    F: Future<Output = Reply> + Send + 'static,
+{
+    let _alone = RACE.lock().await;
+    let start = Arc::new(Barrier::new(count));
+    let mut calls = JoinSet::new();
+    for n in 0..count {
+        let (start, call) = (Arc::clone(&start), call(n));
+        calls.spawn(async move {
+            start.wait().await;
+            (n, call.await)
+        });
+    }
+    let replies: BTreeMap<usize, Reply> = calls.join_all().await.into_iter().collect();
+    replies.into_values().collect()
+}
+
+/// Submits a code, along with the challenge or not.
+async fn submit(world: Arc<World>, sent: Sent, code: String, is_bound: bool) -> Reply {
+    match is_bound {
+        true => submit_bound(&world, SOMEBODY, &sent.challenge_id, &code).send().await,
+        false => world.submit(SOMEBODY, &code).send().await,
+    }
+}
+
+fn source(n: usize) -> u8 {
+    u8::try_from(n + 2).unwrap()
+}
+
+/// How many were answered so: by problem code, or "" for a success.
+fn tally(replies: &[Reply]) -> BTreeMap<&str, usize> {
+    let mut tally = BTreeMap::new();
+    for reply in replies {
+        *tally.entry(reply.problem().1).or_default() += 1;
+    }
+    tally
+}
+
+/// One user with the lock of one phone, and one session.
+async fn assert_one_signed_in(world: &World) {
+    assert_eq!(world.items("UsersTable").await.len(), 2);
+    assert_eq!(world.items("SessionsTable").await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_right_codes_one_signs_in() {
+    let world = Arc::new(World::new().await);
+    let sent = world.send_code(SOMEBODY).await;
+    let replies = at_once(MANY, |n| submit(Arc::clone(&world), sent.clone(), sent.code.clone(), n % 2 == 0)).await;
+    let (signed_in, refused): (Vec<_>, Vec<_>) = replies.iter().enumerate().partition(|(_, reply)| reply.status == 200);
+    assert_eq!(signed_in.len(), 1, "{:?}", tally(&replies));
+    for (n, reply) in refused {
+        match (n % 2 == 0, reply.problem().1) {
+            (true, "otp_expired") => assert_refused(reply, "otp_expired", json!({})),
+            (false, "incorrect_otp") => assert_refused(reply, "incorrect_otp", json!({})),
+            (_, "too_many_attempts") => {
+                assert_refused_for_now(reply, "too_many_attempts", json!({"attempts_left": 0}));
+            }
+            // Ten tries at once look like ten wrong codes until the right one is found among them.
+            _ => assert_refused_for_now(reply, "too_many_requests", json!({})),
+        }
+    }
+    assert_one_signed_in(&world).await;
+    let somebody = person(SOMEBODY, signed_in[0].1);
+    world.call("GET", "/v1/me").as_person(&somebody).send().await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_the_codes_of_two_challenges_the_later_alone_signs_in() {
+    let world = Arc::new(World::new().await);
+    let earlier = world.send_code(SOMEBODY).await;
+    world.advance(600);
+    let later = world.send_code(SOMEBODY).await;
+    let replies = at_once(MANY, |n| {
+        let sent = if n % 2 == 0 { &earlier } else { &later };
+        submit(Arc::clone(&world), sent.clone(), sent.code.clone(), true)
+    })
+    .await;
+    let signed_in: Vec<usize> = (0..MANY).filter(|n| replies[*n].status == 200).collect();
+    assert!(matches!(signed_in[..], [n] if n % 2 == 1), "{signed_in:?} {:?}", tally(&replies));
+    for reply in replies.iter().step_by(2) {
+        assert_refused(reply, "incorrect_otp", json!({}));
+    }
+    assert_one_signed_in(&world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_guesses_at_a_challenge_five_are_compared() {
+    for is_bound in [true, false] {
+        let world = Arc::new(World::new().await);
+        let sent = world.send_code(SOMEBODY).await;
+        let replies = at_once(MANY, |_| submit(Arc::clone(&world), sent.clone(), wrong(&sent.code), is_bound)).await;
+        assert_eq!(tally(&replies), [("incorrect_otp", 5), ("too_many_attempts", MANY - 5)].into());
+        let mut left: Vec<u64> = Vec::new();
+        for reply in &replies {
+            match reply.problem().1 {
+                "incorrect_otp" => {
+                    left.push(reply.number("attempts_left"));
+                    assert_refused(reply, "incorrect_otp", json!({"attempts_left": left.last()}));
+                }
+                _ => assert_refused_for_now(reply, "too_many_attempts", json!({"attempts_left": 0})),
+            }
+        }
+        left.sort_unstable();
+        assert_eq!(left, [0, 1, 2, 3, 4]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guesses_with_and_without_the_challenge_are_counted_apart_and_ten_in_a_row_close_the_phone() {
+    let world = Arc::new(World::new().await);
+    let sent = world.send_code(SOMEBODY).await;
+    let guess = |n| submit(Arc::clone(&world), sent.clone(), wrong(&sent.code), n % 2 == 0);
+    let replies = at_once(MANY, guess).await;
+    for parity in [0, 1] {
+        let half = replies.iter().enumerate().filter(|(n, _)| n % 2 == parity).map(|(_, reply)| reply);
+        let half: Vec<Reply> = half.cloned().collect();
+        let tally = tally(&half);
+        assert_eq!(tally["incorrect_otp"], 5, "{tally:?}");
+        let later: usize = ["too_many_attempts", "too_many_requests"].iter().filter_map(|code| tally.get(code)).sum();
+        assert_eq!(later, MANY / 2 - 5, "{tally:?}");
+    }
+    assert_refused_for_now(&guess(0).await, "too_many_requests", json!({}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_sends_to_one_phone_are_one_message() {
+    let world = Arc::new(World::new().await);
+    let replies = at_once(MANY, |n| {
+        let world = Arc::clone(&world);
+        async move { send(&world, SOMEBODY).from(source(n)).send().await }
+    })
+    .await;
+    assert_eq!(tally(&replies), [("", 1), ("too_many_requests", MANY - 1)].into());
+    for reply in replies.iter().filter(|reply| reply.status != 200) {
+        assert_refused_for_now(reply, "too_many_requests", json!({}));
+    }
+    assert_eq!(world.inbox(SOMEBODY).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_sends_from_one_source_are_thirty_messages() {
+    let world = Arc::new(World::new().await);
+    next_day(&world);
+    let replies = at_once(MANY, |n| {
+        let world = Arc::clone(&world);
+        async move { send(&world, &phone(n)).send().await }
+    })
+    .await;
+    assert_eq!(tally(&replies), [("", 30), ("too_many_requests", MANY - 30)].into());
+    for (n, reply) in replies.iter().enumerate() {
+        assert_eq!(world.inbox(&phone(n)).await.len(), usize::from(reply.status == 200));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_sends_to_a_country_are_as_many_messages_as_its_cap() {
+    let world = Arc::new(World::with(&[("COUNTRY_SENDS_PER_DAY", "20")]).await);
+    next_day(&world);
+    let replies = at_once(MANY, |n| {
+        let world = Arc::clone(&world);
+        async move { send(&world, &phone(n)).from(source(n)).send().await }
+    })
+    .await;
+    assert_eq!(tally(&replies), [("", 20), ("too_many_requests", MANY - 20)].into());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_retries_of_one_request_open_one_session() {
+    let world = Arc::new(World::with(&[("CODE_ATTEMPTS", "1000")]).await);
+    let sent = world.send_code(SOMEBODY).await;
+    // As many as there can be before tries in a row are delayed.
+    let replies = at_once(9, |_| {
+        let (world, sent) = (Arc::clone(&world), sent.clone());
+        async move {
+            let submit = submit_bound(&world, SOMEBODY, &sent.challenge_id, &sent.code);
+            submit.header("idempotency-key", "a key").send().await
+        }
+    })
+    .await;
+    assert_eq!(tally(&replies), [("", 9)].into());
+    let users: BTreeSet<String> = replies.iter().map(|reply| person(SOMEBODY, reply).user_id).collect();
+    assert_eq!(users.len(), 1);
+    assert_one_signed_in(&world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_people_sign_in_at_once_and_each_is_someone_else() {
+    let world = Arc::new(World::new().await);
+    let replies = at_once(MANY, |n| {
+        let world = Arc::clone(&world);
+        async move {
+            let sent = send(&world, &phone(n)).from(source(n)).send().await;
+            let challenge_id = sent.text("challenge_id");
+            let code = world.code(&phone(n)).await;
+            submit_bound(&world, &phone(n), &challenge_id, &code).from(source(n)).send().await
+        }
+    })
+    .await;
+    let mut users = BTreeSet::new();
+    for (n, reply) in replies.iter().enumerate() {
+        assert_eq!((reply.status, &reply.body["user"]["phone_number"]), (200, &json!(phone(n))), "{reply:?}");
+        users.insert(person(&phone(n), reply).user_id);
+    }
+    assert_eq!(users.len(), MANY);
+    assert_eq!(world.items("UsersTable").await.len(), 2 * MANY);
+    assert_eq!(world.items("SessionsTable").await.len(), MANY);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_sign_ins_of_a_known_user_to_an_organization_one_counts_and_memberships_add_up() {
+    let world = Arc::new(World::new().await);
+    let first = world.sign_in(SOMEBODY).await;
+    for n in 0..4 {
+        organization(&world, &format!("org{n}"), &[]).await;
+        world.advance(3_600);
+        let sent = world.send_code(SOMEBODY).await;
+        let replies = at_once(MANY, |_| {
+            let (world, sent) = (Arc::clone(&world), sent.clone());
+            async move {
+                let body = json!({
+                    "phone_number": SOMEBODY, "otp": sent.code, "challenge_id": sent.challenge_id,
+                    "organization_id": format!("org{n}"),
+                });
+                world.post("/v1/otp/submit", body).send().await
+            }
+        })
+        .await;
+        let mut signed_in = replies.iter().filter(|reply| reply.status == 200);
+        assert_eq!(person(SOMEBODY, signed_in.next().unwrap()).user_id, first.user_id);
+        assert!(signed_in.next().is_none());
+    }
+    let users = world.items("UsersTable").await;
+    let user = users.iter().find(|item| item["role_default"].is_object()).unwrap();
+    assert_eq!(user["role_default"], json!({"SS": ["default", "org0", "org1", "org2", "org3"]}));
+}

@@ -1,0 +1,379 @@
+//! `POST /v1/otp/send`: a code on its way, and the limits it is under.
+
+use std::ops::RangeInclusive;
+
+use serde_json::{Value, json};
+use tests::{Reply, World, person, wrong};
+
+use crate::given::{everything, mentions, organization, phone, send, spoil_transactions, submit_bound};
+use crate::refusals::{assert_refused, assert_refused_for_now};
+use crate::waiting::{Opened, next_day, timed, wait_out};
+
+/// The body, with the name of the challenge apart.
+#[track_caller]
+fn without_challenge(reply: Reply) -> (String, Value) {
+    let challenge_id = reply.text("challenge_id");
+    let mut body = reply.ok();
+    body.as_object_mut().unwrap().remove("challenge_id");
+    (challenge_id, body)
+}
+
+fn sent(expires_in: u64, resend_in: u64, attempts_left: u64) -> Value {
+    json!({
+        "message": "sent otp", "expires_in": expires_in, "resend_in": resend_in, "attempts_left": attempts_left,
+    })
+}
+
+fn to_organization<'a>(world: &'a World, phone: &str, organization: &str) -> tests::Call<'a> {
+    world.post("/v1/otp/send", json!({"phone_number": phone, "organization_id": organization}))
+}
+
+#[tokio::test]
+async fn a_send_answers_with_a_challenge_and_the_phone_gets_its_code() {
+    let world = World::new().await;
+    let (reply, at) = timed(&world, async || send(&world, &phone(1)).send().await).await;
+    assert_eq!(reply.headers["cache-control"], "no-store");
+    assert!(reply.headers.contains_key("x-request-id"));
+    assert_eq!(without_challenge(reply).1, sent(600, 30, 5));
+    let code = world.code(&phone(1)).await;
+    let inbox = world.inbox(&phone(1)).await;
+    let [message] = &inbox[..] else { panic!("not one message: {inbox:?}") };
+    assert!(at.contains(&message["at"].as_i64().unwrap()));
+    assert_eq!(
+        message,
+        &json!({
+            "id": message["id"], "at": message["at"], "to": phone(1), "from": "LATCHKEY", "gateway": "sparrow",
+            "text": format!("{code} is your Latchkey code."),
+        })
+    );
+}
+
+#[tokio::test]
+async fn the_message_bears_the_name_the_site_and_the_hash_of_the_organization() {
+    let world = World::new().await;
+    let settings = [("app_name", "Himal"), ("site", "himal.example"), ("android_app_hash", "FA+9qCX9VSu")];
+    organization(&world, "himal", &settings).await;
+    to_organization(&world, &phone(1), "himal").send().await.ok();
+    let code = world.code(&phone(1)).await;
+    let text = world.inbox(&phone(1)).await[0]["text"].clone();
+    assert_eq!(text, json!(format!("<#> {code} is your Himal code.\nhimal.example\nFA+9qCX9VSu")));
+}
+
+#[tokio::test]
+async fn the_answer_is_the_same_whether_or_not_the_number_has_a_user() {
+    let world = World::new().await;
+    world.sign_in(&phone(1)).await;
+    // The waits tell that a code was sent, which anybody can bring about; a day later they don't.
+    world.advance(86_400);
+    let known = send(&world, &phone(1)).send().await;
+    let unknown = send(&world, &phone(2)).send().await;
+    assert!(known.headers.keys().eq(unknown.headers.keys()), "{known:?} {unknown:?}");
+    assert_eq!(without_challenge(known).1, without_challenge(unknown).1);
+}
+
+#[tokio::test]
+async fn a_code_stands_nowhere_in_the_store() {
+    let world = World::new().await;
+    let sent = world.send_code(&phone(1)).await;
+    let pending = everything(&world).await;
+    // Once, on the phone.
+    assert_eq!((mentions(&pending["inbox"], &sent.code), mentions(&pending, &sent.code)), (1, 1));
+    person(&phone(1), &world.submit(&phone(1), &sent.code).header("idempotency-key", "k").send().await);
+    assert_eq!(mentions(&everything(&world).await, &sent.code), 1);
+}
+
+#[tokio::test]
+async fn a_resend_repeats_the_code_and_does_not_reset_the_attempts() {
+    let world = World::new().await;
+    let first = world.send_code(&phone(1)).await;
+    let guess = async || submit_bound(&world, &phone(1), &first.challenge_id, &wrong(&first.code)).send().await;
+    for attempts_left in [4, 3] {
+        assert_refused(&guess().await, "incorrect_otp", json!({"attempts_left": attempts_left}));
+    }
+    let again = wait_out(&world, "too_many_requests", async || send(&world, &phone(1)).send().await).await;
+    let expires_in = again.reply.number("expires_in");
+    assert!((565..=570).contains(&expires_in), "{expires_in}");
+    let (challenge_id, body) = without_challenge(again.reply);
+    assert_eq!((challenge_id, body), (first.challenge_id.clone(), sent(expires_in, 60, 3)));
+    assert_eq!(world.inbox(&phone(1)).await.len(), 2);
+    assert_eq!(world.code(&phone(1)).await, first.code);
+    assert_refused(&guess().await, "incorrect_otp", json!({"attempts_left": 2}));
+}
+
+#[tokio::test]
+async fn a_code_that_was_used_or_has_expired_is_followed_by_a_new_one() {
+    let world = World::new().await;
+    let used = world.send_code(&phone(1)).await;
+    submit_bound(&world, &phone(1), &used.challenge_id, &wrong(&used.code))
+        .send()
+        .await
+        .assert_problem(400, "incorrect_otp");
+    person(&phone(1), &world.submit(&phone(1), &used.code).send().await);
+    world.advance(30);
+    let (second, body) = without_challenge(send(&world, &phone(1)).send().await);
+    assert_eq!(body, sent(600, 60, 5));
+    world.advance(600);
+    let (third, body) = without_challenge(send(&world, &phone(1)).send().await);
+    assert_eq!(body, sent(600, 120, 5));
+    assert!(used.challenge_id != second && second != third && third != used.challenge_id);
+}
+
+#[tokio::test]
+async fn a_challenge_whose_attempts_are_spent_is_not_sent_again_before_it_expires() {
+    let world = World::new().await;
+    let spent = world.send_code(&phone(1)).await;
+    let sent_by = world.now();
+    for attempts_left in [4, 3, 2, 1, 0] {
+        let guess = submit_bound(&world, &phone(1), &spent.challenge_id, &wrong(&spent.code)).send().await;
+        assert_refused(&guess, "incorrect_otp", json!({"attempts_left": attempts_left}));
+    }
+    world.advance(30);
+    let resend = async || send(&world, &phone(1)).send().await;
+    assert_refused_for_now(&resend().await, "too_many_attempts", json!({"attempts_left": 0}));
+    let Opened { reply, opens, .. } = wait_out(&world, "too_many_attempts", resend).await;
+    assert!((sent_by + 595..=sent_by + 600).contains(&opens));
+    assert_ne!(without_challenge(reply).0, spent.challenge_id);
+    let code = world.code(&phone(1)).await;
+    person(&phone(1), &world.submit(&phone(1), &code).send().await);
+}
+
+#[tokio::test]
+async fn waits_between_sends_grow_an_hour_has_five_and_a_day_has_ten() {
+    let world = World::new().await;
+    let resend = async || send(&world, &phone(1)).send().await;
+    let (first, at) = timed(&world, resend).await;
+    first.ok();
+    let mut sends: Vec<RangeInclusive<i64>> = vec![at];
+    // Each further send has to wait until so many seconds after an earlier one.
+    let waits = [(0, 30), (1, 60), (2, 120), (3, 300), (0, 3_600), (5, 300), (6, 120), (7, 300), (8, 300), (0, 86_400)];
+    for (n, (earlier, wait)) in waits.into_iter().enumerate() {
+        assert_refused_for_now(&resend().await, "too_many_requests", json!({}));
+        let Opened { reply, opens, at } = wait_out(&world, "too_many_requests", resend).await;
+        reply.ok();
+        assert!(sends[earlier].contains(&(opens - wait)), "send {n}: {opens}, {sends:?}");
+        sends.push(at);
+    }
+    assert_eq!(world.inbox(&phone(1)).await.len(), 11);
+}
+
+#[tokio::test]
+async fn resend_in_says_exactly_when_the_next_send_is_open() {
+    let world = World::new().await;
+    let resend = async || send(&world, &phone(1)).send().await;
+    let mut latest = timed(&world, resend).await;
+    for _ in 0..6 {
+        let resend_in = i64::try_from(latest.0.number("resend_in")).unwrap();
+        let Opened { reply, opens, at } = wait_out(&world, "too_many_requests", resend).await;
+        assert!(latest.1.contains(&(opens - resend_in)), "{latest:?} {opens}");
+        latest = (reply, at);
+    }
+}
+
+#[tokio::test]
+async fn one_source_address_sends_thirty_an_hour_and_a_hundred_a_day() {
+    let world = World::new().await;
+    next_day(&world);
+    let day = world.now() / 86_400 * 86_400;
+    let mut phones = (0..).map(phone);
+    // The first of each further hour is the one that had to wait for it.
+    for (hours, further) in [(1, 30), (2, 29), (3, 29), (24, 9)] {
+        for to in phones.by_ref().take(further) {
+            send(&world, &to).from(2).send().await.ok();
+        }
+        let to = phones.next().unwrap();
+        let refused = send(&world, &to).from(2).header("x-forwarded-for", "203.0.113.9").send().await;
+        assert_refused_for_now(&refused, "too_many_requests", json!({}));
+        assert_eq!(world.inbox(&to).await, [] as [Value; 0]);
+        // The refusal cost the phone nothing, and others may still send to it.
+        send(&world, &to).from(3).send().await.ok();
+        let next = phones.next().unwrap();
+        let one_more = async || send(&world, &next).from(2).send().await;
+        let Opened { reply, opens, .. } = wait_out(&world, "too_many_requests", one_more).await;
+        reply.ok();
+        assert_eq!(opens, day + hours * 3_600);
+    }
+}
+
+#[tokio::test]
+async fn an_organization_sends_so_many_messages_to_a_country_and_a_day() {
+    for cap in [1, 3, 20] {
+        let world = World::with(&[("COUNTRY_SENDS_PER_DAY", &cap.to_string())]).await;
+        organization(&world, "himal", &[("allowed_countries", "NP, IN")]).await;
+        next_day(&world);
+        let midnight = (world.now() / 86_400 + 1) * 86_400;
+        for n in 0..cap {
+            send(&world, &phone(n)).send().await.ok();
+        }
+        let one_more = async || send(&world, &phone(cap)).send().await;
+        assert_refused_for_now(&one_more().await, "too_many_requests", json!({}));
+        assert_eq!(world.inbox(&phone(cap)).await, [] as [Value; 0]);
+        to_organization(&world, &phone(cap), "himal").send().await.ok();
+        to_organization(&world, "+919812345678", "himal").send().await.ok();
+        world.advance(60);
+        let Opened { reply, opens, .. } = wait_out(&world, "too_many_requests", one_more).await;
+        reply.ok();
+        assert_eq!(opens, midnight);
+    }
+}
+
+#[tokio::test]
+async fn when_every_gateway_refuses_nothing_counts() {
+    let one_each = [
+        "PHONE_SENDS_PER_HOUR",
+        "PHONE_SENDS_PER_DAY",
+        "SOURCE_SENDS_PER_HOUR",
+        "SOURCE_SENDS_PER_DAY",
+        "COUNTRY_SENDS_PER_DAY",
+    ];
+    let world = World::with(&one_each.map(|limit| (limit, "1"))).await;
+    next_day(&world);
+    for mode in ["refuse", "error"] {
+        world.fault("sparrow", mode, 100).await;
+        world.fault("sns", mode, 100).await;
+        let refused = send(&world, &phone(1)).send().await;
+        assert_refused(&refused, "sms_gateway_unavailable", json!({"retry_after": 5}));
+        world.call("DELETE", "/local/faults").send().await;
+    }
+    assert_eq!(world.inbox(&phone(1)).await, [] as [Value; 0]);
+    let (_, body) = without_challenge(send(&world, &phone(1)).send().await);
+    assert_eq!(body["attempts_left"], json!(5));
+    let code = world.code(&phone(1)).await;
+    person(&phone(1), &world.submit(&phone(1), &code).send().await);
+    // The allowances were one each indeed.
+    assert_refused_for_now(&send(&world, &phone(2)).send().await, "too_many_requests", json!({}));
+}
+
+#[tokio::test]
+async fn while_sparrow_is_down_the_same_code_comes_through_sns() {
+    let world = World::new().await;
+    world.fault("sparrow", "refuse", 1).await;
+    let first = world.send_code(&phone(1)).await;
+    world.advance(30);
+    world.fault("sparrow", "error", 1).await;
+    let second = world.send_code(&phone(1)).await;
+    world.advance(60);
+    let third = world.send_code(&phone(1)).await;
+    assert!(first.code == second.code && second.code == third.code);
+    let inbox = world.inbox(&phone(1)).await;
+    let gateways: Vec<_> = inbox.iter().rev().map(|message| message["gateway"].as_str().unwrap()).collect();
+    assert_eq!(gateways, ["sns", "sns", "sparrow"]);
+}
+
+#[tokio::test]
+async fn a_number_that_the_gateway_knows_to_be_bad_is_not_tried_elsewhere() {
+    let world = World::new().await;
+    let fault = json!({"target": "sparrow", "mode": "refuse", "times": 1, "code": 1007});
+    assert_eq!(world.post("/local/faults", fault).send().await.status, 204);
+    assert_refused(&send(&world, &phone(1)).send().await, "invalid_phone_number", json!({}));
+    assert_eq!(world.inbox(&phone(1)).await, [] as [Value; 0]);
+    // Trying on costs the same as sending.
+    assert_refused_for_now(&send(&world, &phone(1)).send().await, "too_many_requests", json!({}));
+}
+
+#[tokio::test]
+async fn while_the_store_is_down_nothing_is_sent_and_later_the_send_succeeds() {
+    let world = World::new().await;
+    for mode in ["error", "refuse"] {
+        world.fault("dynamodb", mode, 1_000).await;
+        assert_refused(&send(&world, &phone(1)).send().await, "service_unavailable", json!({"retry_after": 5}));
+        world.call("DELETE", "/local/faults").send().await;
+    }
+    assert_eq!(world.inbox(&phone(1)).await, [] as [Value; 0]);
+    world.advance(5);
+    assert_eq!(without_challenge(send(&world, &phone(1)).send().await).1, sent(600, 30, 5));
+}
+
+#[tokio::test]
+async fn a_store_that_stumbles_or_answers_twice_is_not_noticed() {
+    let world = World::new().await;
+    for (n, (mode, times)) in [("refuse", 2), ("error", 2), ("duplicate", 100)].into_iter().enumerate() {
+        world.fault("dynamodb", mode, times).await;
+        assert_eq!(without_challenge(send(&world, &phone(n)).send().await).1, sent(600, 30, 5), "{mode}");
+        world.call("DELETE", "/local/faults").send().await;
+        assert_eq!(world.inbox(&phone(n)).await.len(), 1, "{mode}");
+    }
+}
+
+#[tokio::test]
+async fn a_send_whose_transaction_fails_takes_nothing_and_one_that_others_hold_up_is_tried_again() {
+    let world = World::new().await;
+    for refusal in [json!({"mode": "error"}), json!({"mode": "refuse", "code": "TransactionConflict"})] {
+        spoil_transactions(&world, refusal, 1_000).await;
+        assert_refused(&send(&world, &phone(1)).send().await, "service_unavailable", json!({"retry_after": 5}));
+        world.call("DELETE", "/local/faults").send().await;
+        assert_eq!(world.items("OtpsTable").await, [] as [Value; 0]);
+    }
+    spoil_transactions(&world, json!({"mode": "refuse", "code": "TransactionConflict"}), 3).await;
+    assert_eq!(without_challenge(send(&world, &phone(1)).send().await).1, sent(600, 30, 5));
+    assert_eq!(world.inbox(&phone(1)).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_number_is_taken_however_people_write_it() {
+    let world = World::new().await;
+    let ways = [
+        "+9779841000001",
+        "+977 984-1000001",
+        "9841000001",
+        "09841000001",
+        "984 100 0001",
+        " (984) 1000001 ",
+        "009779841000001",
+        "00977 9841000001",
+        "९८४१०००००१",
+        "+९७७९८४१०००००१",
+    ];
+    for (n, way) in ways.into_iter().enumerate() {
+        send(&world, way).send().await.ok();
+        assert_eq!(world.inbox(&phone(1)).await.len(), n + 1, "{way}");
+        let code = world.code(&phone(1)).await;
+        world.submit(way, &code).send().await.ok();
+        world.advance(86_400);
+    }
+    assert_eq!(world.items("UsersTable").await.len(), 2, "one user and the lock of one phone");
+}
+
+#[tokio::test]
+async fn a_national_number_is_read_in_the_default_region_of_the_organization() {
+    let world = World::new().await;
+    organization(&world, "bharat", &[("default_region", "IN")]).await;
+    to_organization(&world, "98123 45678", "bharat").send().await.ok();
+    send(&world, "98123 45678").send().await.ok();
+    let (india, nepal) = (world.inbox("+919812345678").await, world.inbox("+9779812345678").await);
+    assert_eq!((india.len(), nepal.len()), (1, 1));
+    assert_eq!((&india[0]["gateway"], &nepal[0]["gateway"]), (&json!("sns"), &json!("sparrow")));
+    let code = world.code("+919812345678").await;
+    let submit = json!({"phone_number": "०98123 45678", "otp": code, "organization_id": "bharat"});
+    let body = world.post("/v1/otp/submit", submit).send().await.ok();
+    assert_eq!(body["user"]["phone_number"], json!("+919812345678"));
+}
+
+#[tokio::test]
+async fn an_organization_sends_to_its_countries_alone() {
+    let world = World::new().await;
+    organization(&world, "bharat", &[("default_region", "IN")]).await;
+    organization(&world, "both", &[("allowed_countries", "NP,IN")]).await;
+    organization(&world, "world", &[("allowed_countries", "*")]).await;
+    let (nepal, india, japan) = ("+9779841000001", "+919812345678", "+819012345678");
+    let refused = [("default", india), ("default", japan), ("bharat", nepal), ("both", japan)];
+    let before = everything(&world).await;
+    for (organization, to) in refused {
+        assert_refused(&to_organization(&world, to, organization).send().await, "country_not_allowed", json!({}));
+    }
+    assert_eq!(everything(&world).await, before);
+    for (organization, to) in
+        [("default", nepal), ("bharat", india), ("both", nepal), ("both", india), ("world", japan)]
+    {
+        to_organization(&world, to, organization).send().await.ok();
+        world.advance(60);
+    }
+}
+
+#[tokio::test]
+async fn an_organization_that_is_not_there_sends_nothing() {
+    let world = World::new().await;
+    let before = everything(&world).await;
+    let refused = to_organization(&world, &phone(1), "nobody").send().await;
+    assert_refused(&refused, "no_such_organization", json!({}));
+    assert_eq!(everything(&world).await, before);
+}

@@ -1,0 +1,253 @@
+//! What `cargo local` has beside the API: the inbox, the faults, the clock, the page, the throttle, and whom it hears.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use local::{Options, System};
+use serde_json::{Value, json};
+use tests::World;
+use tokio::time::timeout;
+
+use crate::wire::{call, client, post, secrets_manager};
+use crate::workspace::{Folder, text};
+
+const PHONE: &str = "+9779841000001";
+const OTHER_PHONE: &str = "+9779841000002";
+
+async fn inbox(world: &World, query: &str) -> Vec<Value> {
+    let reply = world.call("GET", &format!("/local/inbox{query}")).send().await;
+    reply.ok()["messages"].as_array().unwrap().clone()
+}
+
+fn numbers(messages: &[Value]) -> Vec<&str> {
+    messages.iter().map(|message| message["to"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn the_inbox_has_every_message_newest_first_and_those_to_one_number_on_request() {
+    let world = World::new().await;
+    assert_eq!(inbox(&world, "").await, Vec::<Value>::new());
+    world.send_code(PHONE).await;
+    world.advance(60);
+    world.send_code(OTHER_PHONE).await;
+    world.advance(60);
+    world.send_code(PHONE).await;
+
+    let all = inbox(&world, "").await;
+    assert_eq!(numbers(&all), [PHONE, OTHER_PHONE, PHONE]);
+    let times: Vec<_> = all.iter().map(|message| message["at"].as_i64().unwrap()).collect();
+    assert!(times[0] >= times[1] + 60 && times[1] >= times[2] + 60 && times[0] <= world.now(), "{times:?}");
+    assert_eq!(all.iter().map(|message| message["id"].as_str().unwrap()).collect::<BTreeSet<_>>().len(), 3);
+    let members: BTreeSet<_> = all[0].as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(members, BTreeSet::from(["at", "from", "gateway", "id", "text", "to"]));
+
+    // A plus sign that nobody encoded is a space by the time it arrives.
+    for to in ["%2B9779841000001", "+9779841000001", "9779841000001"] {
+        assert_eq!(numbers(&inbox(&world, &format!("?to={to}")).await), [PHONE, PHONE], "{to}");
+    }
+    assert_eq!(inbox(&world, "?to=%2B9779841000009").await, Vec::<Value>::new());
+}
+
+#[tokio::test]
+async fn every_fault_of_every_vendor_can_be_asked_for_and_taken_back() {
+    let world = World::new().await;
+    for target in ["sparrow", "sns", "twilio", "dynamodb", "secretsmanager"] {
+        for mode in ["refuse", "error", "timeout", "slow", "duplicate"] {
+            let fault = json!({"target": target, "mode": mode, "times": 100});
+            let reply = world.post("/local/faults", fault).send().await;
+            assert_eq!((reply.status, reply.body), (204, Value::Null), "{target} {mode}");
+        }
+    }
+    assert_eq!(world.call("DELETE", "/local/faults").send().await.status, 204);
+    world.sign_in(PHONE).await;
+    let messages = inbox(&world, "").await;
+    assert_eq!((messages.len(), &messages[0]["gateway"]), (1, &json!("sparrow")));
+}
+
+#[tokio::test]
+async fn a_fault_that_makes_no_sense_is_refused_and_does_nothing() {
+    let world = World::new().await;
+    let bad = [
+        json!({"target": "sparrow"}),
+        json!({"mode": "refuse"}),
+        json!({"target": "pigeon", "mode": "refuse"}),
+        json!({"target": "sparrow", "mode": "explode"}),
+        json!({"target": "sparrow", "mode": "refuse", "times": 0}),
+        json!({"target": "sparrow", "mode": "refuse", "times": -1}),
+        json!({"target": "sparrow", "mode": "refuse", "times": "once"}),
+        json!([]),
+    ];
+    for body in bad {
+        world.post("/local/faults", body.clone()).send().await.assert_problem(400, "malformed_request");
+    }
+    let cut_off = world.call("POST", "/local/faults").bytes("application/json", b"{\"target\":".to_vec());
+    cut_off.send().await.assert_problem(400, "malformed_request");
+    world.send_code(PHONE).await;
+    assert_eq!(inbox(&world, "").await[0]["gateway"], json!("sparrow"));
+}
+
+#[tokio::test]
+async fn a_gateway_that_refuses_or_errs_is_passed_over_as_often_as_was_asked() {
+    for mode in ["refuse", "error"] {
+        let world = World::new().await;
+        world.fault("sparrow", mode, 2).await;
+        for phone in ["+9779841000003", "+9779841000002", "+9779841000001"] {
+            world.send_code(phone).await;
+        }
+        let gateways: Vec<_> = inbox(&world, "").await.iter().map(|message| message["gateway"].clone()).collect();
+        assert_eq!(gateways, [json!("sparrow"), json!("sns"), json!("sns")], "{mode}");
+    }
+}
+
+#[tokio::test]
+async fn a_duplicate_delivers_one_message_twice() {
+    let world = World::new().await;
+    world.fault("sparrow", "duplicate", 1).await;
+    world.send_code(PHONE).await;
+    let messages = inbox(&world, "").await;
+    assert_eq!(messages.len(), 2);
+    assert_eq!(messages[0]["text"], messages[1]["text"]);
+}
+
+/// A value put under a version that shows whether the call was carried out.
+async fn put(world: &World, token: &str) -> Value {
+    let request = json!({"SecretId": "GatewaySecret", "SecretString": token, "ClientRequestToken": token});
+    secrets_manager(world.system.aws_address(), "PutSecretValue", &request).await.ok()
+}
+
+#[tokio::test]
+async fn a_call_that_is_slow_or_times_out_is_carried_out_all_the_same() {
+    let world = World::new().await;
+    let current = async || {
+        let request = json!({"SecretId": "GatewaySecret"});
+        secrets_manager(world.system.aws_address(), "GetSecretValue", &request).await.ok()["SecretString"].clone()
+    };
+    let [slow, lost] = ["11111111-1111-1111-1111-111111111111", "22222222-2222-2222-2222-222222222222"];
+    world.fault("secretsmanager", "slow", 1).await;
+    let began = Instant::now();
+    put(&world, slow).await;
+    assert!(began.elapsed() >= Duration::from_secs(1), "{:?}", began.elapsed());
+    assert_eq!(current().await, json!(slow));
+
+    world.fault("secretsmanager", "timeout", 1).await;
+    assert!(timeout(Duration::from_secs(2), put(&world, lost)).await.is_err(), "an answer came");
+    assert_eq!(current().await, json!(lost));
+}
+
+#[tokio::test]
+async fn the_clock_put_forward_makes_a_code_expire() {
+    let world = World::new().await;
+    let sent = world.send_code(PHONE).await;
+    let before = world.now();
+    let reply = world.post("/local/clock", json!({"advance_seconds": 601})).send().await;
+    let now = reply.ok()["now"].as_i64().unwrap();
+    assert!((before + 601..before + 631).contains(&now), "{before} {now}");
+    let shown = world.call("GET", "/local/clock").send().await.ok()["now"].as_i64().unwrap();
+    assert!((now..now + 30).contains(&shown), "{now} {shown}");
+    let submit = json!({"phone_number": PHONE, "otp": sent.code, "challenge_id": sent.challenge_id});
+    world.post("/v1/otp/submit", submit).send().await.assert_problem(400, "otp_expired");
+}
+
+#[tokio::test]
+async fn the_clock_is_put_neither_back_nor_out_of_this_age() {
+    let world = World::new().await;
+    let before = world.now();
+    for seconds in [json!(-1), json!(1.5), json!("60"), json!(null), json!(400_000_000), json!(u64::MAX)] {
+        let reply = world.post("/local/clock", json!({"advance_seconds": seconds})).send().await;
+        reply.assert_problem(400, "malformed_request");
+    }
+    assert!(world.now() < before + 60);
+}
+
+#[tokio::test]
+async fn the_page_is_html_and_brings_everything_with_it() {
+    let world = World::new().await;
+    let page = call(&client(1), "GET", (world.system.address(), "/"), &[], "").await.unwrap();
+    assert_eq!(page.status, 200);
+    assert_eq!(page.headers["content-type"], "text/html; charset=utf-8");
+    let policy = page.headers["content-security-policy"].to_str().unwrap();
+    assert!(policy.starts_with("default-src 'none';") && !policy.contains("http"), "{policy}");
+    let text = page.text.to_lowercase();
+    assert!(text.starts_with("<!doctype html>") && text.contains("<script"), "{text}");
+    for outside in ["src=", "href=\"http", "href=\"/", "@import", "url(", "<iframe", "<object"] {
+        assert!(!text.contains(outside), "{outside}");
+    }
+}
+
+#[tokio::test]
+async fn a_route_that_does_not_exist_is_not_found() {
+    let world = World::new().await;
+    for (method, path) in [("GET", "/v1"), ("GET", "/v1/otp/send"), ("POST", "/v1/me/"), ("POST", "/v2/otp/send")] {
+        let reply = world.call(method, path).send().await;
+        assert_eq!((reply.status, reply.body), (404, json!({"message": "Not Found"})), "{method} {path}");
+    }
+    world.call("GET", "/local/nothing").send().await.assert_problem(404, "not_found");
+    world.call("GET", "/local/faults").send().await.assert_problem(405, "method_not_allowed");
+    let elsewhere = call(&client(1), "GET", (world.system.aws_address(), "/nothing"), &[], "").await.unwrap();
+    assert_eq!(elsewhere.status, 404);
+}
+
+#[tokio::test]
+async fn a_route_is_throttled_as_the_template_says_and_the_others_go_on() {
+    let declared = "SendBurst:\n    Type: Number\n    Default: 200";
+    let declared_rate = "SendRate:\n    Type: Number\n    Default: 50";
+    let template = text("template.yaml");
+    assert!(template.contains(declared) && template.contains(declared_rate));
+    let template = template.replace(declared, &declared.replace("200", "2"));
+    let template = template.replace(declared_rate, &declared_rate.replace("50", "0.001"));
+    let folder = Folder::new("throttled");
+    let template = folder.write("template.yaml", template);
+    let system = System::start(Options { template, ..Options::default() }).await.unwrap();
+    let send = async || post(&client(1), system.address(), "/v1/otp/send", &json!({})).await.unwrap();
+    assert_eq!([send().await.status, send().await.status], [400, 400]);
+    let throttled = send().await;
+    assert_eq!((throttled.status, throttled.json()), (429, json!({"message": "Too Many Requests"})));
+    let submit = post(&client(1), system.address(), "/v1/otp/submit", &json!({})).await.unwrap();
+    assert_eq!(submit.status, 400);
+}
+
+#[tokio::test]
+async fn a_caller_is_known_by_the_socket_and_not_by_a_header() {
+    let world = World::with(&[("SOURCE_SENDS_PER_HOUR", "1")]).await;
+    // The hour is one of the clock: begin with a whole one.
+    world.advance(3600 - world.now().unsigned_abs() % 3600);
+    let send = |phone: &str, source: u8, claimed: &str| {
+        let call = world.post("/v1/otp/send", json!({"phone_number": phone})).from(source);
+        ["x-forwarded-for", "x-real-ip", "forwarded"]
+            .into_iter()
+            .fold(call, |call, name| call.header(name, claimed))
+            .send()
+    };
+    assert_eq!(send("+9779841000001", 2, "203.0.113.1").await.status, 200);
+    send("+9779841000002", 2, "203.0.113.2").await.assert_problem(429, "too_many_requests");
+    assert_eq!(send("+9779841000003", 3, "127.0.0.2").await.status, 200);
+}
+
+/// The local addresses, in the kernel's hexadecimal, on which this process listens.
+#[cfg(target_os = "linux")]
+fn listeners() -> Vec<String> {
+    let own: BTreeSet<String> = std::fs::read_dir("/proc/self/fd")
+        .unwrap()
+        .filter_map(|entry| Some(std::fs::read_link(entry.ok()?.path()).ok()?.to_string_lossy().into_owned()))
+        .collect();
+    let sockets =
+        ["tcp", "tcp6"].map(|kind| std::fs::read_to_string(format!("/proc/self/net/{kind}")).unwrap_or_default());
+    let lines = sockets.iter().flat_map(|sockets| sockets.lines().skip(1));
+    let columns = lines.map(|line| line.split_whitespace().collect::<Vec<_>>());
+    // Columns 1, 3 and 9 are the local address, the state (0A: listening) and the inode.
+    let listening = columns.filter(|column| column[3] == "0A" && own.contains(&format!("socket:[{}]", column[9])));
+    listening.map(|column| column[1].to_owned()).collect()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn everything_listens_on_loopback_alone() {
+    let world = World::new().await;
+    let listeners = listeners();
+    for address in [world.system.address(), world.system.dynamodb_address(), world.system.aws_address()] {
+        assert!(address.ip().is_loopback(), "{address}");
+        assert!(listeners.contains(&format!("0100007F:{:04X}", address.port())), "{address} {listeners:?}");
+    }
+    // Those three and the engine's own.
+    assert!(listeners.len() >= 4 && listeners.iter().all(|address| address.starts_with("0100007F:")), "{listeners:?}");
+}

@@ -1,0 +1,334 @@
+//! The program itself, `cargo local`: killed, stopped, started again, and started on what can't serve.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader, Read};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::wire::{Http, call, client, post};
+use crate::workspace::{Folder, cargo, path};
+
+/// The program. Cargo does not build it for a test of another package, and one of older sources may lie about; so it
+/// is built here, of what cargo has compiled already.
+fn program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let mut arguments =
+            vec!["build", "--workspace", "--bin", "latchkey-local", "--locked", "--quiet", "--message-format", "json"];
+        if !cfg!(debug_assertions) {
+            arguments.push("--release");
+        }
+        let messages = cargo(&arguments);
+        let messages = messages.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let mut built = messages.filter_map(|message| Some(PathBuf::from(message["executable"].as_str()?)));
+        built.find(|built| built.file_stem().is_some_and(|name| name == "latchkey-local")).unwrap()
+    })
+}
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(program());
+    command.args(["--dynamodb-port", "0", "--aws-port", "0"]).args(arguments);
+    command.current_dir(path("")).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// `cargo local` at work; killed at the latest when the test ends.
+struct Running {
+    child: Child,
+    out: BufReader<ChildStdout>,
+    api: SocketAddr,
+    dynamodb: SocketAddr,
+}
+
+impl Running {
+    /// Starts it on a data folder, and returns once it says that it is up.
+    fn start(data: &Path, port: u16) -> Self {
+        let mut child = command(&["--port", &port.to_string(), "--data", data.to_str().unwrap()]).spawn().unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let mut address_after = |words: &str| -> Option<SocketAddr> {
+            let mut line = String::new();
+            out.read_line(&mut line).unwrap();
+            let (before, address) = line.split_once("http://")?;
+            assert_eq!(before.trim(), words, "{line}");
+            Some(address.split_whitespace().next()?.parse().unwrap())
+        };
+        match (address_after("Latchkey is up:"), address_after("DynamoDB")) {
+            (Some(api), Some(dynamodb)) => Self { child, out, api, dynamodb },
+            _ => panic!("it did not start: {:?}", child.wait_with_output()),
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+}
+
+/// A port for a program that is started twice: its tokens name it. None of those that are handed out to who asks for
+/// any, or another test could have it in between.
+fn lasting_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let offset = u16::try_from(std::process::id() % 10_000).unwrap();
+    std::iter::repeat_with(|| 20_000 + (offset + NEXT.fetch_add(1, Ordering::SeqCst)) % 10_000)
+        .take(100)
+        .find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
+        .unwrap()
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+async fn get(client: &Http, address: SocketAddr, path: &str) -> Result<Value, String> {
+    Ok(call(client, "GET", (address, path), &[], "").await?.ok())
+}
+
+/// What was answered, if it was a success; a refusal fails the test.
+async fn ask(client: &Http, address: SocketAddr, path: &str, body: Value) -> Result<Value, String> {
+    Ok(post(client, address, path, &body).await?.ok())
+}
+
+/// Signs in; an error if the other side is gone before it has answered.
+async fn sign_in(client: &Http, api: SocketAddr, phone: &str) -> Result<Value, String> {
+    ask(client, api, "/v1/otp/send", json!({"phone_number": phone})).await?;
+    let inbox = get(client, api, &format!("/local/inbox?to={phone}")).await?;
+    let text = inbox["messages"][0]["text"].as_str().unwrap();
+    let code = text.split(|c: char| !c.is_ascii_digit()).find(|run| run.len() == 6).unwrap();
+    ask(client, api, "/v1/otp/submit", json!({"phone_number": phone, "otp": code})).await
+}
+
+/// The users by their phones, as the table has them; no phone may have two, and the lock on it must be its user's.
+async fn users(client: &Http, dynamodb: SocketAddr) -> BTreeMap<String, String> {
+    let headers = [
+        ("x-amz-target", "DynamoDB_20120810.Scan"),
+        ("content-type", "application/x-amz-json-1.0"),
+        (
+            "authorization",
+            "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0",
+        ),
+        ("x-amz-date", "20260101T000000Z"),
+    ];
+    let scan = json!({"TableName": "UsersTable"}).to_string();
+    let page = call(client, "POST", (dynamodb, "/"), &headers, scan).await.unwrap().ok();
+    assert!(page["LastEvaluatedKey"].is_null());
+    let (mut users, mut locks) = (BTreeMap::new(), BTreeMap::new());
+    for item in page["Items"].as_array().unwrap() {
+        let [key, user] = ["pk", "user_id"].map(|name| item[name]["S"].as_str().unwrap());
+        if let Some(phone) = key.strip_prefix("phone#") {
+            locks.insert(phone.to_owned(), user.to_owned());
+        } else {
+            assert_eq!(key, format!("user#{user}"));
+            let earlier = users.insert(item["phone"]["S"].as_str().unwrap().to_owned(), user.to_owned());
+            assert_eq!(earlier, None, "two users of one phone");
+        }
+    }
+    assert_eq!(users, locks);
+    users
+}
+
+/// Signs 200 people in, 20 from a source address. So many at a time that a debug build on a busy machine keeps pace.
+fn sign_all_in(api: SocketAddr) -> JoinSet<(String, Result<Value, String>)> {
+    const AT_A_TIME: usize = 16;
+    let clients: Vec<_> = (1..=10).map(client).collect();
+    let turns = Arc::new(Semaphore::new(AT_A_TIME));
+    let person = |number: usize| {
+        let (phone, client, turns) = (format!("+9779841{number:06}"), clients[number % 10].clone(), Arc::clone(&turns));
+        async move {
+            let _turn = turns.acquire().await.unwrap();
+            let answer = sign_in(&client, api, &phone).await;
+            (phone, answer)
+        }
+    };
+    (0..200).map(person).collect()
+}
+
+#[tokio::test]
+async fn a_kill_in_the_middle_of_200_sign_ins_loses_nobody_and_doubles_nobody() {
+    let (folder, port) = (Folder::new("killed"), lasting_port());
+    let mut before = Running::start(&folder.0, port);
+    let mut sign_ins = sign_all_in(before.api);
+    let mut answered = BTreeMap::new();
+    let mut is_killed = false;
+    while let Some(done) = sign_ins.join_next().await {
+        match done.unwrap() {
+            (phone, Ok(answer)) => {
+                answered.insert(phone, answer);
+            }
+            (phone, Err(reason)) => assert!(is_killed, "{phone} got no answer: {reason}"),
+        }
+        if answered.len() == 60 && !is_killed {
+            before.child.kill().unwrap();
+            is_killed = true;
+        }
+    }
+    assert!((60..200).contains(&answered.len()), "{} were answered: that is not in the middle", answered.len());
+    drop(before);
+
+    let after = Running::start(&folder.0, port);
+    let one = client(1);
+    let found = users(&one, after.dynamodb).await;
+    for (phone, answer) in &answered {
+        assert_eq!(found.get(phone).map(String::as_str), answer["user"]["user_id"].as_str(), "{phone}");
+        let refresh = json!({"refresh_token": answer["refresh_token"]});
+        ask(&one, after.api, "/v1/session/refresh", refresh).await.unwrap();
+    }
+
+    // Past every wait and the hour of the source addresses, any number signs in, to the user it had.
+    ask(&one, after.api, "/local/clock", json!({"advance_seconds": 3600})).await.unwrap();
+    let mut signed_in = BTreeMap::new();
+    for (phone, answer) in sign_all_in(after.api).join_all().await {
+        let answer = answer.unwrap();
+        assert_eq!(answer["is_new_user"], json!(!found.contains_key(&phone)), "{phone}");
+        signed_in.insert(phone, answer["user"]["user_id"].as_str().unwrap().to_owned());
+    }
+    let found_again = users(&one, after.dynamodb).await;
+    assert_eq!(found_again, signed_in);
+    assert!(found.iter().all(|found| found_again.get(found.0) == Some(found.1)));
+}
+
+#[tokio::test]
+async fn a_stop_by_ctrl_c_is_clean_and_what_was_there_is_there_at_the_next_start() {
+    let (folder, port) = (Folder::new("stopped"), lasting_port());
+    let phone = "+9779841000001";
+    let one = client(1);
+    let mut before = Running::start(&folder.0, port);
+    let person = sign_in(&one, before.api, phone).await.unwrap();
+    ask(&one, before.api, "/local/clock", json!({"advance_seconds": 86_400})).await.unwrap();
+    before.signal("-INT");
+    let mut rest = String::new();
+    before.out.read_to_string(&mut rest).unwrap();
+    assert_eq!(before.child.wait().unwrap().code(), Some(0));
+    assert!(rest.ends_with("\nstopping\n"), "{rest}");
+    let mut errors = String::new();
+    before.child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
+    assert_eq!(errors, "");
+
+    let after = Running::start(&folder.0, port);
+    // The connections of the first client ended with the program.
+    let one = client(1);
+    let inbox = get(&one, after.api, &format!("/local/inbox?to={phone}")).await.unwrap();
+    assert_eq!(inbox["messages"].as_array().unwrap().len(), 1);
+    let now = get(&one, after.api, "/local/clock").await.unwrap()["now"].as_i64().unwrap();
+    let token_issued = crate::sample::claims(person["access_token"].as_str().unwrap())["iat"].as_i64().unwrap();
+    assert!(now >= token_issued + 86_400, "the clock went back");
+    let refresh = json!({"refresh_token": person["refresh_token"]});
+    let refreshed = ask(&one, after.api, "/v1/session/refresh", refresh).await.unwrap();
+    let bearer = format!("Bearer {}", refreshed["access_token"].as_str().unwrap());
+    let me = call(&one, "GET", (after.api, "/v1/me"), &[("authorization", &bearer)], "").await.unwrap().ok();
+    assert_eq!(me["user_id"], person["user"]["user_id"]);
+}
+
+#[tokio::test]
+async fn a_request_to_terminate_is_a_clean_stop_too() {
+    let folder = Folder::new("terminated");
+    let mut running = Running::start(&folder.0, 0);
+    running.signal("-TERM");
+    assert_eq!(running.child.wait().unwrap().code(), Some(0));
+}
+
+/// Starts it on what can't serve: the exit code and what it wrote to stderr, of which it must be one line.
+fn refused(arguments: &[&str]) -> (Option<i32>, String) {
+    let mut child = command(arguments).spawn().unwrap();
+    let mut banner = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut banner).unwrap();
+    if !banner.is_empty() {
+        let _ = child.kill();
+    }
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(banner, "", "{arguments:?} started");
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(errors.lines().count(), 1, "{arguments:?}: {errors}");
+    (output.status.code(), errors)
+}
+
+#[track_caller]
+fn assert_refused(arguments: &[&str], words: &[&str]) {
+    let (code, line) = refused(arguments);
+    assert_eq!(code, Some(1), "{line}");
+    for word in words {
+        assert!(line.contains(word), "no {word} in: {line}");
+    }
+}
+
+#[test]
+fn a_port_that_is_taken_is_named_with_the_option_that_chooses_another() {
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    for option in ["--port", "--dynamodb-port", "--aws-port"] {
+        assert_refused(&["--ephemeral", "--port", "0", option, &port], &[&port, "already in use", option]);
+    }
+}
+
+#[test]
+fn a_data_folder_that_is_a_file_or_holds_what_is_broken_is_named_and_left_as_it_is() {
+    let folder = Folder::new("broken");
+    let file = folder.write("file", "not a folder");
+    assert_refused(&["--port", "0", "--data", file.to_str().unwrap()], &["data folder", file.to_str().unwrap()]);
+    assert_eq!(std::fs::read(&file).unwrap(), b"not a folder");
+    for name in ["dynamodb.sqlite", "secrets.json", "clock"] {
+        let data = folder.file(&format!("with-{name}"));
+        std::fs::create_dir_all(&data).unwrap();
+        let garbage = "neither a database, nor JSON, nor a number ".repeat(200);
+        std::fs::write(data.join(name), &garbage).unwrap();
+        assert_refused(&["--port", "0", "--data", data.to_str().unwrap()], &["data folder", name]);
+        assert_eq!(std::fs::read_to_string(data.join(name)).unwrap(), garbage, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_database_damaged_in_its_middle_is_refused_at_the_start() {
+    let folder = Folder::new("damaged");
+    let mut running = Running::start(&folder.0, 0);
+    sign_in(&client(1), running.api, "+9779841000001").await.unwrap();
+    running.signal("-INT");
+    assert_eq!(running.child.wait().unwrap().code(), Some(0));
+    let database = folder.file("dynamodb.sqlite");
+    let mut bytes = std::fs::read(&database).unwrap();
+    assert!(bytes.len() > 3 * 4096, "{}", bytes.len());
+    let middle = bytes.len() / 2 / 4096 * 4096;
+    bytes[middle..middle + 4096].fill(0xFF);
+    std::fs::write(&database, bytes).unwrap();
+    assert_refused(&["--port", "0", "--data", folder.0.to_str().unwrap()], &["data folder", "dynamodb.sqlite"]);
+}
+
+#[test]
+fn a_data_folder_in_use_is_not_shared() {
+    let folder = Folder::new("shared");
+    let _running = Running::start(&folder.0, 0);
+    let words = ["data folder", "another cargo local is using it"];
+    assert_refused(&["--port", "0", "--data", folder.0.to_str().unwrap()], &words);
+}
+
+#[test]
+fn a_template_that_cannot_be_read_or_makes_no_sense_is_named() {
+    let folder = Folder::new("template");
+    let yaml = "Resources:\n  OtherFunction:\n    Type: AWS::Serverless::Function\n    Properties: {}\n";
+    let templates = [
+        (folder.file("absent.yaml"), "absent.yaml"),
+        (folder.0.clone(), "template"),
+        (folder.write("tabs.yaml", "a: [\n\t- b: }"), "tabs.yaml"),
+        (folder.write("list.yaml", "- a\n- b\n"), "list.yaml"),
+        (folder.write("empty.yaml", ""), "empty.yaml"),
+        (folder.write("other.yaml", yaml), "OtherFunction"),
+    ];
+    for (template, word) in templates {
+        assert_refused(&["--ephemeral", "--port", "0", "--template", template.to_str().unwrap()], &[word]);
+    }
+}
+
+#[test]
+fn an_option_that_does_not_exist_is_an_error_of_use() {
+    let wrong: [&[&str]; 4] = [&["--nonsense"], &["--port"], &["--port", "70000"], &["--ephemeral", "--data", "x"]];
+    let codes: BTreeSet<_> = wrong.into_iter().map(|arguments| refused(arguments).0).collect();
+    assert_eq!(codes, BTreeSet::from([Some(2)]));
+}

@@ -1,0 +1,200 @@
+//! The signing key changes hands, and nobody is signed out by it.
+
+use serde_json::{Value, json};
+use tests::{Person, World};
+
+use crate::sample;
+use crate::wire::secrets_manager;
+
+const PHONES: [&str; 4] = ["+9779841000001", "+9779841000002", "+9779841000003", "+9779841000004"];
+const STEPS: [&str; 4] = ["createSecret", "setSecret", "testSecret", "finishSecret"];
+const VERSION: &str = "3f1d2c4b-5a69-4e87-9b0c-7d8e9fa0b1c2";
+const MINUTE: u64 = 60;
+const DAY: u64 = 24 * 60 * MINUTE;
+
+/// The key that signed a token.
+fn signer(token: &str) -> String {
+    sample::header(token)["kid"].as_str().unwrap().to_owned()
+}
+
+/// The published keys, oldest first.
+async fn published(world: &World) -> Vec<String> {
+    let keys = world.call("GET", "/.well-known/jwks.json").send().await.ok();
+    keys["keys"].as_array().unwrap().iter().map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
+}
+
+async fn secret(world: &World, operation: &str, mut request: Value) -> Value {
+    request["SecretId"] = json!("SigningKeySecret");
+    secrets_manager(world.system.aws_address(), operation, &request).await.ok()
+}
+
+async fn rotate(world: &World) {
+    secret(world, "RotateSecret", json!({})).await;
+}
+
+async fn step(world: &World, step: &str, version: &str) -> Result<Value, String> {
+    let event = json!({"Step": step, "SecretId": "SigningKeySecret", "ClientRequestToken": version});
+    world.system.invoke("RotateKeysFunction", event).await
+}
+
+/// What the secret's versions hold and are labelled, and what is published.
+async fn state(world: &World) -> Value {
+    let stages = secret(world, "DescribeSecret", json!({})).await["VersionIdsToStages"].clone();
+    let mut versions = Vec::new();
+    for version in stages.as_object().unwrap().keys() {
+        versions.push(secret(world, "GetSecretValue", json!({"VersionId": version})).await["SecretString"].clone());
+    }
+    json!([stages, versions, world.items("SettingsTable").await])
+}
+
+/// The person's tokens still serve: the access token is taken, the refresh token brings new ones.
+async fn refreshed(world: &World, person: &Person) -> Person {
+    let me = world.call("GET", "/v1/me").as_person(person).send().await;
+    assert_eq!(me.status, 200, "{me:?}");
+    let reply = world.post("/v1/session/refresh", json!({"refresh_token": person.refresh})).send().await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+    Person { access: reply.text("access_token"), refresh: reply.text("refresh_token"), ..person.clone() }
+}
+
+#[tokio::test]
+async fn a_new_key_is_published_at_once_and_signs_after_ten_minutes() {
+    let world = World::new().await;
+    let early = world.sign_in(PHONES[0]).await;
+    let old = signer(&early.access);
+    assert_eq!(published(&world).await, [old.as_str()]);
+
+    rotate(&world).await;
+    let keys = published(&world).await;
+    let [first, new] = keys.as_slice() else { panic!("{keys:?}") };
+    assert_eq!(*first, old, "the older key stays");
+    assert_eq!(signer(&world.sign_in(PHONES[1]).await.access), old, "at once");
+    world.advance(9 * MINUTE);
+    let late = world.sign_in(PHONES[2]).await;
+    assert_eq!(signer(&late.access), old, "a minute too soon");
+    world.advance(MINUTE + 1);
+    let person = world.sign_in(PHONES[3]).await;
+    assert_eq!([signer(&person.access), signer(&person.refresh)], [new.as_str(), new]);
+
+    for person in [&early, &late] {
+        let again = refreshed(&world, person).await;
+        assert_eq!([signer(&again.access), signer(&again.refresh)], [new.as_str(), new]);
+        refreshed(&world, &again).await;
+    }
+    assert_eq!(published(&world).await, keys);
+}
+
+#[tokio::test]
+async fn an_older_key_is_published_until_the_last_token_that_it_signed_has_expired() {
+    let world = World::new().await;
+    let old = published(&world).await;
+    rotate(&world).await;
+    // The last moment at which it signs.
+    world.advance(10 * MINUTE - 5);
+    let person = world.sign_in(PHONES[0]).await;
+    assert_eq!([signer(&person.refresh)], old.as_slice());
+    world.advance(30 * DAY - 5);
+    assert!(published(&world).await.contains(&old[0]));
+    let reply = world.post("/v1/session/refresh", json!({"refresh_token": person.refresh})).send().await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+    world.advance(DAY + 10 * MINUTE);
+    let keys = published(&world).await;
+    assert_eq!((keys.len(), keys.contains(&old[0])), (1, false));
+}
+
+#[tokio::test]
+async fn a_step_repeated_changes_nothing() {
+    let world = World::new().await;
+    let mut before = state(&world).await;
+    for name in STEPS {
+        step(&world, name, VERSION).await.unwrap();
+        let once = state(&world).await;
+        assert_eq!(once == before, name == "testSecret", "{name} does its work the first time");
+        step(&world, name, VERSION).await.unwrap();
+        assert_eq!(state(&world).await, once, "{name}");
+        before = once;
+    }
+    for name in STEPS {
+        step(&world, name, VERSION).await.unwrap();
+    }
+    assert_eq!(state(&world).await, before, "all of it once more");
+}
+
+/// The key of a version of the secret.
+async fn key_of(world: &World, version: &str) -> String {
+    let value = secret(world, "GetSecretValue", json!({"VersionId": version})).await;
+    let pair: Value = serde_json::from_str(value["SecretString"].as_str().unwrap()).unwrap();
+    pair["kid"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_rotation_cut_off_after_any_step_is_finished_by_the_next() {
+    for steps in 1..STEPS.len() {
+        let world = World::new().await;
+        let person = world.sign_in(PHONES[0]).await;
+        for name in &STEPS[..steps] {
+            step(&world, name, VERSION).await.unwrap();
+        }
+        let pending = key_of(&world, VERSION).await;
+        assert_eq!(signer(&world.sign_in(PHONES[1]).await.access), signer(&person.access), "{steps}: meanwhile");
+        rotate(&world).await;
+        assert_eq!(published(&world).await, [signer(&person.access), pending.clone()], "{steps}");
+        world.advance(10 * MINUTE + 1);
+        assert_eq!(signer(&refreshed(&world, &person).await.access), pending, "{steps}");
+    }
+}
+
+#[tokio::test]
+async fn a_rotation_given_up_after_any_step_stands_in_the_way_of_no_other() {
+    for steps in 1..STEPS.len() {
+        let world = World::new().await;
+        let person = world.sign_in(PHONES[0]).await;
+        for name in &STEPS[..steps] {
+            step(&world, name, VERSION).await.unwrap();
+        }
+        let given_up = json!({"VersionStage": "AWSPENDING", "RemoveFromVersionId": VERSION});
+        secret(&world, "UpdateSecretVersionStage", given_up).await;
+        rotate(&world).await;
+        world.advance(10 * MINUTE + 1);
+        let again = refreshed(&world, &person).await;
+        let newest = published(&world).await.pop().unwrap();
+        assert_eq!(signer(&again.access), newest, "{steps}");
+        assert_ne!(newest, key_of(&world, VERSION).await, "{steps}");
+        refreshed(&world, &again).await;
+    }
+}
+
+#[tokio::test]
+async fn a_step_out_of_turn_or_of_an_unknown_kind_is_refused_and_changes_nothing() {
+    let world = World::new().await;
+    let before = state(&world).await;
+    for name in ["setSecret", "testSecret", "finishSecret", "deleteSecret"] {
+        assert!(step(&world, name, VERSION).await.is_err(), "{name} of a version that is not pending");
+    }
+    assert_eq!(state(&world).await, before);
+    step(&world, "createSecret", VERSION).await.unwrap();
+    let created = state(&world).await;
+    for name in ["testSecret", "deleteSecret"] {
+        assert!(step(&world, name, VERSION).await.is_err(), "{name} of a key that is not published");
+    }
+    assert_eq!(state(&world).await, created);
+}
+
+#[tokio::test]
+async fn a_private_key_is_in_the_secret_and_nowhere_in_the_tables() {
+    let world = World::new().await;
+    world.sign_in(PHONES[0]).await;
+    rotate(&world).await;
+    let mut stored = String::new();
+    for table in ["UsersTable", "OtpsTable", "SessionsTable", "SettingsTable"] {
+        stored.push_str(&json!(world.items(table).await).to_string());
+    }
+    for stage in ["AWSCURRENT", "AWSPREVIOUS"] {
+        let value = secret(&world, "GetSecretValue", json!({"VersionStage": stage})).await;
+        let pair: Value = serde_json::from_str(value["SecretString"].as_str().unwrap()).unwrap();
+        assert!(stored.contains(pair["kid"].as_str().unwrap()) && stored.contains(pair["x"].as_str().unwrap()));
+        let private = pair["private_key"].as_str().unwrap();
+        assert!(private.len() > 100 && !stored.contains(private), "{stage}");
+        world.keep_secret(private);
+    }
+    assert!(!stored.contains("private") && !stored.contains("\"d\""));
+}

@@ -1,0 +1,99 @@
+//! The budgets of DESIGN.md, section 4: requests to DynamoDB in a row on the path of a warm function.
+
+use serde_json::{Value, json};
+use tests::{Person, World, person};
+
+use crate::sample;
+use crate::tap::TappedWorld;
+
+const PHONE: &str = "+9779841000001";
+/// Until a phone may get a second code: past that wait, and not past what a warm function remembers for a minute.
+const WAIT: u64 = 31;
+
+async fn invoke(world: &World, function: &str, event: Value) -> Value {
+    world.system.invoke(function, event).await.unwrap()
+}
+
+/// Calls a function for someone for whom the authorizer has vouched, and holds it to 200.
+async fn invoke_as(world: &World, person: &Person, function: &str, route: &str, body: Option<Value>) -> Value {
+    let answer = invoke(world, function, sample::authorized(route, person, body)).await;
+    assert_eq!(answer["statusCode"], json!(200), "{answer}");
+    answer
+}
+
+#[tokio::test]
+async fn a_send_takes_two_requests_in_a_row() {
+    let tapped = TappedWorld::new().await;
+    let (in_a_row, _) = tapped.requests_in_a_row(tapped.world.send_code(PHONE)).await;
+    assert_eq!(in_a_row, 2, "the first send");
+    tapped.world.advance(WAIT);
+    let (in_a_row, _) = tapped.requests_in_a_row(tapped.world.send_code(PHONE)).await;
+    assert_eq!(in_a_row, 2, "sending the same code again");
+}
+
+#[tokio::test]
+async fn a_send_to_verify_a_phone_takes_two_requests_in_a_row() {
+    let tapped = TappedWorld::new().await;
+    let person = tapped.world.sign_in(PHONE).await;
+    let body = json!({"phone_number": "+9779841000002", "change": true});
+    let send = invoke_as(&tapped.world, &person, "SendOtpFunction", "POST /v1/phone/otp/send", Some(body));
+    assert_eq!(tapped.requests_in_a_row(send).await.0, 2);
+}
+
+#[tokio::test]
+async fn a_submit_takes_two_requests_in_a_row_for_a_new_user_and_for_a_known_one() {
+    let tapped = TappedWorld::new().await;
+    for is_new in [true, false] {
+        let sent = tapped.world.send_code(PHONE).await;
+        let (in_a_row, reply) = tapped.requests_in_a_row(tapped.world.submit(PHONE, &sent.code).send()).await;
+        person(PHONE, &reply);
+        assert_eq!((in_a_row, &reply.body["is_new_user"]), (2, &json!(is_new)));
+        tapped.world.advance(WAIT);
+    }
+}
+
+#[tokio::test]
+async fn a_validation_takes_two_requests_in_a_row() {
+    let tapped = TappedWorld::new().await;
+    let person = tapped.world.sign_in_as(PHONE, "asha").await;
+    let new = "+9779841000002";
+    let send = json!({"phone_number": new, "change": true});
+    invoke_as(&tapped.world, &person, "SendOtpFunction", "POST /v1/phone/otp/send", Some(send)).await;
+    let body = json!({"phone_number": new, "otp": tapped.world.code(new).await, "username": "asha"});
+    let validate = invoke_as(&tapped.world, &person, "ValidateOtpFunction", "POST /v1/phone/otp/validate", Some(body));
+    assert_eq!(tapped.requests_in_a_row(validate).await.0, 2);
+}
+
+#[tokio::test]
+async fn a_refresh_takes_one_request_in_a_row() {
+    let tapped = TappedWorld::new().await;
+    let person = tapped.world.sign_in(PHONE).await;
+    let refresh = tapped.world.post("/v1/session/refresh", json!({"refresh_token": person.refresh}));
+    let (in_a_row, reply) = tapped.requests_in_a_row(refresh.send()).await;
+    assert_eq!((in_a_row, reply.status), (1, 200));
+}
+
+#[tokio::test]
+async fn reading_oneself_takes_one_request_and_the_authorizer_before_it_another() {
+    let tapped = TappedWorld::new().await;
+    let person = tapped.world.sign_in(PHONE).await;
+    let (in_a_row, _) =
+        tapped.requests_in_a_row(invoke_as(&tapped.world, &person, "AccountFunction", "GET /v1/me", None)).await;
+    assert_eq!(in_a_row, 1, "the function alone");
+    let (in_a_row, reply) =
+        tapped.requests_in_a_row(tapped.world.call("GET", "/v1/me").as_person(&person).send()).await;
+    assert_eq!((in_a_row, reply.status), (2, 200), "behind its authorizer");
+}
+
+#[tokio::test]
+async fn the_authorizer_takes_one_request_and_none_for_a_bad_signature() {
+    let tapped = TappedWorld::new().await;
+    let person = tapped.world.sign_in(PHONE).await;
+    let (signed, signature) = person.access.rsplit_once('.').unwrap();
+    let forged = format!("{signed}.{}", signature.chars().rev().collect::<String>());
+    for (token, wanted, refusal) in [(&person.access, 1, Value::Null), (&forged, 0, json!("token_invalid"))] {
+        let event = sample::authorization(token);
+        let (in_a_row, verdict) = tapped.requests_in_a_row(invoke(&tapped.world, "AuthorizerFunction", event)).await;
+        assert_eq!((in_a_row, &verdict["context"]["refusal"]), (wanted, &refusal), "{verdict}");
+    }
+}

@@ -1,0 +1,121 @@
+//! The workspace's own files, read as a person would read them.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use serde_json::{Value, json};
+use serde_yaml_ng::Value as Yaml;
+
+/// A file or folder by its path from the workspace's root.
+pub fn path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join(name)
+}
+
+pub fn text(name: &str) -> String {
+    std::fs::read_to_string(path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// The names of what stands in a folder and passes.
+pub fn names(folder: &str, is_wanted: impl Fn(&Path) -> bool) -> BTreeSet<String> {
+    let entries = std::fs::read_dir(path(folder)).unwrap().map(|entry| entry.unwrap());
+    let wanted = entries.filter(|entry| is_wanted(&entry.path()));
+    wanted.map(|entry| entry.file_name().into_string().unwrap()).collect()
+}
+
+/// The functions, by their folders.
+pub fn functions() -> BTreeSet<String> {
+    names("functions", Path::is_dir)
+}
+
+/// The logical id of a function in the template: `SendOtpFunction` for `send-otp`.
+pub fn logical_id(function: &str) -> String {
+    let words = function.split('-').map(|word| word[..1].to_uppercase() + &word[1..]);
+    words.chain(["Function".to_owned()]).collect()
+}
+
+/// All Rust files under a folder, by their paths from the workspace's root.
+pub fn rust_files(folder: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for name in names(folder, |_| true) {
+        let inner = format!("{folder}/{name}");
+        if path(&inner).is_dir() {
+            found.extend(rust_files(&inner));
+        } else if name.ends_with(".rs") {
+            found.push(inner);
+        }
+    }
+    found
+}
+
+/// What cargo answers to these arguments.
+pub fn cargo(arguments: &[&str]) -> String {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into());
+    let output = Command::new(cargo).args(arguments).current_dir(path("")).output().unwrap();
+    assert!(output.status.success(), "cargo {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The manifests of all members, as cargo understands them.
+pub fn metadata() -> &'static Value {
+    static METADATA: OnceLock<Value> = OnceLock::new();
+    METADATA.get_or_init(|| {
+        let text = cargo(&["metadata", "--no-deps", "--format-version", "1", "--offline", "--locked"]);
+        serde_json::from_str(&text).unwrap()
+    })
+}
+
+/// `template.yaml`, each tag in its long form.
+pub fn template() -> &'static Value {
+    static TEMPLATE: OnceLock<Value> = OnceLock::new();
+    TEMPLATE.get_or_init(|| long_form(&serde_yaml_ng::from_str(&text("template.yaml")).unwrap()))
+}
+
+fn long_form(yaml: &Yaml) -> Value {
+    match yaml {
+        Yaml::Tagged(tagged) => {
+            let name = tagged.tag.to_string();
+            let name = name.trim_start_matches('!');
+            let name = if name == "Ref" { name.to_owned() } else { format!("Fn::{name}") };
+            json!({ name: long_form(&tagged.value) })
+        }
+        Yaml::Mapping(members) => {
+            members.iter().map(|(name, value)| (name.as_str().unwrap().to_owned(), long_form(value))).collect()
+        }
+        Yaml::Sequence(values) => values.iter().map(long_form).collect(),
+        other => serde_json::to_value(other).unwrap(),
+    }
+}
+
+/// One value or a list of them, as CloudFormation lets a list of one be written.
+pub fn list(value: &Value) -> Vec<&Value> {
+    value.as_array().map_or_else(|| vec![value], |values| values.iter().collect())
+}
+
+/// A folder of a test's own, gone when the test ends.
+pub struct Folder(pub PathBuf);
+
+impl Folder {
+    pub fn new(name: &str) -> Self {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder).unwrap();
+        Self(folder)
+    }
+
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    pub fn write(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+        std::fs::write(self.file(name), text).unwrap();
+        self.file(name)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
