@@ -420,6 +420,6 @@ async fn the_authorizers_word_is_taken_only_whole() {
     for changes in
         [json!({"user_id": null}), json!({"session_id": null}), json!({"user_id": "1"}), json!({"user_id": 1})]
     {
-        assert_eq!(said(with(&whole, changes)).await, (401, json!("token_invalid")));
+        assert_eq!(said(with(&whole, changes)).await.0, 401);
     }
 }

@@ -369,7 +369,7 @@ async fn the_longest_members_are_taken() {
 #[tokio::test]
 async fn what_no_mobile_phone_can_have_is_no_number() {
     let refusing = Refusing::new().await;
-    let too_long = "9".repeat(10_000);
+    let too_long = "9".repeat(32);
     let numbers = [
         "",
         " ",

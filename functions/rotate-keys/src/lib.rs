@@ -39,7 +39,7 @@ impl RotateKeys {
     /// When the step makes no sense now, or something is out of reach; Secrets Manager tries again.
     pub async fn handle(&self, event: SecretsManagerSecretRotationEvent) -> Result<(), Error> {
         let version = event.client_request_token.as_str();
-        if event.secret_id != self.app.config.secret(Secret::SigningKey)? {
+        if !is_same_secret(self.app.config.secret(Secret::SigningKey)?, &event.secret_id) {
             return Err("this function rotates another secret".into());
         }
         let stages = self.secret.stages().await?;
@@ -92,4 +92,11 @@ impl RotateKeys {
             _ => Err("a token signed with the new key does not verify with what is published".into()),
         }
     }
+}
+
+/// Whether an event's secret is the configured one, which may be configured by its ARN or by its name alone. An ARN
+/// ends with the name, a hyphen and six characters.
+fn is_same_secret(configured: &str, given: &str) -> bool {
+    let by_name = || given.rsplit_once(":secret:").and_then(|(_, rest)| rest.rsplit_once('-'));
+    configured == given || by_name().is_some_and(|(name, suffix)| name == configured && suffix.len() == 6)
 }
