@@ -42,6 +42,9 @@ impl RotateKeys {
         if !is_same_secret(self.app.config.secret(Secret::SigningKey)?, &event.secret_id) {
             return Err("this function rotates another secret".into());
         }
+        if !["createSecret", "setSecret", "testSecret", "finishSecret"].contains(&event.step.as_str()) {
+            return Err("unknown step".into());
+        }
         let stages = self.secret.stages().await?;
         if !stages.rotation_enabled {
             return Err("rotation is not switched on for this secret".into());
@@ -66,8 +69,7 @@ impl RotateKeys {
                 self.store.publish_key(&public, now, &self.app.config.limits).await?;
             }
             "testSecret" => self.test(&self.pending(version).await?, now).await?,
-            "finishSecret" => self.secret.make_current(version, &stages).await?,
-            _ => return Err("unknown step".into()),
+            _ => self.secret.make_current(version, &stages).await?,
         }
         tracing::info!(step = event.step, "rotation step done");
         Ok(())

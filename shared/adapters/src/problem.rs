@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use domain::Unavailable;
 use domain::account::AccountError;
 use domain::authorize::AuthorizeError;
+use domain::challenge::CodeRefusal;
 use domain::refresh::RefreshError;
 use domain::send_otp::SendOtpError;
 use domain::submit_otp::SubmitOtpError;
@@ -290,17 +291,25 @@ impl From<SendOtpError> for Problem {
     }
 }
 
+impl From<CodeRefusal> for Problem {
+    fn from(refusal: CodeRefusal) -> Self {
+        match refusal {
+            CodeRefusal::Incorrect { attempts_left } => Self::new(Code::IncorrectOtp).tries_left(attempts_left),
+            CodeRefusal::Expired => Self::new(Code::OtpExpired),
+            CodeRefusal::TooManyAttempts { retry_after_seconds } => {
+                Self::later(Code::TooManyAttempts, retry_after_seconds).tries_left(Some(0))
+            }
+            CodeRefusal::TooManyRequests { retry_after_seconds } => {
+                Self::later(Code::TooManyRequests, retry_after_seconds)
+            }
+        }
+    }
+}
+
 impl From<SubmitOtpError> for Problem {
     fn from(error: SubmitOtpError) -> Self {
         match error {
-            SubmitOtpError::IncorrectOtp { attempts_left } => Self::new(Code::IncorrectOtp).tries_left(attempts_left),
-            SubmitOtpError::OtpExpired => Self::new(Code::OtpExpired),
-            SubmitOtpError::TooManyAttempts { retry_after_seconds } => {
-                Self::later(Code::TooManyAttempts, retry_after_seconds).tries_left(Some(0))
-            }
-            SubmitOtpError::TooManyRequests { retry_after_seconds } => {
-                Self::later(Code::TooManyRequests, retry_after_seconds)
-            }
+            SubmitOtpError::Code(refusal) => refusal.into(),
             SubmitOtpError::Unavailable(source) => source.into(),
         }
     }
@@ -312,14 +321,7 @@ impl From<ValidateOtpError> for Problem {
             ValidateOtpError::NoSuchUser => Self::new(Code::NoSuchUser),
             ValidateOtpError::PhoneOrUsernameMistaken => Self::new(Code::PhoneOrUsernameMistaken),
             ValidateOtpError::AlreadyVerified => Self::new(Code::AlreadyVerified),
-            ValidateOtpError::IncorrectOtp { attempts_left } => Self::new(Code::IncorrectOtp).tries_left(attempts_left),
-            ValidateOtpError::OtpExpired => Self::new(Code::OtpExpired),
-            ValidateOtpError::TooManyAttempts { retry_after_seconds } => {
-                Self::later(Code::TooManyAttempts, retry_after_seconds).tries_left(Some(0))
-            }
-            ValidateOtpError::TooManyRequests { retry_after_seconds } => {
-                Self::later(Code::TooManyRequests, retry_after_seconds)
-            }
+            ValidateOtpError::Code(refusal) => refusal.into(),
             ValidateOtpError::Unavailable(source) => source.into(),
         }
     }

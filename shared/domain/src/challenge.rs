@@ -176,6 +176,45 @@ pub enum ClaimRefusal {
     },
 }
 
+/// Why a code was not accepted, as its user is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CodeRefusal {
+    /// It is wrong; or used, expired or never sent, where the caller didn't show its challenge.
+    Incorrect {
+        /// Tries left, where that says nothing the caller shouldn't know.
+        attempts_left: Option<u32>,
+    },
+    /// The challenge shown has expired or was used.
+    Expired,
+    /// The challenge's tries are spent.
+    TooManyAttempts {
+        /// Seconds until a new code can be had.
+        retry_after_seconds: u32,
+    },
+    /// Too many wrong codes in a row.
+    TooManyRequests {
+        /// Seconds until the next try is considered.
+        retry_after_seconds: u32,
+    },
+}
+
+impl ClaimRefusal {
+    /// What the maker of `claim` is told: only who shows the challenge learns that it ended; to all others every ending
+    /// looks like a wrong code.
+    pub const fn as_told_to(&self, claim: &Claim) -> CodeRefusal {
+        match self {
+            Self::Expired | Self::Consumed if claim.challenge_id.is_some() => CodeRefusal::Expired,
+            Self::NoSuchChallenge | Self::Expired | Self::Consumed => CodeRefusal::Incorrect { attempts_left: None },
+            Self::Spent { retry_after_seconds } => {
+                CodeRefusal::TooManyAttempts { retry_after_seconds: *retry_after_seconds }
+            }
+            Self::Closed { retry_after_seconds } => {
+                CodeRefusal::TooManyRequests { retry_after_seconds: *retry_after_seconds }
+            }
+        }
+    }
+}
+
 /// The answer to a claim, with the record as it stands after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClaimOutcome {

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use crate::challenge::{Claim, ClaimOutcome, ClaimRefusal, Consumed, IdempotencyDigest, Purpose};
+use crate::challenge::{Claim, ClaimOutcome, ClaimRefusal, CodeRefusal, Consumed, IdempotencyDigest, Purpose};
 use crate::code::OtpCode;
 use crate::ids::{ChallengeId, SessionId, UserId};
 use crate::limits::Limits;
@@ -112,23 +112,8 @@ pub struct SignedIn {
 /// Why nobody was signed in.
 #[derive(Debug)]
 pub enum SubmitOtpError {
-    /// The code is wrong; or used, expired or never sent, where the caller didn't show its challenge.
-    IncorrectOtp {
-        /// Tries left, where that says nothing the caller shouldn't know.
-        attempts_left: Option<u32>,
-    },
-    /// The challenge shown has expired or was used.
-    OtpExpired,
-    /// The challenge's tries are spent.
-    TooManyAttempts {
-        /// Seconds until a new code can be had.
-        retry_after_seconds: u32,
-    },
-    /// Too many wrong codes in a row for this phone.
-    TooManyRequests {
-        /// Seconds until the next try is considered.
-        retry_after_seconds: u32,
-    },
+    /// The code was not accepted.
+    Code(CodeRefusal),
     /// Something is out of reach.
     Unavailable(Unavailable),
 }
@@ -160,12 +145,13 @@ pub async fn submit_otp(
     let (outcome, mut holder) = store.claim_attempt_and_find_user(&claim, limits).await?;
     let record = match outcome {
         ClaimOutcome::Granted(record) => record,
-        ClaimOutcome::Refused(refusal, _) => return Err(refused(&refusal, claim.challenge_id.is_some())),
+        ClaimOutcome::Refused(refusal, _) => return Err(SubmitOtpError::Code(refusal.as_told_to(&claim))),
     };
     let challenge = &record.challenge;
     let expected = keys.version(&challenge.key_version).await?.derive(&challenge.id, &claim.purpose, &claim.phone);
     if !record.accepts(&request.code, &expected) {
-        return Err(SubmitOtpError::IncorrectOtp { attempts_left: Some(record.attempts_left(&claim, limits)) });
+        let attempts_left = Some(record.attempts_left(&claim, limits));
+        return Err(SubmitOtpError::Code(CodeRefusal::Incorrect { attempts_left }));
     }
     if let Some(consumed) = &challenge.consumed {
         return resume(store, &claim, consumed).await;
@@ -228,21 +214,5 @@ async fn resume(store: &impl SubmitOtpStore, claim: &Claim, consumed: &Consumed)
 }
 
 fn used(claim: &Claim) -> SubmitOtpError {
-    refused(&ClaimRefusal::Consumed, claim.challenge_id.is_some())
-}
-
-/// Only who shows the challenge learns that it ended; to all others every ending looks like a wrong code.
-fn refused(refusal: &ClaimRefusal, shows_challenge: bool) -> SubmitOtpError {
-    match refusal {
-        ClaimRefusal::Expired | ClaimRefusal::Consumed if shows_challenge => SubmitOtpError::OtpExpired,
-        ClaimRefusal::NoSuchChallenge | ClaimRefusal::Expired | ClaimRefusal::Consumed => {
-            SubmitOtpError::IncorrectOtp { attempts_left: None }
-        }
-        ClaimRefusal::Spent { retry_after_seconds } => {
-            SubmitOtpError::TooManyAttempts { retry_after_seconds: *retry_after_seconds }
-        }
-        ClaimRefusal::Closed { retry_after_seconds } => {
-            SubmitOtpError::TooManyRequests { retry_after_seconds: *retry_after_seconds }
-        }
-    }
+    SubmitOtpError::Code(ClaimRefusal::Consumed.as_told_to(claim))
 }

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use crate::challenge::{Claim, ClaimOutcome, ClaimRefusal, Consumed, Purpose};
+use crate::challenge::{Claim, ClaimOutcome, ClaimRefusal, CodeRefusal, Consumed, Purpose};
 use crate::code::OtpCode;
 use crate::ids::{ChallengeId, UserId};
 use crate::limits::Limits;
@@ -86,23 +86,8 @@ pub enum ValidateOtpError {
     PhoneOrUsernameMistaken,
     /// The caller is verified and did not ask to change; or the phone is someone else's by now.
     AlreadyVerified,
-    /// The code is wrong.
-    IncorrectOtp {
-        /// Tries left.
-        attempts_left: Option<u32>,
-    },
-    /// The challenge shown has expired.
-    OtpExpired,
-    /// The challenge's tries are spent.
-    TooManyAttempts {
-        /// Seconds until a new code can be had.
-        retry_after_seconds: u32,
-    },
-    /// Too many wrong codes in a row.
-    TooManyRequests {
-        /// Seconds until the next try is considered.
-        retry_after_seconds: u32,
-    },
+    /// The code was not accepted.
+    Code(CodeRefusal),
     /// Something is out of reach.
     Unavailable(Unavailable),
 }
@@ -148,7 +133,8 @@ pub async fn validate_otp(
     }
     let expected = keys.version(&challenge.key_version).await?.derive(&challenge.id, &claim.purpose, &claim.phone);
     if !record.accepts(&request.code, &expected) {
-        return Err(ValidateOtpError::IncorrectOtp { attempts_left: Some(record.attempts_left(&claim, limits)) });
+        let attempts_left = Some(record.attempts_left(&claim, limits));
+        return Err(ValidateOtpError::Code(CodeRefusal::Incorrect { attempts_left }));
     }
     for _ in 0..TRIES {
         let binding =
@@ -165,18 +151,15 @@ pub async fn validate_otp(
 fn refused(refusal: &ClaimRefusal, user: &User, changes_number: bool, claim: &Claim) -> ValidateOtpError {
     match refusal {
         ClaimRefusal::NoSuchChallenge => ValidateOtpError::PhoneOrUsernameMistaken,
-        ClaimRefusal::Expired if claim.challenge_id.is_some() => ValidateOtpError::OtpExpired,
-        ClaimRefusal::Expired => ValidateOtpError::PhoneOrUsernameMistaken,
+        // An expired code is no longer pending; only who shows its challenge learns that it once was.
+        ClaimRefusal::Expired if claim.challenge_id.is_none() => ValidateOtpError::PhoneOrUsernameMistaken,
         // The code did its work, once: whoever repeats the request is verified.
         ClaimRefusal::Consumed => ValidateOtpError::AlreadyVerified,
         ClaimRefusal::Spent { .. } | ClaimRefusal::Closed { .. } if user.phone.is_some() && !changes_number => {
             ValidateOtpError::AlreadyVerified
         }
-        ClaimRefusal::Spent { retry_after_seconds } => {
-            ValidateOtpError::TooManyAttempts { retry_after_seconds: *retry_after_seconds }
-        }
-        ClaimRefusal::Closed { retry_after_seconds } => {
-            ValidateOtpError::TooManyRequests { retry_after_seconds: *retry_after_seconds }
+        ClaimRefusal::Expired | ClaimRefusal::Spent { .. } | ClaimRefusal::Closed { .. } => {
+            ValidateOtpError::Code(refusal.as_told_to(claim))
         }
     }
 }
