@@ -311,6 +311,7 @@ fn variables(api: SocketAddr, dynamodb: SocketAddr, aws: SocketAddr) -> BTreeMap
         ("AWS_ENDPOINT_URL_SECRETS_MANAGER", format!("http://{aws}")),
         ("AWS_ENDPOINT_URL_SNS", format!("http://{aws}")),
         ("SPARROW_BASE_URL", format!("http://{aws}/sparrow")),
+        ("TWILIO_BASE_URL", format!("http://{aws}/twilio")),
         ("AWS_ACCESS_KEY_ID", "local".to_owned()),
         ("AWS_SECRET_ACCESS_KEY", "local".to_owned()),
         ("AWS_REGION", template::REGION.to_owned()),
@@ -335,8 +336,14 @@ fn create_secrets(
                 credentials = json!({});
             }
             if let Some(credentials) = credentials.as_object_mut() {
-                credentials.insert("SPARROW_TOKEN".to_owned(), json!("local"));
-                credentials.insert("SPARROW_IDENTITY".to_owned(), json!("LATCHKEY"));
+                let stand_ins = [
+                    ("SPARROW_TOKEN", "local"),
+                    ("SPARROW_IDENTITY", "LATCHKEY"),
+                    ("TWILIO_ACCOUNT_SID", "AClocal"),
+                    ("TWILIO_AUTH_TOKEN", "local"),
+                    ("TWILIO_FROM", "+15005550006"),
+                ];
+                credentials.extend(stand_ins.map(|(name, value)| (name.to_owned(), json!(value))));
             }
             *value = credentials.to_string();
         }

@@ -9,6 +9,7 @@
 )]
 
 mod bad_input;
+mod gateways;
 mod given;
 mod races;
 mod refusals;

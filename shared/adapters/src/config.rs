@@ -61,6 +61,8 @@ pub enum Gateway {
     Sparrow,
     /// Amazon SNS.
     Sns,
+    /// Twilio messaging.
+    Twilio,
 }
 
 impl Gateway {
@@ -69,6 +71,7 @@ impl Gateway {
         match self {
             Self::Sparrow => "sparrow",
             Self::Sns => "sns",
+            Self::Twilio => "twilio",
         }
     }
 }
@@ -104,6 +107,7 @@ impl FromStr for SmsRoutes {
                 .map(|name| match name.trim() {
                     "sparrow" => Ok(Gateway::Sparrow),
                     "sns" => Ok(Gateway::Sns),
+                    "twilio" => Ok(Gateway::Twilio),
                     _ => Err(()),
                 })
                 .collect::<Result<Vec<Gateway>, ()>>()?;
@@ -180,6 +184,8 @@ pub struct Config {
     pub sms_routes: SmsRoutes,
     /// `SPARROW_BASE_URL`.
     pub sparrow_base_url: String,
+    /// `TWILIO_BASE_URL`.
+    pub twilio_base_url: String,
     /// `SNS_SENDER_ID`.
     pub sns_sender_id: Option<String>,
     /// `LOG_LEVEL`.
@@ -262,6 +268,11 @@ impl Config {
             sparrow_base_url: read
                 .text("SPARROW_BASE_URL")
                 .unwrap_or("https://api.sparrowsms.com")
+                .trim_end_matches('/')
+                .to_owned(),
+            twilio_base_url: read
+                .text("TWILIO_BASE_URL")
+                .unwrap_or("https://api.twilio.com")
                 .trim_end_matches('/')
                 .to_owned(),
             sns_sender_id: read.text("SNS_SENDER_ID").map(str::to_owned),

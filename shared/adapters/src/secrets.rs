@@ -271,6 +271,15 @@ pub struct GatewayCredentials {
     /// The identity that Sparrow assigned: the sender.
     #[serde(rename = "SPARROW_IDENTITY", default)]
     pub sparrow_identity: String,
+    /// Twilio's account.
+    #[serde(rename = "TWILIO_ACCOUNT_SID", default)]
+    pub twilio_account_sid: String,
+    /// Twilio's token for it.
+    #[serde(rename = "TWILIO_AUTH_TOKEN", default)]
+    pub twilio_auth_token: String,
+    /// The sender: a number, or a messaging service's SID (`MG…`).
+    #[serde(rename = "TWILIO_FROM", default)]
+    pub twilio_from: String,
 }
 
 /// The gateways' secret.

@@ -1,16 +1,10 @@
 //! Messages out: the gateways configured for a number, in their order, until one takes it.
 
+mod form;
 mod sns;
 mod sparrow;
+mod twilio;
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use aws_smithy_async::rt::sleep::TokioSleep;
-use aws_smithy_http_client::Connector;
-use aws_smithy_http_client::tls::Provider;
-use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use aws_smithy_runtime_api::client::http::HttpConnectorSettings;
 use domain::Unavailable;
 use domain::message::Message;
 use domain::phone::DialledNumber;
@@ -20,28 +14,50 @@ use crate::app::App;
 use crate::config::{ConfigError, Gateway, SmsRoutes};
 use crate::secrets::GatewaySecret;
 
-/// How long to wait for a connection to a gateway.
-const CONNECT_TIMEOUT: Duration = Duration::from_millis(2_000);
-/// How long a gateway may take to answer; two of them fit into the function's 15 seconds.
-const ANSWER_TIMEOUT: Duration = Duration::from_millis(5_000);
-
-/// What became of a message at one gateway.
+/// What became of a message at one gateway. The texts are the gateway's own codes, never its words: those may quote us.
 #[derive(Debug)]
 enum Outcome {
     /// It will be carried.
     Accepted,
     /// The number can't receive messages: no other gateway is to be asked.
     NumberRefused,
-    /// This gateway won't or can't; the next one may. The text says why, in the gateway's own code.
-    Failed(String),
+    /// The gateway won't have us: credentials, credit, sender. The next one may.
+    RefusedUs(String),
+    /// The gateway can't. The next one may.
+    Unavailable(String),
+    /// It did not say in time: the message may be on its way. The next one carries the same code.
+    Unknown,
+}
+
+impl Outcome {
+    /// Its name in the log.
+    const fn kind(&self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::NumberRefused => "number_refused",
+            Self::RefusedUs(_) => "refused_us",
+            Self::Unavailable(_) => "unavailable",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    fn why(&self) -> &str {
+        match self {
+            Self::RefusedUs(why) | Self::Unavailable(why) => why,
+            Self::Unknown => "no answer in time",
+            Self::Accepted | Self::NumberRefused => "",
+        }
+    }
 }
 
 /// The gateways.
 #[derive(Clone)]
 pub struct Gateways {
     routes: SmsRoutes,
+    secret: GatewaySecret,
     sparrow: sparrow::Sparrow,
     sns: sns::Sns,
+    twilio: twilio::Twilio,
 }
 
 impl Gateways {
@@ -50,24 +66,33 @@ impl Gateways {
     /// # Errors
     /// When the gateways' secret is not configured.
     pub fn new(app: &App) -> Result<Self, ConfigError> {
-        let settings =
-            HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(ANSWER_TIMEOUT).build();
-        let connector = Connector::builder()
-            .connector_settings(settings)
-            .sleep_impl(TokioSleep::new())
-            .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
-            .build();
+        let client = form::FormClient::new();
+        let config = &app.config;
         Ok(Self {
-            routes: app.config.sms_routes.clone(),
-            sparrow: sparrow::Sparrow::new(Arc::new(connector), &app.config.sparrow_base_url, GatewaySecret::new(app)?),
+            routes: config.sms_routes.clone(),
+            secret: GatewaySecret::new(app)?,
+            sparrow: sparrow::Sparrow::new(client.clone(), &config.sparrow_base_url),
             sns: sns::Sns::new(app),
+            twilio: twilio::Twilio::new(client, &config.twilio_base_url, config.limits.code_lifetime_seconds),
         })
     }
 
-    /// Reads credentials ahead of the first message.
+    /// Reads credentials ahead of the first message, if any route needs them.
     pub async fn warm(&self) {
-        if self.routes.use_gateway(Gateway::Sparrow) {
-            self.sparrow.warm().await;
+        if self.routes.use_gateway(Gateway::Sparrow) || self.routes.use_gateway(Gateway::Twilio) {
+            let _ = self.secret.credentials().await;
+        }
+    }
+
+    async fn send_by(&self, gateway: Gateway, to: &DialledNumber, message: &Message) -> Outcome {
+        // SNS knows us by the function's own role.
+        if gateway == Gateway::Sns {
+            return self.sns.send(to, message).await;
+        }
+        match self.secret.credentials().await {
+            Err(unavailable) => Outcome::Unavailable(unavailable.to_string()),
+            Ok(credentials) if gateway == Gateway::Twilio => self.twilio.send(&credentials, to, message).await,
+            Ok(credentials) => self.sparrow.send(&credentials, to, message).await,
         }
     }
 }
@@ -76,19 +101,17 @@ impl SmsGateways for Gateways {
     async fn send(&self, to: &DialledNumber, message: &Message) -> Result<(), NotSent> {
         let mut failures = Vec::new();
         for gateway in self.routes.gateways(to.calling_code) {
-            let outcome = match gateway {
-                Gateway::Sparrow => self.sparrow.send(to, message).await,
-                Gateway::Sns => self.sns.send(to, message).await,
-            };
+            let outcome = self.send_by(*gateway, to, message).await;
+            let (gateway, kind, why) = (gateway.name(), outcome.kind(), outcome.why());
             match outcome {
                 Outcome::Accepted => return Ok(()),
                 Outcome::NumberRefused => {
-                    tracing::warn!(gateway = gateway.name(), country = %to.country, "the gateway refused the number");
+                    tracing::warn!(gateway, country = %to.country, kind, "the gateway refused the number");
                     return Err(NotSent::NumberRefused);
                 }
-                Outcome::Failed(why) => {
-                    tracing::warn!(gateway = gateway.name(), country = %to.country, why, "the gateway did not take the message");
-                    failures.push(format!("{}: {why}", gateway.name()));
+                Outcome::RefusedUs(_) | Outcome::Unavailable(_) | Outcome::Unknown => {
+                    tracing::warn!(gateway, country = %to.country, kind, why, "the gateway did not take the message");
+                    failures.push(format!("{gateway}: {kind} {why}"));
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! Amazon SNS, straight to a phone number (<https://docs.aws.amazon.com/sns/latest/api/API_Publish.html>).
 
 use aws_sdk_sns::Client;
-use aws_sdk_sns::error::ProvideErrorMetadata;
+use aws_sdk_sns::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sns::types::MessageAttributeValue;
 use domain::message::Message;
 use domain::phone::DialledNumber;
@@ -34,16 +34,48 @@ impl Sns {
         }
         match publish.send().await {
             Ok(_) => Outcome::Accepted,
-            Err(error) => match error.code() {
-                Some(
-                    "InvalidParameter"
-                    | "InvalidParameterException"
-                    | "ParameterValueInvalid"
-                    | "InvalidParameterValueException",
-                ) => Outcome::NumberRefused,
-                Some(code) => Outcome::Failed(code.to_owned()),
-                None => Outcome::Failed("out of reach".to_owned()),
-            },
+            // What timed out or broke off may have been published.
+            Err(SdkError::TimeoutError(_) | SdkError::ResponseError(_)) => Outcome::Unknown,
+            Err(error) => read(error.code(), error.message()),
+        }
+    }
+}
+
+/// What an error means. <https://docs.aws.amazon.com/sns/latest/api/API_Publish.html#API_Publish_Errors>
+fn read(code: Option<&str>, message: Option<&str>) -> Outcome {
+    let Some(code) = code else { return Outcome::Unavailable("out of reach".into()) };
+    // A bad sender id or origination number is an invalid parameter too: that is our fault, not the number's.
+    let of_the_number = message.is_some_and(|message| message.contains("PhoneNumber"));
+    match code {
+        "InvalidParameter" | "ParameterValueInvalid" | "InvalidParameterValue" if of_the_number => {
+            Outcome::NumberRefused
+        }
+        "InternalError" | "InternalFailure" | "ServiceUnavailable" | "Throttled" | "Throttling" => {
+            Outcome::Unavailable(code.to_owned())
+        }
+        _ => Outcome::RefusedUs(code.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_documented_error_means_what_aws_says() {
+        let number = "Invalid parameter: PhoneNumber Reason: it is not valid to publish to";
+        for (code, message, kind) in [
+            (Some("InvalidParameter"), Some(number), "number_refused"),
+            (Some("ParameterValueInvalid"), Some("PhoneNumber is not valid"), "number_refused"),
+            (Some("InvalidParameter"), Some("Invalid parameter: SenderID"), "refused_us"),
+            (Some("InvalidParameter"), None, "refused_us"),
+            (Some("ValidationException"), Some("…"), "refused_us"),
+            (Some("AuthorizationError"), Some("…"), "refused_us"),
+            (Some("InternalError"), Some("…"), "unavailable"),
+            (Some("Throttled"), Some("…"), "unavailable"),
+            (None, None, "unavailable"),
+        ] {
+            assert_eq!(read(code, message).kind(), kind, "{code:?}");
         }
     }
 }
