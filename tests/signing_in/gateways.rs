@@ -62,3 +62,41 @@ async fn a_message_by_twilio_bears_our_sender_and_the_code_signs_in() {
     assert_eq!(inbox.len(), 1);
     assert_eq!((&inbox[0]["gateway"], &inbox[0]["from"]), (&json!("twilio"), &json!("+15005550006")));
 }
+
+/// Sends a code to the `n`th phone; answers which gateway carried it.
+async fn carrier(world: &World, n: u32) -> String {
+    let phone = format!("+97798410001{n:02}");
+    world.send_code(&phone).await;
+    world.inbox(&phone).await[0]["gateway"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_gateway_that_keeps_failing_is_left_alone_for_a_minute_and_then_tried_again() {
+    let world = World::with(&[("SMS_ROUTES", "*=twilio,sparrow")]).await;
+    world.fault("twilio", "error", 3).await;
+    for n in 0..3 {
+        assert_eq!(carrier(&world, n).await, "sparrow");
+    }
+    // It would work again, but nobody asks it yet.
+    assert_eq!(carrier(&world, 3).await, "sparrow");
+    world.advance(60);
+    assert_eq!(carrier(&world, 4).await, "twilio");
+}
+
+#[tokio::test]
+async fn a_gateway_at_rest_is_still_tried_when_no_other_takes_the_message() {
+    let world = World::with(&[("SMS_ROUTES", "*=twilio,sparrow")]).await;
+    world.fault("twilio", "error", 3).await;
+    for n in 0..3 {
+        carrier(&world, n).await;
+    }
+    world.fault("sparrow", "error", 1).await;
+    assert_eq!(carrier(&world, 3).await, "twilio");
+}
+
+#[tokio::test]
+async fn an_operators_prefix_has_a_route_of_its_own() {
+    let world = World::with(&[("SMS_ROUTES", "977=sparrow;977984100010=twilio;*=sns")]).await;
+    assert_eq!(carrier(&world, 1).await, "twilio");
+    assert_eq!(carrier(&world, 11).await, "sparrow");
+}

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use domain::limits::Limits;
 use domain::organization::{AllowedCountries, Organization};
-use domain::phone::Country;
+use domain::phone::{Country, PhoneNumber};
 use domain::text::OrganizationId;
 use domain::token::Issuer;
 
@@ -55,7 +55,7 @@ impl fmt::Debug for AwsSettings {
 }
 
 /// A gateway that sends messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Gateway {
     /// Sparrow SMS, Nepal.
     Sparrow,
@@ -76,22 +76,25 @@ impl Gateway {
     }
 }
 
-/// Which gateways carry messages to which country calling codes, in order.
+/// Which gateways carry messages to which numbers, in order: by calling code, or by any longer prefix, such as an
+/// operator's. The longest prefix that fits decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SmsRoutes {
-    by_calling_code: BTreeMap<u16, Vec<Gateway>>,
+    by_prefix: BTreeMap<String, Vec<Gateway>>,
     otherwise: Vec<Gateway>,
 }
 
 impl SmsRoutes {
-    /// The gateways for a calling code, the first to be tried first.
-    pub fn gateways(&self, calling_code: u16) -> &[Gateway] {
-        self.by_calling_code.get(&calling_code).unwrap_or(&self.otherwise)
+    /// The gateways for a number, the first to be tried first.
+    pub fn gateways(&self, number: &PhoneNumber) -> &[Gateway] {
+        let digits = number.e164().trim_start_matches('+');
+        let fitting = self.by_prefix.iter().filter(|(prefix, _)| digits.starts_with(prefix.as_str()));
+        fitting.max_by_key(|(prefix, _)| prefix.len()).map_or(&self.otherwise, |(_, gateways)| gateways)
     }
 
     /// Whether any route uses `gateway`.
     pub fn use_gateway(&self, gateway: Gateway) -> bool {
-        self.by_calling_code.values().chain([&self.otherwise]).flatten().any(|used| *used == gateway)
+        self.by_prefix.values().chain([&self.otherwise]).flatten().any(|used| *used == gateway)
     }
 }
 
@@ -99,9 +102,9 @@ impl FromStr for SmsRoutes {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        let mut routes = Self { by_calling_code: BTreeMap::new(), otherwise: Vec::new() };
+        let mut routes = Self { by_prefix: BTreeMap::new(), otherwise: Vec::new() };
         for route in text.split(';').map(str::trim).filter(|route| !route.is_empty()) {
-            let (calling_code, gateways) = route.split_once('=').ok_or(())?;
+            let (prefix, gateways) = route.split_once('=').ok_or(())?;
             let gateways = gateways
                 .split(',')
                 .map(|name| match name.trim() {
@@ -111,11 +114,12 @@ impl FromStr for SmsRoutes {
                     _ => Err(()),
                 })
                 .collect::<Result<Vec<Gateway>, ()>>()?;
-            match calling_code.trim() {
+            match prefix.trim() {
                 "*" => routes.otherwise = gateways,
-                digits => {
-                    routes.by_calling_code.insert(digits.parse().map_err(|_| ())?, gateways);
+                digits if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+                    routes.by_prefix.insert(digits.to_owned(), gateways);
                 }
+                _ => return Err(()),
             }
         }
         Ok(routes)
@@ -370,10 +374,15 @@ mod tests {
     }
 
     #[test]
-    fn routes_go_by_calling_code_and_then_by_the_star() {
-        let routes = Config::from_variables(&BTreeMap::new()).unwrap().sms_routes;
-        assert_eq!(routes.gateways(977), [Gateway::Sparrow, Gateway::Sns]);
-        assert_eq!(routes.gateways(1), [Gateway::Sns]);
+    fn the_longest_prefix_decides_and_then_the_star() {
+        let routes = with("SMS_ROUTES", "977=sparrow,sns; 977980=twilio ;*=sns").unwrap().sms_routes;
+        let of = |number: &str| routes.gateways(&PhoneNumber::from_e164(number).unwrap()).to_vec();
+        assert_eq!(of("+9779841234567"), [Gateway::Sparrow, Gateway::Sns]);
+        assert_eq!(of("+9779801234567"), [Gateway::Twilio]);
+        assert_eq!(of("+15005550006"), [Gateway::Sns]);
+        for routes in ["977", "x=sns", "=sns", "977=", "+977=sns"] {
+            assert!(with("SMS_ROUTES", routes).is_err(), "{routes}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Messages out: the gateways configured for a number, in their order, until one takes it.
 
 mod form;
+mod rest;
 mod sns;
 mod sparrow;
 mod twilio;
@@ -10,7 +11,7 @@ use domain::message::Message;
 use domain::phone::DialledNumber;
 use domain::send_otp::{NotSent, SmsGateways};
 
-use crate::app::App;
+use crate::app::{App, Clock};
 use crate::config::{ConfigError, Gateway, SmsRoutes};
 use crate::secrets::GatewaySecret;
 
@@ -54,6 +55,8 @@ impl Outcome {
 #[derive(Clone)]
 pub struct Gateways {
     routes: SmsRoutes,
+    clock: Clock,
+    rest: rest::Rest,
     secret: GatewaySecret,
     sparrow: sparrow::Sparrow,
     sns: sns::Sns,
@@ -70,6 +73,8 @@ impl Gateways {
         let config = &app.config;
         Ok(Self {
             routes: config.sms_routes.clone(),
+            clock: app.clock.clone(),
+            rest: rest::Rest::default(),
             secret: GatewaySecret::new(app)?,
             sparrow: sparrow::Sparrow::new(client.clone(), &config.sparrow_base_url),
             sns: sns::Sns::new(app),
@@ -100,8 +105,14 @@ impl Gateways {
 impl SmsGateways for Gateways {
     async fn send(&self, to: &DialledNumber, message: &Message) -> Result<(), NotSent> {
         let mut failures = Vec::new();
-        for gateway in self.routes.gateways(to.calling_code) {
-            let outcome = self.send_by(*gateway, to, message).await;
+        for gateway in self.rest.order(self.routes.gateways(&to.number), self.clock.now()) {
+            let outcome = self.send_by(gateway, to, message).await;
+            match outcome {
+                Outcome::Accepted | Outcome::NumberRefused => self.rest.worked(gateway),
+                Outcome::RefusedUs(_) | Outcome::Unavailable(_) | Outcome::Unknown => {
+                    self.rest.failed(gateway, self.clock.now());
+                }
+            }
             let (gateway, kind, why) = (gateway.name(), outcome.kind(), outcome.why());
             match outcome {
                 Outcome::Accepted => return Ok(()),
