@@ -10,6 +10,7 @@
 
 mod account;
 mod authorizer;
+mod code_key;
 mod jwks;
 mod session;
 mod tokens;
