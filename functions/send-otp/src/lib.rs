@@ -7,12 +7,12 @@ use adapters::problem::{Code, Problem};
 use adapters::secrets::CodeKeySecret;
 use adapters::sms::Gateways;
 use adapters::store::Store;
-use adapters::{App, random};
+use adapters::{App, organization, random};
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use domain::ids::ChallengeId;
 use domain::phone::DialledNumber;
 use domain::send_otp::{CodeKeys, Sent, Wish, send_otp};
-use domain::text::{OrganizationId, Source};
+use domain::text::Source;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -83,11 +83,8 @@ impl SendOtp {
             return Err(Problem::malformed("locale: expected a language tag of at most 35 characters."));
         }
         optional_member("source", body.source.as_deref(), Source::parse)?;
-        let default = &self.app.config.default_organization;
-        let organization = optional_member("organization_id", body.organization_id.as_deref(), OrganizationId::parse)?;
-        let organization = organization.unwrap_or_else(|| default.id.clone());
-        let organization = self.store.organization(&organization, default, now).await?;
-        let organization = organization.ok_or(Problem::new(Code::NoSuchOrganization))?;
+        let name = body.organization_id.as_deref();
+        let organization = organization::requested(&self.store, &self.app.config, name, now).await?;
         let send = domain::send_otp::SendOtp {
             wish,
             phone: phone_number(&body.phone_number, organization.default_country)?,

@@ -1,23 +1,23 @@
 //! `POST /v1/otp/submit`: a code, and whoever typed it is signed in.
 
 use adapters::config::{ConfigError, Table};
-use adapters::http::{Answer, Request, member, optional_member, phone_number, serve, user_json};
+use adapters::http::{Answer, Request, challenge_id, member, optional_member, phone_number, serve, user_json};
 use adapters::problem::{Code, Problem};
 use adapters::secrets::{CodeKeySecret, SigningKeySecret};
 use adapters::store::Store;
 use adapters::tokens::fresh_ids;
-use adapters::{App, random};
+use adapters::{App, organization, random};
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::Timestamp;
 use domain::challenge::IdempotencyDigest;
 use domain::code::OtpCode;
-use domain::ids::{ChallengeId, SessionId, UserId};
+use domain::ids::{SessionId, UserId};
 use domain::phone::DialledNumber;
 use domain::send_otp::CodeKeys;
 use domain::submit_otp::{SignedIn, submit_otp};
-use domain::text::{DeviceName, FcmToken, ImageUrl, Name, OrganizationId, Source};
+use domain::text::{DeviceName, FcmToken, ImageUrl, Name, Source};
 use domain::token::Proof;
 use domain::user::Introduction;
 use serde::Deserialize;
@@ -101,9 +101,6 @@ impl SubmitOtp {
 
     async fn read(&self, request: Request<'_>, now: Timestamp) -> Result<domain::submit_otp::SubmitOtp, Problem> {
         let body: Body = request.json()?;
-        let default = &self.app.config.default_organization;
-        let organization = optional_member("organization_id", body.organization_id.as_deref(), OrganizationId::parse)?;
-        let organization = organization.unwrap_or_else(|| default.id.clone());
         let introduction = Introduction {
             name: optional_member("name", body.name.as_deref(), Name::parse)?,
             image_url: optional_member("image_url", body.image_url.as_deref(), ImageUrl::parse)?,
@@ -112,12 +109,11 @@ impl SubmitOtp {
         let fcm_token = body.fcm_token.as_deref().or(request.header("fcm-token"));
         let fcm_token = fcm_token.map(|token| member("fcm_token", token, FcmToken::parse)).transpose()?;
         let device_name = optional_member("device_name", body.device_name.as_deref(), DeviceName::parse)?;
-        let malformed_id = |_| Problem::malformed("challenge_id: expected the one that the send answered.");
-        let challenge_id = body.challenge_id.map(|id| id.parse::<ChallengeId>()).transpose().map_err(malformed_id)?;
+        let challenge_id = challenge_id(body.challenge_id.as_deref())?;
         let code = OtpCode::parse(&body.otp).map_err(|_| Problem::malformed("otp: expected six digits."))?;
         let idempotency = request.header("idempotency-key").map(idempotency).transpose()?;
-        let organization = self.store.organization(&organization, default, now).await?;
-        let organization = organization.ok_or(Problem::new(Code::NoSuchOrganization))?;
+        let name = body.organization_id.as_deref();
+        let organization = organization::requested(&self.store, &self.app.config, name, now).await?;
         Ok(domain::submit_otp::SubmitOtp {
             phone: phone_number(&body.phone_number, organization.default_country)?.number,
             code,

@@ -1,19 +1,18 @@
 //! `POST /v1/phone/otp/validate`: a code, and the phone is the caller's.
 
-use adapters::App;
 use adapters::config::{ConfigError, Table};
 use adapters::guard::Guard;
-use adapters::http::{Answer, Request, phone_number, serve};
+use adapters::http::{Answer, Request, challenge_id, phone_number, serve};
 use adapters::problem::{Code, Problem};
 use adapters::secrets::CodeKeySecret;
 use adapters::store::Store;
+use adapters::{App, organization};
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use domain::Timestamp;
 use domain::code::OtpCode;
-use domain::ids::{ChallengeId, UserId};
+use domain::ids::UserId;
 use domain::phone::DialledNumber;
 use domain::send_otp::CodeKeys;
-use domain::text::OrganizationId;
 use domain::validate_otp::validate_otp;
 use serde::Deserialize;
 use serde_json::json;
@@ -96,14 +95,9 @@ impl ValidateOtp {
             return Err(Problem::malformed("otp: expected at most 16 characters."));
         }
         let code = OtpCode::parse(&otp).map_err(|_| invalid())?;
-        let malformed_id = |_| Problem::malformed("challenge_id: expected the one that the send answered.");
-        let challenge_id = body.challenge_id.map(|id| id.parse::<ChallengeId>()).transpose().map_err(malformed_id)?;
-        let default = &self.app.config.default_organization;
-        let organization = body.organization_id.map(|id| OrganizationId::parse(&id)).transpose();
-        let organization = organization.map_err(|_| Problem::new(Code::NoSuchOrganization))?;
-        let organization = organization.unwrap_or_else(|| default.id.clone());
-        let organization = self.store.organization(&organization, default, now).await?;
-        let organization = organization.ok_or(Problem::new(Code::NoSuchOrganization))?;
+        let challenge_id = challenge_id(body.challenge_id.as_deref())?;
+        let name = body.organization_id.as_deref();
+        let organization = organization::requested(&self.store, &self.app.config, name, now).await?;
         let phone = phone_number(&phone, organization.default_country)?.number;
         Ok(domain::validate_otp::ValidateOtp { caller, username, phone, code, challenge_id, now })
     }

@@ -9,6 +9,7 @@ use aws_lambda_events::encodings::Body;
 use aws_lambda_events::http::{HeaderName, HeaderValue};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use domain::ids::ChallengeId;
 use domain::phone::{Country, DialledNumber};
 use domain::send_otp::SourceAddress;
 use domain::text::MalformedText;
@@ -120,6 +121,15 @@ pub fn optional_member<T>(
     parse: impl FnOnce(&str) -> Result<T, MalformedText>,
 ) -> Result<Option<T>, Problem> {
     text.map(|text| member(name, text, parse)).transpose()
+}
+
+/// Reads the challenge that a code answers, if the client says.
+///
+/// # Errors
+/// `malformed_request`.
+pub fn challenge_id(text: Option<&str>) -> Result<Option<ChallengeId>, Problem> {
+    let malformed = |_| Problem::malformed("challenge_id: expected the one that the send answered.");
+    text.map(str::parse).transpose().map_err(malformed)
 }
 
 /// The longest phone number that is read, with its punctuation, in characters.

@@ -8,6 +8,7 @@ pub mod body;
 pub mod config;
 pub mod guard;
 pub mod http;
+pub mod organization;
 pub mod problem;
 pub mod random;
 pub mod secrets;
