@@ -20,7 +20,7 @@ pub fn submit_bound<'a>(world: &'a World, phone: &str, challenge_id: &str, code:
 
 /// Sets an organization up.
 pub async fn organization(world: &World, id: &str, settings: &[(&str, &str)]) {
-    let mut item = json!({"pk": {"S": format!("organization#{id}")}});
+    let mut item = json!({"pk": {"S": format!("organization#{id}")}, "app_name": {"S": "Acme"}});
     for (name, value) in settings {
         item[name] = json!({"S": value});
     }
@@ -49,4 +49,17 @@ pub async fn spoil_transactions(world: &World, mut fault: Value, times: u32) {
     fault["target"] = json!("dynamodb");
     fault["times"] = json!(times);
     assert_eq!(world.post("/local/faults", fault).send().await.status, 204);
+}
+
+/// Gives an organization a number with a fixed code.
+pub async fn test_number(world: &World, organization: &str, phone: &str, code: &str, until: &str) {
+    world.keep_secret(phone);
+    world.keep_secret(code);
+    let number = json!({"phone_number": {"S": phone}, "code": {"S": code}, "until": {"S": until}});
+    let item = json!({
+        "pk": {"S": format!("organization#{organization}")},
+        "app_name": {"S": "Acme"},
+        "test_numbers": {"L": [{"M": number}]},
+    });
+    world.dynamodb("PutItem", json!({"TableName": "SettingsTable", "Item": item})).await;
 }

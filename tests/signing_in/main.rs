@@ -11,9 +11,11 @@
 mod bad_input;
 mod gateways;
 mod given;
+mod messages;
 mod races;
 mod refusals;
 mod send_otp;
 mod sign_in;
 mod submit_otp;
+mod test_numbers;
 mod waiting;

@@ -303,6 +303,11 @@ impl World {
         body
     }
 
+    /// What was logged so far, in all worlds.
+    pub fn log(&self) -> String {
+        log::text()
+    }
+
     /// Every item of a table.
     pub async fn items(&self, table: &str) -> Vec<Value> {
         self.dynamodb("Scan", json!({"TableName": table})).await["Items"].as_array().unwrap().clone()

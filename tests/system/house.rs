@@ -96,7 +96,10 @@ fn lines_with(folders: &[&str], words: &[&str]) -> BTreeSet<String> {
 
 #[test]
 fn environment_variables_are_read_in_one_module() {
-    let read = lines_with(&["shared", "functions", "local"], &["env::var", "env::vars", "option_env!", "use std::env"]);
+    let mut read =
+        lines_with(&["shared", "functions", "local"], &["env::var", "env::vars", "option_env!", "use std::env"]);
+    // Cargo tells a build where to write by a variable; what is built reads none.
+    read.remove("shared/domain/build.rs");
     assert_eq!(read, set(["shared/adapters/src/config.rs"]));
 }
 

@@ -11,6 +11,7 @@
 mod events;
 mod house;
 mod local;
+mod organization;
 mod restart;
 mod rotate_keys;
 mod round_trips;

@@ -3,37 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::wire::{Http, call, client, post};
-use crate::workspace::{Folder, cargo, path};
-
-/// The program. Cargo does not build it for a test of another package, and one of older sources may lie about; so it
-/// is built here, of what cargo has compiled already.
-fn program() -> &'static Path {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        let mut arguments =
-            vec!["build", "--workspace", "--bin", "latchkey-local", "--locked", "--quiet", "--message-format", "json"];
-        if !cfg!(debug_assertions) {
-            arguments.push("--release");
-        }
-        let messages = cargo(&arguments);
-        let messages = messages.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        let mut built = messages.filter_map(|message| Some(PathBuf::from(message["executable"].as_str()?)));
-        built.find(|built| built.file_stem().is_some_and(|name| name == "latchkey-local")).unwrap()
-    })
-}
+use crate::workspace::{Folder, path, program};
 
 fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(program());
+    let mut command = Command::new(program("latchkey-local"));
     command.args(["--dynamodb-port", "0", "--aws-port", "0"]).args(arguments);
     command.current_dir(path("")).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command

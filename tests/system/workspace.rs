@@ -49,6 +49,23 @@ pub fn rust_files(folder: &str) -> Vec<String> {
     found
 }
 
+/// A program of the workspace. Cargo does not build it for a test of another package, and one of older sources may lie
+/// about; so all are built here, of what cargo has compiled already.
+pub fn program(name: &str) -> &'static Path {
+    static PROGRAMS: OnceLock<Vec<PathBuf>> = OnceLock::new();
+    let programs = PROGRAMS.get_or_init(|| {
+        let mut arguments = vec!["build", "--workspace", "--bin", "latchkey-local", "--bin", "latchkey-organization"];
+        arguments.extend(["--locked", "--quiet", "--message-format", "json"]);
+        if !cfg!(debug_assertions) {
+            arguments.push("--release");
+        }
+        let messages = cargo(&arguments);
+        let messages = messages.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        messages.filter_map(|message| Some(PathBuf::from(message["executable"].as_str()?))).collect()
+    });
+    programs.iter().find(|built| built.file_stem().is_some_and(|stem| stem == name)).unwrap()
+}
+
 /// What cargo answers to these arguments.
 pub fn cargo(arguments: &[&str]) -> String {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into());

@@ -7,7 +7,7 @@ use adapters::problem::{Code, Problem};
 use adapters::secrets::CodeKeySecret;
 use adapters::sms::Gateways;
 use adapters::store::Store;
-use adapters::{App, organization, random};
+use adapters::{App, organization, random, telemetry};
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use domain::ids::ChallengeId;
 use domain::phone::DialledNumber;
@@ -92,9 +92,13 @@ impl SendOtp {
             now,
             new_challenge: ChallengeId::from_random(random::bytes()?),
             shard_seed: random::number()?,
+            language: organization.format.languages().choose(body.locale.as_deref(), request.header("accept-language")),
         };
         let limits = &self.app.config.limits;
         let sent = send_otp(&self.store, &self.keys, &self.gateways, &organization, limits, send).await?;
+        if sent.is_test_number {
+            telemetry::test_number_used("send-otp", &organization.id);
+        }
         Ok(render(&sent))
     }
 }

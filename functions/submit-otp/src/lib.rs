@@ -6,12 +6,12 @@ use adapters::problem::{Code, Problem};
 use adapters::secrets::{CodeKeySecret, SigningKeySecret};
 use adapters::store::Store;
 use adapters::tokens::fresh_ids;
-use adapters::{App, organization, random};
+use adapters::{App, organization, random, telemetry};
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::Timestamp;
-use domain::challenge::IdempotencyDigest;
+use domain::challenge::{IdempotencyDigest, TypedCode};
 use domain::code::OtpCode;
 use domain::ids::{SessionId, UserId};
 use domain::phone::DialledNumber;
@@ -91,7 +91,12 @@ impl SubmitOtp {
         // Read before the code is consumed: what can fail, fails while nothing is spent.
         let key = self.signing.signing_key(now).await?;
         let ids = fresh_ids()?;
-        let SignedIn { user, session, is_new_user } = submit_otp(&self.store, &self.codes, limits, submit).await?;
+        let organization = submit.code.organization.clone();
+        let SignedIn { user, session, is_new_user, is_test_number } =
+            submit_otp(&self.store, &self.codes, limits, submit).await?;
+        if is_test_number {
+            telemetry::test_number_used("submit-otp", &organization);
+        }
         let claims = self.app.config.issuer.tokens(&session, &user.roles, Proof::Code, ids, now, limits);
         let mut body = key.sign(&claims)?.to_json();
         body.insert("is_new_user".into(), json!(is_new_user));
@@ -114,13 +119,14 @@ impl SubmitOtp {
         let idempotency = request.header("idempotency-key").map(idempotency).transpose()?;
         let name = body.organization_id.as_deref();
         let organization = organization::requested(&self.store, &self.app.config, name, now).await?;
+        let phone = phone_number(&body.phone_number, organization.default_country)?.number;
+        let fixed = organization.fixed_code(&phone, now).cloned();
         Ok(domain::submit_otp::SubmitOtp {
-            phone: phone_number(&body.phone_number, organization.default_country)?.number,
-            code,
+            phone,
+            code: TypedCode { code, organization: organization.id, fixed },
             challenge_id,
             idempotency,
             introduction,
-            organization: organization.id,
             fcm_token,
             device_name,
             now,

@@ -6,9 +6,10 @@ use adapters::http::{Answer, Request, challenge_id, phone_number, serve};
 use adapters::problem::{Code, Problem};
 use adapters::secrets::CodeKeySecret;
 use adapters::store::Store;
-use adapters::{App, organization};
+use adapters::{App, organization, telemetry};
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use domain::Timestamp;
+use domain::challenge::TypedCode;
 use domain::code::OtpCode;
 use domain::ids::UserId;
 use domain::phone::DialledNumber;
@@ -75,7 +76,11 @@ impl ValidateOtp {
         }
         let caller = self.guard.caller(request, now).await?;
         let validation = self.read(request, caller.user, now).await?;
-        validate_otp(&self.store, &self.codes, &self.app.config.limits, validation).await?;
+        let organization = validation.code.organization.clone();
+        let verified = validate_otp(&self.store, &self.codes, &self.app.config.limits, validation).await?;
+        if verified.is_test_number {
+            telemetry::test_number_used("validate-otp", &organization);
+        }
         Ok(Answer::json(200, &json!({"message": "Success! You have verified your phone number."})).uncached())
     }
 
@@ -99,6 +104,8 @@ impl ValidateOtp {
         let name = body.organization_id.as_deref();
         let organization = organization::requested(&self.store, &self.app.config, name, now).await?;
         let phone = phone_number(&phone, organization.default_country)?.number;
+        let fixed = organization.fixed_code(&phone, now).cloned();
+        let code = TypedCode { code, organization: organization.id, fixed };
         Ok(domain::validate_otp::ValidateOtp { caller, username, phone, code, challenge_id, now })
     }
 }

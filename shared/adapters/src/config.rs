@@ -1,5 +1,6 @@
 //! The one module that reads environment variables. What can't be understood is said at start, by its name.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
@@ -7,25 +8,26 @@ use std::str::FromStr;
 use domain::limits::Limits;
 use domain::organization::{AllowedCountries, Organization};
 use domain::phone::{Country, PhoneNumber};
-use domain::text::OrganizationId;
 use domain::token::Issuer;
+
+use crate::organization::OrganizationSettings;
 
 /// A variable is missing or can't be understood. Names the variable, never shows its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
     variable: &'static str,
-    expected: &'static str,
+    expected: Cow<'static, str>,
 }
 
 impl ConfigError {
-    pub(crate) const fn new(variable: &'static str, expected: &'static str) -> Self {
-        Self { variable, expected }
+    pub(crate) fn new(variable: &'static str, expected: impl Into<Cow<'static, str>>) -> Self {
+        Self { variable, expected: expected.into() }
     }
 }
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "environment variable {}: expected {}", self.variable, self.expected)
+        write!(f, "environment variable {}: {}", self.variable, self.expected)
     }
 }
 
@@ -220,12 +222,13 @@ impl Config {
     pub fn from_variables(variables: &BTreeMap<String, String>) -> Result<Self, ConfigError> {
         let read = Variables(variables);
         let default_limits = Limits::default();
-        let positive = |variable, default| read.parsed(variable, "a whole number above 0", default, |n: &u32| *n > 0);
+        let positive =
+            |variable, default| read.parsed(variable, "expected a whole number above 0", default, |n: &u32| *n > 0);
         let limits = Limits {
             code_lifetime_seconds: positive("CODE_LIFETIME_SECONDS", default_limits.code_lifetime_seconds)?,
             code_attempts: positive("CODE_ATTEMPTS", default_limits.code_attempts)?,
             send_waits_seconds: read
-                .list("SEND_WAITS_SECONDS", "seconds, separated by commas")?
+                .list("SEND_WAITS_SECONDS", "expected seconds, separated by commas")?
                 .unwrap_or(default_limits.send_waits_seconds),
             phone_sends_per_hour: positive("PHONE_SENDS_PER_HOUR", default_limits.phone_sends_per_hour)?,
             phone_sends_per_day: positive("PHONE_SENDS_PER_DAY", default_limits.phone_sends_per_day)?,
@@ -238,26 +241,30 @@ impl Config {
         };
         let default_country = match read.text("DEFAULT_REGION").unwrap_or("NP").parse::<Country>() {
             Ok(country) => country,
-            Err(_) => return Err(ConfigError::new("DEFAULT_REGION", "an ISO 3166-1 alpha-2 country code")),
+            Err(_) => return Err(ConfigError::new("DEFAULT_REGION", "expected an ISO 3166-1 alpha-2 country code")),
         };
         let allowed_countries = match read.text("ALLOWED_COUNTRIES") {
             None => AllowedCountries::Default,
             Some("*") => AllowedCountries::All,
             Some(_) => {
                 let countries: Option<Vec<Country>> =
-                    read.list("ALLOWED_COUNTRIES", "country codes, separated by commas, or *")?;
+                    read.list("ALLOWED_COUNTRIES", "expected country codes, separated by commas, or *")?;
                 AllowedCountries::Only(countries.into_iter().flatten().collect::<BTreeSet<Country>>())
             }
         };
-        let organization_id = OrganizationId::parse(read.text("DEFAULT_ORGANIZATION").unwrap_or("default"));
-        let default_organization = Organization {
-            id: organization_id.map_err(|expected| ConfigError::new("DEFAULT_ORGANIZATION", expected.expected))?,
-            app_name: read.text("APP_NAME").unwrap_or("Latchkey").to_owned(),
-            site: read.text("APP_SITE").map(str::to_owned),
-            android_app_hash: read.text("ANDROID_APP_HASH").map(str::to_owned),
-            default_country,
-            allowed_countries,
+        let owned = |variable| read.text(variable).map(str::to_owned);
+        let settings = OrganizationSettings {
+            id: owned("DEFAULT_ORGANIZATION").unwrap_or_else(|| "default".to_owned()),
+            app_name: owned("APP_NAME").unwrap_or_else(|| "Latchkey".to_owned()),
+            site: owned("APP_SITE"),
+            android_app_hash: owned("ANDROID_APP_HASH"),
+            web_domain: owned("WEB_DOMAIN"),
+            languages: read.list("LANGUAGES", "expected language tags, separated by commas")?,
+            ..OrganizationSettings::default()
         };
+        let default_organization = settings.organization(default_country, &allowed_countries);
+        let default_organization =
+            default_organization.map_err(|invalid| ConfigError::new(variable_of(invalid.member), invalid.reason))?;
         let sms_routes = read.text("SMS_ROUTES").unwrap_or("977=sparrow,sns;*=sns").parse();
         Ok(Self {
             issuer: Issuer {
@@ -268,7 +275,7 @@ impl Config {
             default_organization,
             limits,
             sms_routes: sms_routes
-                .map_err(|()| ConfigError::new("SMS_ROUTES", "routes such as 977=sparrow,sns;*=sns"))?,
+                .map_err(|()| ConfigError::new("SMS_ROUTES", "expected routes such as 977=sparrow,sns;*=sns"))?,
             sparrow_base_url: read
                 .text("SPARROW_BASE_URL")
                 .unwrap_or("https://api.sparrowsms.com")
@@ -309,7 +316,7 @@ impl Config {
     /// When its variable is not set.
     pub fn table(&self, table: Table) -> Result<&str, ConfigError> {
         let name = self.tables.get(&table).map(String::as_str);
-        name.ok_or(ConfigError::new(table.variable(), "the name of a table"))
+        name.ok_or_else(|| ConfigError::new(table.variable(), "expected the name of a table"))
     }
 
     /// The name or ARN of a secret.
@@ -318,7 +325,20 @@ impl Config {
     /// When its variable is not set.
     pub fn secret(&self, secret: Secret) -> Result<&str, ConfigError> {
         let name = self.secrets.get(&secret).map(String::as_str);
-        name.ok_or(ConfigError::new(secret.variable(), "the name or ARN of a secret"))
+        name.ok_or_else(|| ConfigError::new(secret.variable(), "expected the name or ARN of a secret"))
+    }
+}
+
+/// The variable that a member of the default organization is read from.
+fn variable_of(member: &str) -> &'static str {
+    match member {
+        "id" => "DEFAULT_ORGANIZATION",
+        "site" => "APP_SITE",
+        "android_app_hash" => "ANDROID_APP_HASH",
+        "web_domain" => "WEB_DOMAIN",
+        "languages" => "LANGUAGES",
+        // A message that is too long: the name is in all of them.
+        _ => "APP_NAME",
     }
 }
 

@@ -31,6 +31,7 @@ pub enum Code {
     TooManyRequests,
     PhoneOrUsernameMistaken,
     AlreadyVerified,
+    TestNumberRefused,
     UsernameTaken,
     NoSuchUser,
     TokenRequired,
@@ -102,6 +103,12 @@ impl Code {
             Self::AlreadyVerified => {
                 Row(403, "already_verified", "already verified", "Either phone or user is already verified.")
             }
+            Self::TestNumberRefused => Row(
+                403,
+                "test_number_refused",
+                "test number refused",
+                "A test number's fixed code serves only users with the default role.",
+            ),
             Self::UsernameTaken => {
                 Row(409, "username_taken", "username taken", "Another user has this username. Choose a different one.")
             }
@@ -185,6 +192,7 @@ impl Code {
             | Self::TooManyRequests
             | Self::PhoneOrUsernameMistaken
             | Self::AlreadyVerified
+            | Self::TestNumberRefused
             | Self::UsernameTaken
             | Self::NoSuchUser
             | Self::NotFound
@@ -310,6 +318,7 @@ impl From<SubmitOtpError> for Problem {
     fn from(error: SubmitOtpError) -> Self {
         match error {
             SubmitOtpError::Code(refusal) => refusal.into(),
+            SubmitOtpError::TestNumberRefused => Self::new(Code::TestNumberRefused),
             SubmitOtpError::Unavailable(source) => source.into(),
         }
     }
@@ -322,6 +331,7 @@ impl From<ValidateOtpError> for Problem {
             ValidateOtpError::PhoneOrUsernameMistaken => Self::new(Code::PhoneOrUsernameMistaken),
             ValidateOtpError::AlreadyVerified => Self::new(Code::AlreadyVerified),
             ValidateOtpError::Code(refusal) => refusal.into(),
+            ValidateOtpError::TestNumberRefused => Self::new(Code::TestNumberRefused),
             ValidateOtpError::Unavailable(source) => source.into(),
         }
     }

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use domain::Unavailable;
+use domain::text::OrganizationId;
 use tracing::Level;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
@@ -33,6 +34,11 @@ pub fn start(level: &str) {
         .without_time()
         .with_filter(filter(level));
     let _ = tracing_subscriber::registry().with(lines).try_init();
+}
+
+/// Logs a use of a test number: whose it is, never which.
+pub fn test_number_used(function: &'static str, organization: &OrganizationId) {
+    tracing::info!(function, organization = organization.as_str(), "a test number was used");
 }
 
 /// Logs that something was out of reach, with what led to it.

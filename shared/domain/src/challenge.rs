@@ -3,11 +3,13 @@
 //! The functions here are the whole protocol. The store turns each into one conditional write: either the
 //! condition spelled out, or "nothing changed since I looked" around the state that these functions return.
 
-use crate::Timestamp;
 use crate::code::{CodeKeyVersion, OtpCode};
 use crate::ids::{ChallengeId, SessionId, UserId};
 use crate::limits::{CLOSING_FAILURE, DAY, Limits};
 use crate::phone::PhoneNumber;
+use crate::send_otp::CodeKeys;
+use crate::text::OrganizationId;
+use crate::{Timestamp, Unavailable};
 
 /// For how long after a sign-in its retry, with the same idempotency key and code, gets tokens again. Seconds.
 pub const REPLAY_SECONDS: u32 = 60;
@@ -88,6 +90,8 @@ pub struct Challenge {
     pub expires_at: Timestamp,
     /// Whether the caller asked to change a number that is verified already.
     pub changes_number: bool,
+    /// The organization whose fixed code it awaits, in place of a derived one.
+    pub fixed_code_of: Option<OrganizationId>,
     /// Tries claimed with the challenge's id.
     pub bound_attempts: u32,
     /// Tries claimed without it.
@@ -97,19 +101,14 @@ pub struct Challenge {
 }
 
 impl Challenge {
-    /// A new one, untried.
-    pub fn new(
-        id: ChallengeId,
-        key_version: CodeKeyVersion,
-        changes_number: bool,
-        now: Timestamp,
-        limits: &Limits,
-    ) -> Self {
+    /// A new one, untried, that awaits a derived code and changes no number.
+    pub fn new(id: ChallengeId, key_version: CodeKeyVersion, now: Timestamp, limits: &Limits) -> Self {
         Self {
             id,
             key_version,
             expires_at: now.plus(limits.code_lifetime_seconds),
-            changes_number,
+            changes_number: false,
+            fixed_code_of: None,
             bound_attempts: 0,
             unbound_attempts: 0,
             consumed: None,
@@ -215,6 +214,17 @@ impl ClaimRefusal {
     }
 }
 
+/// What was typed, and what it may be compared with besides a derived code.
+#[derive(Clone, Debug)]
+pub struct TypedCode {
+    /// What was typed.
+    pub code: OtpCode,
+    /// The organization it was typed for.
+    pub organization: OrganizationId,
+    /// That organization's fixed code for the phone, if it is one of its test numbers.
+    pub fixed: Option<OtpCode>,
+}
+
 /// The answer to a claim, with the record as it stands after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClaimOutcome {
@@ -282,9 +292,26 @@ impl ChallengeRecord {
         Some(next)
     }
 
-    /// Whether `typed` is the code, given what it should be. Call it only on a granted record.
-    pub fn accepts(&self, typed: &OtpCode, expected: &OtpCode) -> bool {
-        typed.matches(expected)
+    /// Whether `typed` is the code. Call it only on a granted record.
+    ///
+    /// A fixed code counts only where a send for its own organization started the challenge: nobody signs in with it to
+    /// another.
+    ///
+    /// # Errors
+    /// When the key is out of reach.
+    pub async fn accepts(
+        &self,
+        typed: &TypedCode,
+        purpose: &Purpose,
+        keys: &impl CodeKeys,
+    ) -> Result<bool, Unavailable> {
+        let challenge = &self.challenge;
+        if let Some(organization) = &challenge.fixed_code_of {
+            let expected = typed.fixed.as_ref().filter(|_| *organization == typed.organization);
+            return Ok(expected.is_some_and(|expected| typed.code.matches(expected)));
+        }
+        let key = keys.version(&challenge.key_version).await?;
+        Ok(typed.code.matches(&key.derive(&challenge.id, purpose, &self.phone)))
     }
 
     /// Until when the record must be kept: its counts outlive its code by a week, a closed day in it.
@@ -314,7 +341,7 @@ mod tests {
         let id = ChallengeId::from_random([1; 16]);
         ChallengeRecord {
             phone: PhoneNumber::from_e164("+9779841234567").unwrap(),
-            challenge: Challenge::new(id, CodeKeyVersion::new("1"), false, START, &Limits::default()),
+            challenge: Challenge::new(id, CodeKeyVersion::new("1"), START, &Limits::default()),
             failures: 0,
             closed_until: Timestamp::default(),
         }

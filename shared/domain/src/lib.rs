@@ -8,6 +8,7 @@ pub mod authorize;
 pub mod challenge;
 pub mod code;
 pub mod ids;
+pub mod language;
 pub mod limits;
 pub mod message;
 pub mod organization;

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::phone::Country;
+use crate::Timestamp;
+use crate::code::OtpCode;
+use crate::message::MessageFormat;
+use crate::phone::{Country, PhoneNumber};
 use crate::text::OrganizationId;
 
 /// Which countries an organization sends to.
@@ -16,21 +19,30 @@ pub enum AllowedCountries {
     All,
 }
 
+/// A number whose code is fixed, for an app store's reviewers and for tests: no message is sent to it.
+#[derive(Clone, Debug)]
+pub struct TestNumber {
+    /// The number.
+    pub phone: PhoneNumber,
+    /// Its code.
+    pub code: OtpCode,
+    /// When it becomes a number like any other.
+    pub until: Timestamp,
+}
+
 /// One organization's settings.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Organization {
     /// Its name in requests and roles.
     pub id: OrganizationId,
-    /// The app's name in messages.
-    pub app_name: String,
-    /// The app's site in messages, if it has one.
-    pub site: Option<String>,
-    /// The Android app's 11-character hash, for the SMS Retriever API.
-    pub android_app_hash: Option<String>,
+    /// How its messages are written.
+    pub format: MessageFormat,
     /// The country a national number is read in.
     pub default_country: Country,
     /// Where it sends.
     pub allowed_countries: AllowedCountries,
+    /// Its numbers with fixed codes.
+    pub test_numbers: Vec<TestNumber>,
 }
 
 impl Organization {
@@ -41,5 +53,11 @@ impl Organization {
             AllowedCountries::Only(countries) => countries.contains(&country),
             AllowedCountries::All => true,
         }
+    }
+
+    /// The fixed code of a number, if it has one by now.
+    pub fn fixed_code(&self, phone: &PhoneNumber, now: Timestamp) -> Option<&OtpCode> {
+        let listed = self.test_numbers.iter().find(|number| number.phone == *phone && now < number.until);
+        listed.map(|number| &number.code)
     }
 }

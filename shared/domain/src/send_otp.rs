@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use crate::challenge::{Challenge, ChallengeRecord, Purpose};
 use crate::code::{CodeKey, CodeKeyVersion};
 use crate::ids::ChallengeId;
+use crate::language::Language;
 use crate::limits::{DAY, Limits};
 use crate::message::Message;
 use crate::organization::Organization;
@@ -79,6 +80,8 @@ pub struct SendOtp {
     pub new_challenge: ChallengeId,
     /// Any random number: which counter to try first.
     pub shard_seed: u32,
+    /// What to write in.
+    pub language: &'static Language,
 }
 
 /// What is known before a send is planned.
@@ -119,6 +122,8 @@ pub struct Allowance {
     pub shard_seed: u32,
     /// When.
     pub now: Timestamp,
+    /// Whether no limit on sends applies, since nothing is sent.
+    pub is_exempt: bool,
 }
 
 /// The answer to a wish for an allowance.
@@ -194,6 +199,8 @@ pub struct Sent {
     pub resend_in_seconds: u32,
     /// Tries left with the challenge's id.
     pub attempts_left: u32,
+    /// Whether it is a test number's, to which nothing was sent.
+    pub is_test_number: bool,
 }
 
 /// Why no code was sent.
@@ -243,7 +250,8 @@ pub async fn send_otp(
     limits: &Limits,
     request: SendOtp,
 ) -> Result<Sent, SendOtpError> {
-    if !organization.sends_to(request.phone.country) {
+    let is_test_number = organization.fixed_code(&request.phone.number, request.now).is_some();
+    if !is_test_number && !organization.sends_to(request.phone.country) {
         return Err(SendOtpError::CountryNotAllowed);
     }
     if let Wish::VerifyPhone { caller, change: true } = &request.wish
@@ -259,7 +267,7 @@ pub async fn send_otp(
     for _ in 0..PLANS {
         let state = store.look_up_sends(&purpose, phone).await?;
         request.wish.is_open_to(state.caller.as_ref(), phone)?;
-        let key = key_for(keys, &state, &request).await?;
+        let key = key_for(keys, &state, &request, organization).await?;
         let (allowance, challenge) = plan(&request, purpose.clone(), organization, &state, &key, limits)?;
         let shard = match store.take_allowance(&allowance, limits).await? {
             AllowanceOutcome::Changed => continue,
@@ -268,14 +276,20 @@ pub async fn send_otp(
             }
             AllowanceOutcome::Taken { shard } => shard,
         };
-        let message = Message::compose(organization, &key.derive(&challenge.id, &purpose, phone));
+        let sent = Sent {
+            expires_in_seconds: request.now.seconds_until(challenge.expires_at),
+            resend_in_seconds: request.now.seconds_until(limits.next_send_at(&allowance.sends, request.now)),
+            attempts_left: challenge.attempts_left(limits),
+            challenge: challenge.id.clone(),
+            is_test_number,
+        };
+        if is_test_number {
+            return Ok(sent);
+        }
+        let code = key.derive(&challenge.id, &purpose, phone);
+        let message = organization.format.write(request.language, &code);
         return match gateways.send(&request.phone, &message).await {
-            Ok(()) => Ok(Sent {
-                expires_in_seconds: request.now.seconds_until(challenge.expires_at),
-                resend_in_seconds: request.now.seconds_until(limits.next_send_at(&allowance.sends, request.now)),
-                attempts_left: challenge.attempts_left(limits),
-                challenge: challenge.id,
-            }),
+            Ok(()) => Ok(sent),
             // Kept: gateways fine those who go on sending to numbers that can't receive.
             Err(NotSent::NumberRefused) => Err(SendOtpError::NumberRefused),
             Err(NotSent::NoGateway(why)) => {
@@ -305,14 +319,28 @@ impl Wish {
 }
 
 /// The live challenge that a send of this kind repeats.
-fn repeatable<'a>(request: &SendOtp, state: &'a SendState) -> Option<&'a Challenge> {
+fn repeatable<'a>(request: &SendOtp, organization: &Organization, state: &'a SendState) -> Option<&'a Challenge> {
     let record = state.record.as_ref().filter(|record| record.phone == request.phone.number)?;
-    Some(&record.challenge).filter(|it| it.is_live(request.now) && it.changes_number == request.wish.changes_number())
+    Some(&record.challenge).filter(|it| {
+        it.is_live(request.now)
+            && it.changes_number == request.wish.changes_number()
+            && it.fixed_code_of == fixed_code_of(request, organization)
+    })
 }
 
-async fn key_for(keys: &impl CodeKeys, state: &SendState, request: &SendOtp) -> Result<CodeKey, Unavailable> {
+/// The organization whose fixed code the challenge awaits, if the phone is one of its test numbers.
+fn fixed_code_of(request: &SendOtp, organization: &Organization) -> Option<OrganizationId> {
+    organization.fixed_code(&request.phone.number, request.now).map(|_| organization.id.clone())
+}
+
+async fn key_for(
+    keys: &impl CodeKeys,
+    state: &SendState,
+    request: &SendOtp,
+    organization: &Organization,
+) -> Result<CodeKey, Unavailable> {
     let current = keys.current().await?;
-    match repeatable(request, state) {
+    match repeatable(request, organization, state) {
         Some(live) if live.key_version != *current.version() => keys.version(&live.key_version).await,
         _ => Ok(current),
     }
@@ -328,30 +356,33 @@ fn plan(
     limits: &Limits,
 ) -> Result<(Allowance, Challenge), SendOtpError> {
     let now = request.now;
+    let fixed_code_of = fixed_code_of(request, organization);
+    let is_exempt = fixed_code_of.is_some();
     let closed_until = state.record.as_ref().map_or(now, |record| record.closed_until);
-    let next_send_at = limits.next_send_at(&state.sends, now).max(closed_until);
+    let allowed_at = if is_exempt { now } else { limits.next_send_at(&state.sends, now) };
+    let next_send_at = allowed_at.max(closed_until);
     if next_send_at > now {
         return Err(SendOtpError::TooManyRequests { retry_after_seconds: now.seconds_until(next_send_at) });
     }
-    let live = repeatable(request, state);
+    let live = repeatable(request, organization, state);
     if let Some(spent) = live.filter(|challenge| challenge.attempts_left(limits) == 0) {
         return Err(SendOtpError::TooManyAttempts { retry_after_seconds: now.seconds_until(spent.expires_at) });
     }
     let new_challenge = match live {
         Some(_) => None,
-        None => Some(Challenge::new(
-            request.new_challenge.clone(),
-            key.version().clone(),
-            request.wish.changes_number(),
-            now,
-            limits,
-        )),
+        None => Some(Challenge {
+            changes_number: request.wish.changes_number(),
+            fixed_code_of,
+            ..Challenge::new(request.new_challenge.clone(), key.version().clone(), now, limits)
+        }),
     };
     let challenge = new_challenge.as_ref().or(live).cloned();
     let challenge = challenge.ok_or_else(|| Unavailable::new("plan a send", "no challenge"))?;
     let mut sends = state.sends.clone();
     sends.retain(|sent| now < sent.plus(DAY));
-    sends.push(now);
+    if !is_exempt {
+        sends.push(now);
+    }
     let allowance = Allowance {
         purpose,
         phone: request.phone.number.clone(),
@@ -364,6 +395,7 @@ fn plan(
         country: request.phone.country,
         shard_seed: request.shard_seed,
         now,
+        is_exempt,
     };
     Ok((allowance, challenge))
 }

@@ -2,8 +2,9 @@
 
 use std::future::Future;
 
-use crate::challenge::{Claim, ClaimOutcome, ClaimRefusal, CodeRefusal, Consumed, IdempotencyDigest, Purpose};
-use crate::code::OtpCode;
+use crate::challenge::{
+    Claim, ClaimOutcome, ClaimRefusal, CodeRefusal, Consumed, IdempotencyDigest, Purpose, TypedCode,
+};
 use crate::ids::{ChallengeId, SessionId, UserId};
 use crate::limits::Limits;
 use crate::phone::PhoneNumber;
@@ -21,16 +22,14 @@ const TRIES: usize = 4;
 pub struct SubmitOtp {
     /// The phone it went to.
     pub phone: PhoneNumber,
-    /// What was typed.
-    pub code: OtpCode,
+    /// What was typed, for the organization to sign in to.
+    pub code: TypedCode,
     /// The challenge it answers, if the client says.
     pub challenge_id: Option<ChallengeId>,
     /// The client's idempotency key, if it sent one.
     pub idempotency: Option<IdempotencyDigest>,
     /// What the client says of a new user.
     pub introduction: Introduction,
-    /// The organization to sign in to.
-    pub organization: OrganizationId,
     /// Where to push to the device.
     pub fcm_token: Option<FcmToken>,
     /// What the device is called.
@@ -90,6 +89,8 @@ pub trait SubmitOtpStore: Sync {
     ) -> impl Future<Output = Result<(ClaimOutcome, Option<UserId>), Unavailable>> + Send;
     /// Consumes the code, writes user, locks and session: all or nothing.
     fn sign_in(&self, sign_in: &SignIn) -> impl Future<Output = Result<SignInOutcome, Unavailable>> + Send;
+    /// Whether a user has the default role alone.
+    fn may_use_fixed_code(&self, user: &UserId) -> impl Future<Output = Result<bool, Unavailable>> + Send;
     /// Reads the user and the session that an earlier request opened.
     fn resume(
         &self,
@@ -107,6 +108,8 @@ pub struct SignedIn {
     pub session: Session,
     /// Whether this sign-in made the user.
     pub is_new_user: bool,
+    /// Whether they signed in by a test number's fixed code.
+    pub is_test_number: bool,
 }
 
 /// Why nobody was signed in.
@@ -114,6 +117,8 @@ pub struct SignedIn {
 pub enum SubmitOtpError {
     /// The code was not accepted.
     Code(CodeRefusal),
+    /// The fixed code was right, and its user has roles that a code known to several people must not open.
+    TestNumberRefused,
     /// Something is out of reach.
     Unavailable(Unavailable),
 }
@@ -148,22 +153,27 @@ pub async fn submit_otp(
         ClaimOutcome::Refused(refusal, _) => return Err(SubmitOtpError::Code(refusal.as_told_to(&claim))),
     };
     let challenge = &record.challenge;
-    let expected = keys.version(&challenge.key_version).await?.derive(&challenge.id, &claim.purpose, &claim.phone);
-    if !record.accepts(&request.code, &expected) {
+    let is_test_number = challenge.fixed_code_of.is_some();
+    if !record.accepts(&request.code, &claim.purpose, keys).await? {
         let attempts_left = Some(record.attempts_left(&claim, limits));
         return Err(SubmitOtpError::Code(CodeRefusal::Incorrect { attempts_left }));
     }
     if let Some(consumed) = &challenge.consumed {
-        return resume(store, &claim, consumed).await;
+        return resume(store, &claim, consumed, is_test_number).await;
     }
     for _ in 0..TRIES {
+        if let Some(user) = holder.as_ref().filter(|_| is_test_number)
+            && !store.may_use_fixed_code(user).await?
+        {
+            return Err(SubmitOtpError::TestNumberRefused);
+        }
         let person = match &holder {
             Some(user) => Person::Known(user.clone()),
             None => Person::New(User::new(
                 request.new_user.clone(),
                 request.phone.clone(),
                 request.introduction.clone(),
-                request.organization.clone(),
+                request.code.organization.clone(),
                 now,
             )),
         };
@@ -186,18 +196,19 @@ pub async fn submit_otp(
                 session: Some(session.id.clone()),
             },
             person,
-            organization: request.organization.clone(),
+            organization: request.code.organization.clone(),
             session,
         };
         match store.sign_in(&sign_in).await? {
             SignInOutcome::SignedIn(user) => {
-                return Ok(SignedIn { user, session: sign_in.session, is_new_user: holder.is_none() });
+                let is_new_user = holder.is_none();
+                return Ok(SignedIn { user, session: sign_in.session, is_new_user, is_test_number });
             }
             // It may have been this very request, sent twice.
             SignInOutcome::AlreadyConsumed(consumed) => {
                 let same =
                     consumed.filter(|consumed| consumed.may_be_replayed_by(&claim)).ok_or_else(|| used(&claim))?;
-                return resume(store, &claim, &same).await;
+                return resume(store, &claim, &same, is_test_number).await;
             }
             SignInOutcome::PhoneChangedHands(now_with) => holder = now_with,
         }
@@ -206,11 +217,16 @@ pub async fn submit_otp(
 }
 
 /// Answers a request again whose code was consumed by the same request before.
-async fn resume(store: &impl SubmitOtpStore, claim: &Claim, consumed: &Consumed) -> Result<SignedIn, SubmitOtpError> {
+async fn resume(
+    store: &impl SubmitOtpStore,
+    claim: &Claim,
+    consumed: &Consumed,
+    is_test_number: bool,
+) -> Result<SignedIn, SubmitOtpError> {
     let session = consumed.session.as_ref().ok_or_else(|| used(claim))?;
     let (user, session) = store.resume(&consumed.user, session).await?.ok_or_else(|| used(claim))?;
     let is_new_user = user.created_at == session.created_at;
-    Ok(SignedIn { user, session, is_new_user })
+    Ok(SignedIn { user, session, is_new_user, is_test_number })
 }
 
 fn used(claim: &Claim) -> SubmitOtpError {

@@ -47,6 +47,43 @@ text!(
     OrganizationId, "1 to 64 letters, digits, - or _",
     |text| (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 );
+/// Whether a text may stand in a message beside the code: one line of it, that starts no line of a browser's, and
+/// nothing that could be taken for a code.
+fn beside_code(text: &str, most: usize) -> bool {
+    let is_code = |run: &str| run.chars().count() >= crate::code::DIGITS;
+    printable(text, most)
+        && text.trim() == text
+        && !text.starts_with('@')
+        && !text.contains(['\u{2028}', '\u{2029}'])
+        && !text.split(|c: char| !c.is_numeric()).any(is_code)
+}
+
+text!(
+    /// An app's name, as messages give it; at most 40 characters.
+    AppName, "1 to 40 printable characters on one line, without six digits in a row and not starting with @",
+    |text| beside_code(text, 40)
+);
+text!(
+    /// A line of a message that says whose site it is from, at most 60 characters.
+    Site, "1 to 60 printable characters on one line, without six digits in a row and not starting with @",
+    |text| beside_code(text, 60)
+);
+text!(
+    /// An Android app's hash, by which the SMS Retriever finds its messages
+    /// (<https://developers.google.com/identity/sms-retriever/verify#computing_your_apps_hash_string>).
+    AndroidAppHash, "11 characters of base64, such as FA+9qCX9VSu",
+    |text| text.len() == 11 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+' || b == b'/')
+);
+text!(
+    /// The domain that a code is bound to on the web and on iOS (<https://wicg.github.io/sms-one-time-codes/>).
+    WebDomain, "a domain name in lower case, such as example.com, without six digits in a row",
+    |text| text.len() <= 253 && text.contains('.') && beside_code(text, 253) && text.split('.').all(|label| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    })
+);
 text!(
     /// A person's name as they write it, at most 100 characters.
     Name, "1 to 100 printable characters",

@@ -78,6 +78,11 @@ impl User {
         self
     }
 
+    /// Whether a code that several people know may open this account: it has the default role alone.
+    pub fn may_use_fixed_code(&self) -> bool {
+        self.roles.keys().all(|role| role == DEFAULT_ROLE)
+    }
+
     fn join(&mut self, organization: OrganizationId) {
         self.roles.entry(DEFAULT_ROLE.to_owned()).or_default().insert(organization);
     }

@@ -2,8 +2,7 @@
 
 use std::future::Future;
 
-use crate::challenge::{Claim, ClaimOutcome, ClaimRefusal, CodeRefusal, Consumed, Purpose};
-use crate::code::OtpCode;
+use crate::challenge::{Claim, ClaimOutcome, ClaimRefusal, CodeRefusal, Consumed, Purpose, TypedCode};
 use crate::ids::{ChallengeId, UserId};
 use crate::limits::Limits;
 use crate::phone::PhoneNumber;
@@ -24,7 +23,7 @@ pub struct ValidateOtp {
     /// The phone the code went to.
     pub phone: PhoneNumber,
     /// What was typed.
-    pub code: OtpCode,
+    pub code: TypedCode,
     /// The challenge it answers, if the client says.
     pub challenge_id: Option<ChallengeId>,
     /// When.
@@ -77,6 +76,13 @@ pub trait ValidateOtpStore: Sync {
     fn bind_phone(&self, binding: &BindPhone) -> impl Future<Output = Result<BindOutcome, Unavailable>> + Send;
 }
 
+/// A phone is verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// Whether by a test number's fixed code.
+    pub is_test_number: bool,
+}
+
 /// Why no phone was verified.
 #[derive(Debug)]
 pub enum ValidateOtpError {
@@ -88,6 +94,8 @@ pub enum ValidateOtpError {
     AlreadyVerified,
     /// The code was not accepted.
     Code(CodeRefusal),
+    /// The fixed code was right, and the caller has roles that a code known to several people must not serve.
+    TestNumberRefused,
     /// Something is out of reach.
     Unavailable(Unavailable),
 }
@@ -107,7 +115,7 @@ pub async fn validate_otp(
     keys: &impl CodeKeys,
     limits: &Limits,
     request: ValidateOtp,
-) -> Result<(), ValidateOtpError> {
+) -> Result<Verified, ValidateOtpError> {
     let claim = Claim {
         purpose: Purpose::VerifyPhone { caller: request.caller.clone() },
         phone: request.phone.clone(),
@@ -131,16 +139,19 @@ pub async fn validate_otp(
     if user.phone.is_some() && !challenge.changes_number {
         return Err(ValidateOtpError::AlreadyVerified);
     }
-    let expected = keys.version(&challenge.key_version).await?.derive(&challenge.id, &claim.purpose, &claim.phone);
-    if !record.accepts(&request.code, &expected) {
+    if !record.accepts(&request.code, &claim.purpose, keys).await? {
         let attempts_left = Some(record.attempts_left(&claim, limits));
         return Err(ValidateOtpError::Code(CodeRefusal::Incorrect { attempts_left }));
+    }
+    let is_test_number = challenge.fixed_code_of.is_some();
+    if is_test_number && !user.may_use_fixed_code() {
+        return Err(ValidateOtpError::TestNumberRefused);
     }
     for _ in 0..TRIES {
         let binding =
             BindPhone { user, phone: request.phone.clone(), challenge: challenge.id.clone(), now: request.now };
         match store.bind_phone(&binding).await? {
-            BindOutcome::Bound => return Ok(()),
+            BindOutcome::Bound => return Ok(Verified { is_test_number }),
             BindOutcome::AlreadyConsumed | BindOutcome::PhoneTaken => return Err(ValidateOtpError::AlreadyVerified),
             BindOutcome::UserChanged(now_is) => user = now_is.ok_or(ValidateOtpError::NoSuchUser)?,
         }

@@ -11,6 +11,7 @@ use domain::code::CodeKeyVersion;
 use domain::ids::{ChallengeId, MalformedId, SessionId, UserId};
 use domain::limits::Limits;
 use domain::phone::PhoneNumber;
+use domain::text::OrganizationId;
 use domain::{Timestamp, Unavailable};
 
 use super::item::{Corrupt, Row, key, moment, number, text};
@@ -46,6 +47,7 @@ pub(super) fn record(item: &Item) -> Result<ChallengeRecord, Corrupt> {
             key_version: CodeKeyVersion::new(row.text("key_version")?),
             expires_at: row.moment("code_expires_at")?,
             changes_number: row.flag("changes_number")?,
+            fixed_code_of: row.optional("fixed_code_of", OrganizationId::parse)?,
             bound_attempts: row.number("bound_attempts")?,
             unbound_attempts: row.number("unbound_attempts")?,
             consumed,
@@ -74,15 +76,19 @@ pub(super) fn start_challenge(
     challenge: &Challenge,
     keep_until: Timestamp,
 ) -> UpdateBuilder {
-    Update::builder()
+    let set = "SET phone = :phone, challenge_id = :id, key_version = :key, code_expires_at = :code_expires, \
+               changes_number = :changes, bound_attempts = :zero, unbound_attempts = :zero, expires_at = :keep, \
+               failures = if_not_exists(failures, :zero), closed_until = if_not_exists(closed_until, :zero)";
+    let remove = "REMOVE consumed_at, consumed_idempotency, consumed_user, consumed_session";
+    let update = match &challenge.fixed_code_of {
+        None => Update::builder().update_expression(format!("{set} {remove}, fixed_code_of")),
+        Some(organization) => Update::builder()
+            .update_expression(format!("{set}, fixed_code_of = :fixed_of {remove}"))
+            .expression_attribute_values(":fixed_of", text(organization.as_str())),
+    };
+    update
         .table_name(table)
         .set_key(Some(record_key(purpose, phone)))
-        .update_expression(
-            "SET phone = :phone, challenge_id = :id, key_version = :key, code_expires_at = :code_expires, \
-             changes_number = :changes, bound_attempts = :zero, unbound_attempts = :zero, expires_at = :keep, \
-             failures = if_not_exists(failures, :zero), closed_until = if_not_exists(closed_until, :zero) \
-             REMOVE consumed_at, consumed_idempotency, consumed_user, consumed_session",
-        )
         .expression_attribute_values(":phone", text(phone.e164()))
         .expression_attribute_values(":id", text(challenge.id.as_str()))
         .expression_attribute_values(":key", text(challenge.key_version.as_str()))

@@ -12,6 +12,13 @@ use super::Item;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Corrupt(&'static str);
 
+impl Corrupt {
+    /// Names the attribute.
+    pub(super) const fn new(attribute: &'static str) -> Self {
+        Self(attribute)
+    }
+}
+
 impl fmt::Display for Corrupt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the stored attribute {} can't be read", self.0)

@@ -163,12 +163,14 @@ impl SendOtpStore for Store {
                 .expression_attribute_values(":seen", number(allowance.seen_revision))
                 .expression_attribute_values(":next", number(allowance.seen_revision.saturating_add(1)))
                 .expression_attribute_values(":ends", moment(now.plus(DAY).plus(HOUR)));
-            let mut all = steps!["take an allowance";
-                Update(schedule),
-                Update(by_hour.take(table)),
-                Update(by_day.take(table)),
-                Update(by_country.take(table)),
-            ];
+            let mut all = steps!["take an allowance"; Update(schedule)];
+            if !allowance.is_exempt {
+                all.extend(steps!["take an allowance";
+                    Update(by_hour.take(table)),
+                    Update(by_day.take(table)),
+                    Update(by_country.take(table)),
+                ]);
+            }
             if let Some(challenge) = &allowance.new_challenge {
                 let keep_until = challenge.expires_at.plus(RECORD_KEPT_SECONDS);
                 let start = start_challenge(table, &allowance.purpose, &allowance.phone, challenge, keep_until);
@@ -179,7 +181,8 @@ impl SendOtpStore for Store {
                 Written::Refused(refused) => refused,
             };
             let failed = |step: usize| refused.get(step).is_some_and(Option::is_some);
-            if failed(0) {
+            // Where nothing is counted, nothing else can refuse.
+            if failed(0) || allowance.is_exempt {
                 return Ok(AllowanceOutcome::Changed);
             }
             let spent = [(1, &by_hour), (2, &by_day)].into_iter().filter(|(step, _)| failed(*step));

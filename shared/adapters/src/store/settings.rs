@@ -6,8 +6,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::ids::KeyId;
 use domain::limits::Limits;
-use domain::organization::{AllowedCountries, Organization};
-use domain::phone::Country;
+use domain::organization::Organization;
 use domain::signing_keys::{KeySet, PublicKey};
 use domain::text::OrganizationId;
 use domain::{Timestamp, Unavailable};
@@ -16,6 +15,7 @@ use tokio::sync::Mutex;
 use super::item::{Corrupt, Row, key, moment, number, text};
 use super::{Item, Store};
 use crate::config::Table;
+use crate::organization::{CheckedOrganization, OrganizationSettings, TestNumberSettings};
 
 /// For how long an organization that was read is used without asking again. Seconds.
 const CACHE_SECONDS: u32 = 60;
@@ -45,8 +45,7 @@ impl Store {
         {
             return Ok(organization);
         }
-        let item =
-            self.get("read an organization", Table::Settings, key(format!("organization#{}", id.as_str()))).await?;
+        let item = self.get("read an organization", Table::Settings, organization_key(id)).await?;
         let organization = match item {
             Some(item) => Some(organization(&item, id, default)?),
             None => (*id == default.id).then(|| default.clone()),
@@ -57,6 +56,16 @@ impl Store {
         }
         cache.insert(id.clone(), (now, organization.clone()));
         Ok(organization)
+    }
+
+    /// Writes an organization, in place of what there was under its name. The functions see it within a minute.
+    ///
+    /// # Errors
+    /// When the store is out of reach.
+    pub async fn put_organization(&self, checked: &CheckedOrganization) -> Result<(), Unavailable> {
+        let item = organization_item(&checked.organization.id, &checked.settings);
+        let request = self.client.put_item().table_name(self.table(Table::Settings)).set_item(Some(item));
+        request.send().await.map(|_| ()).map_err(|error| Unavailable::new("write an organization", error))
     }
 
     /// The published keys; none before the first rotation.
@@ -97,27 +106,67 @@ impl Store {
     }
 }
 
-fn organization(item: &Item, id: &OrganizationId, default: &Organization) -> Result<Organization, Corrupt> {
+fn organization_key(id: &OrganizationId) -> Item {
+    key(format!("organization#{}", id.as_str()))
+}
+
+/// Reads an organization by the same checks that it was written by.
+fn organization(item: &Item, id: &OrganizationId, default: &Organization) -> Result<Organization, Unavailable> {
+    let settings = settings(item, id)?.organization(default.default_country, &default.allowed_countries);
+    settings.map_err(|invalid| Unavailable::new("read an organization", invalid))
+}
+
+fn settings(item: &Item, id: &OrganizationId) -> Result<OrganizationSettings, Corrupt> {
     let row = Row(item);
-    let or_default = |name, default: &Option<String>| {
-        Ok::<_, Corrupt>(row.optional_text(name)?.map(str::to_owned).or_else(|| default.clone()))
-    };
-    let countries = |text: &str| -> Result<AllowedCountries, domain::phone::UnknownCountry> {
-        if text == "*" {
-            return Ok(AllowedCountries::All);
-        }
-        Ok(AllowedCountries::Only(text.split(',').map(|code| code.trim().parse()).collect::<Result<_, _>>()?))
-    };
-    Ok(Organization {
-        id: id.clone(),
-        app_name: row.optional_text("app_name")?.unwrap_or(&default.app_name).to_owned(),
-        site: or_default("site", &default.site)?,
-        android_app_hash: or_default("android_app_hash", &default.android_app_hash)?,
-        default_country: row.optional("default_region", str::parse::<Country>)?.unwrap_or(default.default_country),
-        allowed_countries: row
-            .optional("allowed_countries", countries)?
-            .unwrap_or_else(|| default.allowed_countries.clone()),
+    let optional = |name| Ok::<_, Corrupt>(row.optional_text(name)?.map(str::to_owned));
+    let list = |name| Ok::<_, Corrupt>(row.optional_text(name)?.map(split));
+    Ok(OrganizationSettings {
+        id: id.as_str().to_owned(),
+        app_name: row.text("app_name")?.to_owned(),
+        site: optional("site")?,
+        android_app_hash: optional("android_app_hash")?,
+        web_domain: optional("web_domain")?,
+        languages: list("languages")?,
+        default_region: optional("default_region")?,
+        allowed_countries: list("allowed_countries")?,
+        test_numbers: match item.get("test_numbers") {
+            None => Vec::new(),
+            Some(AttributeValue::L(numbers)) => numbers.iter().map(test_number).collect::<Result<_, _>>()?,
+            Some(_) => return Err(Corrupt::new("test_numbers")),
+        },
     })
+}
+
+fn split(list: &str) -> Vec<String> {
+    list.split(',').map(|part| part.trim().to_owned()).collect()
+}
+
+fn test_number(value: &AttributeValue) -> Result<TestNumberSettings, Corrupt> {
+    let row = Row(value.as_m().map_err(|_| Corrupt::new("test_numbers"))?);
+    let member = |name| row.text(name).map(str::to_owned);
+    Ok(TestNumberSettings { phone_number: member("phone_number")?, code: member("code")?, until: member("until")? })
+}
+
+fn organization_item(id: &OrganizationId, settings: &OrganizationSettings) -> Item {
+    let mut item = organization_key(id);
+    let members = [
+        ("app_name", Some(settings.app_name.clone())),
+        ("site", settings.site.clone()),
+        ("android_app_hash", settings.android_app_hash.clone()),
+        ("web_domain", settings.web_domain.clone()),
+        ("languages", settings.languages.as_ref().map(|tags| tags.join(","))),
+        ("default_region", settings.default_region.clone()),
+        ("allowed_countries", settings.allowed_countries.as_ref().map(|codes| codes.join(","))),
+    ];
+    item.extend(members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), text(value?)))));
+    if !settings.test_numbers.is_empty() {
+        let number = |number: &TestNumberSettings| {
+            let members = [("phone_number", &number.phone_number), ("code", &number.code), ("until", &number.until)];
+            AttributeValue::M(members.map(|(name, value)| (name.to_owned(), text(value))).into())
+        };
+        item.insert("test_numbers".into(), AttributeValue::L(settings.test_numbers.iter().map(number).collect()));
+    }
+    item
 }
 
 fn key_set(item: &Item) -> Result<KeySet, Corrupt> {

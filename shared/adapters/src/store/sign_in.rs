@@ -81,6 +81,10 @@ impl SubmitOtpStore for Store {
         }
     }
 
+    async fn may_use_fixed_code(&self, user: &UserId) -> Result<bool, Unavailable> {
+        Ok(self.find_user(user).await?.is_none_or(|user| user.may_use_fixed_code()))
+    }
+
     async fn resume(&self, user: &UserId, session: &SessionId) -> Result<Option<(User, Session)>, Unavailable> {
         let (user, session) = tokio::try_join!(self.find_user(user), self.find_session(user, session))?;
         Ok(user.zip(session))

@@ -1,0 +1,148 @@
+//! `cargo organization`: checks an organization's settings and writes them, locally or in the cloud.
+
+use std::collections::BTreeMap;
+use std::fmt::{Display, Write as _};
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use adapters::config::{AwsSettings, Table};
+use adapters::http::causes;
+use adapters::organization::{CheckedOrganization, OrganizationSettings};
+use adapters::store::Store;
+use adapters::{App, Clock, Config};
+
+const HELP: &str = "\
+Adds an organization, or replaces one, after checking that each of its messages fits one segment.
+
+Usage: cargo organization FILE [OPTIONS]
+
+  FILE                   JSON, such as examples/organization.json
+  --table NAME           the settings table of a deployment (its output SettingsTableName), with your AWS credentials
+                         and region; without it, the table of the `cargo local` that runs on this machine
+  --dynamodb-port PORT   where that one has DynamoDB (8000)
+  --check                write nothing
+  --help                 this
+";
+/// The settings table, as the template names it on one machine.
+const LOCAL_TABLE: &str = "SettingsTable";
+
+#[derive(Default)]
+struct Arguments {
+    file: Option<String>,
+    table: Option<String>,
+    dynamodb_port: Option<u16>,
+    is_check: bool,
+    is_help: bool,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = match arguments(std::env::args().skip(1)) {
+        Ok(arguments) => arguments,
+        Err(wrong) => return fail(2, &format!("{wrong}; --help says what there is")),
+    };
+    if arguments.is_help {
+        print(HELP);
+        return ExitCode::SUCCESS;
+    }
+    match run(arguments).await {
+        Ok(said) => {
+            print(&said);
+            ExitCode::SUCCESS
+        }
+        Err(refusal) => fail(1, &refusal),
+    }
+}
+
+fn arguments(mut given: impl Iterator<Item = String>) -> Result<Arguments, String> {
+    let mut arguments = Arguments::default();
+    while let Some(argument) = given.next() {
+        let mut value = || given.next().ok_or_else(|| format!("{argument} wants a value"));
+        match argument.as_str() {
+            "--table" => arguments.table = Some(value()?),
+            "--dynamodb-port" => {
+                let port = value()?.parse().map_err(|_| "--dynamodb-port wants a port, 1 to 65535".to_owned())?;
+                arguments.dynamodb_port = Some(port);
+            }
+            "--check" => arguments.is_check = true,
+            "--help" | "-h" => arguments.is_help = true,
+            option if option.starts_with('-') => return Err(format!("{option} is no option")),
+            _ if arguments.file.is_some() => return Err("one file at a time".to_owned()),
+            _ => arguments.file = Some(argument),
+        }
+    }
+    if arguments.file.is_none() && !arguments.is_help {
+        return Err("which file?".to_owned());
+    }
+    if arguments.table.is_some() && arguments.dynamodb_port.is_some() {
+        return Err("--table is for the cloud and --dynamodb-port for this machine: choose one".to_owned());
+    }
+    Ok(arguments)
+}
+
+async fn run(arguments: Arguments) -> Result<String, String> {
+    let file = arguments.file.unwrap_or_default();
+    let text = std::fs::read_to_string(&file).map_err(|error| format!("{file}: {error}"))?;
+    let settings: OrganizationSettings = serde_json::from_str(&text).map_err(|error| format!("{file}: {error}"))?;
+    let app = app(arguments.table.as_deref(), arguments.dynamodb_port).await?;
+    let checked = settings.check(&app.config.default_organization, app.clock.now());
+    let checked = checked.map_err(|invalid| format!("{file}: {invalid}"))?;
+    let mut said = messages(&checked);
+    let id = checked.id();
+    if arguments.is_check {
+        let _ = writeln!(said, "{id} is well. Nothing was written.");
+        return Ok(said);
+    }
+    let store = Store::new(&app, &[Table::Settings]).map_err(|error| error.to_string())?;
+    store.put_organization(&checked).await.map_err(|unavailable| match &arguments.table {
+        Some(table) => format!("{table} can't be written: {}", causes(&unavailable)),
+        None => format!("{} Does `cargo local` run? (--dynamodb-port, --table)", causes(&unavailable)),
+    })?;
+    let _ = writeln!(said, "{id} is written. It is in force within a minute.");
+    Ok(said)
+}
+
+/// What reaches the table: the variables that the functions read, for one machine; your own, for the cloud.
+async fn app(table: Option<&str>, dynamodb_port: Option<u16>) -> Result<App, String> {
+    let port = dynamodb_port.unwrap_or(8000);
+    let mut variables = BTreeMap::from([("SETTINGS_TABLE".to_owned(), table.unwrap_or(LOCAL_TABLE).to_owned())]);
+    if table.is_none() {
+        let local = [
+            ("AWS_ENDPOINT_URL_DYNAMODB", format!("http://127.0.0.1:{port}")),
+            ("AWS_REGION", "us-east-1".to_owned()),
+            ("AWS_ACCESS_KEY_ID", "local".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", "local".to_owned()),
+        ];
+        variables.extend(local.map(|(name, value)| (name.to_owned(), value)));
+    }
+    let mut config = Config::from_variables(&variables).map_err(|error| error.to_string())?;
+    if table.is_some() {
+        // The SDK finds credentials and region where every AWS tool does.
+        config.aws = AwsSettings::default();
+    }
+    Ok(App::new(config, Clock::system()).await)
+}
+
+/// Each message as it will read, and how much of a segment it takes.
+fn messages(checked: &CheckedOrganization) -> String {
+    let mut said = String::new();
+    for (language, message) in checked.samples() {
+        let length = message.length();
+        let _ = writeln!(said, "{language}: {} of {} {}", length.counted, length.allowed, length.unit);
+        for line in message.reveal().lines() {
+            let _ = writeln!(said, "    {line}");
+        }
+    }
+    said
+}
+
+/// Prints; a reader that has gone is no reason to fail.
+fn print(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+fn fail(code: u8, reason: &dyn Display) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "cargo organization: {reason}");
+    ExitCode::from(code)
+}

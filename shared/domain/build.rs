@@ -1,0 +1,66 @@
+//! Turns `languages/*.txt` into code, and refuses a file that would make a bad message, so that a translator needs to
+//! touch nothing else.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::{env, fs};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed=languages");
+    let mut files: Vec<_> = fs::read_dir("languages")?.collect::<Result<Vec<_>, _>>()?;
+    files.sort_by_key(fs::DirEntry::file_name);
+    let (mut english, mut others) = (None, String::new());
+    for file in files {
+        let path = file.path();
+        let language = language(&path).map_err(|wrong| format!("{}: {wrong}", path.display()))?;
+        if file.file_name() == "en.txt" {
+            english = Some(language);
+        } else {
+            writeln!(others, "{language},")?;
+        }
+    }
+    let english = english.ok_or("languages/en.txt is missing")?;
+    let languages = format!("({english}, &[{others}])");
+    fs::write(Path::new(&env::var("OUT_DIR")?).join("languages.rs"), languages)?;
+    Ok(())
+}
+
+fn language(path: &Path) -> Result<String, Box<dyn Error>> {
+    let tag = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    let is_tag = !tag.is_empty() && tag.split('-').all(|part| part.chars().all(|c| c.is_ascii_alphanumeric()));
+    if !is_tag || path.extension().is_none_or(|extension| extension != "txt") {
+        return Err("the name is no BCP 47 language tag and .txt".into());
+    }
+    let text = fs::read_to_string(path)?;
+    let [word, with_code, above_code] = ["word", "with_code", "above_code"].map(|name| member(&text, name));
+    let (word, with_code, above_code) = (word?, with_code?, above_code?);
+    for (name, sentence) in [("with_code", with_code), ("above_code", above_code)] {
+        if !sentence.contains(word) {
+            return Err(format!("{name} does not contain the word {word}").into());
+        }
+        if sentence.matches("{app}").count() != 1 {
+            return Err(format!("{name} must contain {{app}} once").into());
+        }
+        if sentence.replace("{app}", "").replace("{code}", "").contains(|c: char| c.is_numeric() || "{}@#".contains(c))
+        {
+            return Err(format!("{name} has a digit, a brace, @ or # of its own").into());
+        }
+    }
+    let around: Vec<&str> = with_code.split("{code}").collect();
+    let [before, after] = around[..] else { return Err("with_code must contain {code} once".into()) };
+    let touches = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || "{}".contains(c));
+    if touches(before.chars().next_back()) || touches(after.chars().next()) {
+        return Err("with_code: {code} must stand apart from the words around it".into());
+    }
+    if above_code.contains("{code}") {
+        return Err("above_code must not contain {code}".into());
+    }
+    Ok(format!("Language {{ tag: {tag:?}, word: {word:?}, with_code: {with_code:?}, above_code: {above_code:?} }}"))
+}
+
+fn member<'a>(text: &'a str, name: &str) -> Result<&'a str, String> {
+    let lines = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('='));
+    let value = lines.into_iter().find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim());
+    value.filter(|value| !value.is_empty()).ok_or_else(|| format!("{name} is missing"))
+}

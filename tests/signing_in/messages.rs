@@ -1,0 +1,77 @@
+//! What a message says: in which language, and in the form that the organization's apps can read by themselves.
+
+use serde_json::json;
+use tests::World;
+
+use crate::given::{organization, phone};
+
+/// The newest message to a phone, after a send of that body with that `Accept-Language`.
+async fn message(world: &World, body: serde_json::Value, accept_language: &str) -> String {
+    let to = body["phone_number"].as_str().unwrap().to_owned();
+    world.keep_secret(&to);
+    let reply = world.post("/v1/otp/send", body).header("accept-language", accept_language).send().await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+    world.code(&to).await;
+    world.inbox(&to).await[0]["text"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn the_language_is_the_locales_then_the_browsers_then_the_organizations() {
+    let world = World::new().await;
+    organization(&world, "himal", &[("languages", "ne,en")]).await;
+    for (n, body, accept_language, word) in [
+        (1, json!({"locale": "ne"}), "en", "कोड"),
+        (2, json!({"locale": "ne_NP"}), "en", "कोड"),
+        (3, json!({"locale": "fr"}), "ne-NP,ne;q=0.9", "कोड"),
+        (4, json!({}), "en-US;q=0.4, ne", "कोड"),
+        (5, json!({}), "fr", "code"),
+        (6, json!({"organization_id": "himal"}), "fr", "कोड"),
+        (7, json!({"organization_id": "himal", "locale": "en"}), "ne", "code"),
+        (8, json!({}), ";q=;,=,q", "code"),
+    ] {
+        let mut body = body;
+        body["phone_number"] = json!(phone(n));
+        let text = message(&world, body.clone(), accept_language).await;
+        assert!(text.contains(word), "{body} {accept_language}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn an_organization_has_its_messages_read_by_its_apps() {
+    let world = World::new().await;
+    let (hash, domain) = (("android_app_hash", "FA+9qCX9VSu"), ("web_domain", "himal.example"));
+    organization(&world, "neither", &[]).await;
+    organization(&world, "android", &[hash]).await;
+    organization(&world, "web", &[domain]).await;
+    organization(&world, "both", &[hash, domain]).await;
+    for (n, id, expected) in [
+        (1, "neither", "000000 is your Acme code."),
+        (2, "android", "<#> 000000 is your Acme code.\nFA+9qCX9VSu"),
+        (3, "web", "Your Acme code:\n@himal.example #000000"),
+        (4, "both", "<#> Your Acme code:\n@himal.example #000000 FA+9qCX9VSu"),
+    ] {
+        let text = message(&world, json!({"phone_number": phone(n), "organization_id": id}), "").await;
+        let code = world.code(&phone(n)).await;
+        assert_eq!(text.replace(&code, "000000"), expected, "{id}");
+    }
+}
+
+#[tokio::test]
+async fn an_organization_whose_messages_would_not_fit_sends_none() {
+    let world = World::new().await;
+    let site = ("site", "a long line about the site that the messages are from");
+    organization(&world, "long", &[site]).await;
+    let reply = world.post("/v1/otp/send", json!({"phone_number": phone(1), "organization_id": "long"})).send().await;
+    reply.assert_problem(503, "service_unavailable");
+    organization(&world, "english", &[site, ("languages", "en")]).await;
+    message(&world, json!({"phone_number": phone(1), "organization_id": "english"}), "ne").await;
+}
+
+#[tokio::test]
+async fn a_default_organization_whose_messages_would_not_fit_keeps_the_system_from_starting() {
+    let site = "a long line about the site that the messages are from";
+    let overrides = [("APP_SITE".to_owned(), site.to_owned())].into();
+    let started = local::System::start(local::Options { overrides, ..local::Options::default() }).await;
+    let refused = started.err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(refused.contains("APP_NAME: the message in ne is 15 UCS-2 characters too long"), "{refused}");
+}

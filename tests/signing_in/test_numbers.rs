@@ -1,0 +1,171 @@
+//! Numbers with fixed codes: for an app store's reviewers, and for an app's own tests.
+
+use serde_json::json;
+use tests::{World, person, wrong};
+
+use crate::given::{phone, test_number};
+
+const CODE: &str = "135790";
+/// Long after any clock of these tests.
+const ONE_DAY: &str = "2199-01-01";
+
+async fn world() -> World {
+    let world = World::new().await;
+    test_number(&world, "acme", &phone(1), CODE, ONE_DAY).await;
+    world
+}
+
+fn send<'a>(world: &'a World, organization: &str) -> tests::Call<'a> {
+    world.post("/v1/otp/send", json!({"phone_number": phone(1), "organization_id": organization}))
+}
+
+fn submit<'a>(world: &'a World, organization: &str, code: &str) -> tests::Call<'a> {
+    world.post("/v1/otp/submit", json!({"phone_number": phone(1), "organization_id": organization, "otp": code}))
+}
+
+#[tokio::test]
+async fn a_test_number_signs_in_with_its_fixed_code_and_no_message_is_sent() {
+    let world = World::new().await;
+    test_number(&world, "in-review", &phone(1), CODE, ONE_DAY).await;
+    let sent = send(&world, "in-review").send().await.ok();
+    assert_eq!((&sent["resend_in"], &sent["attempts_left"]), (&json!(0), &json!(5)));
+    let signed_in = submit(&world, "in-review", CODE).send().await.ok();
+    assert_eq!(signed_in["user"]["roles"], json!({"default": ["in-review"]}));
+    assert!(world.inbox(&phone(1)).await.is_empty());
+    for function in ["send-otp", "submit-otp"] {
+        let use_of_it = format!(r#""function":"{function}","organization":"in-review""#);
+        assert!(world.log().contains(&use_of_it), "each use is logged");
+    }
+}
+
+#[tokio::test]
+async fn a_fixed_code_is_worth_nothing_before_a_send_and_once_only_after_it() {
+    let world = world().await;
+    submit(&world, "acme", CODE).send().await.assert_problem(400, "incorrect_otp");
+    send(&world, "acme").send().await.ok();
+    submit(&world, "acme", &wrong(CODE)).send().await.assert_problem(400, "incorrect_otp");
+    submit(&world, "acme", CODE).send().await.ok();
+    submit(&world, "acme", CODE).send().await.assert_problem(400, "incorrect_otp");
+    send(&world, "acme").send().await.ok();
+    submit(&world, "acme", CODE).send().await.ok();
+}
+
+#[tokio::test]
+async fn a_test_number_is_exempt_from_the_limits_on_sends() {
+    let world = World::with(&[("SOURCE_SENDS_PER_HOUR", "1"), ("COUNTRY_SENDS_PER_DAY", "1")]).await;
+    test_number(&world, "acme", &phone(1), CODE, ONE_DAY).await;
+    for _ in 0..20 {
+        send(&world, "acme").send().await.ok();
+    }
+    // They took nobody's allowance.
+    world.send_code(&phone(2)).await;
+}
+
+#[tokio::test]
+async fn a_test_number_is_not_exempt_from_the_limits_on_guesses() {
+    let world = world().await;
+    for _ in 0..2 {
+        send(&world, "acme").send().await.ok();
+    }
+    let mut answers = Vec::new();
+    for n in 0..6 {
+        let guess = format!("{n:06}");
+        answers.push(submit(&world, "acme", &guess).send().await.problem().1.to_owned());
+        // A send between guesses gives none back.
+        send(&world, "acme").send().await;
+    }
+    assert_eq!(answers[..5], ["incorrect_otp"; 5]);
+    assert_eq!(answers[5], "too_many_attempts");
+    submit(&world, "acme", CODE).send().await.assert_problem(429, "too_many_attempts");
+    // Wrong codes in a row are counted over challenges: after the tenth there is a wait.
+    world.advance(600);
+    send(&world, "acme").send().await.ok();
+    for n in 0..5 {
+        submit(&world, "acme", &format!("{n:06}")).send().await.assert_problem(400, "incorrect_otp");
+    }
+    world.advance(600);
+    send(&world, "acme").send().await.ok();
+    submit(&world, "acme", "000000").send().await.assert_problem(400, "incorrect_otp");
+    submit(&world, "acme", CODE).send().await.assert_problem(429, "too_many_requests");
+}
+
+#[tokio::test]
+async fn a_test_number_ends_on_its_day() {
+    let world = World::new().await;
+    // 2096-10-02, whatever day it is now.
+    let until = 4_000_000_000_i64 / 86_400 * 86_400;
+    test_number(&world, "acme", &phone(1), CODE, "2096-10-02").await;
+    world.advance(u64::try_from(until - world.now() - 10).unwrap());
+    send(&world, "acme").send().await.ok();
+    world.advance(10);
+    // What was sent while it was one is worth nothing now, and a send goes to the phone.
+    submit(&world, "acme", CODE).send().await.assert_problem(400, "incorrect_otp");
+    send(&world, "acme").send().await.ok();
+    let code = world.code(&phone(1)).await;
+    submit(&world, "acme", CODE).send().await.assert_problem(400, "incorrect_otp");
+    submit(&world, "acme", &code).send().await.ok();
+}
+
+#[tokio::test]
+async fn a_fixed_code_of_one_organization_signs_in_to_no_other() {
+    let world = world().await;
+    send(&world, "acme").send().await.ok();
+    submit(&world, "default", CODE).send().await.assert_problem(400, "incorrect_otp");
+    // For the other organization it is a number like any other.
+    send(&world, "default").send().await.ok();
+    let code = world.code(&phone(1)).await;
+    submit(&world, "default", CODE).send().await.assert_problem(400, "incorrect_otp");
+    submit(&world, "acme", CODE).send().await.assert_problem(400, "incorrect_otp");
+    submit(&world, "default", &code).send().await.ok();
+}
+
+#[tokio::test]
+async fn a_fixed_code_opens_no_account_with_roles_of_its_own() {
+    let world = world().await;
+    let admin = person(&phone(1), &{
+        send(&world, "acme").send().await.ok();
+        submit(&world, "acme", CODE).send().await
+    });
+    let grant = json!({
+        "TableName": "UsersTable",
+        "Key": {"pk": {"S": format!("user#{}", admin.user_id)}},
+        "UpdateExpression": "SET role_admin = :organizations",
+        "ExpressionAttributeValues": {":organizations": {"SS": ["acme"]}},
+    });
+    world.dynamodb("UpdateItem", grant).await;
+    send(&world, "acme").send().await.ok();
+    submit(&world, "acme", &wrong(CODE)).send().await.assert_problem(400, "incorrect_otp");
+    submit(&world, "acme", CODE).send().await.assert_problem(403, "test_number_refused");
+}
+
+#[tokio::test]
+async fn a_test_number_may_be_of_a_country_that_is_not_sent_to() {
+    let world = World::new().await;
+    test_number(&world, "acme", "+447400123456", CODE, ONE_DAY).await;
+    let body = json!({"phone_number": "+447400123456", "organization_id": "acme"});
+    world.post("/v1/otp/send", body.clone()).send().await.ok();
+    let mut submission = body;
+    submission["otp"] = json!(CODE);
+    world.post("/v1/otp/submit", submission).send().await.ok();
+    let other = json!({"phone_number": "+447400123457", "organization_id": "acme"});
+    world.post("/v1/otp/send", other).send().await.assert_problem(403, "country_not_allowed");
+}
+
+#[tokio::test]
+async fn a_test_number_verifies_a_phone_by_the_same_rules() {
+    let world = world().await;
+    let person = world.sign_in_as(&phone(2), "sita").await;
+    let send = || {
+        let body = json!({"phone_number": phone(1), "organization_id": "acme", "change": true});
+        world.post("/v1/phone/otp/send", body).as_person(&person)
+    };
+    let validate = |organization: &str, code: &str| {
+        let body = json!({"phone": phone(1), "otp": code, "username": "sita", "organization_id": organization});
+        world.post("/v1/phone/otp/validate", body).as_person(&person)
+    };
+    send().send().await.ok();
+    assert!(world.inbox(&phone(1)).await.is_empty());
+    validate("acme", &wrong(CODE)).send().await.assert_problem(400, "incorrect_otp");
+    validate("default", CODE).send().await.assert_problem(400, "incorrect_otp");
+    validate("acme", CODE).send().await.ok();
+}
