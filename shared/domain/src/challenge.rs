@@ -45,7 +45,7 @@ impl Purpose {
 }
 
 /// SHA-256 of an `Idempotency-Key`: enough to recognise it, useless to replay it.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct IdempotencyDigest(String);
 
 impl IdempotencyDigest {
@@ -67,7 +67,7 @@ impl std::fmt::Debug for IdempotencyDigest {
 }
 
 /// How a challenge ended well: at most once.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Consumed {
     /// When.
     pub at: Timestamp,
@@ -80,7 +80,7 @@ pub struct Consumed {
 }
 
 /// One code's life.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Challenge {
     /// Names it; the code is derived from it.
     pub id: ChallengeId,
@@ -127,7 +127,7 @@ impl Challenge {
 }
 
 /// The record of one purpose and phone (or caller): its challenge, and its wrong codes in a row, which outlive it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ChallengeRecord {
     /// The phone that the code went to.
     pub phone: PhoneNumber,

@@ -80,7 +80,7 @@ fn ascii_digit(typed: char) -> Option<u8> {
 }
 
 /// Which version of the key derived a code; the version of its secret.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CodeKeyVersion(String);
 
 impl CodeKeyVersion {

@@ -10,7 +10,7 @@ use crate::text::{DeviceName, FcmToken};
 pub const ROTATION_GRACE_SECONDS: u32 = 30;
 
 /// One signed-in device.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Session {
     /// Whose.
     pub user: UserId,

@@ -20,7 +20,7 @@ impl std::error::Error for MalformedText {}
 macro_rules! text {
     ($(#[$doc:meta])* $name:ident, $expected:literal, $accepts:expr) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(String);
 
         impl $name {
@@ -125,7 +125,7 @@ impl Username {
 }
 
 /// A registration token of Firebase Cloud Messaging, opaque to us; it lets its holder push to the device.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct FcmToken(String);
 
 impl FcmToken {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// A moment in epoch seconds (RFC 7519 `NumericDate`, DynamoDB TTL).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Timestamp(i64);
 
