@@ -3,9 +3,10 @@
 use domain::message::Message;
 use domain::phone::DialledNumber;
 use serde::Deserialize;
+use serde_json::Value;
 
-use super::Outcome;
 use super::form::{FormClient, Reply};
+use super::{MessageId, Outcome};
 use crate::secrets::GatewayCredentials;
 
 #[derive(Clone)]
@@ -18,6 +19,8 @@ pub(super) struct Sparrow {
 #[derive(Deserialize)]
 struct Answer {
     response_code: i64,
+    #[serde(default)]
+    message_id: Value,
 }
 
 impl Sparrow {
@@ -36,7 +39,7 @@ impl Sparrow {
 
 /// What an answer means.
 fn read(reply: &Reply) -> Outcome {
-    let Ok(Answer { response_code }) = serde_json::from_slice(&reply.body) else {
+    let Ok(Answer { response_code, message_id }) = serde_json::from_slice(&reply.body) else {
         return match reply.status {
             // It may have taken the message and failed to say so.
             200..=299 => Outcome::Unknown,
@@ -44,7 +47,7 @@ fn read(reply: &Reply) -> Outcome {
         };
     };
     match (reply.status, response_code) {
-        (200, 200) => Outcome::Accepted,
+        (200, 200) => Outcome::Accepted(MessageId::of_json(&message_id)),
         // Invalid receiver; no valid receiver.
         (_, 1007 | 1011) => Outcome::NumberRefused,
         // A field, our address, token, account, sender, text or credit.
