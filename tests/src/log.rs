@@ -45,11 +45,6 @@ pub fn text() -> String {
     text
 }
 
-/// The lines of the log in which these words stand, as they were written.
-pub fn lines_with(words: &str) -> Vec<Value> {
-    text().lines().filter(|line| line.contains(words)).map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
 /// The metrics that were written by this thread. A test that runs on one thread, as `#[tokio::test]` does, has its own.
 pub fn metrics() -> Vec<Value> {
     let metrics = METRICS.lock().unwrap_or_else(PoisonError::into_inner);

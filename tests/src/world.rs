@@ -242,11 +242,6 @@ impl World {
         log::metrics().split_off(self.metrics_before)
     }
 
-    /// The lines of the log, this test's and others', in which these words stand.
-    pub fn log_with(&self, words: &str) -> Vec<Value> {
-        log::lines_with(words)
-    }
-
     /// All messages to a phone, newest first.
     pub async fn inbox(&self, phone: &str) -> Vec<Value> {
         let path = format!("/local/inbox?to={}", phone.replace('+', "%2B"));
@@ -314,7 +309,7 @@ impl World {
         body
     }
 
-    /// What was logged so far, in all worlds.
+    /// What was logged and counted so far, in all worlds.
     pub fn log(&self) -> String {
         log::text()
     }

@@ -89,6 +89,9 @@ impl FromStr for SmsRoutes {
             let (prefix, gateways) = route.split_once('=').ok_or(())?;
             let gateways = gateways.split(',').map(|name| name.trim().parse().map_err(|_| ()));
             let gateways = gateways.collect::<Result<Vec<Gateway>, ()>>()?;
+            if gateways.iter().collect::<BTreeSet<_>>().len() < gateways.len() {
+                return Err(());
+            }
             match prefix.trim() {
                 "*" => routes.otherwise = gateways,
                 digits if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) => {
@@ -436,7 +439,7 @@ mod tests {
             ("ALLOWED_COUNTRIES", "NP,xyz"),
             ("SMS_ROUTES", "977=pigeon"),
             ("DEFAULT_ORGANIZATION", "a b"),
-            ("GATEWAY_TIMEOUT_MILLISECONDS", "0"),
+            ("GATEWAY_TIMEOUT_MILLISECONDS", "-1"),
             ("SNS_SENDER_ID", "Latchkey-App"),
             ("SNS_SENDER_ID", "12345"),
             ("SNS_SENDER_ID", "La_key"),
@@ -461,7 +464,7 @@ mod tests {
         assert_eq!(of("+9779841234567"), [Gateway::Sparrow, Gateway::Sns]);
         assert_eq!(of("+9779801234567"), [Gateway::Twilio]);
         assert_eq!(of("+15005550006"), [Gateway::Sns]);
-        for routes in ["977", "x=sns", "=sns", "977=", "+977=sns"] {
+        for routes in ["977", "x=sns", "=sns", "977=", "+977=sns", "*=sns,sns"] {
             assert!(with("SMS_ROUTES", routes).is_err(), "{routes}");
         }
     }

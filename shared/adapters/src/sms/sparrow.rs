@@ -70,6 +70,11 @@ mod tests {
         assert_eq!(kind(200, queued), "accepted");
         let with_extras = r#"{"count":1,"response_code":200,"response":"…","message_id":7,"credit_available":9.5,"credit_consumed":1}"#;
         assert_eq!(kind(200, with_extras), "accepted");
+        let id = |body: &str| match read(&Reply { status: 200, body: body.as_bytes().to_vec() }) {
+            Outcome::Accepted(id) => id.map(|id| id.to_string()),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!((id(queued), id(with_extras)), (None, Some("7".to_owned())));
         for code in [1000, 1001, 1002, 1003, 1004, 1005, 1006, 1008, 1010, 1012, 1013] {
             assert_eq!(kind(403, &format!(r#"{{"response_code":{code},"response":"…"}}"#)), "refused_us", "{code}");
         }
