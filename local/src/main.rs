@@ -36,7 +36,7 @@ async fn main() -> ExitCode {
         }
         Err(wrong) => return fail(2, &format!("{wrong}; --help says what there is")),
     };
-    adapters::telemetry::start("warn");
+    adapters::telemetry::start_log("warn");
     let kept = options.data.clone();
     let system = tokio::select! {
         started = System::start(options) => match started {

@@ -31,15 +31,12 @@ pub fn answer(vendors: &Vendors, fields: &Fields) -> Response {
     if text.chars().count() > LONGEST {
         return refused("InvalidParameter", "Invalid parameter: Message too long");
     }
-    let sender = attribute(fields, "AWS.SNS.SMS.SenderID");
-    if sender.is_some_and(|sender| !is_sender_id(sender)) {
-        return refused(
-            "InvalidParameter",
-            "Invalid parameter: SenderID Reason: not 3 to 11 letters, digits or hyphens",
-        );
+    if let Some(attribute) = ATTRIBUTES.iter().find(|attribute| !attribute.is_absent_or_valid(fields)) {
+        return refused("InvalidParameter", &format!("Invalid parameter: {} Reason: it is not valid", attribute.name));
     }
+    let [sender, origination] = ["AWS.SNS.SMS.SenderID", "AWS.MM.SMS.OriginationNumber"].map(|it| value(fields, it));
     // SNS writes NOTICE where the sender has no name of its own.
-    let from = sender.or_else(|| attribute(fields, "AWS.MM.SMS.OriginationNumber")).unwrap_or("NOTICE");
+    let from = sender.or(origination).unwrap_or("NOTICE");
     let id = vendors.inbox.deliver("sns", number, from, text);
     let request = random::uuid();
     let body = format!(
@@ -51,7 +48,14 @@ pub fn answer(vendors: &Vendors, fields: &Fields) -> Response {
 
 /// SNS's refusal by a code of its own.
 pub fn refusal(code: Option<&str>) -> Response {
-    refused(code.unwrap_or("AuthorizationError"), "The request was refused, as asked of POST /local/faults.")
+    match code.unwrap_or("AuthorizationError") {
+        // What it says of a number that can't be sent to.
+        "InvalidParameter" => refused(
+            "InvalidParameter",
+            "Invalid parameter: PhoneNumber Reason: it is not valid to publish to, as asked of POST /local/faults.",
+        ),
+        code => refused(code, "The request was refused, as asked of POST /local/faults."),
+    }
 }
 
 pub fn error() -> Response {
@@ -73,13 +77,58 @@ fn refused(code: &str, message: &str) -> Response {
     answer::with_type(status, "text/xml", body)
 }
 
+/// An attribute that SNS knows for a message to a phone, and the form that it has to have
+/// (docs.aws.amazon.com/sns/latest/dg/sms_publish-to-phone.html).
+struct Attribute {
+    name: &'static str,
+    data_type: &'static str,
+    is_valid: fn(&str) -> bool,
+}
+
+const ATTRIBUTES: [Attribute; 6] = [
+    Attribute { name: "AWS.SNS.SMS.SMSType", data_type: "String", is_valid: is_sms_type },
+    Attribute { name: "AWS.SNS.SMS.SenderID", data_type: "String", is_valid: is_sender_id },
+    Attribute { name: "AWS.SNS.SMS.MaxPrice", data_type: "Number", is_valid: is_price },
+    Attribute { name: "AWS.MM.SMS.OriginationNumber", data_type: "String", is_valid: is_origination_number },
+    Attribute { name: "AWS.MM.SMS.EntityId", data_type: "String", is_valid: is_registered_in_india },
+    Attribute { name: "AWS.MM.SMS.TemplateId", data_type: "String", is_valid: is_registered_in_india },
+];
+
+impl Attribute {
+    fn is_absent_or_valid(&self, fields: &Fields) -> bool {
+        let Some(entry) = entry(fields, self.name) else { return true };
+        let data_type = fields.get(&format!("{entry}.Value.DataType")).map(String::as_str);
+        data_type == Some(self.data_type) && value(fields, self.name).is_some_and(self.is_valid)
+    }
+}
+
 /// `MessageAttributes.entry.N.Name` and `….Value.StringValue` are how the query protocol writes a map.
-fn attribute<'a>(fields: &'a Fields, name: &str) -> Option<&'a str> {
+fn entry<'a>(fields: &'a Fields, name: &str) -> Option<&'a str> {
     let (key, _) = fields
         .iter()
         .find(|(key, value)| key.starts_with("MessageAttributes.entry.") && key.ends_with(".Name") && *value == name)?;
-    let entry = key.strip_suffix(".Name")?;
-    fields.get(&format!("{entry}.Value.StringValue")).map(String::as_str)
+    key.strip_suffix(".Name")
+}
+
+fn value<'a>(fields: &'a Fields, name: &str) -> Option<&'a str> {
+    fields.get(&format!("{}.Value.StringValue", entry(fields, name)?)).map(String::as_str)
+}
+
+fn is_sms_type(sms_type: &str) -> bool {
+    ["Promotional", "Transactional"].contains(&sms_type)
+}
+
+fn is_price(price: &str) -> bool {
+    price.parse::<f64>().is_ok_and(|price| price.is_finite() && price > 0.0)
+}
+
+fn is_origination_number(number: &str) -> bool {
+    let digits = number.strip_prefix('+').unwrap_or(number);
+    (5..=14).contains(&digits.len()) && digits.bytes().all(|digit| digit.is_ascii_digit())
+}
+
+fn is_registered_in_india(id: &str) -> bool {
+    (1..=50).contains(&id.len())
 }
 
 fn is_sender_id(sender: &str) -> bool {

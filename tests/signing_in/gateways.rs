@@ -1,56 +1,271 @@
 //! Which gateway carries a message, and which one next when it does not.
 
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::extract::{Form, State};
+use axum::routing::post;
 use serde_json::{Value, json};
 use tests::World;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use crate::given::{phone, send};
 
 const PHONE: &str = "+9779841000001";
 
 /// Makes the next message at a gateway end as an outcome of that name.
-async fn spoil(world: &World, gateway: &str, outcome: &str) {
-    let number_refused = json!({"sparrow": "1007", "twilio": "21211"});
+pub async fn spoil(world: &World, gateway: &str, outcome: &str) {
+    let number_refused = json!({"sparrow": "1007", "sns": "InvalidParameter", "twilio": "21211"});
     let fault = match outcome {
         "accepted" => return,
         "number_refused" => json!({"target": gateway, "mode": "refuse", "times": 1, "code": number_refused[gateway]}),
         "refused_us" => json!({"target": gateway, "mode": "refuse", "times": 1}),
-        _ => json!({"target": gateway, "mode": "error", "times": 1}),
+        "unavailable" => json!({"target": gateway, "mode": "error", "times": 1}),
+        "unknown" => json!({"target": gateway, "mode": "timeout", "times": 1}),
+        _ => panic!("{outcome}"),
     };
     let reply = world.post("/local/faults", fault).send().await;
     assert!(reply.status < 300, "{reply:?}");
 }
 
+/// The gateways of the messages that the phone got, in the order in which they came.
+async fn carriers(world: &World) -> Vec<String> {
+    let inbox = world.inbox(PHONE).await;
+    inbox.iter().rev().map(|message| message["gateway"].as_str().unwrap().to_owned()).collect()
+}
+
+const SENT: (u16, &str) = (200, "");
+const NUMBER_REFUSED: (u16, &str) = (400, "invalid_phone_number");
+const NO_GATEWAY: (u16, &str) = (503, "sms_gateway_unavailable");
+
+/// What the first gateway does, what the second would do, what is answered, and who carried the message to the phone.
+/// A gateway that does not answer in time has carried it all the same.
+type Row = (&'static str, &'static str, (u16, &'static str), &'static [&'static str]);
+
+const ROWS: [Row; 25] = [
+    ("accepted", "accepted", SENT, &["twilio"]),
+    ("accepted", "number_refused", SENT, &["twilio"]),
+    ("accepted", "refused_us", SENT, &["twilio"]),
+    ("accepted", "unavailable", SENT, &["twilio"]),
+    ("accepted", "unknown", SENT, &["twilio"]),
+    // The number's own fault is never tried elsewhere.
+    ("number_refused", "accepted", NUMBER_REFUSED, &[]),
+    ("number_refused", "number_refused", NUMBER_REFUSED, &[]),
+    ("number_refused", "refused_us", NUMBER_REFUSED, &[]),
+    ("number_refused", "unavailable", NUMBER_REFUSED, &[]),
+    ("number_refused", "unknown", NUMBER_REFUSED, &[]),
+    ("refused_us", "accepted", SENT, &["sparrow"]),
+    ("refused_us", "number_refused", NUMBER_REFUSED, &[]),
+    ("refused_us", "refused_us", NO_GATEWAY, &[]),
+    ("refused_us", "unavailable", NO_GATEWAY, &[]),
+    ("refused_us", "unknown", NO_GATEWAY, &["sparrow"]),
+    ("unavailable", "accepted", SENT, &["sparrow"]),
+    ("unavailable", "number_refused", NUMBER_REFUSED, &[]),
+    ("unavailable", "refused_us", NO_GATEWAY, &[]),
+    ("unavailable", "unavailable", NO_GATEWAY, &[]),
+    ("unavailable", "unknown", NO_GATEWAY, &["sparrow"]),
+    ("unknown", "accepted", SENT, &["twilio", "sparrow"]),
+    ("unknown", "number_refused", NUMBER_REFUSED, &["twilio"]),
+    ("unknown", "refused_us", NO_GATEWAY, &["twilio"]),
+    ("unknown", "unavailable", NO_GATEWAY, &["twilio"]),
+    ("unknown", "unknown", NO_GATEWAY, &["twilio", "sparrow"]),
+];
+
+async fn hold_to(row: Row, world: World) {
+    let (first, second, answer, carried_by) = row;
+    world.keep_secret(PHONE);
+    spoil(&world, "twilio", first).await;
+    spoil(&world, "sparrow", second).await;
+    let reply = send(&world, PHONE).send().await;
+    assert_eq!(reply.problem(), answer, "{row:?}");
+    assert_eq!(carriers(&world).await, carried_by, "{row:?}");
+
+    // What was taken for nothing is given back at once; all else counts.
+    assert_eq!(world.call("DELETE", "/local/faults").send().await.status, 204);
+    let again = send(&world, PHONE).send().await;
+    let counts = answer != NO_GATEWAY;
+    assert_eq!(again.problem(), if counts { (429, "too_many_requests") } else { SENT }, "{row:?}");
+    // However often a challenge's code is carried, it is the same one.
+    let inbox = world.inbox(PHONE).await;
+    assert_eq!(inbox.len(), carried_by.len() + usize::from(!counts), "{row:?}");
+    assert!(inbox.iter().all(|message| message["text"] == inbox[0]["text"]), "{row:?}");
+    if reply.status == 200 {
+        let code = world.code(PHONE).await;
+        assert_eq!(world.submit(PHONE, &code).send().await.status, 200, "{row:?}");
+    }
+}
+
+/// A world that waits so long for a gateway: long enough for whatever answers at all, on a busy machine too.
+async fn waiting(milliseconds: &str, routes: &str) -> World {
+    World::with(&[("SMS_ROUTES", routes), ("GATEWAY_TIMEOUT_MILLISECONDS", milliseconds)]).await
+}
+
 #[tokio::test]
 async fn each_outcome_of_the_first_gateway_meets_each_of_the_second_as_the_table_says() {
-    let sent = |by: &'static str| (200, Some(by));
-    for (first, second, expected) in [
-        ("accepted", "accepted", sent("twilio")),
-        ("accepted", "refused_us", sent("twilio")),
-        ("accepted", "unavailable", sent("twilio")),
-        ("refused_us", "accepted", sent("sparrow")),
-        ("refused_us", "number_refused", (400, None)),
-        ("refused_us", "refused_us", (503, None)),
-        ("refused_us", "unavailable", (503, None)),
-        ("unavailable", "accepted", sent("sparrow")),
-        ("unavailable", "number_refused", (400, None)),
-        ("unavailable", "refused_us", (503, None)),
-        ("unavailable", "unavailable", (503, None)),
-        // The number's own fault is never tried elsewhere.
-        ("number_refused", "accepted", (400, None)),
-        ("number_refused", "unavailable", (400, None)),
-    ] {
-        let world = World::with(&[("SMS_ROUTES", "977=twilio,sparrow;*=sns")]).await;
-        spoil(&world, "twilio", first).await;
-        spoil(&world, "sparrow", second).await;
-        let reply = world.post("/v1/otp/send", json!({"phone_number": PHONE})).send().await;
-        let inbox = world.inbox(PHONE).await;
-        let carried: Vec<&str> = inbox.iter().filter_map(|message| message["gateway"].as_str()).collect();
-        let expected_code = match expected.0 {
-            200 => Value::Null,
-            400 => json!("invalid_phone_number"),
-            _ => json!("sms_gateway_unavailable"),
-        };
-        assert_eq!((reply.status, carried), (expected.0, Vec::from_iter(expected.1)), "{first}, then {second}");
-        assert_eq!(reply.body["code"], expected_code, "{first}, then {second}");
+    let mut worlds = Vec::new();
+    for _ in ROWS {
+        worlds.push(waiting("2000", "977=twilio,sparrow;*=sns").await);
     }
+    let mut rows = JoinSet::new();
+    for (row, world) in ROWS.into_iter().zip(worlds) {
+        rows.spawn(hold_to(row, world));
+    }
+    rows.join_all().await;
+}
+
+/// What a fault at the only gateway comes to, and how many messages the phone gets.
+const FAULTS: [(&str, (u16, &str), usize); 5] = [
+    ("refuse", NO_GATEWAY, 0),
+    // Once: SNS's own client would try a second time, and a second try may be a second message.
+    ("error", NO_GATEWAY, 0),
+    ("timeout", NO_GATEWAY, 1),
+    ("slow", SENT, 1),
+    ("duplicate", SENT, 2),
+];
+
+#[tokio::test]
+async fn each_gateway_has_its_messages_in_the_inbox_and_goes_wrong_as_asked_once() {
+    let mut calls = JoinSet::new();
+    for gateway in ["sparrow", "sns", "twilio"] {
+        for (mode, answer, messages) in FAULTS {
+            let world = waiting("4000", &format!("*={gateway}")).await;
+            world.fault(gateway, mode, 1).await;
+            calls.spawn(async move {
+                let reply = send(&world, PHONE).send().await;
+                assert_eq!(reply.problem(), answer, "{gateway} {mode}");
+                assert_eq!(carriers(&world).await, vec![gateway; messages], "{gateway} {mode}");
+            });
+        }
+    }
+    calls.join_all().await;
+}
+
+/// The fields of a form.
+type Fields = BTreeMap<String, String>;
+
+async fn publish(State(forms): State<Arc<Mutex<Vec<Fields>>>>, Form(form): Form<Fields>) -> String {
+    forms.lock().unwrap().push(form);
+    let body = "<PublishResult><MessageId>94f20ce6</MessageId></PublishResult>";
+    format!(r#"<PublishResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/">{body}</PublishResponse>"#)
+}
+
+/// An SNS that keeps whatever it is asked to publish, and where it answers.
+async fn recording_sns() -> (String, Arc<Mutex<Vec<Fields>>>) {
+    let forms = Arc::default();
+    let router = Router::new().route("/", post(publish)).with_state(Arc::clone(&forms));
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    (address, forms)
+}
+
+/// A form's attributes, by name: type and value.
+fn attributes(form: &Fields) -> Value {
+    let names = form.iter().filter_map(|(key, name)| Some((key.strip_suffix(".Name")?, name)));
+    let of = |entry: &str, member: &str| form[&format!("{entry}.Value.{member}")].clone();
+    names.map(|(entry, name)| (name.clone(), json!([of(entry, "DataType"), of(entry, "StringValue")]))).collect()
+}
+
+#[tokio::test]
+async fn sns_is_told_what_is_configured_and_of_india_only_for_india() {
+    let (endpoint, forms) = recording_sns().await;
+    let world = World::with(&[
+        ("AWS_ENDPOINT_URL_SNS", &endpoint),
+        ("SMS_ROUTES", "*=sns"),
+        ("ALLOWED_COUNTRIES", "NP,IN"),
+        ("SNS_SENDER_ID", "Latchkey"),
+        ("SNS_MAX_PRICE", "0.10"),
+        ("SNS_ORIGINATION_NUMBER", "+15550100999"),
+        ("SNS_INDIA_ENTITY_ID", "1001000000000000001"),
+        ("SNS_INDIA_TEMPLATE_ID", "1007000000000000002"),
+    ])
+    .await;
+    let everywhere = json!({
+        "AWS.SNS.SMS.SMSType": ["String", "Transactional"],
+        "AWS.SNS.SMS.SenderID": ["String", "Latchkey"],
+        "AWS.SNS.SMS.MaxPrice": ["Number", "0.10"],
+        "AWS.MM.SMS.OriginationNumber": ["String", "+15550100999"],
+    });
+    let mut in_india = everywhere.clone();
+    in_india["AWS.MM.SMS.EntityId"] = json!(["String", "1001000000000000001"]);
+    in_india["AWS.MM.SMS.TemplateId"] = json!(["String", "1007000000000000002"]);
+    for (number, told) in [(PHONE, everywhere), ("+919876543210", in_india)] {
+        world.keep_secret(number);
+        send(&world, number).send().await.ok();
+        let [form] = &std::mem::take(&mut *forms.lock().unwrap())[..] else { panic!("not one message to {number}") };
+        assert_eq!(attributes(form), told);
+        assert_eq!((form["Action"].as_str(), form["PhoneNumber"].as_str()), ("Publish", number));
+        assert!(form["Message"].ends_with(" is your Latchkey code."));
+    }
+}
+
+#[tokio::test]
+async fn sns_is_told_nothing_that_is_not_configured() {
+    let (endpoint, forms) = recording_sns().await;
+    let world = World::with(&[("AWS_ENDPOINT_URL_SNS", &endpoint), ("SMS_ROUTES", "*=sns")]).await;
+    send(&world, PHONE).send().await.ok();
+    assert_eq!(attributes(&forms.lock().unwrap()[0]), json!({"AWS.SNS.SMS.SMSType": ["String", "Transactional"]}));
+}
+
+#[tokio::test]
+async fn the_local_sns_takes_what_sns_takes() {
+    let world = World::with(&[
+        ("SMS_ROUTES", "*=sns"),
+        ("ALLOWED_COUNTRIES", "IN"),
+        ("SNS_MAX_PRICE", "0.10"),
+        ("SNS_ORIGINATION_NUMBER", "55501"),
+        ("SNS_INDIA_ENTITY_ID", "1001000000000000001"),
+        ("SNS_INDIA_TEMPLATE_ID", "1007000000000000002"),
+    ])
+    .await;
+    send(&world, "+919876543210").send().await.ok();
+    assert_eq!(world.inbox("+919876543210").await[0]["from"], json!("55501"));
+}
+
+/// A gateway that takes the request and hangs up.
+async fn hangs_up() -> String {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut connection, _)) = listener.accept().await {
+            let _ = connection.read(&mut [0; 16_384]).await;
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_message_may_be_on_its_way_if_the_connection_broke_and_is_not_if_there_was_none() {
+    // Nothing listens on the port of tcpmux.
+    let (broken, closed) = (hangs_up().await, "http://127.0.0.1:1".to_owned());
+    for (gateway, variable) in
+        [("sparrow", "SPARROW_BASE_URL"), ("sns", "AWS_ENDPOINT_URL_SNS"), ("twilio", "TWILIO_BASE_URL")]
+    {
+        for (address, outcome) in [(&broken, "unknown"), (&closed, "unavailable")] {
+            let world = World::with(&[("SMS_ROUTES", &format!("*={gateway}")), (variable, address)]).await;
+            assert_eq!(send(&world, PHONE).send().await.problem(), NO_GATEWAY, "{gateway}");
+            let [metric] = &world.metrics()[..] else { panic!("not one try: {:?}", world.metrics()) };
+            assert_eq!((&metric["Gateway"], &metric["Outcome"]), (&json!(gateway), &json!(outcome)), "{metric}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_was_accepted_is_logged_by_the_gateways_name_for_it_and_by_nothing_else() {
+    let world = World::with(&[("SMS_ROUTES", "*=sns")]).await;
+    world.send_code(&phone(1)).await;
+    let id = world.inbox(&phone(1)).await[0]["id"].clone();
+    let log = world.log();
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains(id.as_str().unwrap())).collect();
+    let [line] = lines[..] else { panic!("not one line of {id}") };
+    let line: Value = serde_json::from_str(line).unwrap();
+    assert_eq!(line["level"], json!("INFO"));
+    let message = "the gateway accepted the message";
+    assert_eq!(line["fields"], json!({"message": message, "gateway": "sns", "country": "NP", "message_id": id}));
 }
 
 #[tokio::test]

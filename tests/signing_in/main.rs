@@ -12,6 +12,7 @@ mod bad_input;
 mod gateways;
 mod given;
 mod messages;
+mod metrics;
 mod races;
 mod refusals;
 mod send_otp;

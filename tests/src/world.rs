@@ -22,6 +22,7 @@ pub struct World {
     pub system: System,
     clients: Mutex<BTreeMap<u8, Http>>,
     secrets: Mutex<Vec<String>>,
+    metrics_before: usize,
 }
 
 /// A code on its way, as the send answered it.
@@ -198,7 +199,7 @@ impl World {
         log::capture();
         let overrides = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let system = System::start(Options { overrides, ..Options::default() }).await.unwrap();
-        Self { system, clients: Mutex::default(), secrets: Mutex::default() }
+        Self { system, clients: Mutex::default(), secrets: Mutex::default(), metrics_before: log::metrics().len() }
     }
 
     fn client(&self, source: u8) -> Http {
@@ -234,6 +235,11 @@ impl World {
     /// What time it is in this world, in epoch seconds.
     pub fn now(&self) -> i64 {
         self.system.clock().now().seconds()
+    }
+
+    /// The documents of all metrics since this world began, oldest first; in a test of one world and one thread.
+    pub fn metrics(&self) -> Vec<Value> {
+        log::metrics().split_off(self.metrics_before)
     }
 
     /// All messages to a phone, newest first.
@@ -303,7 +309,7 @@ impl World {
         body
     }
 
-    /// What was logged so far, in all worlds.
+    /// What was logged and counted so far, in all worlds.
     pub fn log(&self) -> String {
         log::text()
     }

@@ -100,6 +100,34 @@ async fn a_gateway_that_refuses_or_errs_is_passed_over_as_often_as_was_asked() {
 }
 
 #[tokio::test]
+async fn the_local_sns_refuses_attributes_that_sns_would_refuse() {
+    let world = World::new().await;
+    let publish = async |name: &str, data_type: &str, value: &str| {
+        let entry = "MessageAttributes.entry.1";
+        let form = format!(
+            "Action=Publish&PhoneNumber=%2B9779841000001&Message=Hello&{entry}.Name={name}\
+             &{entry}.Value.DataType={data_type}&{entry}.Value.StringValue={value}"
+        );
+        let headers = [("content-type", "application/x-www-form-urlencoded")];
+        let answer = call(&client(1), "POST", (world.system.aws_address(), "/"), &headers, form).await.unwrap();
+        (answer.status, answer.text.contains("<Code>InvalidParameter</Code>"))
+    };
+    for (name, data_type, good, bad) in [
+        ("AWS.SNS.SMS.SMSType", "String", "Transactional", "Urgent"),
+        ("AWS.SNS.SMS.SenderID", "String", "Latchkey", "12345"),
+        ("AWS.SNS.SMS.MaxPrice", "Number", "0.10", "cheap"),
+        ("AWS.MM.SMS.OriginationNumber", "String", "%2B15550100999", "1234"),
+        ("AWS.MM.SMS.EntityId", "String", "1001000000000000001", ""),
+        ("AWS.MM.SMS.TemplateId", "String", "1007000000000000002", ""),
+    ] {
+        assert_eq!(publish(name, data_type, good).await, (200, false), "{name}");
+        assert_eq!(publish(name, data_type, bad).await, (400, true), "{name}={bad}");
+        assert_eq!(publish(name, "Binary", good).await, (400, true), "{name} of another type");
+    }
+    assert_eq!(inbox(&world, "").await.len(), 6);
+}
+
+#[tokio::test]
 async fn a_duplicate_delivers_one_message_twice() {
     let world = World::new().await;
     world.fault("sparrow", "duplicate", 1).await;

@@ -192,6 +192,7 @@ async fn a_stop_by_ctrl_c_is_clean_and_what_was_there_is_there_at_the_next_start
     before.out.read_to_string(&mut rest).unwrap();
     assert_eq!(before.child.wait().unwrap().code(), Some(0));
     assert!(rest.ends_with("\nstopping\n"), "{rest}");
+    assert!(!rest.contains("CloudWatchMetrics"), "metrics are no news to a person: {rest}");
     let mut errors = String::new();
     before.child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
     assert_eq!(errors, "");

@@ -32,6 +32,17 @@ async fn a_send_takes_two_requests_in_a_row() {
 }
 
 #[tokio::test]
+async fn a_send_by_another_gateway_than_the_first_takes_one_more_and_the_next_send_does_not() {
+    let tapped = TappedWorld::new().await;
+    tapped.world.fault("sparrow", "error", 1).await;
+    let (in_a_row, _) = tapped.requests_in_a_row(tapped.world.send_code(PHONE)).await;
+    assert_eq!(in_a_row, 3, "by the second gateway");
+    tapped.world.advance(WAIT);
+    let (in_a_row, _) = tapped.requests_in_a_row(tapped.world.send_code(PHONE)).await;
+    assert_eq!(in_a_row, 2, "the same code, by the first gateway again");
+}
+
+#[tokio::test]
 async fn a_send_to_verify_a_phone_takes_two_requests_in_a_row() {
     let tapped = TappedWorld::new().await;
     let person = tapped.world.sign_in(PHONE).await;

@@ -301,6 +301,19 @@ async fn a_policy_allows_exactly_the_requests_that_its_function_makes() {
     }
 }
 
+/// API Gateway gives up on a function after 30 seconds
+/// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html>).
+#[test]
+fn a_send_has_time_for_every_gateway_and_for_the_store_at_its_slowest() {
+    // The organization, what is planned on, the allowance; afterwards its return.
+    let store = adapters::app::OPERATION_TIMEOUT * 4;
+    let needed = (adapters::sms::SENDING_TIME + store).as_secs();
+    let timeout = resource("SendOtpFunction")["Properties"]["Timeout"].as_u64().unwrap();
+    assert!(needed < timeout && timeout < 30, "{needed} {timeout}");
+    let most = &template()["Parameters"]["GatewayTimeoutMilliseconds"]["MaxValue"];
+    assert_eq!(u128::from(most.as_u64().unwrap()), adapters::sms::SENDING_TIME.as_millis());
+}
+
 #[test]
 fn users_and_settings_outlive_the_stack_and_what_passes_expires_by_itself() {
     for (table, outlives, expires, recovers) in [

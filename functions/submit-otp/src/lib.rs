@@ -14,7 +14,7 @@ use domain::Timestamp;
 use domain::challenge::{IdempotencyDigest, TypedCode};
 use domain::code::OtpCode;
 use domain::ids::{SessionId, UserId};
-use domain::phone::DialledNumber;
+use domain::phone::{Country, DialledNumber};
 use domain::send_otp::CodeKeys;
 use domain::submit_otp::{SignedIn, submit_otp};
 use domain::text::{DeviceName, FcmToken, ImageUrl, Name, Source};
@@ -84,7 +84,7 @@ impl SubmitOtp {
     async fn answer(&self, request: Request<'_>) -> Result<Answer, Problem> {
         let now = self.app.clock.now();
         let limits = &self.app.config.limits;
-        let submit = match request.route() {
+        let (submit, country) = match request.route() {
             ("POST", "/v1/otp/submit") => self.read(request, now).await?,
             _ => return Err(Problem::new(Code::NotFound)),
         };
@@ -92,10 +92,13 @@ impl SubmitOtp {
         let key = self.signing.signing_key(now).await?;
         let ids = fresh_ids()?;
         let organization = submit.code.organization.clone();
-        let SignedIn { user, session, is_new_user, is_test_number } =
+        let SignedIn { user, session, is_new_user, is_test_number, carried_by } =
             submit_otp(&self.store, &self.codes, limits, submit).await?;
         if is_test_number {
             telemetry::test_number_used("submit-otp", &organization);
+        }
+        if let Some(gateway) = carried_by {
+            telemetry::code_accepted(gateway, country, now);
         }
         let claims = self.app.config.issuer.tokens(&session, &user.roles, Proof::Code, ids, now, limits);
         let mut body = key.sign(&claims)?.to_json();
@@ -104,7 +107,11 @@ impl SubmitOtp {
         Ok(Answer::json(200, &Value::Object(body)).uncached())
     }
 
-    async fn read(&self, request: Request<'_>, now: Timestamp) -> Result<domain::submit_otp::SubmitOtp, Problem> {
+    async fn read(
+        &self,
+        request: Request<'_>,
+        now: Timestamp,
+    ) -> Result<(domain::submit_otp::SubmitOtp, Country), Problem> {
         let body: Body = request.json()?;
         let introduction = Introduction {
             name: optional_member("name", body.name.as_deref(), Name::parse)?,
@@ -119,10 +126,10 @@ impl SubmitOtp {
         let idempotency = request.header("idempotency-key").map(idempotency).transpose()?;
         let name = body.organization_id.as_deref();
         let organization = organization::requested(&self.store, &self.app.config, name, now).await?;
-        let phone = phone_number(&body.phone_number, organization.default_country)?.number;
-        let fixed = organization.fixed_code(&phone, now).cloned();
-        Ok(domain::submit_otp::SubmitOtp {
-            phone,
+        let DialledNumber { number, country, .. } = phone_number(&body.phone_number, organization.default_country)?;
+        let fixed = organization.fixed_code(&number, now).cloned();
+        let submit = domain::submit_otp::SubmitOtp {
+            phone: number,
             code: TypedCode { code, organization: organization.id, fixed },
             challenge_id,
             idempotency,
@@ -132,7 +139,8 @@ impl SubmitOtp {
             now,
             new_user: UserId::from_random(random::bytes()?),
             new_session: SessionId::from_random(random::bytes()?),
-        })
+        };
+        Ok((submit, country))
     }
 }
 

@@ -12,9 +12,9 @@ use domain::Timestamp;
 use domain::challenge::TypedCode;
 use domain::code::OtpCode;
 use domain::ids::UserId;
-use domain::phone::DialledNumber;
+use domain::phone::{Country, DialledNumber};
 use domain::send_otp::CodeKeys;
-use domain::validate_otp::validate_otp;
+use domain::validate_otp::{Verified, validate_otp};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -75,11 +75,15 @@ impl ValidateOtp {
             return Err(Problem::new(Code::NotFound));
         }
         let caller = self.guard.caller(request, now).await?;
-        let validation = self.read(request, caller.user, now).await?;
+        let (validation, country) = self.read(request, caller.user, now).await?;
         let organization = validation.code.organization.clone();
-        let verified = validate_otp(&self.store, &self.codes, &self.app.config.limits, validation).await?;
-        if verified.is_test_number {
+        let Verified { is_test_number, carried_by } =
+            validate_otp(&self.store, &self.codes, &self.app.config.limits, validation).await?;
+        if is_test_number {
             telemetry::test_number_used("validate-otp", &organization);
+        }
+        if let Some(gateway) = carried_by {
+            telemetry::code_accepted(gateway, country, now);
         }
         Ok(Answer::json(200, &json!({"message": "Success! You have verified your phone number."})).uncached())
     }
@@ -89,7 +93,7 @@ impl ValidateOtp {
         request: Request<'_>,
         caller: UserId,
         now: Timestamp,
-    ) -> Result<domain::validate_otp::ValidateOtp, Problem> {
+    ) -> Result<(domain::validate_otp::ValidateOtp, Country), Problem> {
         let invalid = || Problem::new(Code::InvalidValidationRequest);
         let body: Body = request.json()?;
         let present = |text: Option<String>| text.filter(|text| !text.trim().is_empty()).ok_or_else(invalid);
@@ -103,9 +107,9 @@ impl ValidateOtp {
         let challenge_id = challenge_id(body.challenge_id.as_deref())?;
         let name = body.organization_id.as_deref();
         let organization = organization::requested(&self.store, &self.app.config, name, now).await?;
-        let phone = phone_number(&phone, organization.default_country)?.number;
-        let fixed = organization.fixed_code(&phone, now).cloned();
+        let DialledNumber { number, country, .. } = phone_number(&phone, organization.default_country)?;
+        let fixed = organization.fixed_code(&number, now).cloned();
         let code = TypedCode { code, organization: organization.id, fixed };
-        Ok(domain::validate_otp::ValidateOtp { caller, username, phone, code, challenge_id, now })
+        Ok((domain::validate_otp::ValidateOtp { caller, username, phone: number, code, challenge_id, now }, country))
     }
 }

@@ -19,7 +19,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_000);
 /// How long one try may take. DynamoDB answers in single-digit milliseconds; a try this slow is lost.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(2_000);
 /// How long all tries of one call may take together; it fits several times into the functions' timeouts.
-const OPERATION_TIMEOUT: Duration = Duration::from_millis(4_000);
+pub const OPERATION_TIMEOUT: Duration = Duration::from_millis(4_000);
 /// Tries of one call, the first included.
 const ATTEMPTS: u32 = 3;
 

@@ -4,7 +4,9 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
+use domain::gateway::Gateway;
 use domain::limits::Limits;
 use domain::organization::{AllowedCountries, Organization};
 use domain::phone::{Country, PhoneNumber};
@@ -56,28 +58,6 @@ impl fmt::Debug for AwsSettings {
     }
 }
 
-/// A gateway that sends messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Gateway {
-    /// Sparrow SMS, Nepal.
-    Sparrow,
-    /// Amazon SNS.
-    Sns,
-    /// Twilio messaging.
-    Twilio,
-}
-
-impl Gateway {
-    /// Its name in configuration, log and inbox.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Sparrow => "sparrow",
-            Self::Sns => "sns",
-            Self::Twilio => "twilio",
-        }
-    }
-}
-
 /// Which gateways carry messages to which numbers, in order: by calling code, or by any longer prefix, such as an
 /// operator's. The longest prefix that fits decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,15 +87,11 @@ impl FromStr for SmsRoutes {
         let mut routes = Self { by_prefix: BTreeMap::new(), otherwise: Vec::new() };
         for route in text.split(';').map(str::trim).filter(|route| !route.is_empty()) {
             let (prefix, gateways) = route.split_once('=').ok_or(())?;
-            let gateways = gateways
-                .split(',')
-                .map(|name| match name.trim() {
-                    "sparrow" => Ok(Gateway::Sparrow),
-                    "sns" => Ok(Gateway::Sns),
-                    "twilio" => Ok(Gateway::Twilio),
-                    _ => Err(()),
-                })
-                .collect::<Result<Vec<Gateway>, ()>>()?;
+            let gateways = gateways.split(',').map(|name| name.trim().parse().map_err(|_| ()));
+            let gateways = gateways.collect::<Result<Vec<Gateway>, ()>>()?;
+            if gateways.iter().collect::<BTreeSet<_>>().len() < gateways.len() {
+                return Err(());
+            }
             match prefix.trim() {
                 "*" => routes.otherwise = gateways,
                 digits if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) => {
@@ -126,6 +102,66 @@ impl FromStr for SmsRoutes {
         }
         Ok(routes)
     }
+}
+
+/// How SNS is to send messages (<https://docs.aws.amazon.com/sns/latest/dg/sms_sending-overview.html>).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SnsSettings {
+    /// `SNS_SENDER_ID`: 3 to 11 letters, digits or hyphens, a letter among them.
+    pub sender_id: Option<String>,
+    /// `SNS_MAX_PRICE`: the most that a message may cost, in US dollars. A decimal above 0.
+    pub max_price: Option<String>,
+    /// `SNS_ORIGINATION_NUMBER`: 5 to 14 digits, a `+` before them or not (a short code has none).
+    pub origination_number: Option<String>,
+    /// `SNS_INDIA_ENTITY_ID`, `SNS_INDIA_TEMPLATE_ID`: who sends, and what, by the register of India's regulator; 1 to
+    /// 50 letters or digits each.
+    pub india: Option<(String, String)>,
+}
+
+impl SnsSettings {
+    fn read(read: &Variables<'_>) -> Result<Self, ConfigError> {
+        let india = |variable| read.checked(variable, "1 to 50 letters or digits", is_registered_in_india);
+        let india = match (india("SNS_INDIA_ENTITY_ID")?, india("SNS_INDIA_TEMPLATE_ID")?) {
+            (Some(entity), Some(template)) => Some((entity, template)),
+            (None, None) => None,
+            (None, Some(_)) => {
+                return Err(ConfigError::new("SNS_INDIA_ENTITY_ID", "a value, as SNS_INDIA_TEMPLATE_ID has one"));
+            }
+            (Some(_), None) => {
+                return Err(ConfigError::new("SNS_INDIA_TEMPLATE_ID", "a value, as SNS_INDIA_ENTITY_ID has one"));
+            }
+        };
+        let sender = "3 to 11 letters, digits or hyphens, a letter among them";
+        let number = "5 to 14 digits, a + before them or not";
+        Ok(Self {
+            sender_id: read.checked("SNS_SENDER_ID", sender, is_sender_id)?,
+            max_price: read.checked("SNS_MAX_PRICE", "US dollars, such as 0.10", is_price)?,
+            origination_number: read.checked("SNS_ORIGINATION_NUMBER", number, is_origination_number)?,
+            india,
+        })
+    }
+}
+
+fn is_sender_id(text: &str) -> bool {
+    (3..=11).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        && text.bytes().any(|byte| byte.is_ascii_alphabetic())
+}
+
+/// Dollars and, if need be, a point and their fraction; above 0.
+fn is_price(text: &str) -> bool {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let all_digits = |part: &str, most| (1..=most).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
+    all_digits(whole, 3) && all_digits(fraction, 5) && text.bytes().any(|byte| (b'1'..=b'9').contains(&byte))
+}
+
+fn is_origination_number(text: &str) -> bool {
+    let digits = text.strip_prefix('+').unwrap_or(text);
+    (5..=14).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn is_registered_in_india(text: &str) -> bool {
+    (1..=50).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 /// A table of the store.
@@ -192,8 +228,10 @@ pub struct Config {
     pub sparrow_base_url: String,
     /// `TWILIO_BASE_URL`.
     pub twilio_base_url: String,
-    /// `SNS_SENDER_ID`.
-    pub sns_sender_id: Option<String>,
+    /// How SNS is to send.
+    pub sns: SnsSettings,
+    /// `GATEWAY_TIMEOUT_MILLISECONDS`: how long a gateway may take with one message.
+    pub gateway_timeout: Duration,
     /// `LOG_LEVEL`.
     pub log_level: String,
     /// How AWS is reached.
@@ -286,7 +324,8 @@ impl Config {
                 .unwrap_or("https://api.twilio.com")
                 .trim_end_matches('/')
                 .to_owned(),
-            sns_sender_id: read.text("SNS_SENDER_ID").map(str::to_owned),
+            sns: SnsSettings::read(&read)?,
+            gateway_timeout: Duration::from_millis(u64::from(positive("GATEWAY_TIMEOUT_MILLISECONDS", 5_000)?)),
             log_level: read.text("LOG_LEVEL").unwrap_or("info").to_owned(),
             aws: AwsSettings {
                 region: read.text("AWS_REGION").map(str::to_owned),
@@ -349,6 +388,19 @@ impl<'a> Variables<'a> {
         self.0.get(variable).map(|value| value.trim()).filter(|value| !value.is_empty())
     }
 
+    /// A text that has a form of its own.
+    fn checked(
+        &self,
+        variable: &'static str,
+        expected: &'static str,
+        accepts: impl Fn(&str) -> bool,
+    ) -> Result<Option<String>, ConfigError> {
+        match self.text(variable) {
+            Some(text) if !accepts(text) => Err(ConfigError::new(variable, expected)),
+            text => Ok(text.map(str::to_owned)),
+        }
+    }
+
     fn parsed<T: FromStr>(
         &self,
         variable: &'static str,
@@ -387,6 +439,18 @@ mod tests {
             ("ALLOWED_COUNTRIES", "NP,xyz"),
             ("SMS_ROUTES", "977=pigeon"),
             ("DEFAULT_ORGANIZATION", "a b"),
+            ("GATEWAY_TIMEOUT_MILLISECONDS", "-1"),
+            ("SNS_SENDER_ID", "Latchkey-App"),
+            ("SNS_SENDER_ID", "12345"),
+            ("SNS_SENDER_ID", "La_key"),
+            ("SNS_MAX_PRICE", "0.00"),
+            ("SNS_MAX_PRICE", "-0.1"),
+            ("SNS_MAX_PRICE", "1e3"),
+            ("SNS_MAX_PRICE", ".5"),
+            ("SNS_ORIGINATION_NUMBER", "+1 555 0100"),
+            ("SNS_ORIGINATION_NUMBER", "1234"),
+            ("SNS_INDIA_ENTITY_ID", "1701 1651"),
+            ("SNS_INDIA_TEMPLATE_ID", "1707-1663"),
         ] {
             let error = with(name, value).unwrap_err().to_string();
             assert!(error.contains(name) && !error.contains(value), "{error}");
@@ -400,9 +464,34 @@ mod tests {
         assert_eq!(of("+9779841234567"), [Gateway::Sparrow, Gateway::Sns]);
         assert_eq!(of("+9779801234567"), [Gateway::Twilio]);
         assert_eq!(of("+15005550006"), [Gateway::Sns]);
-        for routes in ["977", "x=sns", "=sns", "977=", "+977=sns"] {
+        for routes in ["977", "x=sns", "=sns", "977=", "+977=sns", "*=sns,sns"] {
             assert!(with("SMS_ROUTES", routes).is_err(), "{routes}");
         }
+    }
+
+    #[test]
+    fn what_sns_is_told_has_the_forms_that_sns_documents() {
+        for (name, value) in [
+            ("SNS_SENDER_ID", "Latchkey"),
+            ("SNS_SENDER_ID", "A-1"),
+            ("SNS_MAX_PRICE", "0.10"),
+            ("SNS_MAX_PRICE", "1"),
+            ("SNS_ORIGINATION_NUMBER", "+15550100999"),
+            ("SNS_ORIGINATION_NUMBER", "55501"),
+        ] {
+            assert!(with(name, value).is_ok(), "{name}={value}");
+        }
+    }
+
+    #[test]
+    fn an_entity_in_india_and_its_template_come_together() {
+        let [entity, template] = ["SNS_INDIA_ENTITY_ID", "SNS_INDIA_TEMPLATE_ID"];
+        for (given, missing) in [(entity, template), (template, entity)] {
+            assert!(with(given, "1001000000000000001").unwrap_err().to_string().contains(missing));
+        }
+        let both = [(entity, "1001000000000000001"), (template, "1007000000000000002")];
+        let both = both.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert!(Config::from_variables(&both.into()).unwrap().sns.india.is_some());
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! condition spelled out, or "nothing changed since I looked" around the state that these functions return.
 
 use crate::code::{CodeKeyVersion, OtpCode};
+use crate::gateway::Gateway;
 use crate::ids::{ChallengeId, SessionId, UserId};
 use crate::limits::{CLOSING_FAILURE, DAY, Limits};
 use crate::phone::PhoneNumber;
@@ -98,10 +99,12 @@ pub struct Challenge {
     pub unbound_attempts: u32,
     /// How it ended, if it did.
     pub consumed: Option<Consumed>,
+    /// The gateway that carried its code last, or is about to; for counting alone.
+    pub carried_by: Option<Gateway>,
 }
 
 impl Challenge {
-    /// A new one, untried, that awaits a derived code and changes no number.
+    /// A new one, untried, that awaits a derived code, changes no number and is no gateway's yet.
     pub fn new(id: ChallengeId, key_version: CodeKeyVersion, now: Timestamp, limits: &Limits) -> Self {
         Self {
             id,
@@ -112,6 +115,7 @@ impl Challenge {
             bound_attempts: 0,
             unbound_attempts: 0,
             consumed: None,
+            carried_by: None,
         }
     }
 

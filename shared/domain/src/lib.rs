@@ -7,6 +7,7 @@ pub mod account;
 pub mod authorize;
 pub mod challenge;
 pub mod code;
+pub mod gateway;
 pub mod ids;
 pub mod language;
 pub mod limits;

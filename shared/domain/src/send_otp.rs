@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use crate::challenge::{Challenge, ChallengeRecord, Purpose};
 use crate::code::{CodeKey, CodeKeyVersion};
+use crate::gateway::Gateway;
 use crate::ids::ChallengeId;
 use crate::language::Language;
 use crate::limits::{DAY, Limits};
@@ -112,6 +113,8 @@ pub struct Allowance {
     pub seen_revision: u64,
     /// The challenge to start; `None` repeats the live one.
     pub new_challenge: Option<Challenge>,
+    /// The live challenge that is repeated, where another gateway than before is to carry it.
+    pub rerouted: Option<(ChallengeId, Gateway)>,
     /// Whose allowance is used.
     pub source: SourceAddress,
     /// On whose account.
@@ -134,7 +137,7 @@ pub enum AllowanceOutcome {
         /// The spend counter that counted it.
         shard: u32,
     },
-    /// Another send to this phone came in between; nothing was taken.
+    /// Another send to this phone came in between, or the challenge to repeat ended; nothing was taken.
     Changed,
     /// The source's, or the country's, is used up; nothing was taken.
     Refused {
@@ -163,6 +166,13 @@ pub trait SendOtpStore: Sync {
         allowance: &Allowance,
         shard: u32,
     ) -> impl Future<Output = Result<(), Unavailable>> + Send;
+    /// Notes that another gateway than the first carried a challenge's code.
+    fn note_carrier(
+        &self,
+        allowance: &Allowance,
+        challenge: &ChallengeId,
+        gateway: Gateway,
+    ) -> impl Future<Output = Result<(), Unavailable>> + Send;
 }
 
 /// Where the keys that derive codes come from.
@@ -184,8 +194,10 @@ pub enum NotSent {
 
 /// What carries messages.
 pub trait SmsGateways: Sync {
-    /// Sends a message by the routes configured for the number.
-    fn send(&self, to: &DialledNumber, message: &Message) -> impl Future<Output = Result<(), NotSent>> + Send;
+    /// The gateway that would be tried first; none if no route leads to the number.
+    fn first_choice(&self, to: &DialledNumber) -> Option<Gateway>;
+    /// Sends a message by the routes configured for the number, and says which gateway took it.
+    fn send(&self, to: &DialledNumber, message: &Message) -> impl Future<Output = Result<Gateway, NotSent>> + Send;
 }
 
 /// A code is on its way.
@@ -268,7 +280,8 @@ pub async fn send_otp(
         let state = store.look_up_sends(&purpose, phone).await?;
         request.wish.is_open_to(state.caller.as_ref(), phone)?;
         let key = key_for(keys, &state, &request, organization).await?;
-        let (allowance, challenge) = plan(&request, purpose.clone(), organization, &state, &key, limits)?;
+        let gateway = if is_test_number { None } else { gateways.first_choice(&request.phone) };
+        let (allowance, challenge) = plan(&request, purpose.clone(), organization, &state, gateway, &key, limits)?;
         let shard = match store.take_allowance(&allowance, limits).await? {
             AllowanceOutcome::Changed => continue,
             AllowanceOutcome::Refused { retry_after_seconds } => {
@@ -289,7 +302,13 @@ pub async fn send_otp(
         let code = key.derive(&challenge.id, &purpose, phone);
         let message = organization.format.write(request.language, &code);
         return match gateways.send(&request.phone, &message).await {
-            Ok(()) => Ok(sent),
+            Ok(carrier) => {
+                if challenge.carried_by != Some(carrier) {
+                    // If this fails, a sign-in is counted for another gateway than its code came by; nothing else.
+                    let _ = store.note_carrier(&allowance, &challenge.id, carrier).await;
+                }
+                Ok(sent)
+            }
             // Kept: gateways fine those who go on sending to numbers that can't receive.
             Err(NotSent::NumberRefused) => Err(SendOtpError::NumberRefused),
             Err(NotSent::NoGateway(why)) => {
@@ -352,6 +371,7 @@ fn plan(
     purpose: Purpose,
     organization: &Organization,
     state: &SendState,
+    gateway: Option<Gateway>,
     key: &CodeKey,
     limits: &Limits,
 ) -> Result<(Allowance, Challenge), SendOtpError> {
@@ -373,11 +393,14 @@ fn plan(
         None => Some(Challenge {
             changes_number: request.wish.changes_number(),
             fixed_code_of,
+            carried_by: gateway,
             ..Challenge::new(request.new_challenge.clone(), key.version().clone(), now, limits)
         }),
     };
+    let rerouted = live.filter(|live| live.carried_by != gateway).and_then(|live| Some((live.id.clone(), gateway?)));
     let challenge = new_challenge.as_ref().or(live).cloned();
     let challenge = challenge.ok_or_else(|| Unavailable::new("plan a send", "no challenge"))?;
+    let challenge = Challenge { carried_by: gateway, ..challenge };
     let mut sends = state.sends.clone();
     sends.retain(|sent| now < sent.plus(DAY));
     if !is_exempt {
@@ -390,6 +413,7 @@ fn plan(
         sends,
         seen_revision: state.revision,
         new_challenge,
+        rerouted,
         source: request.source.clone(),
         organization: organization.id.clone(),
         country: request.phone.country,

@@ -5,6 +5,7 @@ use std::future::Future;
 use crate::challenge::{
     Claim, ClaimOutcome, ClaimRefusal, CodeRefusal, Consumed, IdempotencyDigest, Purpose, TypedCode,
 };
+use crate::gateway::Gateway;
 use crate::ids::{ChallengeId, SessionId, UserId};
 use crate::limits::Limits;
 use crate::phone::PhoneNumber;
@@ -110,6 +111,8 @@ pub struct SignedIn {
     pub is_new_user: bool,
     /// Whether they signed in by a test number's fixed code.
     pub is_test_number: bool,
+    /// The gateway that carried the code, as far as is known; none where the answer to an earlier request is repeated.
+    pub carried_by: Option<Gateway>,
 }
 
 /// Why nobody was signed in.
@@ -201,8 +204,9 @@ pub async fn submit_otp(
         };
         match store.sign_in(&sign_in).await? {
             SignInOutcome::SignedIn(user) => {
-                let is_new_user = holder.is_none();
-                return Ok(SignedIn { user, session: sign_in.session, is_new_user, is_test_number });
+                let (session, is_new_user) = (sign_in.session, holder.is_none());
+                let carried_by = challenge.carried_by;
+                return Ok(SignedIn { user, session, is_new_user, is_test_number, carried_by });
             }
             // It may have been this very request, sent twice.
             SignInOutcome::AlreadyConsumed(consumed) => {
@@ -226,7 +230,7 @@ async fn resume(
     let session = consumed.session.as_ref().ok_or_else(|| used(claim))?;
     let (user, session) = store.resume(&consumed.user, session).await?.ok_or_else(|| used(claim))?;
     let is_new_user = user.created_at == session.created_at;
-    Ok(SignedIn { user, session, is_new_user, is_test_number })
+    Ok(SignedIn { user, session, is_new_user, is_test_number, carried_by: None })
 }
 
 fn used(claim: &Claim) -> SubmitOtpError {

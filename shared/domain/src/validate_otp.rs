@@ -3,6 +3,7 @@
 use std::future::Future;
 
 use crate::challenge::{Claim, ClaimOutcome, ClaimRefusal, CodeRefusal, Consumed, Purpose, TypedCode};
+use crate::gateway::Gateway;
 use crate::ids::{ChallengeId, UserId};
 use crate::limits::Limits;
 use crate::phone::PhoneNumber;
@@ -81,6 +82,8 @@ pub trait ValidateOtpStore: Sync {
 pub struct Verified {
     /// Whether by a test number's fixed code.
     pub is_test_number: bool,
+    /// The gateway that carried the code, as far as is known.
+    pub carried_by: Option<Gateway>,
 }
 
 /// Why no phone was verified.
@@ -151,7 +154,7 @@ pub async fn validate_otp(
         let binding =
             BindPhone { user, phone: request.phone.clone(), challenge: challenge.id.clone(), now: request.now };
         match store.bind_phone(&binding).await? {
-            BindOutcome::Bound => return Ok(Verified { is_test_number }),
+            BindOutcome::Bound => return Ok(Verified { is_test_number, carried_by: challenge.carried_by }),
             BindOutcome::AlreadyConsumed | BindOutcome::PhoneTaken => return Err(ValidateOtpError::AlreadyVerified),
             BindOutcome::UserChanged(now_is) => user = now_is.ok_or(ValidateOtpError::NoSuchUser)?,
         }

@@ -1,7 +1,7 @@
 //! Form-encoded requests to gateways, over the SDK's own HTTP client: no second TLS stack in the binary.
 
+use std::error::Error;
 use std::sync::Arc;
-use std::time::Duration;
 
 use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_smithy_http_client::Connector;
@@ -9,16 +9,13 @@ use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorSettings};
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::http::HttpError;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
+use hyper_util::client::legacy;
 
-use super::Outcome;
-
-/// How long to wait for a connection to a gateway.
-const CONNECT_TIMEOUT: Duration = Duration::from_millis(2_000);
-/// How long a gateway may take in all; two of them fit into the function's 15 seconds.
-const TIMEOUT: Duration = Duration::from_millis(5_000);
+use super::{CONNECT_TIMEOUT, Outcome};
 
 /// What a gateway answered: its status, and its body as far as it came.
 pub(super) struct Reply {
@@ -31,7 +28,7 @@ pub(super) struct FormClient(Arc<Connector>);
 
 impl FormClient {
     pub(super) fn new() -> Self {
-        let settings = HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(TIMEOUT).build();
+        let settings = HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).build();
         let connector = Connector::builder()
             .connector_settings(settings)
             .sleep_impl(TokioSleep::new())
@@ -40,7 +37,7 @@ impl FormClient {
         Self(Arc::new(connector))
     }
 
-    /// Posts a form. What kept an answer from coming is an outcome already.
+    /// Posts a form, and waits for the answer as long as it is awaited. What kept one from coming is an outcome already.
     pub(super) async fn post(
         &self,
         url: &str,
@@ -50,25 +47,26 @@ impl FormClient {
         let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
         let request =
             request(url, authorization, form).map_err(|_| Outcome::Unavailable("its URL is no URL".into()))?;
-        match tokio::time::timeout(TIMEOUT, self.exchange(request)).await {
-            Ok(reply) => reply,
-            Err(_) => Err(Outcome::Unknown),
-        }
-    }
-
-    async fn exchange(&self, request: HttpRequest) -> Result<Reply, Outcome> {
-        let response = match self.0.call(request).await {
-            Ok(response) => response,
-            // The request may have arrived; nobody can tell.
-            Err(error) if error.is_timeout() => return Err(Outcome::Unknown),
-            Err(_) => return Err(Outcome::Unavailable("out of reach".into())),
-        };
+        let response = self.0.call(request).await.map_err(|error| unanswered(&error))?;
         let status = response.status().as_u16();
         match ByteStream::new(response.into_body()).collect().await {
             Ok(body) => Ok(Reply { status, body: body.to_vec() }),
             Err(_) => Err(Outcome::Unknown),
         }
     }
+}
+
+/// What it means that no answer came: without a connection nothing was sent; with one, nobody can tell what arrived.
+pub(super) fn unanswered(error: &ConnectorError) -> Outcome {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    let mut was_connected = !error.is_user();
+    while let Some(error) = cause {
+        if error.downcast_ref::<legacy::Error>().is_some_and(legacy::Error::is_connect) {
+            was_connected = false;
+        }
+        cause = error.source();
+    }
+    if was_connected { Outcome::Unknown } else { Outcome::Unavailable("out of reach".into()) }
 }
 
 fn request(url: &str, authorization: Option<&str>, form: String) -> Result<HttpRequest, HttpError> {

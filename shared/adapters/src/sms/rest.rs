@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use domain::Timestamp;
-
-use crate::config::Gateway;
+use domain::gateway::Gateway;
 
 /// Failures in a row after which a gateway rests.
 const FAILURES: u32 = 3;

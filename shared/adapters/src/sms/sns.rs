@@ -1,43 +1,75 @@
 //! Amazon SNS, straight to a phone number (<https://docs.aws.amazon.com/sns/latest/api/API_Publish.html>).
 
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
 use aws_sdk_sns::Client;
 use aws_sdk_sns::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sns::types::MessageAttributeValue;
 use domain::message::Message;
 use domain::phone::DialledNumber;
 
-use super::Outcome;
+use super::form::unanswered;
+use super::{CONNECT_TIMEOUT, MessageId, Outcome};
 use crate::app::App;
+use crate::config::SnsSettings;
+
+/// The calling code under which SNS wants to know entity and template.
+const INDIA: u16 = 91;
 
 #[derive(Clone)]
 pub(super) struct Sns {
     client: Client,
-    sender_id: Option<String>,
+    settings: SnsSettings,
 }
 
 impl Sns {
     pub(super) fn new(app: &App) -> Self {
-        let mut config = aws_sdk_sns::config::Builder::from(&app.aws);
+        // A second `Publish` is a second message, and the next gateway is our second try. Whoever sends limits the time.
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .disable_read_timeout()
+            .disable_operation_attempt_timeout()
+            .disable_operation_timeout();
+        let mut config = aws_sdk_sns::config::Builder::from(&app.aws)
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(timeouts.build());
         config.set_endpoint_url(app.config.aws.sns_endpoint.clone());
-        Self { client: Client::from_conf(config.build()), sender_id: app.config.sns_sender_id.clone() }
+        Self { client: Client::from_conf(config.build()), settings: app.config.sns.clone() }
     }
 
     pub(super) async fn send(&self, to: &DialledNumber, message: &Message) -> Outcome {
-        let text = |value: &str| MessageAttributeValue::builder().data_type("String").string_value(value).build().ok();
-        let attributes =
-            [("AWS.SNS.SMS.SMSType", Some("Transactional")), ("AWS.SNS.SMS.SenderID", self.sender_id.as_deref())];
         let mut publish = self.client.publish().phone_number(to.number.e164()).message(message.reveal());
-        for (name, value) in attributes {
-            if let Some(value) = value.and_then(text) {
-                publish = publish.message_attributes(name, value);
+        for (name, data_type, value) in self.attributes(to) {
+            match MessageAttributeValue::builder().data_type(data_type).string_value(value).build() {
+                Ok(attribute) => publish = publish.message_attributes(name, attribute),
+                Err(error) => return Outcome::RefusedUs(error.to_string()),
             }
         }
         match publish.send().await {
-            Ok(_) => Outcome::Accepted,
-            // What timed out or broke off may have been published.
+            Ok(answer) => Outcome::Accepted(answer.message_id().and_then(MessageId::new)),
+            // An answer that can't be read may be a success.
             Err(SdkError::TimeoutError(_) | SdkError::ResponseError(_)) => Outcome::Unknown,
+            Err(SdkError::DispatchFailure(failure)) => {
+                failure.as_connector_error().map_or(Outcome::Unknown, unanswered)
+            }
             Err(error) => read(error.code(), error.message()),
         }
+    }
+
+    /// Names, types and values (<https://docs.aws.amazon.com/sns/latest/dg/sms_publish-to-phone.html>).
+    fn attributes(&self, to: &DialledNumber) -> impl Iterator<Item = (&'static str, &'static str, &str)> {
+        let SnsSettings { sender_id, max_price, origination_number, india } = &self.settings;
+        let india = india.as_ref().filter(|_| to.calling_code == INDIA);
+        [
+            ("AWS.SNS.SMS.SMSType", "String", Some("Transactional")),
+            ("AWS.SNS.SMS.SenderID", "String", sender_id.as_deref()),
+            ("AWS.SNS.SMS.MaxPrice", "Number", max_price.as_deref()),
+            ("AWS.MM.SMS.OriginationNumber", "String", origination_number.as_deref()),
+            ("AWS.MM.SMS.EntityId", "String", india.map(|(entity, _)| entity.as_str())),
+            ("AWS.MM.SMS.TemplateId", "String", india.map(|(_, template)| template.as_str())),
+        ]
+        .into_iter()
+        .filter_map(|(name, data_type, value)| Some((name, data_type, value?)))
     }
 }
 

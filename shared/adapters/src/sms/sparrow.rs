@@ -3,9 +3,10 @@
 use domain::message::Message;
 use domain::phone::DialledNumber;
 use serde::Deserialize;
+use serde_json::Value;
 
-use super::Outcome;
 use super::form::{FormClient, Reply};
+use super::{MessageId, Outcome};
 use crate::secrets::GatewayCredentials;
 
 #[derive(Clone)]
@@ -18,6 +19,8 @@ pub(super) struct Sparrow {
 #[derive(Deserialize)]
 struct Answer {
     response_code: i64,
+    #[serde(default)]
+    message_id: Value,
 }
 
 impl Sparrow {
@@ -36,7 +39,7 @@ impl Sparrow {
 
 /// What an answer means.
 fn read(reply: &Reply) -> Outcome {
-    let Ok(Answer { response_code }) = serde_json::from_slice(&reply.body) else {
+    let Ok(Answer { response_code, message_id }) = serde_json::from_slice(&reply.body) else {
         return match reply.status {
             // It may have taken the message and failed to say so.
             200..=299 => Outcome::Unknown,
@@ -44,7 +47,7 @@ fn read(reply: &Reply) -> Outcome {
         };
     };
     match (reply.status, response_code) {
-        (200, 200) => Outcome::Accepted,
+        (200, 200) => Outcome::Accepted(MessageId::of_json(&message_id)),
         // Invalid receiver; no valid receiver.
         (_, 1007 | 1011) => Outcome::NumberRefused,
         // A field, our address, token, account, sender, text or credit.
@@ -67,6 +70,11 @@ mod tests {
         assert_eq!(kind(200, queued), "accepted");
         let with_extras = r#"{"count":1,"response_code":200,"response":"…","message_id":7,"credit_available":9.5,"credit_consumed":1}"#;
         assert_eq!(kind(200, with_extras), "accepted");
+        let id = |body: &str| match read(&Reply { status: 200, body: body.as_bytes().to_vec() }) {
+            Outcome::Accepted(id) => id.map(|id| id.to_string()),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!((id(queued), id(with_extras)), (None, Some("7".to_owned())));
         for code in [1000, 1001, 1002, 1003, 1004, 1005, 1006, 1008, 1010, 1012, 1013] {
             assert_eq!(kind(403, &format!(r#"{{"response_code":{code},"response":"…"}}"#)), "refused_us", "{code}");
         }

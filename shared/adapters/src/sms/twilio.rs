@@ -7,8 +7,8 @@ use domain::message::Message;
 use domain::phone::DialledNumber;
 use serde::Deserialize;
 
-use super::Outcome;
 use super::form::{FormClient, Reply};
+use super::{MessageId, Outcome};
 use crate::secrets::GatewayCredentials;
 
 #[derive(Clone)]
@@ -57,7 +57,7 @@ impl Twilio {
 fn read(reply: &Reply) -> Outcome {
     match reply.status {
         200..=299 => match serde_json::from_slice::<Created>(&reply.body) {
-            Ok(created) if !created.sid.is_empty() => Outcome::Accepted,
+            Ok(created) if !created.sid.is_empty() => Outcome::Accepted(MessageId::new(&created.sid)),
             // It may have taken the message and failed to say so.
             _ => Outcome::Unknown,
         },

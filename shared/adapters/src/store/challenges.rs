@@ -8,6 +8,7 @@ use domain::challenge::{
     Challenge, ChallengeRecord, Claim, ClaimOutcome, ClaimRefusal, Consumed, IdempotencyDigest, Purpose,
 };
 use domain::code::CodeKeyVersion;
+use domain::gateway::Gateway;
 use domain::ids::{ChallengeId, MalformedId, SessionId, UserId};
 use domain::limits::Limits;
 use domain::phone::PhoneNumber;
@@ -51,6 +52,8 @@ pub(super) fn record(item: &Item) -> Result<ChallengeRecord, Corrupt> {
             bound_attempts: row.number("bound_attempts")?,
             unbound_attempts: row.number("unbound_attempts")?,
             consumed,
+            // A name that is no gateway's any more is no reason to refuse a code.
+            carried_by: row.optional_text("carried_by")?.and_then(|name| name.parse().ok()),
         },
         failures: row.number("failures")?,
         closed_until: row.moment("closed_until")?,
@@ -76,19 +79,29 @@ pub(super) fn start_challenge(
     challenge: &Challenge,
     keep_until: Timestamp,
 ) -> UpdateBuilder {
-    let set = "SET phone = :phone, challenge_id = :id, key_version = :key, code_expires_at = :code_expires, \
-               changes_number = :changes, bound_attempts = :zero, unbound_attempts = :zero, expires_at = :keep, \
-               failures = if_not_exists(failures, :zero), closed_until = if_not_exists(closed_until, :zero)";
-    let remove = "REMOVE consumed_at, consumed_idempotency, consumed_user, consumed_session";
-    let update = match &challenge.fixed_code_of {
-        None => Update::builder().update_expression(format!("{set} {remove}, fixed_code_of")),
-        Some(organization) => Update::builder()
-            .update_expression(format!("{set}, fixed_code_of = :fixed_of {remove}"))
-            .expression_attribute_values(":fixed_of", text(organization.as_str())),
-    };
+    let mut set = "SET phone = :phone, challenge_id = :id, key_version = :key, code_expires_at = :code_expires, \
+                   changes_number = :changes, bound_attempts = :zero, unbound_attempts = :zero, expires_at = :keep, \
+                   failures = if_not_exists(failures, :zero), closed_until = if_not_exists(closed_until, :zero)"
+        .to_owned();
+    let mut remove = " REMOVE consumed_at, consumed_idempotency, consumed_user, consumed_session".to_owned();
+    let mut update = Update::builder();
+    let optional = [
+        ("fixed_code_of", challenge.fixed_code_of.as_ref().map(OrganizationId::as_str)),
+        ("carried_by", challenge.carried_by.map(Gateway::name)),
+    ];
+    for (name, value) in optional {
+        match value {
+            Some(value) => {
+                set.push_str(&format!(", {name} = :{name}"));
+                update = update.expression_attribute_values(format!(":{name}"), text(value));
+            }
+            None => remove.push_str(&format!(", {name}")),
+        }
+    }
     update
         .table_name(table)
         .set_key(Some(record_key(purpose, phone)))
+        .update_expression(set + &remove)
         .expression_attribute_values(":phone", text(phone.e164()))
         .expression_attribute_values(":id", text(challenge.id.as_str()))
         .expression_attribute_values(":key", text(challenge.key_version.as_str()))
@@ -96,6 +109,23 @@ pub(super) fn start_challenge(
         .expression_attribute_values(":changes", AttributeValue::Bool(challenge.changes_number))
         .expression_attribute_values(":zero", number(0))
         .expression_attribute_values(":keep", moment(keep_until))
+}
+
+/// Says which gateway carries a live challenge's code.
+pub(super) fn reroute(
+    table: &str,
+    purpose: &Purpose,
+    phone: &PhoneNumber,
+    challenge: &ChallengeId,
+    gateway: Gateway,
+) -> UpdateBuilder {
+    Update::builder()
+        .table_name(table)
+        .set_key(Some(record_key(purpose, phone)))
+        .update_expression("SET carried_by = :gateway")
+        .condition_expression("challenge_id = :id AND attribute_not_exists(consumed_at)")
+        .expression_attribute_values(":id", text(challenge.as_str()))
+        .expression_attribute_values(":gateway", text(gateway.name()))
 }
 
 /// [`ChallengeRecord::consume`] as a step of a transaction: at most one of any number gets through.

@@ -2,13 +2,15 @@
 
 use aws_sdk_dynamodb::types::{AttributeValue, Update};
 use domain::challenge::Purpose;
+use domain::gateway::Gateway;
+use domain::ids::ChallengeId;
 use domain::limits::{DAY, HOUR, Limits};
 use domain::phone::PhoneNumber;
 use domain::send_otp::{Allowance, AllowanceOutcome, SPEND_SHARDS, SendOtpStore, SendState, shard_share};
 use domain::{Timestamp, Unavailable};
 
-use super::challenges::{record, record_key, start_challenge};
-use super::item::{Row, key, moment, number};
+use super::challenges::{record, record_key, reroute, start_challenge};
+use super::item::{Row, key, moment, number, text};
 use super::transaction::{Written, steps};
 use super::users::user;
 use super::{Item, Store};
@@ -176,13 +178,18 @@ impl SendOtpStore for Store {
                 let start = start_challenge(table, &allowance.purpose, &allowance.phone, challenge, keep_until);
                 all.extend(steps!["start a challenge"; Update(start)]);
             }
+            if let Some((challenge, gateway)) = &allowance.rerouted {
+                let reroute = reroute(table, &allowance.purpose, &allowance.phone, challenge, *gateway);
+                all.extend(steps!["reroute a challenge"; Update(reroute)]);
+            }
             let refused = match self.transact("take an allowance", all).await? {
                 Written::Done => return Ok(AllowanceOutcome::Taken { shard }),
                 Written::Refused(refused) => refused,
             };
             let failed = |step: usize| refused.get(step).is_some_and(Option::is_some);
-            // Where nothing is counted, nothing else can refuse.
-            if failed(0) || allowance.is_exempt {
+            // Another send to the phone came in between, or the challenge that was to be repeated has ended. Where nothing
+            // is counted, nothing else can refuse.
+            if failed(0) || failed(4) || allowance.is_exempt {
                 return Ok(AllowanceOutcome::Changed);
             }
             let spent = [(1, &by_hour), (2, &by_day)].into_iter().filter(|(step, _)| failed(*step));
@@ -209,5 +216,23 @@ impl SendOtpStore for Store {
         let (send, by_hour, by_day, by_country) =
             tokio::join!(self.give_back_send(allowance), by_hour, by_day, by_country);
         send.and(by_hour).and(by_day).and(by_country)
+    }
+
+    async fn note_carrier(
+        &self,
+        allowance: &Allowance,
+        challenge: &ChallengeId,
+        gateway: Gateway,
+    ) -> Result<(), Unavailable> {
+        let request = self
+            .client
+            .update_item()
+            .table_name(self.table(Table::Otps))
+            .set_key(Some(record_key(&allowance.purpose, &allowance.phone)))
+            .update_expression("SET carried_by = :gateway")
+            .condition_expression("challenge_id = :id")
+            .expression_attribute_values(":id", text(challenge.as_str()))
+            .expression_attribute_values(":gateway", text(gateway.name()));
+        request.send().await.map(|_| ()).map_err(|error| Unavailable::new("note a carrier", error))
     }
 }

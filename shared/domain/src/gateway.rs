@@ -1,0 +1,39 @@
+//! What carries messages, by name.
+
+use std::str::FromStr;
+
+/// A gateway that sends messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Gateway {
+    /// Sparrow SMS, Nepal.
+    Sparrow,
+    /// Amazon SNS.
+    Sns,
+    /// Twilio messaging.
+    Twilio,
+}
+
+/// Not the name of a gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownGateway;
+
+impl Gateway {
+    const ALL: [Self; 3] = [Self::Sparrow, Self::Sns, Self::Twilio];
+
+    /// Its name in configuration, log, metrics and inbox.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sparrow => "sparrow",
+            Self::Sns => "sns",
+            Self::Twilio => "twilio",
+        }
+    }
+}
+
+impl FromStr for Gateway {
+    type Err = UnknownGateway;
+
+    fn from_str(name: &str) -> Result<Self, UnknownGateway> {
+        Self::ALL.into_iter().find(|gateway| gateway.name() == name).ok_or(UnknownGateway)
+    }
+}
