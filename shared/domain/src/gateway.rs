@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 /// A gateway that sends messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Gateway {
     /// Sparrow SMS, Nepal.
     Sparrow,
