@@ -9,6 +9,7 @@
 )]
 
 mod bad_input;
+mod firebase;
 mod gateways;
 mod given;
 mod messages;

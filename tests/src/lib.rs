@@ -12,6 +12,7 @@
 )]
 
 mod contract;
+pub mod google;
 mod log;
 mod world;
 

@@ -1,6 +1,7 @@
 //! The budgets of DESIGN.md, section 4: requests to DynamoDB in a row on the path of a warm function.
 
 use serde_json::{Value, json};
+use tests::google::{Google, Key, claims, header};
 use tests::{Person, World, person};
 
 use crate::sample;
@@ -60,6 +61,18 @@ async fn a_submit_takes_two_requests_in_a_row_for_a_new_user_and_for_a_known_one
         person(PHONE, &reply);
         assert_eq!((in_a_row, &reply.body["is_new_user"]), (2, &json!(is_new)));
         tapped.world.advance(WAIT);
+    }
+}
+
+#[tokio::test]
+async fn a_firebase_token_takes_two_requests_in_a_row_and_so_does_the_same_one_again() {
+    let google = Google::serving("max-age=19204").await;
+    let tapped = TappedWorld::with(&google.variables()).await;
+    let token = Key::of_google().sign(&header(), &claims(&tapped.world, PHONE));
+    for _ in 0..2 {
+        let submit = tapped.world.post("/v1/otp/submit", json!({"firebase_id_token": token}));
+        let (in_a_row, reply) = tapped.requests_in_a_row(submit.send()).await;
+        assert_eq!((in_a_row, reply.status), (2, 200));
     }
 }
 

@@ -46,6 +46,11 @@ struct Tap {
 
 impl TappedWorld {
     pub async fn new() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// One with variables of its own.
+    pub async fn with(variables: &[(&str, &str)]) -> Self {
         let database = World::new().await;
         let tap = Arc::new(Tap {
             database: database.system.dynamodb_address(),
@@ -57,7 +62,7 @@ impl TappedWorld {
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let router = Router::new().fallback(pass).with_state(Arc::clone(&tap));
         tokio::spawn(async move { axum::serve(listener, router).await });
-        let world = World::with(&[("AWS_ENDPOINT_URL_DYNAMODB", &endpoint)]).await;
+        let world = World::with(&[&[("AWS_ENDPOINT_URL_DYNAMODB", endpoint.as_str())], variables].concat()).await;
         Self { world, tap, _database: database }
     }
 

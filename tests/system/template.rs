@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use tests::World;
+use tests::google::{Google, Key, claims, header};
 
 use crate::sample;
 use crate::tap::{Tapped, TappedWorld};
@@ -241,7 +242,9 @@ impl Work {
 /// Least privilege, both ways: with less, a flow would break; with more, nobody would miss it.
 #[tokio::test]
 async fn a_policy_allows_exactly_the_requests_that_its_function_makes() {
-    let mut work = Work { tapped: TappedWorld::new().await, done: BTreeMap::new() };
+    let google = Google::serving("max-age=19204").await;
+    let tapped = TappedWorld::with(&google.variables()).await;
+    let mut work = Work { tapped, done: BTreeMap::new() };
     let [phone, other_phone] = ["+9779841000001", "+9779841000002"];
     // What was read while starting has to be read anew.
     work.tapped.world.advance(600);
@@ -255,6 +258,11 @@ async fn a_policy_allows_exactly_the_requests_that_its_function_makes() {
     work.tapped.world.advance(600);
     let known = work.sign_in(phone).await;
     assert_eq!(known["is_new_user"], json!(false));
+
+    let claims = claims(&work.tapped.world, phone);
+    let token = Key::of_google().sign(&header(), &claims);
+    let by_firebase = work.call("POST /v1/otp/submit", "", json!({"firebase_id_token": token})).await;
+    assert_eq!(by_firebase["user"]["user_id"], known["user"]["user_id"]);
 
     let token = known["access_token"].as_str().unwrap().to_owned();
     let sessions = work.call("GET /v1/sessions", &token, Value::Null).await;

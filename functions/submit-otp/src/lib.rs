@@ -1,7 +1,10 @@
-//! `POST /v1/otp/submit`: a code, and whoever typed it is signed in.
+//! `POST /v1/otp/submit`: a code, or an ID token of Firebase, and whoever it proves is signed in.
 
 use adapters::config::{ConfigError, Table};
-use adapters::http::{Answer, Request, challenge_id, member, optional_member, phone_number, serve, user_json};
+use adapters::firebase::{Firebase, Verified};
+use adapters::http::{
+    Answer, Request, challenge_id, member, of_another_form, optional_member, phone_number, serve, user_json,
+};
 use adapters::problem::{Code, Problem};
 use adapters::secrets::{CodeKeySecret, SigningKeySecret};
 use adapters::store::Store;
@@ -13,10 +16,13 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::Timestamp;
 use domain::challenge::{IdempotencyDigest, TypedCode};
 use domain::code::OtpCode;
+use domain::firebase::{SubmitFirebaseToken, submit_firebase_token};
 use domain::ids::{SessionId, UserId};
-use domain::phone::{Country, DialledNumber};
+use domain::organization::Organization;
+use domain::phone::DialledNumber;
 use domain::send_otp::CodeKeys;
-use domain::submit_otp::{SignedIn, submit_otp};
+use domain::sign_in::{Arrival, SignedIn};
+use domain::submit_otp::submit_otp;
 use domain::text::{DeviceName, FcmToken, ImageUrl, Name, Source};
 use domain::token::Proof;
 use domain::user::Introduction;
@@ -31,12 +37,20 @@ pub struct SubmitOtp {
     store: Store,
     codes: CodeKeySecret,
     signing: SigningKeySecret,
+    firebase: Option<Firebase>,
+}
+
+/// What proves the phone.
+enum Given<'a> {
+    Code(OtpCode),
+    FirebaseToken(&'a str),
 }
 
 #[derive(Deserialize)]
 struct Body {
-    phone_number: String,
-    otp: String,
+    phone_number: Option<String>,
+    otp: Option<String>,
+    firebase_id_token: Option<String>,
     challenge_id: Option<String>,
     name: Option<String>,
     image_url: Option<String>,
@@ -60,6 +74,7 @@ impl SubmitOtp {
             store: Store::new(app, &[Table::Users, Table::Otps, Table::Sessions, Table::Settings])?,
             codes: CodeKeySecret::new(app)?,
             signing: SigningKeySecret::new(app)?,
+            firebase: Firebase::new(app),
         })
     }
 
@@ -70,7 +85,12 @@ impl SubmitOtp {
         let _ = tokio::join!(
             self.store.organization(&default.id, default, now),
             self.codes.current(),
-            self.signing.signing_key(now)
+            self.signing.signing_key(now),
+            async {
+                if let Some(firebase) = &self.firebase {
+                    firebase.warm(now).await;
+                }
+            }
         );
         // Any number: the first one to be parsed loads the numbering plan.
         let _ = DialledNumber::parse("9800000000", default.default_country);
@@ -84,22 +104,19 @@ impl SubmitOtp {
     async fn answer(&self, request: Request<'_>) -> Result<Answer, Problem> {
         let now = self.app.clock.now();
         let limits = &self.app.config.limits;
-        let (submit, country) = match request.route() {
-            ("POST", "/v1/otp/submit") => self.read(request, now).await?,
-            _ => return Err(Problem::new(Code::NotFound)),
-        };
-        // Read before the code is consumed: what can fail, fails while nothing is spent.
+        if request.route() != ("POST", "/v1/otp/submit") {
+            return Err(Problem::new(Code::NotFound));
+        }
+        let body: Body = request.json()?;
+        let given = given(&body)?;
+        let (arrival, organization) = self.arrival(request, &body, now).await?;
+        // Read before the proof is used up: what can fail, fails while nothing is spent.
         let key = self.signing.signing_key(now).await?;
         let ids = fresh_ids()?;
-        let organization = submit.code.organization.clone();
-        let SignedIn { user, session, is_new_user, is_test_number, carried_by } =
-            submit_otp(&self.store, &self.codes, limits, submit).await?;
-        if is_test_number {
-            telemetry::test_number_used("submit-otp", &organization);
-        }
-        if let Some(gateway) = carried_by {
-            telemetry::code_accepted(gateway, country, now);
-        }
+        let SignedIn { user, session, is_new_user, .. } = match given {
+            Given::Code(code) => self.submit_code(request, &body, code, organization, arrival).await?,
+            Given::FirebaseToken(token) => self.submit_token(&body, token, &organization, arrival).await?,
+        };
         let claims = self.app.config.issuer.tokens(&session, &user.roles, Proof::Code, ids, now, limits);
         let mut body = key.sign(&claims)?.to_json();
         body.insert("is_new_user".into(), json!(is_new_user));
@@ -107,12 +124,13 @@ impl SubmitOtp {
         Ok(Answer::json(200, &Value::Object(body)).uncached())
     }
 
-    async fn read(
+    /// What comes along with either proof, and the organization to sign in to.
+    async fn arrival(
         &self,
         request: Request<'_>,
+        body: &Body,
         now: Timestamp,
-    ) -> Result<(domain::submit_otp::SubmitOtp, Country), Problem> {
-        let body: Body = request.json()?;
+    ) -> Result<(Arrival, Organization), Problem> {
         let introduction = Introduction {
             name: optional_member("name", body.name.as_deref(), Name::parse)?,
             image_url: optional_member("image_url", body.image_url.as_deref(), ImageUrl::parse)?,
@@ -121,18 +139,10 @@ impl SubmitOtp {
         let fcm_token = body.fcm_token.as_deref().or(request.header("fcm-token"));
         let fcm_token = fcm_token.map(|token| member("fcm_token", token, FcmToken::parse)).transpose()?;
         let device_name = optional_member("device_name", body.device_name.as_deref(), DeviceName::parse)?;
-        let challenge_id = challenge_id(body.challenge_id.as_deref())?;
-        let code = OtpCode::parse(&body.otp).map_err(|_| Problem::malformed("otp: expected six digits."))?;
-        let idempotency = request.header("idempotency-key").map(idempotency).transpose()?;
         let name = body.organization_id.as_deref();
         let organization = organization::requested(&self.store, &self.app.config, name, now).await?;
-        let DialledNumber { number, country, .. } = phone_number(&body.phone_number, organization.default_country)?;
-        let fixed = organization.fixed_code(&number, now).cloned();
-        let submit = domain::submit_otp::SubmitOtp {
-            phone: number,
-            code: TypedCode { code, organization: organization.id, fixed },
-            challenge_id,
-            idempotency,
+        let arrival = Arrival {
+            organization: organization.id.clone(),
             introduction,
             fcm_token,
             device_name,
@@ -140,7 +150,70 @@ impl SubmitOtp {
             new_user: UserId::from_random(random::bytes()?),
             new_session: SessionId::from_random(random::bytes()?),
         };
-        Ok((submit, country))
+        Ok((arrival, organization))
+    }
+
+    async fn submit_code(
+        &self,
+        request: Request<'_>,
+        body: &Body,
+        code: OtpCode,
+        organization: Organization,
+        arrival: Arrival,
+    ) -> Result<SignedIn, Problem> {
+        let now = arrival.now;
+        let challenge_id = challenge_id(body.challenge_id.as_deref())?;
+        let idempotency = request.header("idempotency-key").map(idempotency).transpose()?;
+        let phone = body.phone_number.as_deref().ok_or_else(of_another_form)?;
+        let DialledNumber { number, country, .. } = phone_number(phone, organization.default_country)?;
+        let fixed = organization.fixed_code(&number, now).cloned();
+        let submit = domain::submit_otp::SubmitOtp {
+            phone: number,
+            code: TypedCode { code, organization: organization.id.clone(), fixed },
+            challenge_id,
+            idempotency,
+            arrival,
+        };
+        let signed_in = submit_otp(&self.store, &self.codes, &self.app.config.limits, submit).await?;
+        if signed_in.is_test_number {
+            telemetry::test_number_used("submit-otp", &organization.id);
+        }
+        if let Some(gateway) = signed_in.carried_by {
+            telemetry::code_accepted(gateway, country, now);
+        }
+        Ok(signed_in)
+    }
+
+    async fn submit_token(
+        &self,
+        body: &Body,
+        token: &str,
+        organization: &Organization,
+        arrival: Arrival,
+    ) -> Result<SignedIn, Problem> {
+        let Some(firebase) = &self.firebase else {
+            return Err(Problem::malformed("firebase_id_token: not accepted here. Send otp."));
+        };
+        let said = body.phone_number.as_deref().map(|phone| phone_number(phone, organization.default_country));
+        let said = said.transpose()?;
+        let Verified { phone, digest, until } = firebase.verify(token, arrival.now).await?;
+        if said.is_some_and(|said| said.number != phone) {
+            return Err(Problem::new(Code::FirebaseTokenInvalid));
+        }
+        let submit = SubmitFirebaseToken { phone, digest, until, arrival };
+        Ok(submit_firebase_token(&self.store, &self.app.config.limits, submit).await?)
+    }
+}
+
+fn given(body: &Body) -> Result<Given<'_>, Problem> {
+    match (body.otp.as_deref(), body.firebase_id_token.as_deref()) {
+        (Some(otp), None) => {
+            let code = OtpCode::parse(otp).map_err(|_| Problem::malformed("otp: expected six digits."))?;
+            Ok(Given::Code(code))
+        }
+        (None, Some(token)) => Ok(Given::FirebaseToken(token)),
+        (None, None) => Err(of_another_form()),
+        (Some(_), Some(_)) => Err(Problem::malformed("otp, firebase_id_token: expected one of the two.")),
     }
 }
 

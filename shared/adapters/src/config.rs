@@ -6,6 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use domain::firebase::FirebaseProject;
 use domain::gateway::Gateway;
 use domain::limits::Limits;
 use domain::organization::{AllowedCountries, Organization};
@@ -13,6 +14,11 @@ use domain::phone::{Country, PhoneNumber};
 use domain::token::Issuer;
 
 use crate::organization::OrganizationSettings;
+
+/// Where Google publishes the keys of ID tokens
+/// (<https://firebase.google.com/docs/auth/admin/verify-id-tokens#verify_id_tokens_using_a_third-party_jwt_library>).
+const FIREBASE_JWKS_URL: &str =
+    "https://www.googleapis.com/service_accounts/v1/jwk/securetoken@system.gserviceaccount.com";
 
 /// A variable is missing or can't be understood. Names the variable, never shows its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -224,6 +230,10 @@ pub struct Config {
     pub limits: Limits,
     /// Which gateway carries what.
     pub sms_routes: SmsRoutes,
+    /// `FIREBASE_PROJECT_ID`: whose ID tokens sign in; none do if it is not set.
+    pub firebase_project: Option<FirebaseProject>,
+    /// `FIREBASE_JWKS_URL`.
+    pub firebase_jwks_url: String,
     /// `SPARROW_BASE_URL`.
     pub sparrow_base_url: String,
     /// `TWILIO_BASE_URL`.
@@ -303,6 +313,7 @@ impl Config {
         let default_organization = settings.organization(default_country, &allowed_countries);
         let default_organization =
             default_organization.map_err(|invalid| ConfigError::new(variable_of(invalid.member), invalid.reason))?;
+        let firebase_project = read.text("FIREBASE_PROJECT_ID").map(FirebaseProject::parse).transpose();
         let sms_routes = read.text("SMS_ROUTES").unwrap_or("977=sparrow,sns;*=sns").parse();
         Ok(Self {
             issuer: Issuer {
@@ -314,6 +325,9 @@ impl Config {
             limits,
             sms_routes: sms_routes
                 .map_err(|()| ConfigError::new("SMS_ROUTES", "expected routes such as 977=sparrow,sns;*=sns"))?,
+            firebase_project: firebase_project
+                .map_err(|wrong| ConfigError::new("FIREBASE_PROJECT_ID", wrong.to_string()))?,
+            firebase_jwks_url: read.text("FIREBASE_JWKS_URL").unwrap_or(FIREBASE_JWKS_URL).to_owned(),
             sparrow_base_url: read
                 .text("SPARROW_BASE_URL")
                 .unwrap_or("https://api.sparrowsms.com")

@@ -76,8 +76,6 @@ impl<'a> Request<'a> {
         if !media_type.is_some_and(|media_type| media_type.eq_ignore_ascii_case("application/json")) {
             return Err(Problem::new(Code::UnsupportedMediaType));
         }
-        let of_another_form =
-            || Problem::malformed("The body is JSON, but a member is missing, is there twice or is of the wrong type.");
         let is_object = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
         match serde_json::from_slice(&body) {
             // Serde would take the members in their order for an object of them.
@@ -121,6 +119,11 @@ pub fn optional_member<T>(
     parse: impl FnOnce(&str) -> Result<T, MalformedText>,
 ) -> Result<Option<T>, Problem> {
     text.map(|text| member(name, text, parse)).transpose()
+}
+
+/// The refusal of a body that is JSON but not of the form that is wanted.
+pub fn of_another_form() -> Problem {
+    Problem::malformed("The body is JSON, but a member is missing, is there twice or is of the wrong type.")
 }
 
 /// Reads the challenge that a code answers, if the client says.

@@ -6,8 +6,10 @@
 pub mod app;
 pub mod body;
 pub mod config;
+pub mod firebase;
 pub mod guard;
 pub mod http;
+mod https;
 pub mod organization;
 pub mod problem;
 pub mod random;

@@ -6,6 +6,7 @@ use domain::Unavailable;
 use domain::account::AccountError;
 use domain::authorize::AuthorizeError;
 use domain::challenge::CodeRefusal;
+use domain::firebase::{FirebaseRefusal, SubmitFirebaseError};
 use domain::refresh::RefreshError;
 use domain::send_otp::SendOtpError;
 use domain::submit_otp::SubmitOtpError;
@@ -25,6 +26,8 @@ pub enum Code {
     UnsupportedMediaType,
     NoSuchOrganization,
     CountryNotAllowed,
+    FirebaseTokenInvalid,
+    FirebaseTokenExpired,
     IncorrectOtp,
     OtpExpired,
     TooManyAttempts,
@@ -81,6 +84,18 @@ impl Code {
             Self::CountryNotAllowed => {
                 Row(403, "country_not_allowed", "country not allowed", "Codes are not sent to numbers of this country.")
             }
+            Self::FirebaseTokenInvalid => Row(
+                400,
+                "firebase_token_invalid",
+                "Firebase token invalid",
+                "This Firebase ID token is not valid here. Sign in with Firebase again.",
+            ),
+            Self::FirebaseTokenExpired => Row(
+                400,
+                "firebase_token_expired",
+                "Firebase token expired",
+                "This Firebase sign-in is too long ago. Sign in with Firebase again.",
+            ),
             Self::IncorrectOtp => Row(400, "incorrect_otp", "incorrect code", "Incorrect OTP. Try again"),
             Self::OtpExpired => {
                 Row(400, "otp_expired", "code expired", "This code has expired or was used. Ask for a new one.")
@@ -186,6 +201,8 @@ impl Code {
             | Self::UnsupportedMediaType
             | Self::NoSuchOrganization
             | Self::CountryNotAllowed
+            | Self::FirebaseTokenInvalid
+            | Self::FirebaseTokenExpired
             | Self::IncorrectOtp
             | Self::OtpExpired
             | Self::TooManyAttempts
@@ -320,6 +337,16 @@ impl From<SubmitOtpError> for Problem {
             SubmitOtpError::Code(refusal) => refusal.into(),
             SubmitOtpError::TestNumberRefused => Self::new(Code::TestNumberRefused),
             SubmitOtpError::Unavailable(source) => source.into(),
+        }
+    }
+}
+
+impl From<SubmitFirebaseError> for Problem {
+    fn from(error: SubmitFirebaseError) -> Self {
+        match error {
+            SubmitFirebaseError::Token(FirebaseRefusal::Invalid) => Self::new(Code::FirebaseTokenInvalid),
+            SubmitFirebaseError::Token(FirebaseRefusal::Expired) => Self::new(Code::FirebaseTokenExpired),
+            SubmitFirebaseError::Unavailable(source) => source.into(),
         }
     }
 }

@@ -1,22 +1,16 @@
-//! Signing in: claim a try, compare, then consume the code and open the session in one transaction.
+//! Signing in by a code: claim a try, compare, then consume the code and open the session in one transaction.
 
 use std::future::Future;
 
+use crate::Unavailable;
 use crate::challenge::{
     Claim, ClaimOutcome, ClaimRefusal, CodeRefusal, Consumed, IdempotencyDigest, Purpose, TypedCode,
 };
-use crate::gateway::Gateway;
-use crate::ids::{ChallengeId, SessionId, UserId};
+use crate::ids::{ChallengeId, UserId};
 use crate::limits::Limits;
 use crate::phone::PhoneNumber;
 use crate::send_otp::CodeKeys;
-use crate::session::Session;
-use crate::text::{DeviceName, FcmToken, OrganizationId};
-use crate::user::{Introduction, User};
-use crate::{Timestamp, Unavailable};
-
-/// How often a sign-in is tried again because the phone changed hands meanwhile.
-const TRIES: usize = 4;
+use crate::sign_in::{Arrival, Evidence, Opened, SignInStore, SignedIn, open_session, resume};
 
 /// A code, typed.
 #[derive(Clone, Debug)]
@@ -29,90 +23,18 @@ pub struct SubmitOtp {
     pub challenge_id: Option<ChallengeId>,
     /// The client's idempotency key, if it sent one.
     pub idempotency: Option<IdempotencyDigest>,
-    /// What the client says of a new user.
-    pub introduction: Introduction,
-    /// Where to push to the device.
-    pub fcm_token: Option<FcmToken>,
-    /// What the device is called.
-    pub device_name: Option<DeviceName>,
-    /// When.
-    pub now: Timestamp,
-    /// A name for the user, if they are new.
-    pub new_user: UserId,
-    /// A name for the session.
-    pub new_session: SessionId,
+    /// What came along.
+    pub arrival: Arrival,
 }
 
-/// Who is signing in.
-#[derive(Clone, Debug)]
-pub enum Person {
-    /// Nobody has this phone: a user is made.
-    New(User),
-    /// The user who has this phone.
-    Known(UserId),
-}
-
-/// A sign-in, to be written as one transaction.
-#[derive(Clone, Debug)]
-pub struct SignIn {
-    /// The phone that was proven.
-    pub phone: PhoneNumber,
-    /// Its challenge, not consumed before.
-    pub challenge: ChallengeId,
-    /// How it is consumed.
-    pub consumed: Consumed,
-    /// Who.
-    pub person: Person,
-    /// The organization they sign in to.
-    pub organization: OrganizationId,
-    /// The session that opens.
-    pub session: Session,
-}
-
-/// The answer to a sign-in.
-#[derive(Clone, Debug)]
-pub enum SignInOutcome {
-    /// Written; the user as they now are.
-    SignedIn(User),
-    /// Another request consumed the code first; how.
-    AlreadyConsumed(Option<Consumed>),
-    /// The phone is not whose we thought; who has it now.
-    PhoneChangedHands(Option<UserId>),
-}
-
-/// What signing in needs of the store.
-pub trait SubmitOtpStore: Sync {
+/// What signing in by a code needs of the store.
+pub trait SubmitOtpStore: SignInStore {
     /// Claims a try and, side by side, finds the user who has the phone.
     fn claim_attempt_and_find_user(
         &self,
         claim: &Claim,
         limits: &Limits,
     ) -> impl Future<Output = Result<(ClaimOutcome, Option<UserId>), Unavailable>> + Send;
-    /// Consumes the code, writes user, locks and session: all or nothing.
-    fn sign_in(&self, sign_in: &SignIn) -> impl Future<Output = Result<SignInOutcome, Unavailable>> + Send;
-    /// Whether a user has the default role alone.
-    fn may_use_fixed_code(&self, user: &UserId) -> impl Future<Output = Result<bool, Unavailable>> + Send;
-    /// Reads the user and the session that an earlier request opened.
-    fn resume(
-        &self,
-        user: &UserId,
-        session: &SessionId,
-    ) -> impl Future<Output = Result<Option<(User, Session)>, Unavailable>> + Send;
-}
-
-/// Someone is signed in; tokens are to be made for the session.
-#[derive(Clone, Debug)]
-pub struct SignedIn {
-    /// Who.
-    pub user: User,
-    /// On which device.
-    pub session: Session,
-    /// Whether this sign-in made the user.
-    pub is_new_user: bool,
-    /// Whether they signed in by a test number's fixed code.
-    pub is_test_number: bool,
-    /// The gateway that carried the code, as far as is known; none where the answer to an earlier request is repeated.
-    pub carried_by: Option<Gateway>,
 }
 
 /// Why nobody was signed in.
@@ -142,95 +64,46 @@ pub async fn submit_otp(
     limits: &Limits,
     request: SubmitOtp,
 ) -> Result<SignedIn, SubmitOtpError> {
-    let now = request.now;
     let claim = Claim {
         purpose: Purpose::SignIn,
         phone: request.phone.clone(),
-        challenge_id: request.challenge_id.clone(),
+        challenge_id: request.challenge_id,
         idempotency: request.idempotency.clone(),
-        now,
+        now: request.arrival.now,
     };
-    let (outcome, mut holder) = store.claim_attempt_and_find_user(&claim, limits).await?;
+    let (outcome, holder) = store.claim_attempt_and_find_user(&claim, limits).await?;
     let record = match outcome {
         ClaimOutcome::Granted(record) => record,
         ClaimOutcome::Refused(refusal, _) => return Err(SubmitOtpError::Code(refusal.as_told_to(&claim))),
     };
-    let challenge = &record.challenge;
-    let is_test_number = challenge.fixed_code_of.is_some();
     if !record.accepts(&request.code, &claim.purpose, keys).await? {
         let attempts_left = Some(record.attempts_left(&claim, limits));
         return Err(SubmitOtpError::Code(CodeRefusal::Incorrect { attempts_left }));
     }
-    if let Some(consumed) = &challenge.consumed {
-        return resume(store, &claim, consumed, is_test_number).await;
+    let is_test_number = record.challenge.fixed_code_of.is_some();
+    if let Some(consumed) = &record.challenge.consumed {
+        return repeated(store, &claim, consumed, is_test_number).await;
     }
-    for _ in 0..TRIES {
-        if let Some(user) = holder.as_ref().filter(|_| is_test_number)
-            && !store.may_use_fixed_code(user).await?
-        {
-            return Err(SubmitOtpError::TestNumberRefused);
-        }
-        let person = match &holder {
-            Some(user) => Person::Known(user.clone()),
-            None => Person::New(User::new(
-                request.new_user.clone(),
-                request.phone.clone(),
-                request.introduction.clone(),
-                request.code.organization.clone(),
-                now,
-            )),
-        };
-        let user_id = holder.as_ref().unwrap_or(&request.new_user).clone();
-        let session = Session::open(
-            user_id.clone(),
-            request.new_session.clone(),
-            request.device_name.clone(),
-            request.fcm_token.clone(),
-            now,
-            limits,
-        );
-        let sign_in = SignIn {
-            phone: request.phone.clone(),
-            challenge: challenge.id.clone(),
-            consumed: Consumed {
-                at: now,
-                idempotency: request.idempotency.clone(),
-                user: user_id,
-                session: Some(session.id.clone()),
-            },
-            person,
-            organization: request.code.organization.clone(),
-            session,
-        };
-        match store.sign_in(&sign_in).await? {
-            SignInOutcome::SignedIn(user) => {
-                let (session, is_new_user) = (sign_in.session, holder.is_none());
-                let carried_by = challenge.carried_by;
-                return Ok(SignedIn { user, session, is_new_user, is_test_number, carried_by });
-            }
-            // It may have been this very request, sent twice.
-            SignInOutcome::AlreadyConsumed(consumed) => {
-                let same =
-                    consumed.filter(|consumed| consumed.may_be_replayed_by(&claim)).ok_or_else(|| used(&claim))?;
-                return resume(store, &claim, &same, is_test_number).await;
-            }
-            SignInOutcome::PhoneChangedHands(now_with) => holder = now_with,
+    let evidence = Evidence::Code { challenge: record.challenge, idempotency: request.idempotency };
+    match open_session(store, limits, &request.phone, evidence, holder, request.arrival).await? {
+        Opened::SignedIn(signed_in) => Ok(*signed_in),
+        Opened::TestNumberRefused => Err(SubmitOtpError::TestNumberRefused),
+        // It may have been this very request, sent twice.
+        Opened::AlreadyConsumed(consumed) => {
+            let same = consumed.filter(|consumed| consumed.may_be_replayed_by(&claim));
+            repeated(store, &claim, &same.ok_or_else(|| used(&claim))?, is_test_number).await
         }
     }
-    Err(Unavailable::new("sign in", "the phone kept changing hands").into())
 }
 
 /// Answers a request again whose code was consumed by the same request before.
-async fn resume(
+async fn repeated(
     store: &impl SubmitOtpStore,
     claim: &Claim,
     consumed: &Consumed,
     is_test_number: bool,
 ) -> Result<SignedIn, SubmitOtpError> {
-    let session = consumed.session.as_ref().ok_or_else(|| used(claim))?;
-    let (user, session) = store.resume(&consumed.user, session).await?.ok_or_else(|| used(claim))?;
-    let is_new_user = user.created_at == session.created_at;
-    Ok(SignedIn { user, session, is_new_user, is_test_number, carried_by: None })
+    resume(store, consumed, is_test_number, claim.now).await?.ok_or_else(|| used(claim))
 }
 
 fn used(claim: &Claim) -> SubmitOtpError {

@@ -3,11 +3,8 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_smithy_http_client::Connector;
-use aws_smithy_http_client::tls::Provider;
-use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorSettings};
+use aws_smithy_runtime_api::client::http::HttpConnector;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::http::HttpError;
@@ -15,7 +12,8 @@ use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
 use hyper_util::client::legacy;
 
-use super::{CONNECT_TIMEOUT, Outcome};
+use super::Outcome;
+use crate::https;
 
 /// What a gateway answered: its status, and its body as far as it came.
 pub(super) struct Reply {
@@ -28,13 +26,7 @@ pub(super) struct FormClient(Arc<Connector>);
 
 impl FormClient {
     pub(super) fn new() -> Self {
-        let settings = HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).build();
-        let connector = Connector::builder()
-            .connector_settings(settings)
-            .sleep_impl(TokioSleep::new())
-            .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
-            .build();
-        Self(Arc::new(connector))
+        Self(Arc::new(https::connector()))
     }
 
     /// Posts a form, and waits for the answer as long as it is awaited. What kept one from coming is an outcome already.

@@ -25,8 +25,6 @@ use crate::telemetry;
 /// How long all gateways together may take with a message. The timeout of `SendOtpFunction` leaves the store its worst
 /// beside it.
 pub const SENDING_TIME: Duration = Duration::from_millis(12_000);
-/// How long to wait for a connection to a gateway.
-const CONNECT_TIMEOUT: Duration = Duration::from_millis(2_000);
 /// The longest name of a message that is kept, in characters.
 const LONGEST_MESSAGE_ID: usize = 64;
 

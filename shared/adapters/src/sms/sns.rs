@@ -9,9 +9,10 @@ use domain::message::Message;
 use domain::phone::DialledNumber;
 
 use super::form::unanswered;
-use super::{CONNECT_TIMEOUT, MessageId, Outcome};
+use super::{MessageId, Outcome};
 use crate::app::App;
 use crate::config::SnsSettings;
+use crate::https::CONNECT_TIMEOUT;
 
 /// The calling code under which SNS wants to know entity and template.
 const INDIA: u16 = 91;

@@ -1,21 +1,24 @@
 //! Sign-ins and bindings: code consumed, locks moved, user and session written, in one transaction each.
 
 use aws_sdk_dynamodb::types::{ConditionCheck, Delete, Put, Update};
-use domain::Unavailable;
-use domain::challenge::{Claim, ClaimOutcome, Purpose};
+use domain::challenge::{Claim, ClaimOutcome, Consumed, Purpose};
+use domain::firebase::{FirebaseStore, TokenDigest};
 use domain::ids::{SessionId, UserId};
-use domain::limits::Limits;
+use domain::limits::{HOUR, Limits};
+use domain::phone::PhoneNumber;
 use domain::session::Session;
-use domain::submit_otp::{Person, SignIn, SignInOutcome, SubmitOtpStore};
+use domain::sign_in::{Evidence, Person, SignIn, SignInOutcome, SignInStore};
+use domain::submit_otp::SubmitOtpStore;
 use domain::user::{DEFAULT_ROLE, User};
 use domain::validate_otp::{BindOutcome, BindPhone, ValidateOtpStore};
+use domain::{Timestamp, Unavailable};
 
-use super::Store;
 use super::challenges::{consume, consumed_by};
-use super::item::{Row, moment, text};
+use super::item::{Row, key, moment, text};
 use super::sessions::session_item;
 use super::transaction::{Written, steps};
 use super::users::{ROLE_PREFIX, holder, lock, organization_set, phone_lock_key, user, user_item, user_key};
+use super::{Item, Store};
 use crate::config::Table;
 
 impl SubmitOtpStore for Store {
@@ -26,11 +29,53 @@ impl SubmitOtpStore for Store {
     ) -> Result<(ClaimOutcome, Option<UserId>), Unavailable> {
         tokio::try_join!(self.claim_attempt(claim, limits), self.find_holder(&claim.phone))
     }
+}
 
+fn firebase_key(digest: &TokenDigest) -> Item {
+    key(format!("firebase#{}", digest.as_str()))
+}
+
+/// A Firebase token as used: there can be one such item.
+fn firebase_item(digest: &TokenDigest, until: Timestamp, consumed: &Consumed) -> Item {
+    let mut item = firebase_key(digest);
+    item.insert("consumed_at".into(), moment(consumed.at));
+    item.insert("consumed_user".into(), text(consumed.user.as_str()));
+    item.extend(consumed.session.as_ref().map(|session| ("consumed_session".into(), text(session.as_str()))));
+    // An hour longer than the token can be good: TTL may delete as soon as it is over.
+    item.insert("expires_at".into(), moment(until.plus(HOUR)));
+    item
+}
+
+impl FirebaseStore for Store {
+    async fn find_user_and_use(
+        &self,
+        phone: &PhoneNumber,
+        digest: &TokenDigest,
+    ) -> Result<(Option<UserId>, Option<Consumed>), Unavailable> {
+        let read = self.get("read a Firebase token's use", Table::Otps, firebase_key(digest));
+        let (holder, used) = tokio::try_join!(self.find_holder(phone), read)?;
+        let used = used.as_ref().map(|item| consumed_by(&Row(item))).transpose()?;
+        Ok((holder, used.flatten()))
+    }
+}
+
+impl SignInStore for Store {
     async fn sign_in(&self, sign_in: &SignIn) -> Result<SignInOutcome, Unavailable> {
         let users = self.table(Table::Users);
-        let consumed =
-            consume(self.table(Table::Otps), &Purpose::SignIn, &sign_in.phone, &sign_in.challenge, &sign_in.consumed);
+        let otps = self.table(Table::Otps);
+        let mut all = match &sign_in.evidence {
+            Evidence::Code { challenge, .. } => {
+                let consumed = consume(otps, &Purpose::SignIn, &sign_in.phone, &challenge.id, &sign_in.consumed);
+                steps!["sign in"; Update(consumed)]
+            }
+            Evidence::Firebase { digest, until } => {
+                let used = Put::builder()
+                    .table_name(otps)
+                    .set_item(Some(firebase_item(digest, *until, &sign_in.consumed)))
+                    .condition_expression("attribute_not_exists(pk)");
+                steps!["sign in"; Put(used)]
+            }
+        };
         let session =
             Put::builder().table_name(self.table(Table::Sessions)).set_item(Some(session_item(&sign_in.session)));
         let (written, known) = match &sign_in.person {
@@ -43,7 +88,7 @@ impl SubmitOtpStore for Store {
                     .table_name(users)
                     .set_item(Some(user_item(new)))
                     .condition_expression("attribute_not_exists(pk)");
-                let all = steps!["sign in"; Update(consumed), Put(phone_lock), Put(user), Put(session)];
+                all.extend(steps!["sign in"; Put(phone_lock), Put(user), Put(session)]);
                 (self.transact("sign in", all).await?, Some(new.clone()))
             }
             Person::Known(id) => {
@@ -60,7 +105,7 @@ impl SubmitOtpStore for Store {
                     .expression_attribute_names("#role", format!("{ROLE_PREFIX}{DEFAULT_ROLE}"))
                     .expression_attribute_values(":organization", organization_set([&sign_in.organization]))
                     .expression_attribute_values(":now", moment(sign_in.consumed.at));
-                let all = steps!["sign in"; Update(consumed), Check(phone_lock), Update(user), Put(session)];
+                all.extend(steps!["sign in"; Check(phone_lock), Update(user), Put(session)]);
                 // The profile is read beside the transaction: what the transaction changes of it is known.
                 let (written, known) = tokio::try_join!(self.transact("sign in", all), self.find_user(id))?;
                 (written, known.map(|known| known.signed_in(sign_in.organization.clone(), sign_in.consumed.at)))

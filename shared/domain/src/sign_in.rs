@@ -1,0 +1,210 @@
+//! Opening a session for whoever has proven a phone, by a code or by Firebase: the proof is used up, and user, locks and
+//! session are written, in one transaction.
+
+use std::future::Future;
+
+use crate::challenge::{Challenge, Consumed, IdempotencyDigest};
+use crate::firebase::TokenDigest;
+use crate::gateway::Gateway;
+use crate::ids::{SessionId, UserId};
+use crate::limits::Limits;
+use crate::phone::PhoneNumber;
+use crate::session::Session;
+use crate::text::{DeviceName, FcmToken, OrganizationId};
+use crate::user::{Introduction, User};
+use crate::{Timestamp, Unavailable};
+
+/// How often a sign-in is tried again because the phone changed hands meanwhile.
+const TRIES: usize = 4;
+
+/// What comes along with a proof.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// The organization to sign in to.
+    pub organization: OrganizationId,
+    /// What the client says of a new user.
+    pub introduction: Introduction,
+    /// Where to push to the device.
+    pub fcm_token: Option<FcmToken>,
+    /// What the device is called.
+    pub device_name: Option<DeviceName>,
+    /// When.
+    pub now: Timestamp,
+    /// A name for the user, if they are new.
+    pub new_user: UserId,
+    /// A name for the session.
+    pub new_session: SessionId,
+}
+
+/// What proved the phone. Each opens one session.
+#[derive(Clone, Debug)]
+pub enum Evidence {
+    /// A code.
+    Code {
+        /// Its challenge, not consumed before.
+        challenge: Challenge,
+        /// The client's idempotency key, if it sent one.
+        idempotency: Option<IdempotencyDigest>,
+    },
+    /// An ID token of Firebase.
+    Firebase {
+        /// Which.
+        digest: TokenDigest,
+        /// When it is good no more, and may be forgotten.
+        until: Timestamp,
+    },
+}
+
+/// Who is signing in.
+#[derive(Clone, Debug)]
+pub enum Person {
+    /// Nobody has this phone: a user is made.
+    New(User),
+    /// The user who has this phone.
+    Known(UserId),
+}
+
+/// A sign-in, to be written as one transaction.
+#[derive(Clone, Debug)]
+pub struct SignIn {
+    /// The phone that was proven.
+    pub phone: PhoneNumber,
+    /// By what.
+    pub evidence: Evidence,
+    /// How that is used up.
+    pub consumed: Consumed,
+    /// Who.
+    pub person: Person,
+    /// The organization they sign in to.
+    pub organization: OrganizationId,
+    /// The session that opens.
+    pub session: Session,
+}
+
+/// The answer to a sign-in.
+#[derive(Clone, Debug)]
+pub enum SignInOutcome {
+    /// Written; the user as they now are.
+    SignedIn(User),
+    /// Another request consumed the code first; how.
+    AlreadyConsumed(Option<Consumed>),
+    /// The phone is not whose we thought; who has it now.
+    PhoneChangedHands(Option<UserId>),
+}
+
+/// What opening a session needs of the store.
+pub trait SignInStore: Sync {
+    /// Uses the evidence up, writes user, locks and session: all or nothing.
+    fn sign_in(&self, sign_in: &SignIn) -> impl Future<Output = Result<SignInOutcome, Unavailable>> + Send;
+    /// Whether a user has the default role alone.
+    fn may_use_fixed_code(&self, user: &UserId) -> impl Future<Output = Result<bool, Unavailable>> + Send;
+    /// Reads the user and the session that an earlier request opened.
+    fn resume(
+        &self,
+        user: &UserId,
+        session: &SessionId,
+    ) -> impl Future<Output = Result<Option<(User, Session)>, Unavailable>> + Send;
+}
+
+/// Someone is signed in; tokens are to be made for the session.
+#[derive(Clone, Debug)]
+pub struct SignedIn {
+    /// Who.
+    pub user: User,
+    /// On which device.
+    pub session: Session,
+    /// Whether this sign-in made the user.
+    pub is_new_user: bool,
+    /// Whether they signed in by a test number's fixed code.
+    pub is_test_number: bool,
+    /// The gateway that carried the code, as far as is known; none where the answer to an earlier request is repeated.
+    pub carried_by: Option<Gateway>,
+}
+
+/// What became of a proof.
+#[derive(Debug)]
+pub(crate) enum Opened {
+    /// A session is open.
+    SignedIn(Box<SignedIn>),
+    /// The proof was used before; how.
+    AlreadyConsumed(Option<Consumed>),
+    /// It was a fixed code, and its user has roles that a code known to several people must not open.
+    TestNumberRefused,
+}
+
+/// Opens a session for the holder of `phone`, who is made a user if they are none.
+pub(crate) async fn open_session(
+    store: &impl SignInStore,
+    limits: &Limits,
+    phone: &PhoneNumber,
+    evidence: Evidence,
+    mut holder: Option<UserId>,
+    arrival: Arrival,
+) -> Result<Opened, Unavailable> {
+    let (is_test_number, carried_by, idempotency) = match &evidence {
+        Evidence::Code { challenge, idempotency } => {
+            (challenge.fixed_code_of.is_some(), challenge.carried_by, idempotency.clone())
+        }
+        Evidence::Firebase { .. } => (false, None, None),
+    };
+    let now = arrival.now;
+    for _ in 0..TRIES {
+        if let Some(user) = holder.as_ref().filter(|_| is_test_number)
+            && !store.may_use_fixed_code(user).await?
+        {
+            return Ok(Opened::TestNumberRefused);
+        }
+        let person = match &holder {
+            Some(user) => Person::Known(user.clone()),
+            None => Person::New(User::new(
+                arrival.new_user.clone(),
+                phone.clone(),
+                arrival.introduction.clone(),
+                arrival.organization.clone(),
+                now,
+            )),
+        };
+        let user = holder.as_ref().unwrap_or(&arrival.new_user).clone();
+        let session = Session::open(
+            user.clone(),
+            arrival.new_session.clone(),
+            arrival.device_name.clone(),
+            arrival.fcm_token.clone(),
+            now,
+            limits,
+        );
+        let sign_in = SignIn {
+            phone: phone.clone(),
+            evidence: evidence.clone(),
+            consumed: Consumed { at: now, idempotency: idempotency.clone(), user, session: Some(session.id.clone()) },
+            person,
+            organization: arrival.organization.clone(),
+            session,
+        };
+        match store.sign_in(&sign_in).await? {
+            SignInOutcome::SignedIn(user) => {
+                let (session, is_new_user) = (sign_in.session, holder.is_none());
+                let signed_in = SignedIn { user, session, is_new_user, is_test_number, carried_by };
+                return Ok(Opened::SignedIn(Box::new(signed_in)));
+            }
+            SignInOutcome::AlreadyConsumed(consumed) => return Ok(Opened::AlreadyConsumed(consumed)),
+            SignInOutcome::PhoneChangedHands(now_with) => holder = now_with,
+        }
+    }
+    Err(Unavailable::new("sign in", "the phone kept changing hands"))
+}
+
+/// The session that an earlier request opened with the same proof, if it is still there.
+pub(crate) async fn resume(
+    store: &impl SignInStore,
+    consumed: &Consumed,
+    is_test_number: bool,
+    now: Timestamp,
+) -> Result<Option<SignedIn>, Unavailable> {
+    let Some(session) = &consumed.session else { return Ok(None) };
+    let resumed = store.resume(&consumed.user, session).await?;
+    Ok(resumed.filter(|(_, session)| session.is_live(now)).map(|(user, session)| {
+        let is_new_user = user.created_at == session.created_at;
+        SignedIn { user, session, is_new_user, is_test_number, carried_by: None }
+    }))
+}
