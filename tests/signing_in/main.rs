@@ -15,6 +15,7 @@ mod given;
 mod messages;
 mod metrics;
 mod races;
+mod recycled_numbers;
 mod refusals;
 mod send_otp;
 mod sign_in;

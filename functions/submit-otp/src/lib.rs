@@ -2,6 +2,7 @@
 
 use adapters::config::{ConfigError, Table};
 use adapters::firebase::{Firebase, Verified};
+use adapters::guard::Guard;
 use adapters::http::{
     Answer, Request, challenge_id, member, of_another_form, optional_member, phone_number, serve, user_json,
 };
@@ -21,7 +22,7 @@ use domain::ids::{SessionId, UserId};
 use domain::organization::Organization;
 use domain::phone::DialledNumber;
 use domain::send_otp::CodeKeys;
-use domain::sign_in::{Arrival, SignedIn};
+use domain::sign_in::{Arrival, SecondSignal, SignedIn};
 use domain::submit_otp::submit_otp;
 use domain::text::{DeviceName, FcmToken, ImageUrl, Name, Source};
 use domain::token::Proof;
@@ -38,6 +39,7 @@ pub struct SubmitOtp {
     codes: CodeKeySecret,
     signing: SigningKeySecret,
     firebase: Option<Firebase>,
+    guard: Guard,
 }
 
 /// What proves the phone.
@@ -51,6 +53,8 @@ struct Body {
     phone_number: Option<String>,
     otp: Option<String>,
     firebase_id_token: Option<String>,
+    refresh_token: Option<String>,
+    fresh_account: Option<bool>,
     challenge_id: Option<String>,
     name: Option<String>,
     image_url: Option<String>,
@@ -75,6 +79,7 @@ impl SubmitOtp {
             codes: CodeKeySecret::new(app)?,
             signing: SigningKeySecret::new(app)?,
             firebase: Firebase::new(app),
+            guard: Guard::new(app)?,
         })
     }
 
@@ -113,10 +118,13 @@ impl SubmitOtp {
         // Read before the proof is used up: what can fail, fails while nothing is spent.
         let key = self.signing.signing_key(now).await?;
         let ids = fresh_ids()?;
-        let SignedIn { user, session, is_new_user, .. } = match given {
+        let SignedIn { user, session, is_new_user, set_aside, .. } = match given {
             Given::Code(code) => self.submit_code(request, &body, code, organization, arrival).await?,
             Given::FirebaseToken(token) => self.submit_token(&body, token, &organization, arrival).await?,
         };
+        if let Some(former) = set_aside {
+            telemetry::account_set_aside("submit-otp", &former, &user.id);
+        }
         let claims = self.app.config.issuer.tokens(&session, &user.roles, Proof::Code, ids, now, limits);
         let mut body = key.sign(&claims)?.to_json();
         body.insert("is_new_user".into(), json!(is_new_user));
@@ -144,6 +152,7 @@ impl SubmitOtp {
         let arrival = Arrival {
             organization: organization.id.clone(),
             introduction,
+            second_signal: self.second_signal(body, now).await?,
             fcm_token,
             device_name,
             now,
@@ -151,6 +160,19 @@ impl SubmitOtp {
             new_session: SessionId::from_random(random::bytes()?),
         };
         Ok((arrival, organization))
+    }
+
+    /// What the client adds in case the number has been dormant.
+    async fn second_signal(&self, body: &Body, now: Timestamp) -> Result<Option<SecondSignal>, Problem> {
+        if let Some(token) = body.refresh_token.as_deref() {
+            // One that is good no more is no signal, and no reason to refuse a number that needs none.
+            return match self.guard.refresh_token(token, now).await {
+                Ok((user, session, presented)) => Ok(Some(SecondSignal::RefreshToken { user, session, presented })),
+                Err(problem) if problem.code.status() == 401 => Ok(None),
+                Err(problem) => Err(problem),
+            };
+        }
+        Ok(body.fresh_account.unwrap_or(false).then_some(SecondSignal::FreshAccount))
     }
 
     async fn submit_code(

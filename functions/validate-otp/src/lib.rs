@@ -77,13 +77,17 @@ impl ValidateOtp {
         let caller = self.guard.caller(request, now).await?;
         let (validation, country) = self.read(request, caller.user, now).await?;
         let organization = validation.code.organization.clone();
-        let Verified { is_test_number, carried_by } =
+        let caller = validation.caller.clone();
+        let Verified { is_test_number, set_aside, carried_by } =
             validate_otp(&self.store, &self.codes, &self.app.config.limits, validation).await?;
         if is_test_number {
             telemetry::test_number_used("validate-otp", &organization);
         }
         if let Some(gateway) = carried_by {
             telemetry::code_accepted(gateway, country, now);
+        }
+        if let Some(former) = set_aside {
+            telemetry::account_set_aside("validate-otp", &former, &caller);
         }
         Ok(Answer::json(200, &json!({"message": "Success! You have verified your phone number."})).uncached())
     }

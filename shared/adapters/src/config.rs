@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use domain::firebase::FirebaseProject;
 use domain::gateway::Gateway;
-use domain::limits::Limits;
+use domain::limits::{DAY, Limits};
 use domain::organization::{AllowedCountries, Organization};
 use domain::phone::{Country, PhoneNumber};
 use domain::token::Issuer;
@@ -283,6 +283,8 @@ impl Config {
             source_sends_per_hour: positive("SOURCE_SENDS_PER_HOUR", default_limits.source_sends_per_hour)?,
             source_sends_per_day: positive("SOURCE_SENDS_PER_DAY", default_limits.source_sends_per_day)?,
             country_sends_per_day: positive("COUNTRY_SENDS_PER_DAY", default_limits.country_sends_per_day)?,
+            phone_dormant_seconds: positive("PHONE_DORMANT_DAYS", default_limits.phone_dormant_seconds / DAY)?
+                .saturating_mul(DAY),
             access_token_seconds: positive("ACCESS_TOKEN_SECONDS", default_limits.access_token_seconds)?,
             refresh_idle_seconds: positive("REFRESH_IDLE_SECONDS", default_limits.refresh_idle_seconds)?,
             refresh_total_seconds: positive("REFRESH_TOTAL_SECONDS", default_limits.refresh_total_seconds)?,

@@ -35,6 +35,7 @@ pub enum Code {
     PhoneOrUsernameMistaken,
     AlreadyVerified,
     TestNumberRefused,
+    SecondSignalRequired,
     UsernameTaken,
     NoSuchUser,
     TokenRequired,
@@ -124,6 +125,13 @@ impl Code {
                 "test number refused",
                 "A test number's fixed code serves only users with the default role.",
             ),
+            Self::SecondSignalRequired => Row(
+                403,
+                "second_signal_required",
+                "second signal required",
+                "This number has not been used for a long time and may be another person's by now. Send the code again with \
+                 a refresh_token of a device that is signed in, or with fresh_account to begin anew.",
+            ),
             Self::UsernameTaken => {
                 Row(409, "username_taken", "username taken", "Another user has this username. Choose a different one.")
             }
@@ -210,6 +218,7 @@ impl Code {
             | Self::PhoneOrUsernameMistaken
             | Self::AlreadyVerified
             | Self::TestNumberRefused
+            | Self::SecondSignalRequired
             | Self::UsernameTaken
             | Self::NoSuchUser
             | Self::NotFound
@@ -336,6 +345,7 @@ impl From<SubmitOtpError> for Problem {
         match error {
             SubmitOtpError::Code(refusal) => refusal.into(),
             SubmitOtpError::TestNumberRefused => Self::new(Code::TestNumberRefused),
+            SubmitOtpError::SecondSignalRequired => Self::new(Code::SecondSignalRequired),
             SubmitOtpError::Unavailable(source) => source.into(),
         }
     }
@@ -346,6 +356,7 @@ impl From<SubmitFirebaseError> for Problem {
         match error {
             SubmitFirebaseError::Token(FirebaseRefusal::Invalid) => Self::new(Code::FirebaseTokenInvalid),
             SubmitFirebaseError::Token(FirebaseRefusal::Expired) => Self::new(Code::FirebaseTokenExpired),
+            SubmitFirebaseError::SecondSignalRequired => Self::new(Code::SecondSignalRequired),
             SubmitFirebaseError::Unavailable(source) => source.into(),
         }
     }

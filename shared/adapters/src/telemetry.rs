@@ -6,6 +6,7 @@ use std::io::Write;
 use std::str::FromStr;
 
 use domain::gateway::Gateway;
+use domain::ids::UserId;
 use domain::phone::Country;
 use domain::text::OrganizationId;
 use domain::{Timestamp, Unavailable};
@@ -143,6 +144,11 @@ pub fn code_accepted(gateway: Gateway, country: Country, at: Timestamp) {
 /// Logs a use of a test number: whose it is, never which.
 pub fn test_number_used(function: &'static str, organization: &OrganizationId) {
     tracing::info!(function, organization = organization.as_str(), "a test number was used");
+}
+
+/// Reports that a phone was taken from a user who had not proven it for long; their account stays, without it.
+pub fn account_set_aside(function: &'static str, former: &UserId, new: &UserId) {
+    tracing::warn!(function, former = %former, new = %new, "an account was set aside");
 }
 
 /// Logs that something was out of reach, with what led to it.

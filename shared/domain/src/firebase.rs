@@ -9,10 +9,9 @@ use std::future::Future;
 use serde::Deserialize;
 
 use crate::challenge::Consumed;
-use crate::ids::UserId;
 use crate::limits::{HOUR, Limits};
 use crate::phone::PhoneNumber;
-use crate::sign_in::{Arrival, Evidence, Opened, SignInStore, SignedIn, open_session, resume};
+use crate::sign_in::{Arrival, Evidence, Holder, Opened, SignInStore, SignedIn, open_session, resume};
 use crate::text::MalformedText;
 use crate::{Timestamp, Unavailable};
 
@@ -141,7 +140,7 @@ pub trait FirebaseStore: SignInStore {
         &self,
         phone: &PhoneNumber,
         digest: &TokenDigest,
-    ) -> impl Future<Output = Result<(Option<UserId>, Option<Consumed>), Unavailable>> + Send;
+    ) -> impl Future<Output = Result<(Option<Holder>, Option<Consumed>), Unavailable>> + Send;
 }
 
 /// Why nobody was signed in.
@@ -149,6 +148,8 @@ pub trait FirebaseStore: SignInStore {
 pub enum SubmitFirebaseError {
     /// The token was not accepted.
     Token(FirebaseRefusal),
+    /// The number has been dormant, and may be another person's by now: it takes more than the token.
+    SecondSignalRequired,
     /// Something is out of reach.
     Unavailable(Unavailable),
 }
@@ -178,6 +179,7 @@ pub async fn submit_firebase_token(
             match open_session(store, limits, &request.phone, evidence, holder, request.arrival).await? {
                 Opened::SignedIn(signed_in) => return Ok(*signed_in),
                 Opened::AlreadyConsumed(consumed) => consumed,
+                Opened::SecondSignalRequired => return Err(SubmitFirebaseError::SecondSignalRequired),
                 Opened::TestNumberRefused => None,
             }
         }

@@ -34,6 +34,10 @@ pub struct Limits {
     pub source_sends_per_day: u32,
     /// Messages per organization, country and day of the clock: 5,000, against SMS pumping.
     pub country_sends_per_day: u32,
+    /// After how long without a proof a number may have passed to another person, so that a code alone no longer opens
+    /// its account: 180 days, twice the longest that the FCC lets a number rest before it is given out again (47 CFR
+    /// §52.15(f)(1)(ii)).
+    pub phone_dormant_seconds: u32,
     /// How long an access token is good: 15 minutes (RFC 9700 §2.2 asks for short lives).
     pub access_token_seconds: u32,
     /// How long a refresh token is good unused: 30 days (RFC 9700 §4.14.2).
@@ -53,6 +57,7 @@ impl Default for Limits {
             source_sends_per_hour: 30,
             source_sends_per_day: 100,
             country_sends_per_day: 5_000,
+            phone_dormant_seconds: 180 * DAY,
             access_token_seconds: 15 * MINUTE,
             refresh_idle_seconds: 30 * DAY,
             refresh_total_seconds: 365 * DAY,

@@ -9,13 +9,45 @@ use crate::gateway::Gateway;
 use crate::ids::{SessionId, UserId};
 use crate::limits::Limits;
 use crate::phone::PhoneNumber;
-use crate::session::Session;
+use crate::session::{Rotation, Session};
 use crate::text::{DeviceName, FcmToken, OrganizationId};
 use crate::user::{Introduction, User};
 use crate::{Timestamp, Unavailable};
 
 /// How often a sign-in is tried again because the phone changed hands meanwhile.
 const TRIES: usize = 4;
+
+/// Who has a phone, and when they proved it last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Who.
+    pub user: UserId,
+    /// When they last typed a code, or showed a token, that proved it. None if that was never noted.
+    pub proven_at: Option<Timestamp>,
+}
+
+impl Holder {
+    /// Whether the number may have passed to another person since: nobody has proven it for so long.
+    pub fn is_dormant(&self, limits: &Limits, now: Timestamp) -> bool {
+        self.proven_at.is_some_and(|proven_at| now >= proven_at.plus(limits.phone_dormant_seconds))
+    }
+}
+
+/// What someone who proved a dormant number adds to it.
+#[derive(Clone, Debug)]
+pub enum SecondSignal {
+    /// A refresh token of a session of theirs: the account is theirs still.
+    RefreshToken {
+        /// Whose session.
+        user: UserId,
+        /// Which.
+        session: SessionId,
+        /// Which of its tokens.
+        presented: u64,
+    },
+    /// They have no account yet: the number was another person's.
+    FreshAccount,
+}
 
 /// What comes along with a proof.
 #[derive(Clone, Debug)]
@@ -24,6 +56,8 @@ pub struct Arrival {
     pub organization: OrganizationId,
     /// What the client says of a new user.
     pub introduction: Introduction,
+    /// What opens an account whose number is dormant; nothing else asks for it.
+    pub second_signal: Option<SecondSignal>,
     /// Where to push to the device.
     pub fcm_token: Option<FcmToken>,
     /// What the device is called.
@@ -62,6 +96,13 @@ pub enum Person {
     New(User),
     /// The user who has this phone.
     Known(UserId),
+    /// A user is made, and the phone is taken from whoever had it long ago.
+    InPlaceOf {
+        /// Who is made.
+        new: User,
+        /// Who had it.
+        former: UserId,
+    },
 }
 
 /// A sign-in, to be written as one transaction.
@@ -89,7 +130,7 @@ pub enum SignInOutcome {
     /// Another request consumed the code first; how.
     AlreadyConsumed(Option<Consumed>),
     /// The phone is not whose we thought; who has it now.
-    PhoneChangedHands(Option<UserId>),
+    PhoneChangedHands(Option<Holder>),
 }
 
 /// What opening a session needs of the store.
@@ -98,6 +139,12 @@ pub trait SignInStore: Sync {
     fn sign_in(&self, sign_in: &SignIn) -> impl Future<Output = Result<SignInOutcome, Unavailable>> + Send;
     /// Whether a user has the default role alone.
     fn may_use_fixed_code(&self, user: &UserId) -> impl Future<Output = Result<bool, Unavailable>> + Send;
+    /// Reads a session.
+    fn read_session(
+        &self,
+        user: &UserId,
+        session: &SessionId,
+    ) -> impl Future<Output = Result<Option<Session>, Unavailable>> + Send;
     /// Reads the user and the session that an earlier request opened.
     fn resume(
         &self,
@@ -117,6 +164,8 @@ pub struct SignedIn {
     pub is_new_user: bool,
     /// Whether they signed in by a test number's fixed code.
     pub is_test_number: bool,
+    /// Whose the phone was, if it was taken from someone who had not proven it for long.
+    pub set_aside: Option<UserId>,
     /// The gateway that carried the code, as far as is known; none where the answer to an earlier request is repeated.
     pub carried_by: Option<Gateway>,
 }
@@ -130,6 +179,8 @@ pub(crate) enum Opened {
     AlreadyConsumed(Option<Consumed>),
     /// It was a fixed code, and its user has roles that a code known to several people must not open.
     TestNumberRefused,
+    /// The number has been dormant: the proof alone opens nothing.
+    SecondSignalRequired,
 }
 
 /// Opens a session for the holder of `phone`, who is made a user if they are none.
@@ -138,7 +189,7 @@ pub(crate) async fn open_session(
     limits: &Limits,
     phone: &PhoneNumber,
     evidence: Evidence,
-    mut holder: Option<UserId>,
+    mut holder: Option<Holder>,
     arrival: Arrival,
 ) -> Result<Opened, Unavailable> {
     let (is_test_number, carried_by, idempotency) = match &evidence {
@@ -149,22 +200,37 @@ pub(crate) async fn open_session(
     };
     let now = arrival.now;
     for _ in 0..TRIES {
-        if let Some(user) = holder.as_ref().filter(|_| is_test_number)
-            && !store.may_use_fixed_code(user).await?
+        if let Some(holder) = holder.as_ref().filter(|_| is_test_number)
+            && !store.may_use_fixed_code(&holder.user).await?
         {
             return Ok(Opened::TestNumberRefused);
         }
-        let person = match &holder {
-            Some(user) => Person::Known(user.clone()),
-            None => Person::New(User::new(
+        let new = || {
+            User::new(
                 arrival.new_user.clone(),
                 phone.clone(),
                 arrival.introduction.clone(),
                 arrival.organization.clone(),
                 now,
-            )),
+            )
         };
-        let user = holder.as_ref().unwrap_or(&arrival.new_user).clone();
+        let person = match &holder {
+            None => Person::New(new()),
+            Some(holder) if !holder.is_dormant(limits, now) => Person::Known(holder.user.clone()),
+            Some(holder) => match &arrival.second_signal {
+                Some(SecondSignal::FreshAccount) => Person::InPlaceOf { new: new(), former: holder.user.clone() },
+                Some(signal) if is_theirs(store, limits, holder, signal, now).await? => {
+                    Person::Known(holder.user.clone())
+                }
+                _ => return Ok(Opened::SecondSignalRequired),
+            },
+        };
+        let (user, set_aside) = match &person {
+            Person::Known(user) => (user.clone(), None),
+            Person::New(new) => (new.id.clone(), None),
+            Person::InPlaceOf { new, former } => (new.id.clone(), Some(former.clone())),
+        };
+        let is_new_user = !matches!(person, Person::Known(_));
         let session = Session::open(
             user.clone(),
             arrival.new_session.clone(),
@@ -183,8 +249,8 @@ pub(crate) async fn open_session(
         };
         match store.sign_in(&sign_in).await? {
             SignInOutcome::SignedIn(user) => {
-                let (session, is_new_user) = (sign_in.session, holder.is_none());
-                let signed_in = SignedIn { user, session, is_new_user, is_test_number, carried_by };
+                let session = sign_in.session;
+                let signed_in = SignedIn { user, session, is_new_user, is_test_number, set_aside, carried_by };
                 return Ok(Opened::SignedIn(Box::new(signed_in)));
             }
             SignInOutcome::AlreadyConsumed(consumed) => return Ok(Opened::AlreadyConsumed(consumed)),
@@ -192,6 +258,23 @@ pub(crate) async fn open_session(
         }
     }
     Err(Unavailable::new("sign in", "the phone kept changing hands"))
+}
+
+/// Whether the signal is a current refresh token of a session of the holder's.
+async fn is_theirs(
+    store: &impl SignInStore,
+    limits: &Limits,
+    holder: &Holder,
+    signal: &SecondSignal,
+    now: Timestamp,
+) -> Result<bool, Unavailable> {
+    let SecondSignal::RefreshToken { user, session, presented } = signal else { return Ok(false) };
+    if *user != holder.user {
+        return Ok(false);
+    }
+    let session = store.read_session(user, session).await?;
+    let rotation = session.map(|session| session.rotate(*presented, now, limits));
+    Ok(matches!(rotation, Some(Rotation::Rotated(_) | Rotation::Repeated(_))))
 }
 
 /// The session that an earlier request opened with the same proof, if it is still there.
@@ -205,6 +288,6 @@ pub(crate) async fn resume(
     let resumed = store.resume(&consumed.user, session).await?;
     Ok(resumed.filter(|(_, session)| session.is_live(now)).map(|(user, session)| {
         let is_new_user = user.created_at == session.created_at;
-        SignedIn { user, session, is_new_user, is_test_number, carried_by: None }
+        SignedIn { user, session, is_new_user, is_test_number, set_aside: None, carried_by: None }
     }))
 }

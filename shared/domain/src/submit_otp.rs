@@ -6,11 +6,11 @@ use crate::Unavailable;
 use crate::challenge::{
     Claim, ClaimOutcome, ClaimRefusal, CodeRefusal, Consumed, IdempotencyDigest, Purpose, TypedCode,
 };
-use crate::ids::{ChallengeId, UserId};
+use crate::ids::ChallengeId;
 use crate::limits::Limits;
 use crate::phone::PhoneNumber;
 use crate::send_otp::CodeKeys;
-use crate::sign_in::{Arrival, Evidence, Opened, SignInStore, SignedIn, open_session, resume};
+use crate::sign_in::{Arrival, Evidence, Holder, Opened, SignInStore, SignedIn, open_session, resume};
 
 /// A code, typed.
 #[derive(Clone, Debug)]
@@ -34,7 +34,7 @@ pub trait SubmitOtpStore: SignInStore {
         &self,
         claim: &Claim,
         limits: &Limits,
-    ) -> impl Future<Output = Result<(ClaimOutcome, Option<UserId>), Unavailable>> + Send;
+    ) -> impl Future<Output = Result<(ClaimOutcome, Option<Holder>), Unavailable>> + Send;
 }
 
 /// Why nobody was signed in.
@@ -44,6 +44,8 @@ pub enum SubmitOtpError {
     Code(CodeRefusal),
     /// The fixed code was right, and its user has roles that a code known to several people must not open.
     TestNumberRefused,
+    /// The number has been dormant, and may be another person's by now: it takes more than the code, which is good still.
+    SecondSignalRequired,
     /// Something is out of reach.
     Unavailable(Unavailable),
 }
@@ -88,6 +90,7 @@ pub async fn submit_otp(
     match open_session(store, limits, &request.phone, evidence, holder, request.arrival).await? {
         Opened::SignedIn(signed_in) => Ok(*signed_in),
         Opened::TestNumberRefused => Err(SubmitOtpError::TestNumberRefused),
+        Opened::SecondSignalRequired => Err(SubmitOtpError::SecondSignalRequired),
         // It may have been this very request, sent twice.
         Opened::AlreadyConsumed(consumed) => {
             let same = consumed.filter(|consumed| consumed.may_be_replayed_by(&claim));

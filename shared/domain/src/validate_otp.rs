@@ -8,6 +8,7 @@ use crate::ids::{ChallengeId, UserId};
 use crate::limits::Limits;
 use crate::phone::PhoneNumber;
 use crate::send_otp::CodeKeys;
+use crate::sign_in::Holder;
 use crate::user::User;
 use crate::{Timestamp, Unavailable};
 
@@ -40,6 +41,8 @@ pub struct BindPhone {
     pub phone: PhoneNumber,
     /// Its challenge, not consumed before.
     pub challenge: ChallengeId,
+    /// Who had the phone and has not proven it for long, if it is to be taken from them.
+    pub former: Option<UserId>,
     /// When.
     pub now: Timestamp,
 }
@@ -59,7 +62,7 @@ pub enum BindOutcome {
     /// Another request consumed the code first.
     AlreadyConsumed,
     /// Another user has that phone.
-    PhoneTaken,
+    PhoneTaken(Option<Holder>),
     /// The caller's phone changed since it was read; the user as they are now.
     UserChanged(Option<User>),
 }
@@ -78,10 +81,12 @@ pub trait ValidateOtpStore: Sync {
 }
 
 /// A phone is verified.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified {
     /// Whether by a test number's fixed code.
     pub is_test_number: bool,
+    /// Whose the phone was, if it was taken from someone who had not proven it for long.
+    pub set_aside: Option<UserId>,
     /// The gateway that carried the code, as far as is known.
     pub carried_by: Option<Gateway>,
 }
@@ -150,12 +155,24 @@ pub async fn validate_otp(
     if is_test_number && !user.may_use_fixed_code() {
         return Err(ValidateOtpError::TestNumberRefused);
     }
+    let mut former = None;
     for _ in 0..TRIES {
-        let binding =
-            BindPhone { user, phone: request.phone.clone(), challenge: challenge.id.clone(), now: request.now };
+        let binding = BindPhone {
+            user,
+            phone: request.phone.clone(),
+            challenge: challenge.id.clone(),
+            former: former.clone(),
+            now: request.now,
+        };
         match store.bind_phone(&binding).await? {
-            BindOutcome::Bound => return Ok(Verified { is_test_number, carried_by: challenge.carried_by }),
-            BindOutcome::AlreadyConsumed | BindOutcome::PhoneTaken => return Err(ValidateOtpError::AlreadyVerified),
+            BindOutcome::Bound => {
+                return Ok(Verified { is_test_number, set_aside: former, carried_by: challenge.carried_by });
+            }
+            BindOutcome::PhoneTaken(Some(holder)) if holder.is_dormant(limits, request.now) => {
+                former = Some(holder.user);
+                user = binding.user;
+            }
+            BindOutcome::AlreadyConsumed | BindOutcome::PhoneTaken(_) => return Err(ValidateOtpError::AlreadyVerified),
             BindOutcome::UserChanged(now_is) => user = now_is.ok_or(ValidateOtpError::NoSuchUser)?,
         }
     }

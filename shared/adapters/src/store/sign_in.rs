@@ -1,13 +1,13 @@
 //! Sign-ins and bindings: code consumed, locks moved, user and session written, in one transaction each.
 
-use aws_sdk_dynamodb::types::{ConditionCheck, Delete, Put, Update};
+use aws_sdk_dynamodb::types::{Delete, Put, Update};
 use domain::challenge::{Claim, ClaimOutcome, Consumed, Purpose};
 use domain::firebase::{FirebaseStore, TokenDigest};
 use domain::ids::{SessionId, UserId};
 use domain::limits::{HOUR, Limits};
 use domain::phone::PhoneNumber;
 use domain::session::Session;
-use domain::sign_in::{Evidence, Person, SignIn, SignInOutcome, SignInStore};
+use domain::sign_in::{Evidence, Holder, Person, SignIn, SignInOutcome, SignInStore};
 use domain::submit_otp::SubmitOtpStore;
 use domain::user::{DEFAULT_ROLE, User};
 use domain::validate_otp::{BindOutcome, BindPhone, ValidateOtpStore};
@@ -17,7 +17,9 @@ use super::challenges::{consume, consumed_by};
 use super::item::{Row, key, moment, text};
 use super::sessions::session_item;
 use super::transaction::{Written, steps};
-use super::users::{ROLE_PREFIX, holder, lock, organization_set, phone_lock_key, user, user_item, user_key};
+use super::users::{
+    ROLE_PREFIX, holder, organization_set, phone_lock, phone_lock_key, set_aside, user, user_item, user_key,
+};
 use super::{Item, Store};
 use crate::config::Table;
 
@@ -26,7 +28,7 @@ impl SubmitOtpStore for Store {
         &self,
         claim: &Claim,
         limits: &Limits,
-    ) -> Result<(ClaimOutcome, Option<UserId>), Unavailable> {
+    ) -> Result<(ClaimOutcome, Option<Holder>), Unavailable> {
         tokio::try_join!(self.claim_attempt(claim, limits), self.find_holder(&claim.phone))
     }
 }
@@ -51,7 +53,7 @@ impl FirebaseStore for Store {
         &self,
         phone: &PhoneNumber,
         digest: &TokenDigest,
-    ) -> Result<(Option<UserId>, Option<Consumed>), Unavailable> {
+    ) -> Result<(Option<Holder>, Option<Consumed>), Unavailable> {
         let read = self.get("read a Firebase token's use", Table::Otps, firebase_key(digest));
         let (holder, used) = tokio::try_join!(self.find_holder(phone), read)?;
         let used = used.as_ref().map(|item| consumed_by(&Row(item))).transpose()?;
@@ -76,27 +78,33 @@ impl SignInStore for Store {
                 steps!["sign in"; Put(used)]
             }
         };
+        let now = sign_in.consumed.at;
         let session =
             Put::builder().table_name(self.table(Table::Sessions)).set_item(Some(session_item(&sign_in.session)));
+        let new_user = |new: &User| {
+            let user = Put::builder().table_name(users).set_item(Some(user_item(new)));
+            user.condition_expression("attribute_not_exists(pk)")
+        };
+        let held_lock = |holder: &UserId, next: &UserId| {
+            Update::builder()
+                .table_name(users)
+                .set_key(Some(phone_lock_key(&sign_in.phone)))
+                .update_expression("SET user_id = :next, proven_at = :now")
+                .condition_expression("user_id = :user")
+                .expression_attribute_values(":user", text(holder.as_str()))
+                .expression_attribute_values(":next", text(next.as_str()))
+                .expression_attribute_values(":now", moment(now))
+        };
         let (written, known) = match &sign_in.person {
             Person::New(new) => {
                 let phone_lock = Put::builder()
                     .table_name(users)
-                    .set_item(Some(lock(phone_lock_key(&sign_in.phone), &new.id)))
+                    .set_item(Some(phone_lock(&sign_in.phone, &new.id, now)))
                     .condition_expression("attribute_not_exists(pk)");
-                let user = Put::builder()
-                    .table_name(users)
-                    .set_item(Some(user_item(new)))
-                    .condition_expression("attribute_not_exists(pk)");
-                all.extend(steps!["sign in"; Put(phone_lock), Put(user), Put(session)]);
+                all.extend(steps!["sign in"; Put(phone_lock), Put(new_user(new)), Put(session)]);
                 (self.transact("sign in", all).await?, Some(new.clone()))
             }
             Person::Known(id) => {
-                let phone_lock = ConditionCheck::builder()
-                    .table_name(users)
-                    .set_key(Some(phone_lock_key(&sign_in.phone)))
-                    .condition_expression("user_id = :user")
-                    .expression_attribute_values(":user", text(id.as_str()));
                 let user = Update::builder()
                     .table_name(users)
                     .set_key(Some(user_key(id)))
@@ -104,11 +112,18 @@ impl SignInStore for Store {
                     .condition_expression("attribute_exists(pk)")
                     .expression_attribute_names("#role", format!("{ROLE_PREFIX}{DEFAULT_ROLE}"))
                     .expression_attribute_values(":organization", organization_set([&sign_in.organization]))
-                    .expression_attribute_values(":now", moment(sign_in.consumed.at));
-                all.extend(steps!["sign in"; Check(phone_lock), Update(user), Put(session)]);
+                    .expression_attribute_values(":now", moment(now));
+                all.extend(steps!["sign in"; Update(held_lock(id, id)), Update(user), Put(session)]);
                 // The profile is read beside the transaction: what the transaction changes of it is known.
                 let (written, known) = tokio::try_join!(self.transact("sign in", all), self.find_user(id))?;
-                (written, known.map(|known| known.signed_in(sign_in.organization.clone(), sign_in.consumed.at)))
+                (written, known.map(|known| known.signed_in(sign_in.organization.clone(), now)))
+            }
+            Person::InPlaceOf { new, former } => {
+                let former_user = set_aside(users, former, &sign_in.phone, &new.id, now);
+                all.extend(steps!["sign in";
+                    Update(held_lock(former, &new.id)), Put(new_user(new)), Put(session), Update(former_user),
+                ]);
+                (self.transact("sign in", all).await?, Some(new.clone()))
             }
         };
         let refused = match (written, known) {
@@ -130,6 +145,10 @@ impl SignInStore for Store {
         Ok(self.find_user(user).await?.is_none_or(|user| user.may_use_fixed_code()))
     }
 
+    async fn read_session(&self, user: &UserId, session: &SessionId) -> Result<Option<Session>, Unavailable> {
+        self.find_session(user, session).await
+    }
+
     async fn resume(&self, user: &UserId, session: &SessionId) -> Result<Option<(User, Session)>, Unavailable> {
         let (user, session) = tokio::try_join!(self.find_user(user), self.find_session(user, session))?;
         Ok(user.zip(session))
@@ -148,7 +167,7 @@ impl ValidateOtpStore for Store {
 
     async fn bind_phone(&self, binding: &BindPhone) -> Result<BindOutcome, Unavailable> {
         let users = self.table(Table::Users);
-        let BindPhone { user: seen, phone, challenge, .. } = binding;
+        let BindPhone { user: seen, phone, challenge, former, now } = binding;
         let purpose = Purpose::VerifyPhone { caller: seen.id.clone() };
         let consumed = consume(self.table(Table::Otps), &purpose, phone, challenge, &binding.consumed());
         let mut changed_user = Update::builder()
@@ -164,9 +183,12 @@ impl ValidateOtpStore for Store {
         };
         let taken = Put::builder()
             .table_name(users)
-            .set_item(Some(lock(phone_lock_key(phone), &seen.id)))
-            .condition_expression("attribute_not_exists(pk) OR user_id = :user")
-            .expression_attribute_values(":user", text(seen.id.as_str()));
+            .set_item(Some(phone_lock(phone, &seen.id, *now)))
+            .condition_expression(match former {
+                Some(_) => "user_id = :user",
+                None => "attribute_not_exists(pk) OR user_id = :user",
+            })
+            .expression_attribute_values(":user", text(former.as_ref().unwrap_or(&seen.id).as_str()));
         let mut all = steps!["bind a phone"; Update(consumed), Update(changed_user), Put(taken)];
         if let Some(before) = seen.phone.as_ref().filter(|before| *before != phone) {
             let freed = Delete::builder()
@@ -175,6 +197,9 @@ impl ValidateOtpStore for Store {
                 .condition_expression("user_id = :user")
                 .expression_attribute_values(":user", text(seen.id.as_str()));
             all.extend(steps!["bind a phone"; Delete(freed)]);
+        }
+        if let Some(former) = former {
+            all.extend(steps!["bind a phone"; Update(set_aside(users, former, phone, &seen.id, *now))]);
         }
         let refused = match self.transact("bind a phone", all).await? {
             Written::Done => return Ok(BindOutcome::Bound),
@@ -185,8 +210,8 @@ impl ValidateOtpStore for Store {
             Ok(BindOutcome::AlreadyConsumed)
         } else if let Some(met) = failed(1) {
             Ok(BindOutcome::UserChanged(met.as_ref().map(user).transpose()?))
-        } else if failed(2).is_some() {
-            Ok(BindOutcome::PhoneTaken)
+        } else if let Some(met) = failed(2) {
+            Ok(BindOutcome::PhoneTaken(met.as_ref().map(holder).transpose()?))
         } else {
             Ok(BindOutcome::UserChanged(self.find_user(&seen.id).await?))
         }

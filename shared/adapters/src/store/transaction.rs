@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
-    CancellationReason, ConditionCheck, Delete, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
+    CancellationReason, Delete, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
 };
 use domain::Unavailable;
 
@@ -66,7 +66,6 @@ pub(super) enum Step {
     Put(Put),
     Update(Update),
     Delete(Delete),
-    Check(ConditionCheck),
 }
 
 impl From<Step> for TransactWriteItem {
@@ -76,7 +75,6 @@ impl From<Step> for TransactWriteItem {
             Step::Put(put) => item.put(put),
             Step::Update(update) => item.update(update),
             Step::Delete(delete) => item.delete(delete),
-            Step::Check(check) => item.condition_check(check),
         }
         .build()
     }

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use aws_sdk_dynamodb::types::AttributeValue;
-use domain::Unavailable;
+use aws_sdk_dynamodb::types::builders::UpdateBuilder;
+use aws_sdk_dynamodb::types::{AttributeValue, Update};
 use domain::ids::UserId;
 use domain::phone::PhoneNumber;
+use domain::sign_in::Holder;
 use domain::text::{ImageUrl, Name, OrganizationId, Source, Username};
 use domain::user::{Roles, User};
+use domain::{Timestamp, Unavailable};
 
 use super::item::{Corrupt, Row, key, moment, text};
 use super::{Item, Store};
@@ -34,9 +36,35 @@ pub(super) fn lock(mut key: Item, user: &UserId) -> Item {
     key
 }
 
-/// Whose a lock is.
-pub(super) fn holder(item: &Item) -> Result<UserId, Corrupt> {
-    Row(item).parsed("user_id", str::parse::<UserId>)
+/// A phone's lock, which also says when its holder proved the phone last.
+pub(super) fn phone_lock(phone: &PhoneNumber, user: &UserId, proven_at: Timestamp) -> Item {
+    let mut item = lock(phone_lock_key(phone), user);
+    item.insert("proven_at".into(), moment(proven_at));
+    item
+}
+
+/// Whose a phone is.
+pub(super) fn holder(item: &Item) -> Result<Holder, Corrupt> {
+    let row = Row(item);
+    Ok(Holder { user: row.parsed("user_id", str::parse::<UserId>)?, proven_at: row.optional_moment("proven_at")? })
+}
+
+/// Takes the phone from a user who has not proven it for long, as a step of a transaction. All else of theirs stays.
+pub(super) fn set_aside(
+    table: &str,
+    former: &UserId,
+    phone: &PhoneNumber,
+    new: &UserId,
+    now: Timestamp,
+) -> UpdateBuilder {
+    Update::builder()
+        .table_name(table)
+        .set_key(Some(user_key(former)))
+        .update_expression("SET set_aside_at = :now, set_aside_for = :new REMOVE phone")
+        .condition_expression("phone = :phone")
+        .expression_attribute_values(":phone", text(phone.e164()))
+        .expression_attribute_values(":new", text(new.as_str()))
+        .expression_attribute_values(":now", moment(now))
 }
 
 /// Reads a user.
@@ -106,7 +134,7 @@ impl Store {
         Ok(item.as_ref().map(user).transpose()?)
     }
 
-    pub(super) async fn find_holder(&self, phone: &PhoneNumber) -> Result<Option<UserId>, Unavailable> {
+    pub(super) async fn find_holder(&self, phone: &PhoneNumber) -> Result<Option<Holder>, Unavailable> {
         let item = self.get("find who has a phone", Table::Users, phone_lock_key(phone)).await?;
         Ok(item.as_ref().map(holder).transpose()?)
     }

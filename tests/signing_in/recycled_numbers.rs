@@ -1,0 +1,188 @@
+//! A number that nobody has proven for long may be another person's: a code alone does not open its account.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tests::google::{Google, Key, claims, header};
+use tests::{Person, Sent, World, person, wrong};
+use tokio::task::JoinSet;
+
+use crate::given::phone;
+
+const DORMANT: u64 = 180 * 86_400;
+const IDLE: u64 = 30 * 86_400;
+
+fn submit<'a>(world: &'a World, sent: &Sent, more: Value) -> tests::Call<'a> {
+    let mut body = json!({"phone_number": phone(1), "otp": sent.code, "challenge_id": sent.challenge_id});
+    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    world.post("/v1/otp/submit", body)
+}
+
+/// Someone who signed in long ago, and whose device is in use to this day.
+async fn long_signed_in(world: &World) -> Person {
+    let mut owner = world.sign_in_as(&phone(1), "sita").await;
+    for _ in 0..9 {
+        world.advance(DORMANT / 9);
+        let reply = world.post("/v1/session/refresh", json!({"refresh_token": owner.refresh})).send().await;
+        (owner.access, owner.refresh) = (reply.text("access_token"), reply.text("refresh_token"));
+    }
+    owner
+}
+
+#[tokio::test]
+async fn up_to_the_last_second_the_code_alone_opens_the_account() {
+    let world = World::new().await;
+    let owner = world.sign_in(&phone(1)).await;
+    world.advance(DORMANT - 60);
+    let sent = world.send_code(&phone(1)).await;
+    let again = submit(&world, &sent, json!({})).send().await.ok();
+    assert_eq!(again["user"]["user_id"], json!(owner.user_id));
+    // And it counts from there.
+    world.advance(DORMANT - 60);
+    let sent = world.send_code(&phone(1)).await;
+    submit(&world, &sent, json!({})).send().await.ok();
+}
+
+#[tokio::test]
+async fn a_dormant_number_takes_a_second_signal_and_the_code_stays_good_for_it() {
+    let world = World::new().await;
+    let owner = long_signed_in(&world).await;
+    let sent = world.send_code(&phone(1)).await;
+    submit(&world, &sent, json!({})).send().await.assert_problem(403, "second_signal_required");
+    let own = json!({"refresh_token": owner.refresh});
+    let opened = submit(&world, &sent, own).send().await.ok();
+    assert_eq!((&opened["is_new_user"], &opened["user"]["username"]), (&json!(false), &json!("sita")));
+    // The token was shown, not used up.
+    world.post("/v1/session/refresh", json!({"refresh_token": owner.refresh})).send().await.ok();
+}
+
+#[tokio::test]
+async fn the_signal_without_the_right_code_opens_nothing() {
+    let world = World::new().await;
+    let owner = long_signed_in(&world).await;
+    let sent = world.send_code(&phone(1)).await;
+    let wrong = Sent { code: wrong(&sent.code), ..sent };
+    for more in [json!({"refresh_token": owner.refresh}), json!({"fresh_account": true}), json!({})] {
+        submit(&world, &wrong, more).send().await.assert_problem(400, "incorrect_otp");
+    }
+}
+
+#[tokio::test]
+async fn another_persons_token_an_older_one_and_one_of_an_ended_session_are_no_signal() {
+    let world = World::new().await;
+    let older = world.sign_in(&phone(1)).await;
+    world.advance(60);
+    let owner = long_signed_in(&world).await;
+    let stranger = world.sign_in(&phone(2)).await;
+    let ended = world.sign_in(&phone(3)).await;
+    world.call("DELETE", "/v1/session").as_person(&ended).send().await;
+    let sent = world.send_code(&phone(1)).await;
+    for token in [&stranger.refresh, &older.refresh, &ended.refresh, &owner.access, &"rubbish".to_owned()] {
+        let reply = submit(&world, &sent, json!({"refresh_token": token})).send().await;
+        assert!(reply.problem() == (403, "second_signal_required"), "{reply:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_fresh_account_takes_the_number_and_the_old_one_is_kept_aside_and_reported() {
+    let world = World::new().await;
+    let owner = long_signed_in(&world).await;
+    let sent = world.send_code(&phone(1)).await;
+    let fresh = submit(&world, &sent, json!({"fresh_account": true, "name": "Hari"})).send().await;
+    let fresh_person = person(&phone(1), &fresh);
+    assert_ne!(fresh_person.user_id, owner.user_id);
+    let user = &fresh.body["user"];
+    assert_eq!(
+        (&fresh.body["is_new_user"], &user["name"], &user["username"]),
+        (&json!(true), &json!("Hari"), &Value::Null)
+    );
+    // The older account is all there, without the number, on the device that was signed in to it.
+    let me = world.call("GET", "/v1/me").as_person(&owner).send().await.ok();
+    assert_eq!((&me["username"], &me["phone_verified"]), (&json!("sita"), &json!(false)));
+    let report = format!(r#""former":"{}","new":"{}""#, owner.user_id, fresh_person.user_id);
+    assert!(world.log().contains(&report));
+    // From now on the number opens the fresh one, by a code alone.
+    world.advance(60);
+    let again = world.sign_in(&phone(1)).await;
+    assert_eq!(again.user_id, fresh_person.user_id);
+    // And its former holder can verify another.
+    let body = json!({"phone_number": phone(4)});
+    world.post("/v1/phone/otp/send", body).as_person(&owner).send().await.ok();
+    let code = world.code(&phone(4)).await;
+    let body = json!({"phone": phone(4), "otp": code, "username": "sita"});
+    world.post("/v1/phone/otp/validate", body).as_person(&owner).send().await.ok();
+}
+
+#[tokio::test]
+async fn a_fresh_account_cannot_be_asked_for_while_the_number_is_in_use() {
+    let world = World::new().await;
+    let owner = world.sign_in(&phone(1)).await;
+    world.advance(60);
+    let sent = world.send_code(&phone(1)).await;
+    let again = submit(&world, &sent, json!({"fresh_account": true})).send().await.ok();
+    assert_eq!((&again["is_new_user"], &again["user"]["user_id"]), (&json!(false), &json!(owner.user_id)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_who_ask_for_a_fresh_account_at_once_one_gets_it() {
+    let world = Arc::new(World::new().await);
+    world.sign_in(&phone(1)).await;
+    world.advance(DORMANT + IDLE);
+    let sent = world.send_code(&phone(1)).await;
+    let mut running = JoinSet::new();
+    for _ in 0..5 {
+        let (world, sent) = (Arc::clone(&world), sent.clone());
+        running.spawn(async move { submit(&world, &sent, json!({"fresh_account": true})).send().await.status });
+    }
+    let statuses = running.join_all().await;
+    assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 1, "{statuses:?}");
+    let items = world.items("UsersTable").await;
+    assert_eq!(items.len(), 3, "two users, one lock: {items:?}");
+}
+
+#[tokio::test]
+async fn firebase_opens_a_dormant_account_no_more_than_a_code_does() {
+    let google = Google::serving("max-age=19204").await;
+    let world = google.world().await;
+    let owner = world.sign_in(&phone(1)).await;
+    world.advance(DORMANT);
+    let token = Key::of_google().sign(&header(), &claims(&world, &phone(1)));
+    let submit = |more: Value| {
+        let mut body = json!({"firebase_id_token": token});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        world.post("/v1/otp/submit", body).send()
+    };
+    submit(json!({})).await.assert_problem(403, "second_signal_required");
+    let fresh = submit(json!({"fresh_account": true})).await.ok();
+    assert_ne!(fresh["user"]["user_id"], json!(owner.user_id));
+}
+
+#[tokio::test]
+async fn a_dormant_number_passes_to_whoever_verifies_it_and_a_live_one_does_not() {
+    let world = World::new().await;
+    let owner = long_signed_in(&world).await;
+    let hari = world.sign_in_as(&phone(2), "hari").await;
+    let bind = async || {
+        let body = json!({"phone_number": phone(1), "change": true});
+        world.post("/v1/phone/otp/send", body).as_person(&hari).send().await.ok();
+        let code = world.code(&phone(1)).await;
+        let body = |code: &str| json!({"phone": phone(1), "otp": code, "username": "hari"});
+        let path = "/v1/phone/otp/validate";
+        world.post(path, body(&wrong(&code))).as_person(&hari).send().await.assert_problem(400, "incorrect_otp");
+        world.post(path, body(&code)).as_person(&hari).send().await
+    };
+    bind().await.ok();
+    let me = world.call("GET", "/v1/me").as_person(&hari).send().await.ok();
+    assert_eq!(me["phone_number"], json!(phone(1)));
+    let me = world.call("GET", "/v1/me").as_person(&owner).send().await.ok();
+    assert_eq!((&me["username"], &me["phone_number"]), (&json!("sita"), &Value::Null));
+}
+
+#[tokio::test]
+async fn the_time_is_configured() {
+    let world = World::with(&[("PHONE_DORMANT_DAYS", "1")]).await;
+    world.sign_in(&phone(1)).await;
+    world.advance(86_400);
+    let sent = world.send_code(&phone(1)).await;
+    submit(&world, &sent, json!({})).send().await.assert_problem(403, "second_signal_required");
+}
