@@ -15,5 +15,5 @@ mod contract;
 mod log;
 mod world;
 
-pub use contract::document;
+pub use contract::{document, takes};
 pub use world::{Call, Person, Reply, Sent, World, person, wrong};
