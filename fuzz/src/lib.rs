@@ -10,7 +10,9 @@ use std::sync::LazyLock;
 use account::Account;
 use adapters::{App, Clock, Config};
 use authorizer::Authorizer;
-use aws_lambda_events::apigw::{ApiGatewayV2CustomAuthorizerV2Request, ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use aws_lambda_events::apigw::{
+    ApiGatewayV2CustomAuthorizerV2Request, ApiGatewayV2httpRequest, ApiGatewayV2httpResponse,
+};
 use jwks::Jwks;
 use send_otp::SendOtp;
 use serde_json::Value;
@@ -22,7 +24,8 @@ use validate_otp::ValidateOtp;
 /// The published half of a key whose other half is gone.
 pub const KEY_ID: &str = "key_0rryxntg4kqcyz38f2fxsd9nxd";
 /// Its point, base64url.
-pub const KEY: (&str, &str) = ("RyLmMaUHltpeAxSQzIK3ikdcVJjAEegB316iZtSbZwU", "E-hqCWexQWjQORrY5jBkHR9LR_lg4uujWnUqRw_8M0k");
+pub const KEY: (&str, &str) =
+    ("RyLmMaUHltpeAxSQzIK3ikdcVJjAEegB316iZtSbZwU", "E-hqCWexQWjQORrY5jBkHR9LR_lg4uujWnUqRw_8M0k");
 /// All that it ever signed: an access token and a refresh token, good until 2099.
 pub const TOKENS: [&str; 2] = [include_str!("access.jwt"), include_str!("refresh.jwt")];
 
