@@ -280,7 +280,7 @@ async fn a_member_that_is_too_long_or_ill_formed_is_named_and_not_repeated() {
     let body = refusing.with(SEND, "locale", long(36));
     refusing.refuses_json(SEND, &body, "malformed_request", json!({"detail": locale})).await;
     let name = "name: expected 1 to 100 printable characters.";
-    let url = "image_url: expected an http or https URL of at most 2048 characters.";
+    let url = "image_url: expected an http or https URL of at most 2048 visible ASCII characters.";
     let fcm_token = "fcm_token: expected an FCM token of 1 to 4096 visible characters.";
     let device_name = "device_name: expected 1 to 100 printable characters.";
     let challenge_id = "challenge_id: expected the one that the send answered.";

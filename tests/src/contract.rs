@@ -84,6 +84,12 @@ pub fn hold(
     assert!(errors.is_empty(), "{method} {path} {status}: {}\n{body}", errors.join("\n"));
 }
 
+/// Whether the schema at a pointer into the document takes a value.
+pub fn takes(at: &str, value: &Value) -> bool {
+    assert!(document().pointer(at).is_some(), "{at} is not in openapi.yaml");
+    validator(at).is_valid(value)
+}
+
 fn validator(at: &str) -> &'static Validator {
     let mut validators = VALIDATORS.lock().unwrap_or_else(PoisonError::into_inner);
     let validators = validators.get_or_insert_default();

@@ -16,5 +16,5 @@ pub mod google;
 mod log;
 mod world;
 
-pub use contract::document;
+pub use contract::{document, takes};
 pub use world::{Call, Person, Reply, Sent, World, person, wrong};

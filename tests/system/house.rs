@@ -167,3 +167,35 @@ fn every_member_takes_the_lints_and_the_version_of_the_workspace() {
         assert_eq!(package["publish"], Value::Array(Vec::new()), "{}", package["name"]);
     }
 }
+
+#[test]
+fn every_fuzz_target_has_its_program_and_its_corpus() {
+    let targets = rust_files("fuzz/targets");
+    let manifest = text("fuzz/Cargo.toml");
+    for target in &targets {
+        let name = target.trim_start_matches("fuzz/targets/").trim_end_matches(".rs");
+        assert!(manifest.contains(&format!("name = \"{name}\"\npath = \"targets/{name}.rs\"")), "{name}");
+        assert!(names(&format!("fuzz/corpus/{name}"), |_| true).len() > 10, "{name}");
+        assert!(text("fuzz/rustc").contains(&format!(" {name}")), "fuzz/rustc does not know {name}");
+    }
+    assert_eq!(targets.len(), names("fuzz/corpus", |_| true).len());
+}
+
+#[test]
+fn what_is_fuzzed_is_built_of_the_versions_that_are_deployed() {
+    let locked = |file: &str| -> BTreeSet<(String, String)> {
+        let text = text(file);
+        let value = |package: &str, name: &str| {
+            package.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim_matches('"').to_owned()
+        };
+        text.split("[[package]]\n")
+            .skip(1)
+            .map(|package| (value(package, "name = "), value(package, "version = ")))
+            .collect()
+    };
+    let (deployed, fuzzed) = (locked("Cargo.lock"), locked("fuzz/Cargo.lock"));
+    // The engine, which the main workspace does not have.
+    let engine = ["arbitrary", "fuzz", "libfuzzer-sys"];
+    let strays: Vec<_> = fuzzed.difference(&deployed).filter(|(name, _)| !engine.contains(&name.as_str())).collect();
+    assert!(strays.is_empty(), "cargo update --manifest-path fuzz/Cargo.toml: {strays:?}");
+}

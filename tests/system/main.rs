@@ -11,6 +11,7 @@
 mod events;
 mod house;
 mod local;
+mod members;
 mod organization;
 mod restart;
 mod rotate_keys;

@@ -79,7 +79,7 @@ impl SendOtp {
             }
             _ => return Err(Problem::new(Code::NotFound)),
         };
-        if body.locale.as_ref().is_some_and(|locale| locale.len() > LONGEST_LOCALE) {
+        if body.locale.as_ref().is_some_and(|locale| locale.chars().count() > LONGEST_LOCALE) {
             return Err(Problem::malformed("locale: expected a language tag of at most 35 characters."));
         }
         optional_member("source", body.source.as_deref(), Source::parse)?;

@@ -86,7 +86,7 @@ impl Session {
 
     async fn refresh(&self, request: Request<'_>, now: Timestamp) -> Result<Answer, Problem> {
         let body: RefreshBody = request.json()?;
-        if body.refresh_token.len() > LONGEST_REFRESH_TOKEN {
+        if body.refresh_token.chars().count() > LONGEST_REFRESH_TOKEN {
             return Err(Problem::malformed("refresh_token: expected at most 4096 characters."));
         }
         let (user, session, presented) = self.guard.refresh_token(&body.refresh_token, now).await?;

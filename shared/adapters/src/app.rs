@@ -97,4 +97,10 @@ impl App {
         let aws = loader.load().await;
         Self { config: Arc::new(config), clock, aws }
     }
+
+    /// The same over another HTTP client, with which the fuzz targets stand in AWS's place.
+    #[cfg(fuzzing)]
+    pub fn with_http_client(self, client: aws_smithy_runtime_api::client::http::SharedHttpClient) -> Self {
+        Self { aws: self.aws.into_builder().http_client(client).build(), ..self }
+    }
 }

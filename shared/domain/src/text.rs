@@ -90,11 +90,11 @@ text!(
     |text| printable(text, 100)
 );
 text!(
-    /// Where a picture of the person is; an http or https URL of at most 2,048 bytes.
-    ImageUrl, "an http or https URL of at most 2048 characters",
+    /// Where a picture of the person is; an http or https URL of at most 2,048 characters, ASCII as all URLs (RFC 3986 §2).
+    ImageUrl, "an http or https URL of at most 2048 visible ASCII characters",
     |text| text.len() <= 2048
         && ["https://", "http://"].iter().any(|scheme| text.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()))
-        && text.chars().all(|c| !c.is_control() && !c.is_whitespace())
+        && text.bytes().all(|byte| byte.is_ascii_graphic())
 );
 text!(
     /// Where a sign-in came from, in the app's own words ("android", "web"), at most 64 characters.

@@ -206,6 +206,23 @@ impl SmsGateways for Gateways {
     }
 }
 
+/// What a gateway's answer would be taken for, and what of it would be logged: for the fuzz targets. SNS answers an
+/// error's code and message, a line each, and no status.
+#[cfg(fuzzing)]
+pub fn read_answer(gateway: Gateway, status: u16, body: &[u8]) -> (&'static str, String) {
+    let reply = form::Reply { status, body: body.to_vec() };
+    let outcome = match gateway {
+        Gateway::Sparrow => sparrow::read(&reply),
+        Gateway::Twilio => twilio::read(&reply),
+        Gateway::Sns => {
+            let text = String::from_utf8_lossy(body);
+            let mut lines = text.splitn(2, '\n');
+            sns::read(lines.next().filter(|code| !code.is_empty()), lines.next())
+        }
+    };
+    (outcome.kind(), outcome.why().to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

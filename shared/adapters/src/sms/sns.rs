@@ -75,7 +75,7 @@ impl Sns {
 }
 
 /// What an error means. <https://docs.aws.amazon.com/sns/latest/api/API_Publish.html#API_Publish_Errors>
-fn read(code: Option<&str>, message: Option<&str>) -> Outcome {
+pub(super) fn read(code: Option<&str>, message: Option<&str>) -> Outcome {
     let Some(code) = code else { return Outcome::Unavailable("out of reach".into()) };
     // A bad sender id or origination number is an invalid parameter too: that is our fault, not the number's.
     let of_the_number = message.is_some_and(|message| message.contains("PhoneNumber"));

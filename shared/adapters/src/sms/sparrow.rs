@@ -38,7 +38,7 @@ impl Sparrow {
 }
 
 /// What an answer means.
-fn read(reply: &Reply) -> Outcome {
+pub(super) fn read(reply: &Reply) -> Outcome {
     let Ok(Answer { response_code, message_id }) = serde_json::from_slice(&reply.body) else {
         return match reply.status {
             // It may have taken the message and failed to say so.

@@ -54,7 +54,7 @@ impl Twilio {
 }
 
 /// What an answer means.
-fn read(reply: &Reply) -> Outcome {
+pub(super) fn read(reply: &Reply) -> Outcome {
     match reply.status {
         200..=299 => match serde_json::from_slice::<Created>(&reply.body) {
             Ok(created) if !created.sid.is_empty() => Outcome::Accepted(MessageId::new(&created.sid)),

@@ -1,0 +1,108 @@
+//! AWS as far as the functions ask it: every write succeeds, every read finds the same few items.
+
+use std::sync::LazyLock;
+
+use adapters::secrets::SigningKeyPair;
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::http::StatusCode;
+use aws_smithy_types::body::SdkBody;
+use domain::Timestamp;
+use serde_json::{Value, json};
+
+use crate::{KEY, KEY_ID};
+
+/// The user and the session of the tokens, and the challenge that is pending for the phone.
+pub const USER: &str = "usr_00000000000000000000000001";
+const SESSION: &str = "ses_00000000000000000000000002";
+const CHALLENGE: &str = "chl_00000000000000000000000003";
+const PHONE: &str = "+9779841234567";
+/// The end of 2099.
+const LATE: &str = "4102444799";
+
+/// The key that signs new tokens, published beside the fixed one.
+static SIGNING: LazyLock<SigningKeyPair> =
+    LazyLock::new(|| SigningKeyPair::generate(Timestamp::from_seconds(0)).unwrap());
+
+#[derive(Debug)]
+struct Aws;
+
+/// The client.
+pub fn client() -> SharedHttpClient {
+    http_client_fn(|_, _| SharedHttpConnector::new(Aws))
+}
+
+impl HttpConnector for Aws {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let asked = request.body().bytes().and_then(|body| serde_json::from_slice(body).ok()).unwrap_or_default();
+        let target = request.headers().get("x-amz-target").unwrap_or_default();
+        let answer = match target.rsplit_once('.').map(|(_, operation)| operation) {
+            Some("GetSecretValue") => secret(&asked).to_string(),
+            Some(operation) => dynamodb(operation, &asked).to_string(),
+            None => published().to_owned(),
+        };
+        let mut response = HttpResponse::new(StatusCode::try_from(200).unwrap(), SdkBody::from(answer));
+        response.headers_mut().insert("content-type", "application/x-amz-json-1.0");
+        HttpConnectorFuture::ready(Ok(response))
+    }
+}
+
+fn published() -> &'static str {
+    "<PublishResponse><PublishResult><MessageId>1</MessageId></PublishResult></PublishResponse>"
+}
+
+fn secret(asked: &Value) -> Value {
+    let text = match asked["SecretId"].as_str() {
+        Some("signing-key") => SIGNING.to_secret().unwrap(),
+        _ => "c".repeat(64),
+    };
+    json!({"VersionId": "1", "SecretString": text})
+}
+
+fn dynamodb(operation: &str, asked: &Value) -> Value {
+    let item = match asked["TableName"].as_str() {
+        Some("Sessions") => session(),
+        Some("Otps") => record(),
+        Some("Settings") => keys(),
+        _ => user(),
+    };
+    let key = asked["Key"]["pk"]["S"].as_str().unwrap_or_default();
+    match operation {
+        // Organizations other than the default one are absent, and so are a phone's schedule of sends and all counters.
+        "GetItem" if key.starts_with("organization#") || key.starts_with("phone#+") && item == record() => json!({}),
+        "GetItem" => json!({"Item": item}),
+        "Query" => json!({"Items": [item], "Count": 1}),
+        "UpdateItem" => json!({"Attributes": item}),
+        _ => json!({}),
+    }
+}
+
+fn user() -> Value {
+    json!({
+        "pk": {"S": format!("user#{USER}")}, "user_id": {"S": USER}, "username": {"S": "sita"},
+        "role_default": {"SS": ["default"]}, "created_at": {"N": "0"}, "last_sign_in_at": {"N": "0"},
+    })
+}
+
+fn session() -> Value {
+    json!({
+        "user_id": {"S": USER}, "session_id": {"S": SESSION}, "counter": {"N": "1"}, "created_at": {"N": "0"},
+        "last_used_at": {"N": "0"}, "expires_at": {"N": LATE}, "ends_at": {"N": LATE},
+    })
+}
+
+fn record() -> Value {
+    json!({
+        "phone": {"S": PHONE}, "challenge_id": {"S": CHALLENGE}, "key_version": {"S": "1"},
+        "code_expires_at": {"N": LATE}, "changes_number": {"BOOL": false}, "bound_attempts": {"N": "1"},
+        "unbound_attempts": {"N": "1"}, "failures": {"N": "1"}, "closed_until": {"N": "0"},
+    })
+}
+
+fn keys() -> Value {
+    let signing = SIGNING.public().unwrap();
+    let key = |id: &str, x: &str, y: &str| json!({"M": {"kid": {"S": id}, "x": {"S": x}, "y": {"S": y}}});
+    json!({"keys": {"L": [key(KEY_ID, KEY.0, KEY.1), key(signing.id.as_str(), &signing.x, &signing.y)]}, "revision": {"N": "1"}})
+}

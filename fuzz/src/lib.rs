@@ -1,0 +1,125 @@
+//! What the targets share: the functions over an AWS that answers from memory, and tokens that hold.
+//!
+//! Nothing leaves the process: one HTTP client stands in AWS's place, with one user, one session and one pending code.
+
+mod aws;
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use account::Account;
+use adapters::{App, Clock, Config};
+use authorizer::Authorizer;
+use aws_lambda_events::apigw::{
+    ApiGatewayV2CustomAuthorizerV2Request, ApiGatewayV2httpRequest, ApiGatewayV2httpResponse,
+};
+use jwks::Jwks;
+use send_otp::SendOtp;
+use serde_json::Value;
+use session::Session;
+use submit_otp::SubmitOtp;
+use tokio::runtime::{Builder, Runtime};
+use validate_otp::ValidateOtp;
+
+/// The published half of a key whose other half is gone.
+pub const KEY_ID: &str = "key_0rryxntg4kqcyz38f2fxsd9nxd";
+/// Its point, base64url.
+pub const KEY: (&str, &str) =
+    ("RyLmMaUHltpeAxSQzIK3ikdcVJjAEegB316iZtSbZwU", "E-hqCWexQWjQORrY5jBkHR9LR_lg4uujWnUqRw_8M0k");
+/// All that it ever signed: an access token and a refresh token, good until 2099.
+pub const TOKENS: [&str; 2] = [include_str!("access.jwt"), include_str!("refresh.jwt")];
+
+/// Whether one of the two tokens says this: the same header and claims, whatever the signature.
+pub fn was_signed(token: &str) -> bool {
+    let said = |token: &'static str| token.trim_end().rsplit_once('.').map(|(said, _)| said);
+    TOKENS.into_iter().any(|signed| said(signed) == token.rsplit_once('.').map(|(said, _)| said))
+}
+
+struct Functions {
+    account: Account,
+    authorizer: Authorizer,
+    jwks: Jwks,
+    send_otp: SendOtp,
+    session: Session,
+    submit_otp: SubmitOtp,
+    validate_otp: ValidateOtp,
+    runtime: Runtime,
+}
+
+static FUNCTIONS: LazyLock<Functions> = LazyLock::new(|| {
+    let runtime = Builder::new_current_thread().enable_time().build().unwrap();
+    let variables = [
+        ("USERS_TABLE", "Users"),
+        ("OTPS_TABLE", "Otps"),
+        ("SESSIONS_TABLE", "Sessions"),
+        ("SETTINGS_TABLE", "Settings"),
+        ("SIGNING_KEY_SECRET", "signing-key"),
+        ("CODE_KEY_SECRET", "code-key"),
+        ("GATEWAY_SECRET", "gateways"),
+        ("SMS_ROUTES", "*=sns"),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ACCESS_KEY_ID", "none"),
+        ("AWS_SECRET_ACCESS_KEY", "none"),
+    ];
+    let variables: BTreeMap<_, _> = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let config = Config::from_variables(&variables).unwrap();
+    let app = runtime.block_on(App::new(config, Clock::system())).with_http_client(aws::client());
+    Functions {
+        account: Account::new(&app).unwrap(),
+        authorizer: Authorizer::new(&app).unwrap(),
+        jwks: Jwks::new(&app).unwrap(),
+        send_otp: SendOtp::new(&app).unwrap(),
+        session: Session::new(&app).unwrap(),
+        submit_otp: SubmitOtp::new(&app).unwrap(),
+        validate_otp: ValidateOtp::new(&app).unwrap(),
+        runtime,
+    }
+});
+
+/// Hands an event to the function that its path leads to, and holds the answer to what every answer promises.
+pub fn serve(event: ApiGatewayV2httpRequest) {
+    let functions = &*FUNCTIONS;
+    let path = event.raw_path.clone().unwrap_or_default();
+    let answer = functions.runtime.block_on(async {
+        match path.as_str() {
+            "/v1/otp/submit" => functions.submit_otp.handle(event).await,
+            "/v1/phone/otp/validate" => functions.validate_otp.handle(event).await,
+            path if path.starts_with("/v1/session") => functions.session.handle(event).await,
+            path if path.starts_with("/v1/me") => functions.account.handle(event).await,
+            path if path.starts_with("/.well-known/") => functions.jwks.handle(event).await,
+            _ => functions.send_otp.handle(event).await,
+        }
+    });
+    hold(&answer);
+}
+
+fn hold(answer: &ApiGatewayV2httpResponse) {
+    let text = answer.body.as_deref().map(|body| std::str::from_utf8(body).unwrap()).unwrap_or_default();
+    if answer.status_code == 204 {
+        assert_eq!(text, "");
+        return;
+    }
+    let body: Value = serde_json::from_str(text).unwrap();
+    if answer.status_code == 200 {
+        assert!(body.get("code").is_none(), "{text}");
+    } else {
+        assert!([400, 401, 403, 404, 409, 413, 415, 429, 503].contains(&answer.status_code), "{text}");
+        assert_eq!(body["status"], answer.status_code, "{text}");
+        assert_eq!(answer.headers["content-type"], "application/problem+json");
+        assert!(body["code"].is_string(), "{text}");
+    }
+}
+
+/// Asks the authorizer. It may let pass those alone who bear a token that was signed; a refusal that it passes on is none.
+pub fn authorize(event: ApiGatewayV2CustomAuthorizerV2Request) {
+    let functions = &*FUNCTIONS;
+    let authorization = event.headers.get("authorization").cloned();
+    let verdict = functions.runtime.block_on(functions.authorizer.handle(event)).unwrap();
+    let verdict = serde_json::to_value(verdict).unwrap();
+    let context = &verdict["context"];
+    if verdict["isAuthorized"] == true && context.get(adapters::guard::REFUSAL).is_none() {
+        let token = authorization.as_ref().and_then(|value| value.to_str().ok()?.trim().rsplit_once(' '));
+        assert!(token.is_some_and(|(_, token)| was_signed(token)), "{verdict}");
+        assert!(context["user_id"].is_string() && context["session_id"].is_string(), "{verdict}");
+    }
+}

@@ -1,0 +1,11 @@
+//! What API Gateway hands a function, as JSON.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|event: &[u8]| {
+    if let Ok(event) = serde_json::from_slice(event) {
+        fuzz::serve(event);
+    }
+});

@@ -1,0 +1,27 @@
+//! A token against a fixed key set. What that key never signed never passes, nor does either kind for the other.
+
+#![no_main]
+
+use std::sync::LazyLock;
+
+use adapters::tokens::VerifyingKeys;
+use domain::Timestamp;
+use domain::signing_keys::{KeySet, PublicKey};
+use fuzz::{KEY, KEY_ID, TOKENS, was_signed};
+use libfuzzer_sys::fuzz_target;
+
+static KEYS: LazyLock<VerifyingKeys> = LazyLock::new(|| {
+    let (x, y) = (KEY.0.to_owned(), KEY.1.to_owned());
+    let keys = vec![PublicKey { id: KEY_ID.parse().unwrap(), x, y, retires_at: None }];
+    let keys = VerifyingKeys::new(&KeySet { keys, revision: 1 }, Timestamp::from_seconds(0));
+    let [access, refresh] = TOKENS.map(str::trim_end);
+    assert!(keys.access(access).is_ok() && keys.access(refresh).is_err());
+    assert!(keys.refresh(refresh).is_ok() && keys.refresh(access).is_err());
+    keys
+});
+
+fuzz_target!(|token: &str| {
+    let (access, refresh) = (KEYS.access(token), KEYS.refresh(token));
+    assert!(access.is_err() || refresh.is_err());
+    assert!(was_signed(token) || access.is_err() && refresh.is_err());
+});
