@@ -10,6 +10,7 @@ use domain::gateway::Gateway;
 use domain::limits::Limits;
 use domain::organization::{AllowedCountries, Organization};
 use domain::phone::{Country, PhoneNumber};
+use domain::pumping::PumpingBudgets;
 use domain::token::Issuer;
 
 use crate::organization::OrganizationSettings;
@@ -273,6 +274,12 @@ impl Config {
             source_sends_per_hour: positive("SOURCE_SENDS_PER_HOUR", default_limits.source_sends_per_hour)?,
             source_sends_per_day: positive("SOURCE_SENDS_PER_DAY", default_limits.source_sends_per_day)?,
             country_sends_per_day: positive("COUNTRY_SENDS_PER_DAY", default_limits.country_sends_per_day)?,
+            pumping_budgets: read.parsed(
+                "PUMPING_BUDGETS",
+                "expected off, shadow or enforce",
+                default_limits.pumping_budgets,
+                |_: &PumpingBudgets| true,
+            )?,
             access_token_seconds: positive("ACCESS_TOKEN_SECONDS", default_limits.access_token_seconds)?,
             refresh_idle_seconds: positive("REFRESH_IDLE_SECONDS", default_limits.refresh_idle_seconds)?,
             refresh_total_seconds: positive("REFRESH_TOTAL_SECONDS", default_limits.refresh_total_seconds)?,
@@ -440,6 +447,7 @@ mod tests {
             ("SMS_ROUTES", "977=pigeon"),
             ("DEFAULT_ORGANIZATION", "a b"),
             ("GATEWAY_TIMEOUT_MILLISECONDS", "-1"),
+            ("PUMPING_BUDGETS", "on"),
             ("SNS_SENDER_ID", "Latchkey-App"),
             ("SNS_SENDER_ID", "12345"),
             ("SNS_SENDER_ID", "La_key"),

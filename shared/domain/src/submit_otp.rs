@@ -9,6 +9,7 @@ use crate::gateway::Gateway;
 use crate::ids::{ChallengeId, SessionId, UserId};
 use crate::limits::Limits;
 use crate::phone::PhoneNumber;
+use crate::pumping::Credit;
 use crate::send_otp::CodeKeys;
 use crate::session::Session;
 use crate::text::{DeviceName, FcmToken, OrganizationId};
@@ -61,6 +62,8 @@ pub struct SignIn {
     pub challenge: ChallengeId,
     /// How it is consumed.
     pub consumed: Consumed,
+    /// What its messages are credited to, now that its code came back.
+    pub credit: Option<Credit>,
     /// Who.
     pub person: Person,
     /// The organization they sign in to.
@@ -192,6 +195,7 @@ pub async fn submit_otp(
         let sign_in = SignIn {
             phone: request.phone.clone(),
             challenge: challenge.id.clone(),
+            credit: challenge.credit.clone(),
             consumed: Consumed {
                 at: now,
                 idempotency: request.idempotency.clone(),

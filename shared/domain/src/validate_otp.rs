@@ -7,6 +7,7 @@ use crate::gateway::Gateway;
 use crate::ids::{ChallengeId, UserId};
 use crate::limits::Limits;
 use crate::phone::PhoneNumber;
+use crate::pumping::Credit;
 use crate::send_otp::CodeKeys;
 use crate::user::User;
 use crate::{Timestamp, Unavailable};
@@ -40,6 +41,8 @@ pub struct BindPhone {
     pub phone: PhoneNumber,
     /// Its challenge, not consumed before.
     pub challenge: ChallengeId,
+    /// What its messages are credited to, now that its code came back.
+    pub credit: Option<Credit>,
     /// When.
     pub now: Timestamp,
 }
@@ -151,8 +154,13 @@ pub async fn validate_otp(
         return Err(ValidateOtpError::TestNumberRefused);
     }
     for _ in 0..TRIES {
-        let binding =
-            BindPhone { user, phone: request.phone.clone(), challenge: challenge.id.clone(), now: request.now };
+        let binding = BindPhone {
+            user,
+            phone: request.phone.clone(),
+            challenge: challenge.id.clone(),
+            credit: challenge.credit.clone(),
+            now: request.now,
+        };
         match store.bind_phone(&binding).await? {
             BindOutcome::Bound => return Ok(Verified { is_test_number, carried_by: challenge.carried_by }),
             BindOutcome::AlreadyConsumed | BindOutcome::PhoneTaken => return Err(ValidateOtpError::AlreadyVerified),

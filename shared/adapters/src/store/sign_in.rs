@@ -43,7 +43,8 @@ impl SubmitOtpStore for Store {
                     .table_name(users)
                     .set_item(Some(user_item(new)))
                     .condition_expression("attribute_not_exists(pk)");
-                let all = steps!["sign in"; Update(consumed), Put(phone_lock), Put(user), Put(session)];
+                let mut all = steps!["sign in"; Update(consumed), Put(phone_lock), Put(user), Put(session)];
+                all.extend(self.credited(&sign_in.challenge, sign_in.credit.as_ref())?);
                 (self.transact("sign in", all).await?, Some(new.clone()))
             }
             Person::Known(id) => {
@@ -60,7 +61,8 @@ impl SubmitOtpStore for Store {
                     .expression_attribute_names("#role", format!("{ROLE_PREFIX}{DEFAULT_ROLE}"))
                     .expression_attribute_values(":organization", organization_set([&sign_in.organization]))
                     .expression_attribute_values(":now", moment(sign_in.consumed.at));
-                let all = steps!["sign in"; Update(consumed), Check(phone_lock), Update(user), Put(session)];
+                let mut all = steps!["sign in"; Update(consumed), Check(phone_lock), Update(user), Put(session)];
+                all.extend(self.credited(&sign_in.challenge, sign_in.credit.as_ref())?);
                 // The profile is read beside the transaction: what the transaction changes of it is known.
                 let (written, known) = tokio::try_join!(self.transact("sign in", all), self.find_user(id))?;
                 (written, known.map(|known| known.signed_in(sign_in.organization.clone(), sign_in.consumed.at)))
@@ -131,6 +133,7 @@ impl ValidateOtpStore for Store {
                 .expression_attribute_values(":user", text(seen.id.as_str()));
             all.extend(steps!["bind a phone"; Delete(freed)]);
         }
+        all.extend(self.credited(challenge, binding.credit.as_ref())?);
         let refused = match self.transact("bind a phone", all).await? {
             Written::Done => return Ok(BindOutcome::Bound),
             Written::Refused(refused) => refused,
