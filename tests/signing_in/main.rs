@@ -13,6 +13,7 @@ mod gateways;
 mod given;
 mod messages;
 mod metrics;
+mod pumping;
 mod races;
 mod refusals;
 mod send_otp;
