@@ -35,7 +35,7 @@ pub struct Limits {
     pub source_sends_per_day: u32,
     /// Messages per organization, country and day of the clock: 5,000, against SMS pumping.
     pub country_sends_per_day: u32,
-    /// What is done about messages whose codes don't come back: shadow, which refuses nobody (Authgear's default).
+    /// What is done about messages whose codes don't come back: shadow, which refuses nobody (Authgear's default too).
     pub pumping_budgets: PumpingBudgets,
     /// How long an access token is good: 15 minutes (RFC 9700 §2.2 asks for short lives).
     pub access_token_seconds: u32,

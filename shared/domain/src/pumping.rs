@@ -2,7 +2,8 @@
 //! suspect. What comes back as a code opens the budget again; what doesn't uses it up.
 //!
 //! The formula is Authgear's, at <https://github.com/authgear/authgear-server/blob/020e7893cbaddd1ca0fadd4d53102a22fc0276d7/docs/specs/fraud-protection.md>,
-//! with windows of the clock (UTC) for its rolling ones, as all counters here have.
+//! with windows of the clock (UTC) for its rolling ones, as all counters here have. A later text of Authgear's has 0.3 for
+//! the ratio of a day, and lets it be configured; this is the stricter one.
 
 use std::str::FromStr;
 

@@ -2,7 +2,7 @@
 //! Nothing is taken from `verified` or moved between windows, so that each limit is one comparison in a write.
 
 use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
+use std::ops::Range;
 
 use aws_sdk_dynamodb::types::builders::UpdateBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
@@ -202,14 +202,11 @@ impl Store {
             return Ok(best);
         }
         let (today, _) = now.window(DAY);
-        let half = i64::from(HISTORY_DAYS / 2);
+        let ago = |days: u32| today.saturating_sub(i64::from(days));
         // A batch has 100 keys at most, and these are 112.
         let (earlier, later) = tokio::try_join!(
-            self.best_of(
-                on,
-                today.saturating_sub(half.saturating_mul(2))..=today.saturating_sub(half.saturating_add(1))
-            ),
-            self.best_of(on, today.saturating_sub(half)..=today.saturating_sub(1)),
+            self.best_of(on, ago(HISTORY_DAYS)..ago(HISTORY_DAYS / 2)),
+            self.best_of(on, ago(HISTORY_DAYS / 2)..today),
         )?;
         let best = earlier.max(later);
         let mut cache = self.best_days.0.lock().await;
@@ -220,7 +217,7 @@ impl Store {
         Ok(best)
     }
 
-    async fn best_of(&self, on: &CountedOn, days: RangeInclusive<i64>) -> Result<u32, Unavailable> {
+    async fn best_of(&self, on: &CountedOn, days: Range<i64>) -> Result<u32, Unavailable> {
         let of = |day| (0..SHARDS).map(move |shard| verified_pk(on, day, shard));
         // Days that are over no longer change: any copy of them will do, at half the price.
         let items =
