@@ -42,10 +42,10 @@ pub fn mentions(value: &Value, word: &str) -> usize {
     value.to_string().split(|c: char| !c.is_ascii_alphanumeric()).filter(|found| *found == word).count()
 }
 
-/// Makes the next request's transactions go wrong, but not the two reads or writes that go before them: what those do
-/// twice they might as well have done once.
-pub async fn spoil_transactions(world: &World, mut fault: Value, times: u32) {
-    world.fault("dynamodb", "duplicate", 2).await;
+/// Makes the next request's transactions go wrong, but not the reads or writes that go before them, so many: what those
+/// do twice they might as well have done once.
+pub async fn spoil_transactions(world: &World, before: u32, mut fault: Value, times: u32) {
+    world.fault("dynamodb", "duplicate", before).await;
     fault["target"] = json!("dynamodb");
     fault["times"] = json!(times);
     assert_eq!(world.post("/local/faults", fault).send().await.status, 204);

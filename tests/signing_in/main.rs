@@ -14,6 +14,7 @@ mod gateways;
 mod given;
 mod messages;
 mod metrics;
+mod pumping;
 mod races;
 mod recycled_numbers;
 mod refusals;

@@ -188,6 +188,23 @@ async fn many_sends_to_a_country_are_as_many_messages_as_its_cap() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn many_sends_to_a_country_whose_codes_do_not_come_back_are_as_many_messages_as_its_budget() {
+    for (best_day, budget) in [(0, 3), (150, 5), (1_000, 33)] {
+        let world = Arc::new(World::with(&[("PUMPING_BUDGETS", "enforce")]).await);
+        next_day(&world);
+        let yesterday = format!("verified#default#NP#{}#0", world.now() / 86_400 - 1);
+        let item = json!({"pk": {"S": yesterday}, "verified": {"N": best_day.to_string()}});
+        world.dynamodb("PutItem", json!({"TableName": "OtpsTable", "Item": item})).await;
+        let replies = at_once(MANY, |n| {
+            let world = Arc::clone(&world);
+            async move { send(&world, &phone(n)).from(source(n)).send().await }
+        })
+        .await;
+        assert_eq!(tally(&replies), [("", budget), ("too_many_requests", MANY - budget)].into());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn many_retries_of_one_request_open_one_session() {
     let world = Arc::new(World::with(&[("CODE_ATTEMPTS", "1000")]).await);
     let sent = world.send_code(SOMEBODY).await;

@@ -430,7 +430,7 @@ async fn a_sign_in_whose_transaction_fails_makes_no_one_and_one_that_others_hold
     let world = World::new().await;
     let sent = world.send_code(SOMEBODY).await;
     for refusal in [json!({"mode": "error"}), json!({"mode": "refuse", "code": "TransactionConflict"})] {
-        spoil_transactions(&world, refusal, 1_000).await;
+        spoil_transactions(&world, 2, refusal, 1_000).await;
         assert_refused(
             &world.submit(SOMEBODY, &sent.code).send().await,
             "service_unavailable",
@@ -441,6 +441,6 @@ async fn a_sign_in_whose_transaction_fails_makes_no_one_and_one_that_others_hold
             assert_eq!(world.items(table).await, [] as [Value; 0]);
         }
     }
-    spoil_transactions(&world, json!({"mode": "refuse", "code": "TransactionConflict"}), 3).await;
+    spoil_transactions(&world, 2, json!({"mode": "refuse", "code": "TransactionConflict"}), 3).await;
     assert_eq!(bound(&world, &sent).await.ok()["is_new_user"], json!(true));
 }

@@ -33,6 +33,24 @@ async fn a_send_takes_two_requests_in_a_row() {
 }
 
 #[tokio::test]
+async fn what_is_left_out_of_a_batch_is_asked_for_again_and_a_send_that_cannot_count_is_not_sent() {
+    let tapped = TappedWorld::new().await;
+    tapped.world.send_code("+9779841000002").await;
+    tapped.halve_batches(3);
+    let (requests, _) = tapped.requests(tapped.world.send_code(PHONE)).await;
+    let batches: Vec<usize> = requests
+        .iter()
+        .filter_map(|request| Some(request.body["RequestItems"]["OtpsTable"]["Keys"].as_array()?.len()))
+        .collect();
+    assert_eq!(batches, [17, 9, 5, 3], "eight counters of sends, eight of sign-ins, and the source's");
+    tapped.world.advance(WAIT);
+    tapped.halve_batches(usize::MAX);
+    let reply = tapped.world.post("/v1/otp/send", json!({"phone_number": PHONE})).send().await;
+    reply.assert_problem(503, "service_unavailable");
+    assert_eq!(tapped.world.inbox(PHONE).await.len(), 1);
+}
+
+#[tokio::test]
 async fn a_send_by_another_gateway_than_the_first_takes_one_more_and_the_next_send_does_not() {
     let tapped = TappedWorld::new().await;
     tapped.world.fault("sparrow", "error", 1).await;

@@ -194,6 +194,9 @@ fn only_who_signs_may_read_the_signing_key_and_only_rotation_may_write_it() {
 fn done(request: &Tapped) -> Actions {
     let on =
         |action: &str, part: &Value| (format!("dynamodb:{action}"), part["TableName"].as_str().unwrap().to_owned());
+    if let Some(tables) = request.body["RequestItems"].as_object() {
+        return tables.keys().map(|table| (format!("dynamodb:{}", request.operation), table.clone())).collect();
+    }
     match request.body["TransactItems"].as_array() {
         None => [on(&request.operation, &request.body)].into(),
         Some(steps) => {

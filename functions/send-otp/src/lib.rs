@@ -95,7 +95,9 @@ impl SendOtp {
             language: organization.format.languages().choose(body.locale.as_deref(), request.header("accept-language")),
         };
         let limits = &self.app.config.limits;
-        let sent = send_otp(&self.store, &self.keys, &self.gateways, &organization, limits, send).await?;
+        let country = send.phone.country;
+        let over = |budget| telemetry::send_over_budget(budget, country, limits.pumping_budgets, now);
+        let sent = send_otp(&self.store, &self.keys, &self.gateways, &organization, limits, send, over).await?;
         if sent.is_test_number {
             telemetry::test_number_used("send-otp", &organization.id);
         }

@@ -11,6 +11,7 @@ use domain::gateway::Gateway;
 use domain::limits::{DAY, Limits};
 use domain::organization::{AllowedCountries, Organization};
 use domain::phone::{Country, PhoneNumber};
+use domain::pumping::PumpingBudgets;
 use domain::token::Issuer;
 
 use crate::organization::OrganizationSettings;
@@ -285,6 +286,12 @@ impl Config {
             country_sends_per_day: positive("COUNTRY_SENDS_PER_DAY", default_limits.country_sends_per_day)?,
             phone_dormant_seconds: positive("PHONE_DORMANT_DAYS", default_limits.phone_dormant_seconds / DAY)?
                 .saturating_mul(DAY),
+            pumping_budgets: read.parsed(
+                "PUMPING_BUDGETS",
+                "expected off, shadow or enforce",
+                default_limits.pumping_budgets,
+                |_: &PumpingBudgets| true,
+            )?,
             access_token_seconds: positive("ACCESS_TOKEN_SECONDS", default_limits.access_token_seconds)?,
             refresh_idle_seconds: positive("REFRESH_IDLE_SECONDS", default_limits.refresh_idle_seconds)?,
             refresh_total_seconds: positive("REFRESH_TOTAL_SECONDS", default_limits.refresh_total_seconds)?,
@@ -456,6 +463,7 @@ mod tests {
             ("SMS_ROUTES", "977=pigeon"),
             ("DEFAULT_ORGANIZATION", "a b"),
             ("GATEWAY_TIMEOUT_MILLISECONDS", "-1"),
+            ("PUMPING_BUDGETS", "on"),
             ("SNS_SENDER_ID", "Latchkey-App"),
             ("SNS_SENDER_ID", "12345"),
             ("SNS_SENDER_ID", "La_key"),

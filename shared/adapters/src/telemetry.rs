@@ -8,6 +8,7 @@ use std::str::FromStr;
 use domain::gateway::Gateway;
 use domain::ids::UserId;
 use domain::phone::Country;
+use domain::pumping::{Budget, PumpingBudgets};
 use domain::text::OrganizationId;
 use domain::{Timestamp, Unavailable};
 use serde_json::{Map, Value, json};
@@ -137,6 +138,18 @@ pub fn code_accepted(gateway: Gateway, country: Country, at: Timestamp) {
         CodesAccepted = 1_u64,
         Gateway = gateway.name(),
         Country = country.to_string(),
+        at = at.seconds(),
+    );
+}
+
+/// Counts a message that was over a budget of unverified ones, whether it was refused for that or not.
+pub fn send_over_budget(budget: Budget, country: Country, mode: PumpingBudgets, at: Timestamp) {
+    tracing::info!(
+        target: METRICS,
+        SendsOverBudget = 1_u64,
+        Budget = budget.name(),
+        Country = country.to_string(),
+        Mode = mode.name(),
         at = at.seconds(),
     );
 }

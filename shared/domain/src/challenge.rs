@@ -8,6 +8,7 @@ use crate::gateway::Gateway;
 use crate::ids::{ChallengeId, SessionId, UserId};
 use crate::limits::{CLOSING_FAILURE, DAY, Limits};
 use crate::phone::PhoneNumber;
+use crate::pumping::Credit;
 use crate::send_otp::CodeKeys;
 use crate::text::OrganizationId;
 use crate::{Timestamp, Unavailable};
@@ -101,6 +102,8 @@ pub struct Challenge {
     pub consumed: Option<Consumed>,
     /// The gateway that carried its code last, or is about to; for counting alone.
     pub carried_by: Option<Gateway>,
+    /// What its messages were counted on, for when its code comes back; none where no budgets are kept.
+    pub credit: Option<Credit>,
 }
 
 impl Challenge {
@@ -116,6 +119,7 @@ impl Challenge {
             unbound_attempts: 0,
             consumed: None,
             carried_by: None,
+            credit: None,
         }
     }
 

@@ -15,6 +15,7 @@ pub mod limits;
 pub mod message;
 pub mod organization;
 pub mod phone;
+pub mod pumping;
 pub mod refresh;
 pub mod send_otp;
 pub mod session;

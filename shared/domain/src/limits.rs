@@ -1,6 +1,7 @@
 //! Every number that keeps the door: how long, how many, how often. Each default has its public source beside it.
 
 use crate::Timestamp;
+use crate::pumping::PumpingBudgets;
 
 const MINUTE: u32 = 60;
 /// Seconds in an hour.
@@ -38,6 +39,8 @@ pub struct Limits {
     /// its account: 180 days, twice the longest that the FCC lets a number rest before it is given out again (47 CFR
     /// §52.15(f)(1)(ii)).
     pub phone_dormant_seconds: u32,
+    /// What is done about messages whose codes don't come back: shadow, which refuses nobody (Authgear's default too).
+    pub pumping_budgets: PumpingBudgets,
     /// How long an access token is good: 15 minutes (RFC 9700 §2.2 asks for short lives).
     pub access_token_seconds: u32,
     /// How long a refresh token is good unused: 30 days (RFC 9700 §4.14.2).
@@ -58,6 +61,7 @@ impl Default for Limits {
             source_sends_per_day: 100,
             country_sends_per_day: 5_000,
             phone_dormant_seconds: 180 * DAY,
+            pumping_budgets: PumpingBudgets::default(),
             access_token_seconds: 15 * MINUTE,
             refresh_idle_seconds: 30 * DAY,
             refresh_total_seconds: 365 * DAY,

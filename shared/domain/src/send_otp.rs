@@ -11,20 +11,20 @@ use crate::language::Language;
 use crate::limits::{DAY, Limits};
 use crate::message::Message;
 use crate::organization::Organization;
-use crate::phone::{Country, DialledNumber, PhoneNumber};
+use crate::phone::{DialledNumber, PhoneNumber};
+use crate::pumping::{Budget, CountedOn, Counts, Credit, Take};
 use crate::text::OrganizationId;
 use crate::token::Caller;
 use crate::user::User;
 use crate::{Timestamp, Unavailable};
 
-/// Over how many counters an organization's messages to a country are spread, so that none is hot.
-pub const SPEND_SHARDS: u32 = 8;
-/// How often a send is planned again because another changed the phone's record meanwhile.
-const PLANS: usize = 4;
+/// How often a send is planned again because another came in between: at the phone's record, or at a counter's last
+/// message. Each plan that fails at a counter finds that one full, and there are as many as shards.
+const PLANS: usize = 12;
 
 /// Where a request came from, as far as limits tell callers apart: an IPv4 address, or the /64 of an IPv6 one,
 /// which is what one subscriber is given (RFC 6177).
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct SourceAddress(String);
 
 impl SourceAddress {
@@ -38,6 +38,11 @@ impl SourceAddress {
                 format!("{}/64", std::net::Ipv6Addr::from(network))
             }
         })
+    }
+
+    /// Takes back what was stored.
+    pub fn stored(text: &str) -> Self {
+        Self(text.to_owned())
     }
 
     /// As text, to key its counters.
@@ -96,6 +101,19 @@ pub struct SendState {
     pub record: Option<ChallengeRecord>,
     /// The caller, for a code that verifies a phone.
     pub caller: Option<User>,
+    /// The counters, where the message is counted.
+    pub counts: Counts,
+}
+
+/// A live challenge that is repeated, and what of it changes.
+#[derive(Clone, Debug)]
+pub struct Repeat {
+    /// Which.
+    pub challenge: ChallengeId,
+    /// The gateway that is to carry it, where it is another than before.
+    pub gateway: Option<Gateway>,
+    /// What one more message is counted on, where budgets are kept.
+    pub counted_on: Option<CountedOn>,
 }
 
 /// Everything a send takes, in one transaction.
@@ -113,59 +131,42 @@ pub struct Allowance {
     pub seen_revision: u64,
     /// The challenge to start; `None` repeats the live one.
     pub new_challenge: Option<Challenge>,
-    /// The live challenge that is repeated, where another gateway than before is to carry it.
-    pub rerouted: Option<(ChallengeId, Gateway)>,
-    /// Whose allowance is used.
-    pub source: SourceAddress,
-    /// On whose account.
-    pub organization: OrganizationId,
-    /// To which country.
-    pub country: Country,
-    /// Which spend counter to try first.
-    pub shard_seed: u32,
+    /// The live challenge that is repeated, where anything of it changes.
+    pub repeated: Option<Repeat>,
+    /// What is taken of the counters; none where nothing is sent.
+    pub take: Option<Take>,
     /// When.
     pub now: Timestamp,
-    /// Whether no limit on sends applies, since nothing is sent.
-    pub is_exempt: bool,
 }
 
 /// The answer to a wish for an allowance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AllowanceOutcome {
     /// All of it was taken.
-    Taken {
-        /// The spend counter that counted it.
-        shard: u32,
-    },
-    /// Another send to this phone came in between, or the challenge to repeat ended; nothing was taken.
+    Taken,
+    /// Another send came in between, to this phone or at a counter's last message, or the challenge to repeat ended;
+    /// nothing was taken.
     Changed,
-    /// The source's, or the country's, is used up; nothing was taken.
-    Refused {
-        /// Seconds until there is some again.
-        retry_after_seconds: u32,
-    },
 }
 
 /// What sending needs of the store.
 pub trait SendOtpStore: Sync {
-    /// Reads what a plan needs, side by side.
+    /// Reads what a plan needs, side by side; of the counters those that the message is counted on.
     fn look_up_sends(
         &self,
         purpose: &Purpose,
         phone: &PhoneNumber,
+        counted_on: Option<&CountedOn>,
+        limits: &Limits,
+        now: Timestamp,
     ) -> impl Future<Output = Result<SendState, Unavailable>> + Send;
     /// Takes an allowance, all or nothing.
     fn take_allowance(
         &self,
         allowance: &Allowance,
-        limits: &Limits,
     ) -> impl Future<Output = Result<AllowanceOutcome, Unavailable>> + Send;
     /// Gives one back, because nothing was sent.
-    fn return_allowance(
-        &self,
-        allowance: &Allowance,
-        shard: u32,
-    ) -> impl Future<Output = Result<(), Unavailable>> + Send;
+    fn return_allowance(&self, allowance: &Allowance) -> impl Future<Output = Result<(), Unavailable>> + Send;
     /// Notes that another gateway than the first carried a challenge's code.
     fn note_carrier(
         &self,
@@ -250,7 +251,8 @@ impl From<Unavailable> for SendOtpError {
     }
 }
 
-/// Sends a code. The answer tells nothing of whether the number has a user.
+/// Sends a code. The answer tells nothing of whether the number has a user. `report` is told, once, of each budget that
+/// the message is over, whether it is refused for that or not.
 ///
 /// # Errors
 /// [`SendOtpError`]; no message was sent then.
@@ -261,6 +263,7 @@ pub async fn send_otp(
     organization: &Organization,
     limits: &Limits,
     request: SendOtp,
+    report: impl Fn(Budget) + Sync,
 ) -> Result<Sent, SendOtpError> {
     let is_test_number = organization.fixed_code(&request.phone.number, request.now).is_some();
     if !is_test_number && !organization.sends_to(request.phone.country) {
@@ -271,24 +274,19 @@ pub async fn send_otp(
     {
         return Err(SendOtpError::FreshTokenRequired);
     }
-    let purpose = match &request.wish {
-        Wish::SignIn => Purpose::SignIn,
-        Wish::VerifyPhone { caller, .. } => Purpose::VerifyPhone { caller: caller.user.clone() },
-    };
+    let purpose = request.wish.purpose();
     let phone = &request.phone.number;
+    let counted_on = counted_on(&request, organization);
     for _ in 0..PLANS {
-        let state = store.look_up_sends(&purpose, phone).await?;
+        let state = store.look_up_sends(&purpose, phone, counted_on.as_ref(), limits, request.now).await?;
         request.wish.is_open_to(state.caller.as_ref(), phone)?;
         let key = key_for(keys, &state, &request, organization).await?;
         let gateway = if is_test_number { None } else { gateways.first_choice(&request.phone) };
-        let (allowance, challenge) = plan(&request, purpose.clone(), organization, &state, gateway, &key, limits)?;
-        let shard = match store.take_allowance(&allowance, limits).await? {
+        let Plan { allowance, challenge, over } = plan(&request, organization, &state, gateway, &key, limits, &report)?;
+        match store.take_allowance(&allowance).await? {
             AllowanceOutcome::Changed => continue,
-            AllowanceOutcome::Refused { retry_after_seconds } => {
-                return Err(SendOtpError::TooManyRequests { retry_after_seconds });
-            }
-            AllowanceOutcome::Taken { shard } => shard,
-        };
+            AllowanceOutcome::Taken => over.into_iter().for_each(&report),
+        }
         let sent = Sent {
             expires_in_seconds: request.now.seconds_until(challenge.expires_at),
             resend_in_seconds: request.now.seconds_until(limits.next_send_at(&allowance.sends, request.now)),
@@ -313,7 +311,7 @@ pub async fn send_otp(
             Err(NotSent::NumberRefused) => Err(SendOtpError::NumberRefused),
             Err(NotSent::NoGateway(why)) => {
                 // If this fails too, the caller waits once more than they ought to; the first failure is what to report.
-                let _ = store.return_allowance(&allowance, shard).await;
+                let _ = store.return_allowance(&allowance).await;
                 Err(SendOtpError::NoGateway(why))
             }
         };
@@ -322,6 +320,13 @@ pub async fn send_otp(
 }
 
 impl Wish {
+    fn purpose(&self) -> Purpose {
+        match self {
+            Self::SignIn => Purpose::SignIn,
+            Self::VerifyPhone { caller, .. } => Purpose::VerifyPhone { caller: caller.user.clone() },
+        }
+    }
+
     fn is_open_to(&self, user: Option<&User>, phone: &PhoneNumber) -> Result<(), SendOtpError> {
         let Self::VerifyPhone { change, .. } = self else { return Ok(()) };
         let user = user.ok_or(SendOtpError::NoSuchUser)?;
@@ -352,6 +357,16 @@ fn fixed_code_of(request: &SendOtp, organization: &Organization) -> Option<Organ
     organization.fixed_code(&request.phone.number, request.now).map(|_| organization.id.clone())
 }
 
+/// What the message is counted on; nothing for a test number, to which none is sent.
+fn counted_on(request: &SendOtp, organization: &Organization) -> Option<CountedOn> {
+    let on = || CountedOn {
+        organization: organization.id.clone(),
+        country: request.phone.country,
+        source: request.source.clone(),
+    };
+    fixed_code_of(request, organization).is_none().then(on)
+}
+
 async fn key_for(
     keys: &impl CodeKeys,
     state: &SendState,
@@ -365,21 +380,26 @@ async fn key_for(
     }
 }
 
-/// What this send takes, and the challenge it carries.
+/// What this send takes, the challenge it carries, and the budgets it is over though nothing refuses it.
+struct Plan {
+    allowance: Allowance,
+    challenge: Challenge,
+    over: Vec<Budget>,
+}
+
 fn plan(
     request: &SendOtp,
-    purpose: Purpose,
     organization: &Organization,
     state: &SendState,
     gateway: Option<Gateway>,
     key: &CodeKey,
     limits: &Limits,
-) -> Result<(Allowance, Challenge), SendOtpError> {
+    report: &impl Fn(Budget),
+) -> Result<Plan, SendOtpError> {
     let now = request.now;
-    let fixed_code_of = fixed_code_of(request, organization);
-    let is_exempt = fixed_code_of.is_some();
+    let counted_on = counted_on(request, organization);
     let closed_until = state.record.as_ref().map_or(now, |record| record.closed_until);
-    let allowed_at = if is_exempt { now } else { limits.next_send_at(&state.sends, now) };
+    let allowed_at = if counted_on.is_some() { limits.next_send_at(&state.sends, now) } else { now };
     let next_send_at = allowed_at.max(closed_until);
     if next_send_at > now {
         return Err(SendOtpError::TooManyRequests { retry_after_seconds: now.seconds_until(next_send_at) });
@@ -388,58 +408,62 @@ fn plan(
     if let Some(spent) = live.filter(|challenge| challenge.attempts_left(limits) == 0) {
         return Err(SendOtpError::TooManyAttempts { retry_after_seconds: now.seconds_until(spent.expires_at) });
     }
+    let verdict = counted_on.as_ref().map(|_| state.counts.verdict(limits, now)).unwrap_or_default();
+    if let Some(until) = verdict.refused_until {
+        verdict.over.into_iter().for_each(report);
+        return Err(SendOtpError::TooManyRequests { retry_after_seconds: now.seconds_until(until) });
+    }
+    let take = counted_on.clone().map(|counted_on| {
+        let take = state.counts.take(counted_on, limits, request.shard_seed);
+        take.ok_or_else(|| Unavailable::new("plan a send", "no counter has room"))
+    });
+    let budgeted = counted_on.clone().filter(|_| limits.pumping_budgets.are_kept());
     let new_challenge = match live {
         Some(_) => None,
         None => Some(Challenge {
             changes_number: request.wish.changes_number(),
-            fixed_code_of,
+            fixed_code_of: fixed_code_of(request, organization),
             carried_by: gateway,
+            credit: budgeted.clone().map(|counted_on| Credit { counted_on, last_at: now, messages: 1 }),
             ..Challenge::new(request.new_challenge.clone(), key.version().clone(), now, limits)
         }),
     };
-    let rerouted = live.filter(|live| live.carried_by != gateway).and_then(|live| Some((live.id.clone(), gateway?)));
+    let repeated = live.map(|live| Repeat {
+        challenge: live.id.clone(),
+        gateway: gateway.filter(|gateway| live.carried_by != Some(*gateway)),
+        counted_on: budgeted,
+    });
     let challenge = new_challenge.as_ref().or(live).cloned();
     let challenge = challenge.ok_or_else(|| Unavailable::new("plan a send", "no challenge"))?;
     let challenge = Challenge { carried_by: gateway, ..challenge };
     let mut sends = state.sends.clone();
     sends.retain(|sent| now < sent.plus(DAY));
-    if !is_exempt {
+    if counted_on.is_some() {
         sends.push(now);
     }
     let allowance = Allowance {
-        purpose,
+        purpose: request.wish.purpose(),
         phone: request.phone.number.clone(),
         sends_before: state.sends.clone(),
         sends,
         seen_revision: state.revision,
         new_challenge,
-        rerouted,
-        source: request.source.clone(),
-        organization: organization.id.clone(),
-        country: request.phone.country,
-        shard_seed: request.shard_seed,
+        repeated: repeated.filter(Repeat::changes_anything),
+        take: take.transpose()?,
         now,
-        is_exempt,
     };
-    Ok((allowance, challenge))
+    Ok(Plan { allowance, challenge, over: verdict.over })
 }
 
-/// How many of `cap` messages counter `shard` may count; all shards' shares add up to `cap`.
-pub fn shard_share(cap: u32, shard: u32) -> u32 {
-    let remainder = cap % SPEND_SHARDS;
-    (cap / SPEND_SHARDS).saturating_add(u32::from(shard < remainder))
+impl Repeat {
+    const fn changes_anything(&self) -> bool {
+        self.gateway.is_some() || self.counted_on.is_some()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn shares_add_up_to_the_cap() {
-        for cap in [0, 1, 7, 8, 9, 5_000, 5_003] {
-            assert_eq!((0..SPEND_SHARDS).map(|shard| shard_share(cap, shard)).sum::<u32>(), cap);
-        }
-    }
 
     #[test]
     fn an_ipv6_subscriber_is_one_source_and_a_mapped_ipv4_is_its_ipv4() {

@@ -7,6 +7,7 @@ use crate::gateway::Gateway;
 use crate::ids::{ChallengeId, UserId};
 use crate::limits::Limits;
 use crate::phone::PhoneNumber;
+use crate::pumping::Credit;
 use crate::send_otp::CodeKeys;
 use crate::sign_in::Holder;
 use crate::user::User;
@@ -43,6 +44,8 @@ pub struct BindPhone {
     pub challenge: ChallengeId,
     /// Who had the phone and has not proven it for long, if it is to be taken from them.
     pub former: Option<UserId>,
+    /// What its messages are credited to, now that its code came back.
+    pub credit: Option<Credit>,
     /// When.
     pub now: Timestamp,
 }
@@ -162,6 +165,7 @@ pub async fn validate_otp(
             phone: request.phone.clone(),
             challenge: challenge.id.clone(),
             former: former.clone(),
+            credit: challenge.credit.clone(),
             now: request.now,
         };
         match store.bind_phone(&binding).await? {

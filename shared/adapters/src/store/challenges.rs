@@ -11,7 +11,9 @@ use domain::code::CodeKeyVersion;
 use domain::gateway::Gateway;
 use domain::ids::{ChallengeId, MalformedId, SessionId, UserId};
 use domain::limits::Limits;
-use domain::phone::PhoneNumber;
+use domain::phone::{Country, PhoneNumber};
+use domain::pumping::{CountedOn, Credit};
+use domain::send_otp::{Repeat, SourceAddress};
 use domain::text::OrganizationId;
 use domain::{Timestamp, Unavailable};
 
@@ -54,10 +56,31 @@ pub(super) fn record(item: &Item) -> Result<ChallengeRecord, Corrupt> {
             consumed,
             // A name that is no gateway's any more is no reason to refuse a code.
             carried_by: row.optional_text("carried_by")?.and_then(|name| name.parse().ok()),
+            credit: credit(&row)?,
         },
         failures: row.number("failures")?,
         closed_until: row.moment("closed_until")?,
     })
+}
+
+/// What a record's challenge was counted on, if it was.
+fn credit(row: &Row<'_>) -> Result<Option<Credit>, Corrupt> {
+    let Some(source) = row.optional_text("counted_source")? else { return Ok(None) };
+    let counted_on = CountedOn {
+        organization: row.parsed("counted_organization", OrganizationId::parse)?,
+        country: row.parsed("counted_country", str::parse::<Country>)?,
+        source: SourceAddress::stored(source),
+    };
+    Ok(Some(Credit { counted_on, last_at: row.moment("counted_at")?, messages: row.number("messages")? }))
+}
+
+/// The attributes that say what a challenge's last message was counted on, as an update sets them; beside `messages`.
+fn counted(on: &CountedOn) -> [(&'static str, String); 3] {
+    [
+        ("counted_organization", on.organization.as_str().to_owned()),
+        ("counted_country", on.country.to_string()),
+        ("counted_source", on.source.as_str().to_owned()),
+    ]
 }
 
 /// How a record's challenge was consumed, if it was.
@@ -98,6 +121,19 @@ pub(super) fn start_challenge(
             None => remove.push_str(&format!(", {name}")),
         }
     }
+    match &challenge.credit {
+        Some(Credit { counted_on, last_at, messages }) => {
+            set.push_str(", counted_at = :counted_at, messages = :messages");
+            update = update
+                .expression_attribute_values(":counted_at", moment(*last_at))
+                .expression_attribute_values(":messages", number(messages));
+            for (name, value) in counted(counted_on) {
+                set.push_str(&format!(", {name} = :{name}"));
+                update = update.expression_attribute_values(format!(":{name}"), text(value));
+            }
+        }
+        None => remove.push_str(", counted_organization, counted_country, counted_source, counted_at, messages"),
+    }
     update
         .table_name(table)
         .set_key(Some(record_key(purpose, phone)))
@@ -111,21 +147,35 @@ pub(super) fn start_challenge(
         .expression_attribute_values(":keep", moment(keep_until))
 }
 
-/// Says which gateway carries a live challenge's code.
-pub(super) fn reroute(
+/// Notes of a live challenge what changes as it is sent again: its gateway, and one more message.
+pub(super) fn repeat_challenge(
     table: &str,
     purpose: &Purpose,
     phone: &PhoneNumber,
-    challenge: &ChallengeId,
-    gateway: Gateway,
+    repeat: &Repeat,
+    now: Timestamp,
 ) -> UpdateBuilder {
-    Update::builder()
+    let (mut set, mut add) = (Vec::new(), "");
+    let mut update = Update::builder();
+    if let Some(gateway) = repeat.gateway {
+        set.push("carried_by = :gateway".to_owned());
+        update = update.expression_attribute_values(":gateway", text(gateway.name()));
+    }
+    if let Some(on) = &repeat.counted_on {
+        set.push("counted_at = :now".to_owned());
+        add = " ADD messages :one";
+        update = update.expression_attribute_values(":now", moment(now)).expression_attribute_values(":one", number(1));
+        for (name, value) in counted(on) {
+            set.push(format!("{name} = :{name}"));
+            update = update.expression_attribute_values(format!(":{name}"), text(value));
+        }
+    }
+    update
         .table_name(table)
         .set_key(Some(record_key(purpose, phone)))
-        .update_expression("SET carried_by = :gateway")
+        .update_expression(format!("SET {}{add}", set.join(", ")))
         .condition_expression("challenge_id = :id AND attribute_not_exists(consumed_at)")
-        .expression_attribute_values(":id", text(challenge.as_str()))
-        .expression_attribute_values(":gateway", text(gateway.name()))
+        .expression_attribute_values(":id", text(repeat.challenge.as_str()))
 }
 
 /// [`ChallengeRecord::consume`] as a step of a transaction: at most one of any number gets through.
@@ -149,7 +199,8 @@ pub(super) fn consume(
     update
         .table_name(table)
         .set_key(Some(record_key(purpose, phone)))
-        .update_expression(set)
+        // Whose address asked is of no more use.
+        .update_expression(set + " REMOVE counted_source")
         .condition_expression("challenge_id = :id AND attribute_not_exists(consumed_at)")
         .expression_attribute_values(":id", text(challenge.as_str()))
         .expression_attribute_values(":at", moment(consumed.at))

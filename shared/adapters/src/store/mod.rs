@@ -1,10 +1,11 @@
 //! DynamoDB: each verb of the domain as one conditional write, one transaction, or reads side by side.
 //!
-//! Every read is strongly consistent. TTL deletes late, so every condition checks the expiry itself.
+//! Every read is strongly consistent, but for days that are over. TTL deletes late, so every condition checks the expiry itself.
 
 mod accounts;
 mod challenges;
 mod contention;
+mod counters;
 mod item;
 mod sends;
 mod sessions;
@@ -16,13 +17,19 @@ mod users;
 use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use domain::Unavailable;
 
 use crate::app::App;
 use crate::config::{ConfigError, Table};
+use crate::random;
+
+/// The longest pauses after each try of a batch. Milliseconds.
+const BATCH_PAUSES_MILLISECONDS: [u32; 4] = [50, 100, 200, 400];
 
 /// An item, as DynamoDB has it.
 type Item = HashMap<String, AttributeValue>;
@@ -33,6 +40,7 @@ pub struct Store {
     client: Client,
     tables: Arc<BTreeMap<Table, String>>,
     settings: Arc<settings::Cache>,
+    best_days: Arc<counters::Cache>,
 }
 
 impl Store {
@@ -49,6 +57,7 @@ impl Store {
             client: Client::from_conf(config.build()),
             tables: Arc::new(names.collect::<Result<_, ConfigError>>()?),
             settings: Arc::default(),
+            best_days: Arc::default(),
         })
     }
 
@@ -61,6 +70,53 @@ impl Store {
         let request = self.client.get_item().table_name(self.table(table)).set_key(Some(key)).consistent_read(true);
         match request.send().await {
             Ok(answer) => Ok(answer.item),
+            Err(error) => Err(Unavailable::new(what, error)),
+        }
+    }
+
+    /// Reads up to 100 items of a table that has a partition key alone, by their keys. What DynamoDB leaves out, because
+    /// it has too much to do, is asked for again.
+    async fn get_all(
+        &self,
+        what: &'static str,
+        table: Table,
+        keys: Vec<String>,
+        is_consistent: bool,
+    ) -> Result<HashMap<String, Item>, Unavailable> {
+        let failed = |error| Unavailable::new(what, error);
+        let keys = keys.into_iter().map(item::key).collect();
+        let wanted = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(is_consistent).build();
+        let mut wanted = HashMap::from([(self.table(table).to_owned(), wanted.map_err(failed)?)]);
+        let mut found = HashMap::new();
+        for pause in BATCH_PAUSES_MILLISECONDS {
+            let answer = self.client.batch_get_item().set_request_items(Some(wanted)).send().await;
+            let answer = answer.map_err(|error| Unavailable::new(what, error))?;
+            for item in answer.responses.into_iter().flatten().flat_map(|(_, items)| items) {
+                found.insert(item::Row(&item).text("pk")?.to_owned(), item);
+            }
+            wanted = answer.unprocessed_keys.unwrap_or_default();
+            if wanted.is_empty() {
+                return Ok(found);
+            }
+            let jitter = random::number()?.checked_rem(pause).unwrap_or_default();
+            tokio::time::sleep(Duration::from_millis(u64::from(jitter))).await;
+        }
+        Err(Unavailable::new(what, "some of it was left out each time"))
+    }
+
+    /// Writes what is of no use any more once its condition fails.
+    async fn write_if_it_still_holds(
+        &self,
+        what: &'static str,
+        request: UpdateItemFluentBuilder,
+    ) -> Result<(), Unavailable> {
+        match request.send().await {
+            Ok(_) => Ok(()),
+            Err(error)
+                if error.as_service_error().is_some_and(|error| error.is_conditional_check_failed_exception()) =>
+            {
+                Ok(())
+            }
             Err(error) => Err(Unavailable::new(what, error)),
         }
     }

@@ -95,6 +95,10 @@ impl SignInStore for Store {
                 .expression_attribute_values(":next", text(next.as_str()))
                 .expression_attribute_values(":now", moment(now))
         };
+        let credited = match &sign_in.evidence {
+            Evidence::Code { challenge, .. } => self.credited(&challenge.id, challenge.credit.as_ref())?,
+            Evidence::Firebase { .. } => Vec::new(),
+        };
         let (written, known) = match &sign_in.person {
             Person::New(new) => {
                 let phone_lock = Put::builder()
@@ -102,6 +106,7 @@ impl SignInStore for Store {
                     .set_item(Some(phone_lock(&sign_in.phone, &new.id, now)))
                     .condition_expression("attribute_not_exists(pk)");
                 all.extend(steps!["sign in"; Put(phone_lock), Put(new_user(new)), Put(session)]);
+                all.extend(credited);
                 (self.transact("sign in", all).await?, Some(new.clone()))
             }
             Person::Known(id) => {
@@ -114,6 +119,7 @@ impl SignInStore for Store {
                     .expression_attribute_values(":organization", organization_set([&sign_in.organization]))
                     .expression_attribute_values(":now", moment(now));
                 all.extend(steps!["sign in"; Update(held_lock(id, id)), Update(user), Put(session)]);
+                all.extend(credited);
                 // The profile is read beside the transaction: what the transaction changes of it is known.
                 let (written, known) = tokio::try_join!(self.transact("sign in", all), self.find_user(id))?;
                 (written, known.map(|known| known.signed_in(sign_in.organization.clone(), now)))
@@ -123,6 +129,7 @@ impl SignInStore for Store {
                 all.extend(steps!["sign in";
                     Update(held_lock(former, &new.id)), Put(new_user(new)), Put(session), Update(former_user),
                 ]);
+                all.extend(credited);
                 (self.transact("sign in", all).await?, Some(new.clone()))
             }
         };
@@ -167,7 +174,7 @@ impl ValidateOtpStore for Store {
 
     async fn bind_phone(&self, binding: &BindPhone) -> Result<BindOutcome, Unavailable> {
         let users = self.table(Table::Users);
-        let BindPhone { user: seen, phone, challenge, former, now } = binding;
+        let BindPhone { user: seen, phone, challenge, former, now, .. } = binding;
         let purpose = Purpose::VerifyPhone { caller: seen.id.clone() };
         let consumed = consume(self.table(Table::Otps), &purpose, phone, challenge, &binding.consumed());
         let mut changed_user = Update::builder()
@@ -201,6 +208,7 @@ impl ValidateOtpStore for Store {
         if let Some(former) = former {
             all.extend(steps!["bind a phone"; Update(set_aside(users, former, phone, &seen.id, *now))]);
         }
+        all.extend(self.credited(challenge, binding.credit.as_ref())?);
         let refused = match self.transact("bind a phone", all).await? {
             Written::Done => return Ok(BindOutcome::Bound),
             Written::Refused(refused) => refused,

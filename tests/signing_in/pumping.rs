@@ -1,0 +1,299 @@
+//! Messages whose codes don't come back: how many of them a country and a source have, and what opens more.
+
+use std::cell::Cell;
+
+use serde_json::{Value, json};
+use tests::{Reply, World, person, wrong};
+
+use crate::given::{organization, phone, send, test_number};
+use crate::metrics::{counted, undated};
+use crate::refusals::assert_refused_for_now;
+use crate::waiting::{Opened, next_day, wait_out};
+
+const HOUR: u64 = 3_600;
+
+/// People whom nobody saw before, each with a phone and an address of their own.
+#[derive(Default)]
+struct Strangers(Cell<usize>);
+
+impl Strangers {
+    fn next(&self) -> (String, u8) {
+        let n = self.0.replace(self.0.get() + 1);
+        (phone(n), u8::try_from(2 + n % 250).unwrap())
+    }
+
+    /// One of them asks for a code of an organization's.
+    async fn ask(&self, world: &World, organization: &str) -> Reply {
+        let (to, source) = self.next();
+        world.keep_secret(&to);
+        let body = json!({"phone_number": to, "organization_id": organization});
+        world.post("/v1/otp/send", body).from(source).send().await
+    }
+
+    /// How many of them get a code, one after another, until one is refused.
+    async fn served(&self, world: &World, organization: &str) -> usize {
+        for served in 0.. {
+            let reply = self.ask(world, organization).await;
+            if reply.status != 200 {
+                assert_refused_for_now(&reply, "too_many_requests", json!({}));
+                return served;
+            }
+        }
+        unreachable!("somebody is refused in the end")
+    }
+}
+
+/// A world that begins with a day, so that no window ends in the middle of a test.
+async fn world(mode: &str) -> World {
+    let variables = [
+        ("PUMPING_BUDGETS", mode),
+        ("ALLOWED_COUNTRIES", "NP,IN"),
+        ("SMS_ROUTES", "*=sns"),
+        // The caps are not what is asked about.
+        ("SOURCE_SENDS_PER_HOUR", "1000"),
+        ("SOURCE_SENDS_PER_DAY", "1000"),
+    ];
+    let world = World::with(&variables).await;
+    for id in ["himal", "terai"] {
+        organization(&world, id, &[]).await;
+    }
+    next_day(&world);
+    world
+}
+
+#[tokio::test]
+async fn codes_that_never_come_back_are_three_an_hour_and_twenty_a_day_from_however_many_addresses() {
+    let world = world("enforce").await;
+    let strangers = Strangers::default();
+    let midnight = world.now() + 86_400;
+    let opens_at = async || {
+        let (honest, source) = strangers.next();
+        let ask = async || send(&world, &honest).from(source).send().await;
+        let Opened { reply, opens, .. } = wait_out(&world, "too_many_requests", ask).await;
+        reply.ok();
+        // Whoever waited has a code that comes back, and is none of the three.
+        let code = world.code(&honest).await;
+        person(&honest, &world.submit(&honest, &code).from(source).send().await);
+        opens
+    };
+    for hour in 1..=6 {
+        assert_eq!(strangers.served(&world, "default").await, 3, "hour {hour}");
+        assert_eq!(opens_at().await, midnight - 86_400 + hour * 3_600);
+    }
+    assert_eq!(strangers.served(&world, "default").await, 2, "what is left of the day");
+    assert_eq!(opens_at().await, midnight);
+}
+
+#[tokio::test]
+async fn a_country_that_has_used_its_budget_up_takes_none_from_another_or_from_another_organization() {
+    let world = world("enforce").await;
+    let strangers = Strangers::default();
+    assert_eq!(strangers.served(&world, "default").await, 3);
+    assert_eq!(strangers.served(&world, "himal").await, 3);
+    for n in 0..3 {
+        send(&world, &format!("+91981234567{n}")).from(250).send().await.ok();
+    }
+    assert_refused_for_now(&send(&world, "+919812345679").from(251).send().await, "too_many_requests", json!({}));
+}
+
+#[tokio::test]
+async fn codes_that_come_back_keep_the_budgets_open() {
+    let world = world("enforce").await;
+    for n in 0..40 {
+        world.sign_in(&phone(n)).await;
+    }
+    // What they leave is more than there was: a fifth of forty.
+    let strangers = Strangers(Cell::new(100));
+    assert_eq!(strangers.served(&world, "default").await, 8);
+}
+
+#[tokio::test]
+async fn a_code_that_comes_back_makes_room_for_one_message() {
+    let world = world("enforce").await;
+    let strangers = Strangers::default();
+    let (late, source) = strangers.next();
+    send(&world, &late).from(source).send().await.ok();
+    assert_eq!(strangers.served(&world, "default").await, 2);
+    let code = world.code(&late).await;
+    world.submit(&late, &wrong(&code)).send().await.assert_problem(400, "incorrect_otp");
+    assert_eq!(strangers.served(&world, "default").await, 0);
+    for _ in 0..2 {
+        world.submit(&late, &code).header("idempotency-key", "one-and-the-same").send().await.ok();
+    }
+    assert_eq!(strangers.served(&world, "default").await, 1);
+}
+
+#[tokio::test]
+async fn a_verified_phone_makes_room_as_a_sign_in_does() {
+    let world = world("enforce").await;
+    let strangers = Strangers::default();
+    let caller = world.sign_in_as(&phone(900), "asha").await;
+    let new = phone(901);
+    let change = json!({"phone_number": new, "change": true});
+    world.post("/v1/phone/otp/send", change).as_person(&caller).send().await.ok();
+    assert_eq!(strangers.served(&world, "default").await, 2);
+    let proof = json!({"phone_number": new, "otp": world.code(&new).await, "username": "asha"});
+    world.post("/v1/phone/otp/validate", proof).as_person(&caller).send().await.ok();
+    assert_eq!(strangers.served(&world, "default").await, 1);
+}
+
+#[tokio::test]
+async fn a_rush_of_sign_ins_raises_the_budget_and_a_quiet_fortnight_lowers_it_again() {
+    let world = world("enforce").await;
+    for n in 0..120 {
+        world.sign_in(&phone(n)).await;
+    }
+    let strangers = Strangers(Cell::new(200));
+    assert_eq!(strangers.served(&world, "default").await, 24, "a fifth of what came back in the hour");
+    world.advance(HOUR);
+    assert_eq!(strangers.served(&world, "default").await, 0, "a fifth of what came back in the day");
+    for day in 1..=15 {
+        next_day(&world);
+        if [1, 2, 14, 15].contains(&day) {
+            let budget = if day == 15 { 3 } else { 4 };
+            assert_eq!(strangers.served(&world, "default").await, budget, "day {day}: a sixth of the best day's fifth");
+        }
+    }
+}
+
+#[tokio::test]
+async fn messages_that_repeat_a_code_do_not_weigh_once_it_comes_back() {
+    let world = world("enforce").await;
+    let strangers = Strangers::default();
+    let (patient, source) = strangers.next();
+    for wait in [0, 30, 60] {
+        world.advance(wait);
+        send(&world, &patient).from(source).send().await.ok();
+    }
+    assert_eq!(strangers.served(&world, "default").await, 0);
+    let code = world.code(&patient).await;
+    person(&patient, &world.submit(&patient, &code).send().await);
+    assert_eq!(strangers.served(&world, "default").await, 3);
+}
+
+#[tokio::test]
+async fn a_code_that_comes_back_counts_for_the_hour_of_its_message() {
+    let world = world("enforce").await;
+    let strangers = Strangers::default();
+    world.advance(HOUR - 60);
+    let (late, source) = strangers.next();
+    send(&world, &late).from(source).send().await.ok();
+    world.advance(120);
+    let code = world.code(&late).await;
+    person(&late, &world.submit(&late, &code).send().await);
+    assert_eq!(strangers.served(&world, "default").await, 3);
+}
+
+#[tokio::test]
+async fn one_source_has_five_an_hour_and_ten_a_day_that_do_not_come_back() {
+    let world = world("enforce").await;
+    let midnight = world.now() + 86_400;
+    let ask = async |n: usize, organization: &str| {
+        let body = json!({"phone_number": phone(n), "organization_id": organization});
+        world.post("/v1/otp/send", body).from(2).send().await
+    };
+    for (hour, next) in [(1, midnight - 23 * 3_600), (2, midnight)] {
+        // The first of the second hour is the one that had to wait for it.
+        for n in (if hour == 1 { 0 } else { 1 })..5 {
+            let organization = if n < 3 { "default" } else { "himal" };
+            ask(hour * 10 + n, organization).await.ok();
+        }
+        let opened = wait_out(&world, "too_many_requests", async || ask(hour * 10 + 10, "default").await).await;
+        opened.reply.ok();
+        assert_eq!(opened.opens, next);
+    }
+}
+
+#[tokio::test]
+async fn what_no_gateway_takes_is_given_back_to_every_budget() {
+    let world = world("enforce").await;
+    let strangers = Strangers::default();
+    let (unlucky, source) = strangers.next();
+    for _ in 0..12 {
+        world.fault("sns", "refuse", 1).await;
+        let reply = send(&world, &unlucky).from(source).send().await;
+        reply.assert_problem(503, "sms_gateway_unavailable");
+    }
+    send(&world, &unlucky).from(source).send().await.ok();
+    // The one message that went out makes room for one, and not for those that didn't.
+    let code = world.code(&unlucky).await;
+    person(&unlucky, &world.submit(&unlucky, &code).send().await);
+    assert_eq!(strangers.served(&world, "default").await, 3);
+}
+
+#[tokio::test]
+async fn a_test_number_is_in_no_budget() {
+    let world = world("enforce").await;
+    test_number(&world, "acme", &phone(900), "135790", "2199-01-01").await;
+    let by_acme = json!({"phone_number": phone(900), "organization_id": "acme", "otp": "135790"});
+    for _ in 0..12 {
+        for path in ["/v1/otp/send", "/v1/otp/submit"] {
+            world.post(path, by_acme.clone()).send().await.ok();
+        }
+    }
+    assert_eq!(Strangers::default().served(&world, "acme").await, 3);
+}
+
+fn over(budget: &str, country: &str, mode: &str) -> Value {
+    counted("SendsOverBudget", &[("Budget", budget), ("Country", country), ("Mode", mode)], &Value::Null)
+}
+
+fn reported(world: &World) -> Vec<Value> {
+    undated(world).into_iter().filter(|metric| metric["SendsOverBudget"].is_number()).collect()
+}
+
+#[tokio::test]
+async fn in_shadow_nobody_is_refused_and_what_would_be_is_reported() {
+    for mode in ["shadow", "enforce"] {
+        let world = world(mode).await;
+        let status = if mode == "shadow" { 200 } else { 429 };
+        let strangers = Strangers::default();
+        for n in 1..=5 {
+            let reply = strangers.ask(&world, "default").await;
+            assert_eq!(reply.status, if n <= 3 { 200 } else { status }, "{mode}");
+        }
+        assert_eq!(reported(&world), [over("country_hour", "NP", mode), over("country_hour", "NP", mode)]);
+        let before = reported(&world).len();
+        for n in 0..6 {
+            let organization = if n < 3 { "himal" } else { "terai" };
+            let body = json!({"phone_number": phone(900 + n), "organization_id": organization});
+            world.keep_secret(&phone(900 + n));
+            let reply = world.post("/v1/otp/send", body).from(200).send().await;
+            assert_eq!(reply.status, if n == 5 { status } else { 200 }, "{mode}");
+        }
+        assert_eq!(reported(&world).split_off(before), [over("source_hour", "NP", mode)]);
+    }
+}
+
+#[tokio::test]
+async fn a_send_that_is_over_several_budgets_is_reported_for_each_of_them() {
+    let world = world("shadow").await;
+    for n in 0..21 {
+        world.keep_secret(&phone(n));
+        send(&world, &phone(n)).send().await.ok();
+    }
+    let last = ["country_day", "country_hour", "source_day", "source_hour"].map(|budget| over(budget, "NP", "shadow"));
+    let before = reported(&world).len() - last.len();
+    assert_eq!(reported(&world).split_off(before), last);
+}
+
+#[tokio::test]
+async fn switched_off_the_budgets_refuse_report_and_keep_nothing() {
+    let world = world("off").await;
+    for n in 0..25 {
+        send(&world, &phone(n)).send().await.ok();
+    }
+    let code = world.code(&phone(1)).await;
+    world.advance(30);
+    send(&world, &phone(1)).send().await.ok();
+    person(&phone(1), &world.submit(&phone(1), &code).send().await);
+    assert_eq!(reported(&world), [] as [Value; 0]);
+    for item in world.items("OtpsTable").await {
+        let pk = item["pk"]["S"].as_str().unwrap();
+        let names: Vec<&str> = item.as_object().unwrap().keys().map(String::as_str).collect();
+        let kept = |name: &&&str| name.starts_with("counted_") || name.starts_with("verified") || **name == "messages";
+        assert_eq!(names.iter().find(kept), None, "{pk}");
+        assert!(!pk.starts_with("verified#"), "{pk}");
+        assert!(!pk.starts_with("spend#") || !names.iter().any(|name| name.starts_with("taken_")), "{pk}");
+    }
+}
