@@ -463,7 +463,7 @@ mod tests {
             ("SMS_ROUTES", "977=pigeon"),
             ("DEFAULT_ORGANIZATION", "a b"),
             ("GATEWAY_TIMEOUT_MILLISECONDS", "-1"),
-            ("PUMPING_BUDGETS", "on"),
+            ("PUMPING_BUDGETS", "sometimes"),
             ("SNS_SENDER_ID", "Latchkey-App"),
             ("SNS_SENDER_ID", "12345"),
             ("SNS_SENDER_ID", "La_key"),
