@@ -128,6 +128,48 @@ async fn of_many_guesses_at_a_challenge_five_are_compared() {
     }
 }
 
+/// Makes a thousand submissions over 64 connections.
+async fn a_thousand(
+    world: &Arc<World>,
+    call: impl Fn(usize) -> (Sent, String, bool) + Send + Sync + 'static,
+) -> Vec<Reply> {
+    let call = Arc::new(call);
+    let _alone = RACE.lock().await;
+    let mut workers = JoinSet::new();
+    for worker in 0..MANY {
+        let (world, call) = (Arc::clone(world), Arc::clone(&call));
+        workers.spawn(async move {
+            let mut replies = Vec::new();
+            for n in (worker..1_000).step_by(MANY) {
+                let (sent, code, is_bound) = call(n);
+                replies.push(submit(Arc::clone(&world), sent, code, is_bound).await);
+            }
+            replies
+        });
+    }
+    workers.join_all().await.into_iter().flatten().collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_thousand_guesses_over_64_connections_ten_are_compared() {
+    let world = Arc::new(World::unthrottled().await);
+    let sent = world.send_code(SOMEBODY).await;
+    let replies = a_thousand(&world, move |n| (sent.clone(), wrong(&sent.code), n % 2 == 0)).await;
+    let tally = tally(&replies);
+    assert_eq!(tally["incorrect_otp"], 10, "five with the challenge and five without: {tally:?}");
+    let refused: usize = ["too_many_attempts", "too_many_requests"].iter().filter_map(|code| tally.get(code)).sum();
+    assert_eq!(refused, 990, "{tally:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_thousand_right_answers_over_64_connections_one_signs_in() {
+    let world = Arc::new(World::unthrottled().await);
+    let sent = world.send_code(SOMEBODY).await;
+    let replies = a_thousand(&world, move |n| (sent.clone(), sent.code.clone(), n % 2 == 0)).await;
+    assert_eq!(tally(&replies)[""], 1, "{:?}", tally(&replies));
+    assert_one_signed_in(&world).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn guesses_with_and_without_the_challenge_are_counted_apart_and_ten_in_a_row_close_the_phone() {
     let world = Arc::new(World::new().await);

@@ -194,11 +194,24 @@ impl World {
         Self::with(&[]).await
     }
 
+    /// Starts one whose API takes as many requests as come: where it is not API Gateway's throttles that are tried.
+    pub async fn unthrottled() -> Self {
+        let folder = std::env::temp_dir().join(format!("latchkey-unthrottled-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let template = folder.join("template.yaml");
+        std::fs::write(&template, unthrottled(&std::fs::read_to_string(Options::default().template).unwrap())).unwrap();
+        Self::of(Options { template, ..Options::default() }).await
+    }
+
     /// Starts one with variables of its own.
     pub async fn with(variables: &[(&str, &str)]) -> Self {
-        log::capture();
         let overrides = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let system = System::start(Options { overrides, ..Options::default() }).await.unwrap();
+        Self::of(Options { overrides, ..Options::default() }).await
+    }
+
+    async fn of(options: Options) -> Self {
+        log::capture();
+        let system = System::start(options).await.unwrap();
         Self { system, clients: Mutex::default(), secrets: Mutex::default(), metrics_before: log::metrics().len() }
     }
 
@@ -318,6 +331,21 @@ impl World {
     pub async fn items(&self, table: &str) -> Vec<Value> {
         self.dynamodb("Scan", json!({"TableName": table})).await["Items"].as_array().unwrap().clone()
     }
+}
+
+/// A template whose rates and bursts are a million.
+fn unthrottled(template: &str) -> String {
+    let mut is_throttle = false;
+    let lines = template.lines().map(|line| {
+        if line.starts_with("  ") && !line.starts_with("   ") {
+            is_throttle = line.ends_with("Rate:") || line.ends_with("Burst:");
+        }
+        match line.split_once("Default: ") {
+            Some((indent, _)) if is_throttle => format!("{indent}Default: 1000000"),
+            _ => line.to_owned(),
+        }
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// Reads who was signed in off the answer.
