@@ -297,3 +297,18 @@ async fn switched_off_the_budgets_refuse_report_and_keep_nothing() {
         assert!(!pk.starts_with("spend#") || !names.iter().any(|name| name.starts_with("taken_")), "{pk}");
     }
 }
+
+#[tokio::test]
+async fn whose_address_asked_is_kept_beside_the_number_until_the_code_comes_back_or_the_account_goes() {
+    let world = world("shadow").await;
+    let kept = async || world.items("OtpsTable").await.iter().filter(|item| item["counted_source"].is_object()).count();
+    let sent = world.send_code(&phone(1)).await;
+    assert_eq!(kept().await, 1);
+    let somebody = person(&phone(1), &world.submit(&phone(1), &sent.code).send().await);
+    assert_eq!(kept().await, 0);
+    world.advance(30);
+    world.send_code(&phone(1)).await;
+    assert_eq!(kept().await, 1);
+    assert!(world.call("DELETE", "/v1/me").as_person(&somebody).send().await.status < 300);
+    assert_eq!(kept().await, 0);
+}
