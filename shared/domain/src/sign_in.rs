@@ -76,7 +76,7 @@ pub enum Evidence {
     /// A code.
     Code {
         /// Its challenge, not consumed before.
-        challenge: Challenge,
+        challenge: Box<Challenge>,
         /// The client's idempotency key, if it sent one.
         idempotency: Option<IdempotencyDigest>,
     },

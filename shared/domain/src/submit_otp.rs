@@ -86,7 +86,7 @@ pub async fn submit_otp(
     if let Some(consumed) = &record.challenge.consumed {
         return repeated(store, &claim, consumed, is_test_number).await;
     }
-    let evidence = Evidence::Code { challenge: record.challenge, idempotency: request.idempotency };
+    let evidence = Evidence::Code { challenge: Box::new(record.challenge), idempotency: request.idempotency };
     match open_session(store, limits, &request.phone, evidence, holder, request.arrival).await? {
         Opened::SignedIn(signed_in) => Ok(*signed_in),
         Opened::TestNumberRefused => Err(SubmitOtpError::TestNumberRefused),
