@@ -31,6 +31,6 @@ pub fn problem(status: StatusCode, code: &str, detail: &str) -> Response {
 
 /// No answer: the connection is cut before a word of it is sent.
 pub fn cut_off() -> Response {
-    // A body that fails as soon as it is asked for.
-    Response::new(Body::new(Limited::new(Full::new(Bytes::from_static(b"-")), 0)))
+    // A body that announces a byte and fails as soon as it is asked for it.
+    Response::new(Body::new(Limited::new(Full::new(Bytes::from_static(b"--")), 1)))
 }

@@ -19,10 +19,10 @@ pub struct Functions {
     faults: Arc<Faults>,
 }
 
-/// A function, and what it starts anew from when it dies.
+/// A function, and what it begins from: at its start, and at the next event after it died.
 struct Process {
     app: App,
-    function: Mutex<Arc<Function>>,
+    function: Mutex<Option<Arc<Function>>>,
 }
 
 enum Function {
@@ -54,7 +54,7 @@ impl Functions {
             let app = App::new(config, clock.clone()).await;
             let function = Function::new(id, &app).map_err(|error| format!("{id}: {error}"))?;
             let function = function.ok_or_else(|| format!("the template's {id} is no function of this workspace"))?;
-            processes.insert(id.clone(), Process { app, function: Mutex::new(Arc::new(function)) });
+            processes.insert(id.clone(), Process { app, function: Mutex::new(Some(Arc::new(function))) });
         }
         Ok(Self { processes, faults })
     }
@@ -62,25 +62,24 @@ impl Functions {
     /// Does what each function does before its first event: connections, keys and settings are at hand afterwards.
     pub async fn warm(&self) {
         let mut warming = JoinSet::new();
-        for process in self.processes.values() {
-            let function = process.function();
+        for (id, process) in &self.processes {
+            let Ok(function) = process.function(id) else { continue };
             warming.spawn(async move { function.warm().await });
         }
         while warming.join_next().await.is_some() {}
     }
 
-    /// Begins every function anew, as a cold start does: nothing that was read or learned is at hand.
+    /// Ends every function's process, so that its next event is a cold start's: nothing that was read or learned is at
+    /// hand.
     pub fn cool(&self) {
-        for (id, process) in &self.processes {
-            process.begin_anew(id);
-        }
+        self.processes.values().for_each(Process::end);
     }
 
     /// Calls a function with an event. As in Lambda it runs to its end even if the caller has gone, and its panic is
     /// this call's failure alone. If it is made to die, nothing of its process is left.
     pub async fn invoke(&self, id: &str, event: Value) -> Result<Value, String> {
         let process = self.processes.get(id).ok_or_else(|| format!("there is no function {id}"))?;
-        let function = process.function();
+        let function = process.function(id)?;
         let mut deaths = self.faults.deaths();
         let mut run = tokio::spawn(async move { function.handle(event).await });
         tokio::select! {
@@ -88,7 +87,7 @@ impl Functions {
             Ok(()) = deaths.changed() => {
                 run.abort();
                 let _ = run.await;
-                process.begin_anew(id);
+                process.end();
                 Err("it was killed, as asked".to_owned())
             }
         }
@@ -96,15 +95,19 @@ impl Functions {
 }
 
 impl Process {
-    fn function(&self) -> Arc<Function> {
-        Arc::clone(&lock(&self.function))
+    fn function(&self, id: &str) -> Result<Arc<Function>, String> {
+        let mut running = lock(&self.function);
+        if let Some(function) = running.as_ref() {
+            return Ok(Arc::clone(function));
+        }
+        let function = Function::new(id, &self.app).map_err(|error| error.to_string())?;
+        let function = Arc::new(function.ok_or_else(|| format!("there is no function {id}"))?);
+        *running = Some(Arc::clone(&function));
+        Ok(function)
     }
 
-    fn begin_anew(&self, id: &str) {
-        // It began once with this configuration, so it does again.
-        if let Ok(Some(function)) = Function::new(id, &self.app) {
-            *lock(&self.function) = Arc::new(function);
-        }
+    fn end(&self) {
+        *lock(&self.function) = None;
     }
 }
 

@@ -281,7 +281,8 @@ impl System {
         self.faults.do_late_requests().await;
     }
 
-    /// Begins every function anew, as a cold start does: nothing that was read or learned is at hand.
+    /// Ends every function's process, so that its next event is a cold start's: nothing that was read or learned is at
+    /// hand.
     pub fn cool(&self) {
         self.functions.cool();
     }

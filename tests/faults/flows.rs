@@ -13,13 +13,13 @@ fn keep_quiet_about(world: &World, phone: &str) {
     world.keep_secret(phone.trim_start_matches("+977"));
 }
 
-async fn sign_up(world: &World, case: &mut Case) {
+async fn sign_up_by_name(world: &World, case: &mut Case) {
     case.devices.push(world.sign_in_as(&case.phone, &case.username).await);
-    world.advance(31);
+    world.advance(61);
 }
 
-/// Signs in on one more device.
-async fn sign_in_again(world: &World, case: &mut Case) {
+/// Signs in, on one more device if there is one already.
+async fn sign_in(world: &World, case: &mut Case) {
     case.devices.push(world.sign_in(&case.phone).await);
     world.advance(61);
 }
@@ -166,7 +166,7 @@ impl Flow for SubmitOfAKnownUser {
     const NAME: &'static str = "a known user's submit";
 
     async fn begin(world: &World, case: &mut Case) {
-        sign_up(world, case).await;
+        sign_in(world, case).await;
         case.sent = Some(world.send_code(&case.phone).await);
     }
 
@@ -287,7 +287,7 @@ impl Flow for SendToVerify {
     const NAME: &'static str = "a send to verify a phone";
 
     async fn begin(world: &World, case: &mut Case) {
-        sign_up(world, case).await;
+        sign_up_by_name(world, case).await;
         lose_phone(world, case).await;
     }
 
@@ -306,7 +306,7 @@ impl Flow for Validation {
     const NAME: &'static str = "a validation";
 
     async fn begin(world: &World, case: &mut Case) {
-        sign_up(world, case).await;
+        sign_up_by_name(world, case).await;
         lose_phone(world, case).await;
         sent_to_other(world, case, false).await;
     }
@@ -356,7 +356,7 @@ impl Flow for SendToChange {
     const NAME: &'static str = "a send to change the number";
 
     async fn begin(world: &World, case: &mut Case) {
-        sign_up(world, case).await;
+        sign_up_by_name(world, case).await;
     }
 
     async fn attempt(world: &World, case: &Case) -> Reply {
@@ -374,7 +374,7 @@ impl Flow for ChangeOfNumber {
     const NAME: &'static str = "a change of number";
 
     async fn begin(world: &World, case: &mut Case) {
-        sign_up(world, case).await;
+        sign_up_by_name(world, case).await;
         sent_to_other(world, case, true).await;
     }
 
@@ -396,9 +396,10 @@ pub struct Refresh;
 
 impl Flow for Refresh {
     const NAME: &'static str = "a refresh";
+    const TAKES_ALLOWANCES: bool = false;
 
     async fn begin(world: &World, case: &mut Case) {
-        sign_up(world, case).await;
+        sign_in(world, case).await;
     }
 
     async fn attempt(world: &World, case: &Case) -> Reply {
@@ -422,10 +423,11 @@ pub struct ListOfSessions;
 
 impl Flow for ListOfSessions {
     const NAME: &'static str = "a list of sessions";
+    const TAKES_ALLOWANCES: bool = false;
 
     async fn begin(world: &World, case: &mut Case) {
-        sign_up(world, case).await;
-        sign_in_again(world, case).await;
+        sign_in(world, case).await;
+        sign_in(world, case).await;
     }
 
     async fn attempt(world: &World, case: &Case) -> Reply {
@@ -452,10 +454,11 @@ pub struct SignOutOfOne;
 
 impl Flow for SignOutOfOne {
     const NAME: &'static str = "a sign-out of one device";
+    const TAKES_ALLOWANCES: bool = false;
 
     async fn begin(world: &World, case: &mut Case) {
-        sign_up(world, case).await;
-        sign_in_again(world, case).await;
+        sign_in(world, case).await;
+        sign_in(world, case).await;
     }
 
     async fn attempt(world: &World, case: &Case) -> Reply {
@@ -472,10 +475,11 @@ pub struct SignOutOfThis;
 
 impl Flow for SignOutOfThis {
     const NAME: &'static str = "a sign-out of this device";
+    const TAKES_ALLOWANCES: bool = false;
 
     async fn begin(world: &World, case: &mut Case) {
-        sign_up(world, case).await;
-        sign_in_again(world, case).await;
+        sign_in(world, case).await;
+        sign_in(world, case).await;
     }
 
     async fn attempt(world: &World, case: &Case) -> Reply {
@@ -495,11 +499,12 @@ pub struct SignOutOfAll;
 
 impl Flow for SignOutOfAll {
     const NAME: &'static str = "a sign-out of all devices";
+    const TAKES_ALLOWANCES: bool = false;
 
     async fn begin(world: &World, case: &mut Case) {
-        sign_up(world, case).await;
-        sign_in_again(world, case).await;
-        sign_in_again(world, case).await;
+        sign_in(world, case).await;
+        sign_in(world, case).await;
+        sign_in(world, case).await;
     }
 
     async fn attempt(world: &World, case: &Case) -> Reply {
@@ -520,9 +525,10 @@ pub struct ReadOfOneself;
 
 impl Flow for ReadOfOneself {
     const NAME: &'static str = "a read of oneself";
+    const TAKES_ALLOWANCES: bool = false;
 
     async fn begin(world: &World, case: &mut Case) {
-        sign_up(world, case).await;
+        sign_up_by_name(world, case).await;
     }
 
     async fn attempt(world: &World, case: &Case) -> Reply {
@@ -538,9 +544,10 @@ pub struct ChangeOfUsername;
 
 impl Flow for ChangeOfUsername {
     const NAME: &'static str = "a change of username";
+    const TAKES_ALLOWANCES: bool = false;
 
     async fn begin(world: &World, case: &mut Case) {
-        sign_up(world, case).await;
+        sign_up_by_name(world, case).await;
     }
 
     async fn attempt(world: &World, case: &Case) -> Reply {
@@ -559,9 +566,10 @@ pub struct FcmToken;
 
 impl Flow for FcmToken {
     const NAME: &'static str = "an FCM token";
+    const TAKES_ALLOWANCES: bool = false;
 
     async fn begin(world: &World, case: &mut Case) {
-        sign_up(world, case).await;
+        sign_in(world, case).await;
     }
 
     async fn attempt(world: &World, case: &Case) -> Reply {
@@ -581,8 +589,8 @@ impl Flow for Deletion {
     const NAME: &'static str = "a deletion";
 
     async fn begin(world: &World, case: &mut Case) {
-        sign_up(world, case).await;
-        sign_in_again(world, case).await;
+        sign_up_by_name(world, case).await;
+        sign_in(world, case).await;
         sent_to_other(world, case, true).await;
     }
 
@@ -627,10 +635,11 @@ pub struct TeamRoute;
 
 impl Flow for TeamRoute {
     const NAME: &'static str = "a team's route, the authorizer cold";
+    const TAKES_ALLOWANCES: bool = false;
     const DIES_OF_ERRORS: bool = true;
 
     async fn begin(world: &World, case: &mut Case) {
-        sign_up(world, case).await;
+        sign_in(world, case).await;
     }
 
     async fn attempt(world: &World, case: &Case) -> Reply {
@@ -651,10 +660,11 @@ pub struct TeamRouteAfterSignOut;
 
 impl Flow for TeamRouteAfterSignOut {
     const NAME: &'static str = "a team's route after a sign-out";
+    const TAKES_ALLOWANCES: bool = false;
     const DIES_OF_ERRORS: bool = true;
 
     async fn begin(world: &World, case: &mut Case) {
-        sign_up(world, case).await;
+        sign_in(world, case).await;
         let reply = world.call("DELETE", "/v1/session").as_person(case.person()).send().await;
         assert_eq!(reply.status, 204);
     }
@@ -674,6 +684,7 @@ pub struct PublicKeys;
 
 impl Flow for PublicKeys {
     const NAME: &'static str = "a read of the public keys";
+    const TAKES_ALLOWANCES: bool = false;
 
     async fn begin(_: &World, _: &mut Case) {}
 
@@ -695,10 +706,11 @@ pub struct Rotation;
 
 impl Flow for Rotation {
     const NAME: &'static str = "a rotation of the signing key";
+    const TAKES_ALLOWANCES: bool = false;
     const DIES_OF_ERRORS: bool = true;
 
     async fn begin(world: &World, case: &mut Case) {
-        sign_up(world, case).await;
+        sign_in(world, case).await;
     }
 
     async fn attempt(world: &World, case: &Case) -> Reply {
