@@ -49,6 +49,7 @@ pub struct Send;
 
 impl Flow for Send {
     const NAME: &'static str = "a send";
+    const SWEEPS_PRELUDE: bool = true;
 
     async fn begin(_: &World, _: &mut Case) {}
 
@@ -87,6 +88,7 @@ pub struct SendByTheLastGateway;
 
 impl Flow for SendByTheLastGateway {
     const NAME: &'static str = "a send by the last gateway";
+    const SPOILS_GATEWAYS: bool = true;
 
     async fn begin(world: &World, _: &mut Case) {
         world.fault("sparrow", "error", 1).await;
@@ -106,6 +108,7 @@ pub struct SendThatNobodyCarries;
 
 impl Flow for SendThatNobodyCarries {
     const NAME: &'static str = "a send that nobody carries";
+    const SPOILS_GATEWAYS: bool = true;
     const TRIES: usize = 2;
 
     async fn begin(world: &World, _: &mut Case) {
@@ -145,6 +148,7 @@ pub struct SubmitOfANewUser;
 
 impl Flow for SubmitOfANewUser {
     const NAME: &'static str = "a new user's submit";
+    const SWEEPS_PRELUDE: bool = true;
 
     async fn begin(world: &World, case: &mut Case) {
         case.sent = Some(world.send_code(&case.phone).await);
@@ -304,6 +308,7 @@ pub struct Validation;
 
 impl Flow for Validation {
     const NAME: &'static str = "a validation";
+    const SWEEPS_PRELUDE: bool = true;
 
     async fn begin(world: &World, case: &mut Case) {
         sign_up_by_name(world, case).await;
@@ -525,6 +530,7 @@ pub struct ReadOfOneself;
 
 impl Flow for ReadOfOneself {
     const NAME: &'static str = "a read of oneself";
+    const SWEEPS_PRELUDE: bool = true;
     const TAKES_ALLOWANCES: bool = false;
 
     async fn begin(world: &World, case: &mut Case) {
@@ -635,6 +641,7 @@ pub struct TeamRoute;
 
 impl Flow for TeamRoute {
     const NAME: &'static str = "a team's route, the authorizer cold";
+    const SWEEPS_PRELUDE: bool = true;
     const TAKES_ALLOWANCES: bool = false;
     const DIES_OF_ERRORS: bool = true;
 
@@ -706,6 +713,7 @@ pub struct Rotation;
 
 impl Flow for Rotation {
     const NAME: &'static str = "a rotation of the signing key";
+    const SWEEPS_PRELUDE: bool = true;
     const TAKES_ALLOWANCES: bool = false;
     const DIES_OF_ERRORS: bool = true;
 
