@@ -1,8 +1,9 @@
 //! The forms in which the local endpoints answer.
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use http_body_util::{Full, Limited};
 use serde_json::{Value, json};
 
 /// A body of a given media type.
@@ -26,4 +27,10 @@ pub fn problem(status: StatusCode, code: &str, detail: &str) -> Response {
     let body =
         json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail, "code": code });
     with_type(status, "application/problem+json", body.to_string())
+}
+
+/// No answer: the connection is cut before a word of it is sent.
+pub fn cut_off() -> Response {
+    // A body that announces a byte and fails as soon as it is asked for it.
+    Response::new(Body::new(Limited::new(Full::new(Bytes::from_static(b"--")), 1)))
 }

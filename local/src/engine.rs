@@ -234,6 +234,11 @@ pub fn router(front: Arc<Front>) -> Router {
 }
 
 async fn answer(State(front): State<Arc<Front>>, request: Request) -> Response {
+    // What has arrived is done even if whoever asked has gone.
+    tokio::spawn(serve_one(front, request)).await.unwrap_or_else(|_| unavailable())
+}
+
+async fn serve_one(front: Arc<Front>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let Ok(body) = to_bytes(body, LARGEST_BODY).await else {
         return refused("ValidationException", "The request is too large.", None);
@@ -246,7 +251,8 @@ async fn answer(State(front): State<Arc<Front>>, request: Request) -> Response {
     let ended = front.note(operation, &document);
     let refusal = |code: Option<&str>| refuse(code.unwrap_or("ThrottlingException"), operation, &document);
     let forward = || front.forward(&parts, body.clone());
-    let answer = front.faults.spoil(Target::Dynamodb, refusal, unavailable, forward).await;
+    let what = describe(operation, &document);
+    let answer = front.faults.spoil(Target::Dynamodb, what, refusal, unavailable, forward).await;
     let _ = ended.set(Instant::now());
     answer
 }
@@ -254,12 +260,15 @@ async fn answer(State(front): State<Arc<Front>>, request: Request) -> Response {
 /// A refusal as DynamoDB words it. What ails one item of a transaction cancels the transaction, with a reason an item.
 fn refuse(code: &str, operation: &str, body: &Value) -> Response {
     let message = "Refused, as asked of POST /local/faults.";
-    if code != "TransactionConflict" {
-        return refused(code, message, None);
-    }
+    // What throttles a part of a transaction is a reason of its cancellation, by a name of its own.
+    let (alone, reason) = match code {
+        "TransactionConflict" => ("TransactionConflictException", code),
+        "ProvisionedThroughputExceededException" => (code, "ProvisionedThroughputExceeded"),
+        _ => return refused(code, message, None),
+    };
     match body.get("TransactItems").and_then(Value::as_array) {
         Some(items) if operation == "TransactWriteItems" => {
-            let reason = json!({ "Code": code, "Message": "Transaction is ongoing for the item" });
+            let reason = json!({ "Code": reason, "Message": message });
             let reasons = items.iter().map(|_| reason.clone()).collect();
             refused(
                 "TransactionCanceledException",
@@ -267,7 +276,7 @@ fn refuse(code: &str, operation: &str, body: &Value) -> Response {
                 Some(reasons),
             )
         }
-        _ => refused("TransactionConflictException", message, None),
+        _ => refused(alone, message, None),
     }
 }
 
@@ -285,6 +294,13 @@ fn refused(kind: &str, message: &str, reasons: Option<Value>) -> Response {
 
 fn unavailable() -> Response {
     refused("InternalServerError", "Internal server error", None)
+}
+
+/// A request without what differs from one person to the next: `GetItem OtpsTable phone`.
+fn describe(operation: &str, body: &Value) -> String {
+    let key = ["/Key/pk/S", "/Item/pk/S"].iter().find_map(|at| body.pointer(at)).and_then(Value::as_str);
+    let kind = key.and_then(|key| key.split('#').next());
+    [operation].into_iter().chain(tables(body).iter().map(String::as_str)).chain(kind).collect::<Vec<_>>().join(" ")
 }
 
 /// The tables a request names, wherever its operation has them.

@@ -1,16 +1,29 @@
 //! The eight functions as the cloud has them: each with its own environment, called with JSON and answering in JSON.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
+use adapters::app::Timeouts;
 use adapters::{App, Clock, Config, ConfigError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::task::JoinSet;
 
+use crate::faults::Faults;
+use crate::lock;
+
 /// The functions by their logical ids in the template.
-pub struct Functions(BTreeMap<String, Arc<Function>>);
+pub struct Functions {
+    processes: BTreeMap<String, Process>,
+    faults: Arc<Faults>,
+}
+
+/// A function, and what it begins from: at its start, and at the next event after it died.
+struct Process {
+    app: App,
+    function: Mutex<Option<Arc<Function>>>,
+}
 
 enum Function {
     Account(account::Account),
@@ -28,37 +41,73 @@ impl Functions {
     pub async fn start(
         environments: &BTreeMap<String, BTreeMap<String, String>>,
         overlay: &BTreeMap<String, String>,
+        timeouts: Timeouts,
         clock: &Clock,
+        faults: Arc<Faults>,
     ) -> Result<Self, String> {
-        let mut functions = BTreeMap::new();
+        let mut processes = BTreeMap::new();
         for (id, environment) in environments {
             let mut variables = environment.clone();
             variables.extend(overlay.clone());
-            let config = Config::from_variables(&variables).map_err(|error| format!("{id}: {error}"))?;
+            let mut config = Config::from_variables(&variables).map_err(|error| format!("{id}: {error}"))?;
+            config.aws.timeouts = timeouts;
             let app = App::new(config, clock.clone()).await;
             let function = Function::new(id, &app).map_err(|error| format!("{id}: {error}"))?;
             let function = function.ok_or_else(|| format!("the template's {id} is no function of this workspace"))?;
-            functions.insert(id.clone(), Arc::new(function));
+            processes.insert(id.clone(), Process { app, function: Mutex::new(Some(Arc::new(function))) });
         }
-        Ok(Self(functions))
+        Ok(Self { processes, faults })
     }
 
     /// Does what each function does before its first event: connections, keys and settings are at hand afterwards.
     pub async fn warm(&self) {
         let mut warming = JoinSet::new();
-        for function in self.0.values() {
-            let function = Arc::clone(function);
+        for (id, process) in &self.processes {
+            let Ok(function) = process.function(id) else { continue };
             warming.spawn(async move { function.warm().await });
         }
         while warming.join_next().await.is_some() {}
     }
 
+    /// Ends every function's process, so that its next event is a cold start's: nothing that was read or learned is at
+    /// hand.
+    pub fn cool(&self) {
+        self.processes.values().for_each(Process::end);
+    }
+
     /// Calls a function with an event. As in Lambda it runs to its end even if the caller has gone, and its panic is
-    /// this call's failure alone.
+    /// this call's failure alone. If it is made to die, nothing of its process is left.
     pub async fn invoke(&self, id: &str, event: Value) -> Result<Value, String> {
-        let function = self.0.get(id).cloned().ok_or_else(|| format!("there is no function {id}"))?;
-        let run = tokio::spawn(async move { function.handle(event).await });
-        run.await.map_err(|error| error.to_string())?
+        let process = self.processes.get(id).ok_or_else(|| format!("there is no function {id}"))?;
+        let function = process.function(id)?;
+        let mut deaths = self.faults.deaths();
+        let mut run = tokio::spawn(async move { function.handle(event).await });
+        tokio::select! {
+            outcome = &mut run => outcome.map_err(|error| error.to_string())?,
+            Ok(()) = deaths.changed() => {
+                run.abort();
+                let _ = run.await;
+                process.end();
+                Err("it was killed, as asked".to_owned())
+            }
+        }
+    }
+}
+
+impl Process {
+    fn function(&self, id: &str) -> Result<Arc<Function>, String> {
+        let mut running = lock(&self.function);
+        if let Some(function) = running.as_ref() {
+            return Ok(Arc::clone(function));
+        }
+        let function = Function::new(id, &self.app).map_err(|error| error.to_string())?;
+        let function = Arc::new(function.ok_or_else(|| format!("there is no function {id}"))?);
+        *running = Some(Arc::clone(&function));
+        Ok(function)
+    }
+
+    fn end(&self) {
+        *lock(&self.function) = None;
     }
 }
 

@@ -3,6 +3,7 @@
 //!
 //! No state is global: any number of systems run side by side in one process.
 
+mod aim;
 mod answer;
 mod controls;
 mod data;
@@ -29,6 +30,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use adapters::Clock;
+use adapters::app::Timeouts;
 use axum::Router;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -45,7 +47,9 @@ use crate::gateway::Gateway;
 use crate::template::{InitialSecret, Template};
 use crate::vendors::Vendors;
 
+pub use crate::aim::{Aim, Outgoing};
 pub use crate::engine::DynamodbRequest;
+pub use crate::faults::{Mode, Target};
 
 /// How long a stop waits for what is running.
 const GRACE: Duration = Duration::from_secs(5);
@@ -65,6 +69,8 @@ pub struct Options {
     pub template: PathBuf,
     /// Environment variables laid over those of the template, for every function.
     pub overrides: BTreeMap<String, String>,
+    /// How long every function waits for AWS.
+    pub timeouts: Timeouts,
 }
 
 impl Default for Options {
@@ -77,6 +83,7 @@ impl Default for Options {
             data: None,
             template: Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("template.yaml"),
             overrides: BTreeMap::new(),
+            timeouts: Timeouts::default(),
         }
     }
 }
@@ -142,6 +149,7 @@ pub struct System {
     dynamodb_address: SocketAddr,
     aws_address: SocketAddr,
     clock: Clock,
+    faults: Arc<Faults>,
     front: Arc<Front>,
     functions: Arc<Functions>,
     engine: Engine,
@@ -170,7 +178,7 @@ impl System {
         let data = Data::open(options.data.as_deref(), &clock)?;
         let secrets = Arc::new(data.secrets(&clock)?);
         let inbox = Arc::new(data.inbox(&clock)?);
-        let faults = Arc::new(Faults::default());
+        let faults = Arc::new(Faults::new(options.timeouts.attempt));
         let engine =
             Engine::start(data.database().as_deref(), &template.tables).map_err(|reason| data.broken(reason))?;
         let front = Arc::new(Front::new(engine.address(), Arc::clone(&faults)));
@@ -193,7 +201,8 @@ impl System {
 
         let mut overlay = variables(address, dynamodb_address, aws_address);
         overlay.extend(options.overrides);
-        let functions = Functions::start(&template.functions, &overlay, &clock).await;
+        let functions =
+            Functions::start(&template.functions, &overlay, options.timeouts, &clock, Arc::clone(&faults)).await;
         let functions = Arc::new(functions.map_err(|reason| StartError::Part { name: "a function", reason })?);
         let _ = vendors.functions.set(Arc::clone(&functions));
         for name in secrets.never_rotated() {
@@ -208,11 +217,23 @@ impl System {
         front.reset();
 
         let gateway = Arc::new(Gateway::new(template, Arc::clone(&functions), clock.clone()));
-        let controls = Arc::new(Controls::new(inbox, faults, clock.clone(), data.clock_file()));
+        let controls = Arc::new(Controls::new(inbox, Arc::clone(&faults), clock.clone(), data.clock_file()));
         let router = Router::new().fallback(gateway::answer).with_state(gateway);
         let router = page::routes(router).nest("/local", controls::router(controls));
         let api = Server::start(api_listener, router);
-        Ok(Self { address, dynamodb_address, aws_address, clock, front, functions, engine, api, backends, _data: data })
+        Ok(Self {
+            address,
+            dynamodb_address,
+            aws_address,
+            clock,
+            faults,
+            front,
+            functions,
+            engine,
+            api,
+            backends,
+            _data: data,
+        })
     }
 
     /// Where the API answers.
@@ -243,6 +264,27 @@ impl System {
     /// Forgets the requests counted so far.
     pub fn reset_dynamodb_requests(&self) {
         self.front.reset();
+    }
+
+    /// Counts the functions' requests to vendors anew, and makes one to come go wrong; with `None`, none.
+    pub fn aim(&self, aim: Option<Aim>) {
+        self.faults.aim(aim);
+    }
+
+    /// The functions' requests to vendors since aim was taken, in the order of their arrival.
+    pub fn outgoing(&self) -> Vec<Outgoing> {
+        self.faults.outgoing()
+    }
+
+    /// Does what [`Mode::Late`] and [`Mode::KillLate`] held back, and returns when it is done.
+    pub async fn do_late_requests(&self) {
+        self.faults.do_late_requests().await;
+    }
+
+    /// Ends every function's process, so that its next event is a cold start's: nothing that was read or learned is at
+    /// hand.
+    pub fn cool(&self) {
+        self.functions.cool();
     }
 
     /// Calls a function, named as the template names it, with an event of any making.

@@ -63,6 +63,11 @@ pub fn router(vendors: Arc<Vendors>) -> Router {
 }
 
 async fn answer(State(vendors): State<Arc<Vendors>>, request: Request) -> Response {
+    // What has arrived is done even if whoever asked has gone.
+    tokio::spawn(serve(vendors, request)).await.unwrap_or_else(|_| injected("InternalServiceError"))
+}
+
+async fn serve(vendors: Arc<Vendors>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let Ok(body) = to_bytes(body, LARGEST_BODY).await else {
         return answer::gateway_message(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large");
@@ -76,21 +81,29 @@ async fn answer(State(vendors): State<Arc<Vendors>>, request: Request) -> Respon
     if let Some(operation) = secrets_manager_operation(headers) {
         let call = || vendors.secrets_manager(operation, &body);
         let refusal = |code: Option<&str>| injected(code.unwrap_or("AccessDeniedException"));
-        return faults.spoil(Target::SecretsManager, refusal, || injected("InternalServiceError"), call).await;
+        let what = describe(operation, &body);
+        return faults.spoil(Target::SecretsManager, what, refusal, || injected("InternalServiceError"), call).await;
     }
     if let Some(path) = path.strip_prefix("/sparrow") {
         let call = || async move { sparrow::answer(vendors, method, path, fields) };
-        return faults.spoil(Target::Sparrow, sparrow::refusal, sparrow::error, call).await;
+        return faults.spoil(Target::Sparrow, "a message".to_owned(), sparrow::refusal, sparrow::error, call).await;
     }
     if let Some(path) = path.strip_prefix("/twilio") {
         let call = || async move { twilio::answer(vendors, method, path, headers, fields) };
-        return faults.spoil(Target::Twilio, twilio::refusal, twilio::error, call).await;
+        return faults.spoil(Target::Twilio, "a message".to_owned(), twilio::refusal, twilio::error, call).await;
     }
     if fields.contains_key("Action") {
         let call = || async move { sns::answer(vendors, fields) };
-        return faults.spoil(Target::Sns, sns::refusal, sns::error, call).await;
+        return faults.spoil(Target::Sns, "a message".to_owned(), sns::refusal, sns::error, call).await;
     }
     answer::gateway_message(StatusCode::NOT_FOUND, "No emulated service answers this request")
+}
+
+/// A request without the names of versions: `GetSecretValue SigningKeySecret AWSCURRENT`.
+fn describe(operation: &str, body: &[u8]) -> String {
+    let request: Value = serde_json::from_slice(body).unwrap_or_default();
+    let member = |name| request.get(name).and_then(Value::as_str);
+    [Some(operation), member("SecretId"), member("VersionStage")].into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
 fn secrets_manager_operation(headers: &HeaderMap) -> Option<&str> {

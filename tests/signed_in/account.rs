@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use local::{Aim, Mode, Outgoing, Target};
 use serde_json::{Value, json};
 use tests::{Person, Reply, World};
 
@@ -336,6 +337,28 @@ async fn a_deleted_account_is_no_such_user_to_a_token_that_still_passes() {
         );
     }
     assert!(world.items("UsersTable").await.iter().all(|item| item["pk"]["S"] == format!("phone#{PHONE}")));
+}
+
+#[tokio::test]
+async fn a_deletion_that_was_cut_short_can_be_asked_for_again_however_many_devices_there_are() {
+    let world = World::new().await;
+    let person = world.sign_in(PHONE).await;
+    let session = world.items("SessionsTable").await.remove(0);
+    // More than a transaction takes; their ids come before that of the device that asks.
+    for n in 0..100 {
+        let mut item = session.clone();
+        item["session_id"] = json!({"S": format!("!{n:03}")});
+        world.dynamodb("PutItem", json!({"TableName": "SessionsTable", "Item": item})).await;
+    }
+    let what = "TransactWriteItems OtpsTable SessionsTable UsersTable".to_owned();
+    let at = Outgoing { target: Target::Dynamodb, what, nth: 1 };
+    world.system.aim(Some(Aim { at, mode: Mode::Error, code: None, lasts: true }));
+    let delete = || world.call("DELETE", "/v1/me").as_person(&person).send();
+    delete().await.assert_problem(503, "service_unavailable");
+    world.system.aim(None);
+    assert_eq!(delete().await.status, 204);
+    assert_eq!(world.items("UsersTable").await, Vec::<Value>::new());
+    assert_eq!(world.items("SessionsTable").await, Vec::<Value>::new());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use local::{Aim, Mode, Outgoing, Target};
 use serde_json::{Value, json};
 use tests::{Person, Reply, World};
 
@@ -330,6 +331,26 @@ async fn every_device_is_signed_out_at_once_and_nobody_elses() {
     }
     signed_in(&get_me(&world, &stranger.access).await);
     refresh(&world, &stranger.refresh).await.ok();
+}
+
+#[tokio::test]
+async fn a_sign_out_everywhere_that_was_cut_short_can_be_asked_for_again() {
+    let world = World::new().await;
+    let mut devices = vec![world.sign_in(PHONE).await];
+    for name in ["two", "three"] {
+        devices.push(sign_in_on(&world, PHONE, name).await);
+    }
+    // Sessions are read in the order of their ids: the one that asks is read first.
+    devices.sort_by_key(|device| session_id(&device.access));
+    let at = Outgoing { target: Target::Dynamodb, what: "DeleteItem SessionsTable".to_owned(), nth: 2 };
+    world.system.aim(Some(Aim { at, mode: Mode::Error, code: None, lasts: true }));
+    let everywhere = || world.call("DELETE", "/v1/sessions").as_person(&devices[0]).send();
+    everywhere().await.assert_problem(503, "service_unavailable");
+    world.system.aim(None);
+    assert_eq!(everywhere().await.status, 204);
+    for device in &devices {
+        assert_revoked(&world, device).await;
+    }
 }
 
 #[tokio::test]

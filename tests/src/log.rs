@@ -1,7 +1,10 @@
 //! Everything that the functions log and count while the tests run.
 
+use std::collections::HashSet;
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
 use std::io::Write;
-use std::sync::{Mutex, Once, PoisonError};
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::thread::{self, ThreadId};
 
 use adapters::telemetry;
@@ -13,12 +16,21 @@ use tracing_subscriber::{Layer, fmt};
 static LINES: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 static METRICS: Mutex<Vec<(ThreadId, String)>> = Mutex::new(Vec::new());
 static START: Once = Once::new();
+/// Every word of letters and digits that was logged and counted, by its hash, and how much was read for that.
+static WORDS: Mutex<Option<Words>> = Mutex::new(None);
+
+#[derive(Default)]
+struct Words {
+    known: HashSet<u64>,
+    bytes_read: usize,
+    metrics_read: usize,
+}
 
 struct Lines;
 
 impl Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        LINES.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        lock(&LINES).extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -32,7 +44,7 @@ pub fn capture() {
     START.call_once(|| {
         let layer = fmt::layer().json().with_writer(|| Lines).with_filter(telemetry::filter("trace"));
         let metrics = telemetry::metrics(|line| {
-            METRICS.lock().unwrap_or_else(PoisonError::into_inner).push((thread::current().id(), line.to_owned()));
+            lock(&METRICS).push((thread::current().id(), line.to_owned()));
         });
         tracing_subscriber::registry().with(layer).with(metrics).init();
     });
@@ -40,14 +52,59 @@ pub fn capture() {
 
 /// All that was logged and counted so far.
 pub fn text() -> String {
-    let mut text = String::from_utf8_lossy(&LINES.lock().unwrap_or_else(PoisonError::into_inner)).into_owned();
-    METRICS.lock().unwrap_or_else(PoisonError::into_inner).iter().for_each(|(_, line)| text.push_str(line));
+    let mut text = String::from_utf8_lossy(&lock(&LINES)).into_owned();
+    lock(&METRICS).iter().for_each(|(_, line)| text.push_str(line));
     text
+}
+
+/// Whether `secret` stands in what was logged or counted so far, as a word of its own: six digits are found in many a
+/// longer number.
+pub fn contains(secret: &str) -> bool {
+    let mut words = lock(&WORDS);
+    let words = words.get_or_insert_default();
+    {
+        let lines = lock(&LINES);
+        words.learn(&lines[words.bytes_read..]);
+        words.bytes_read = lines.len();
+    }
+    {
+        let metrics = lock(&METRICS);
+        metrics[words.metrics_read..].iter().for_each(|(_, line)| words.learn(line.as_bytes()));
+        words.metrics_read = metrics.len();
+    }
+    // The whole text is searched only where every word of the secret is known.
+    parts(secret.as_bytes()).all(|word| words.known.contains(&word)) && stands_in(&text(), secret)
+}
+
+impl Words {
+    fn learn(&mut self, text: &[u8]) {
+        self.known.extend(parts(text));
+    }
+}
+
+/// The words of letters and digits in a text, by their hashes.
+fn parts(text: &[u8]) -> impl Iterator<Item = u64> + '_ {
+    let words = text.split(|byte| !byte.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    words.map(|word| {
+        let mut hasher = DefaultHasher::new();
+        word.hash(&mut hasher);
+        hasher.finish()
+    })
+}
+
+fn stands_in(text: &str, secret: &str) -> bool {
+    let apart = |c: Option<char>| !c.is_some_and(|c| c.is_ascii_alphanumeric());
+    text.match_indices(secret)
+        .any(|(at, found)| apart(text[..at].chars().next_back()) && apart(text[at + found.len()..].chars().next()))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The metrics that were written by this thread. A test that runs on one thread, as `#[tokio::test]` does, has its own.
 pub fn metrics() -> Vec<Value> {
-    let metrics = METRICS.lock().unwrap_or_else(PoisonError::into_inner);
+    let metrics = lock(&METRICS);
     let own = metrics.iter().filter(|(by, _)| *by == thread::current().id());
     own.map(|(_, line)| serde_json::from_str(line.strip_suffix('\n').unwrap()).unwrap()).collect()
 }

@@ -72,7 +72,7 @@ impl Account {
                 Ok(Answer::json(200, &user_json(&change_profile(&self.store, &caller.user, &change).await?)).uncached())
             }
             ("DELETE", _) => {
-                delete_account(&self.store, &caller.user, now).await?;
+                delete_account(&self.store, &caller.user, &caller.session, now).await?;
                 Ok(Answer::empty())
             }
             _ => Ok(Answer::json(200, &user_json(&read_profile(&self.store, &caller.user).await?)).uncached()),

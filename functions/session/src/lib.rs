@@ -65,7 +65,7 @@ impl Session {
             ("GET", "/v1/sessions") => self.list(self.guard.caller(request, now).await?, now).await,
             ("DELETE", "/v1/sessions") => {
                 let caller = self.known(self.guard.caller(request, now).await?).await?;
-                self.store.end_all_sessions(&caller.user).await?;
+                self.store.end_all_sessions(&caller.user, &caller.session).await?;
                 Ok(Answer::empty())
             }
             ("DELETE", "/v1/session") => {

@@ -14,14 +14,31 @@ use lambda_runtime::Error;
 use crate::config::Config;
 use crate::telemetry;
 
-/// How long to wait for a connection to AWS.
-const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_000);
-/// How long one try may take. DynamoDB answers in single-digit milliseconds; a try this slow is lost.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(2_000);
 /// How long all tries of one call may take together; it fits several times into the functions' timeouts.
 pub const OPERATION_TIMEOUT: Duration = Duration::from_millis(4_000);
 /// Tries of one call, the first included.
 const ATTEMPTS: u32 = 3;
+
+/// How long AWS may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// How long to wait for a connection.
+    pub connect: Duration,
+    /// How long one try of a call may take. DynamoDB answers in single-digit milliseconds; a try this slow is lost.
+    pub attempt: Duration,
+    /// How long all tries of one call may take together.
+    pub operation: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_millis(1_000),
+            attempt: Duration::from_millis(2_000),
+            operation: OPERATION_TIMEOUT,
+        }
+    }
+}
 
 /// Tells the time. A handler asks it once.
 #[derive(Clone, Debug, Default)]
@@ -79,10 +96,11 @@ impl App {
 
     /// Builds one of parts.
     pub async fn new(config: Config, clock: Clock) -> Self {
+        let Timeouts { connect, attempt, operation } = config.aws.timeouts;
         let timeouts = TimeoutConfig::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .operation_attempt_timeout(ATTEMPT_TIMEOUT)
-            .operation_timeout(OPERATION_TIMEOUT)
+            .connect_timeout(connect)
+            .operation_attempt_timeout(attempt)
+            .operation_timeout(operation)
             .build();
         let mut loader = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).retry_config(
             RetryConfig::standard().with_max_attempts(ATTEMPTS).with_initial_backoff(Duration::from_millis(50)),

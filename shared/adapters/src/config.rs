@@ -14,6 +14,7 @@ use domain::phone::{Country, PhoneNumber};
 use domain::pumping::PumpingBudgets;
 use domain::token::Issuer;
 
+use crate::app::Timeouts;
 use crate::organization::OrganizationSettings;
 
 /// Where Google publishes the keys of ID tokens
@@ -57,6 +58,8 @@ pub struct AwsSettings {
     pub secrets_manager_endpoint: Option<String>,
     /// `AWS_ENDPOINT_URL_SNS`.
     pub sns_endpoint: Option<String>,
+    /// How long to wait for it; no variable changes that.
+    pub timeouts: Timeouts,
 }
 
 impl fmt::Debug for AwsSettings {
@@ -360,6 +363,7 @@ impl Config {
                 dynamodb_endpoint: read.text("AWS_ENDPOINT_URL_DYNAMODB").map(str::to_owned),
                 secrets_manager_endpoint: read.text("AWS_ENDPOINT_URL_SECRETS_MANAGER").map(str::to_owned),
                 sns_endpoint: read.text("AWS_ENDPOINT_URL_SNS").map(str::to_owned),
+                timeouts: Timeouts::default(),
             },
             tables: Table::ALL
                 .into_iter()

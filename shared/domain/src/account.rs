@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use crate::ids::UserId;
+use crate::ids::{SessionId, UserId};
 use crate::text::{ImageUrl, Name, Username};
 use crate::user::User;
 use crate::{Timestamp, Unavailable};
@@ -43,8 +43,13 @@ pub trait AccountStore: Sync {
         change: &ProfileChange,
     ) -> impl Future<Output = Result<ChangeOutcome, Unavailable>> + Send;
     /// Removes the user, their locks, their sessions and their pending codes, unless phone or username differ from
-    /// `seen`. Answers whether it did.
-    fn delete_account(&self, seen: &User, now: Timestamp) -> impl Future<Output = Result<bool, Unavailable>> + Send;
+    /// `seen`. Answers whether it did. If it fails, the session `own` is still there to ask again from.
+    fn delete_account(
+        &self,
+        seen: &User,
+        own: &SessionId,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<bool, Unavailable>> + Send;
 }
 
 /// Why an account could not be read, changed or deleted.
@@ -95,14 +100,19 @@ pub async fn change_profile(
     Err(Unavailable::new("change a profile", "the user kept changing").into())
 }
 
-/// Deletes the caller's account; their number and username are free again.
+/// Deletes the account of a caller, who asks from the session `own`; their number and username are free again.
 ///
 /// # Errors
 /// [`AccountError`]; the account is then still there, unless it is `Unavailable`: then the request may be repeated.
-pub async fn delete_account(store: &impl AccountStore, caller: &UserId, now: Timestamp) -> Result<(), AccountError> {
+pub async fn delete_account(
+    store: &impl AccountStore,
+    caller: &UserId,
+    own: &SessionId,
+    now: Timestamp,
+) -> Result<(), AccountError> {
     for _ in 0..TRIES {
         let seen = read_profile(store, caller).await?;
-        if store.delete_account(&seen, now).await? {
+        if store.delete_account(&seen, own, now).await? {
             return Ok(());
         }
     }

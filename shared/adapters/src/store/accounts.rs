@@ -3,12 +3,13 @@
 use aws_sdk_dynamodb::types::{Delete, Put, Update};
 use domain::account::{AccountStore, ChangeOutcome, ProfileChange};
 use domain::challenge::Purpose;
-use domain::ids::UserId;
+use domain::ids::{SessionId, UserId};
 use domain::user::User;
 use domain::{Timestamp, Unavailable};
 
 use super::challenges::{record_key, verification_key};
 use super::item::{moment, text};
+use super::sessions::session_key;
 use super::transaction::{Written, steps};
 use super::users::{lock, phone_lock_key, user_key, username_lock_key};
 use super::{Item, Store};
@@ -92,11 +93,13 @@ impl AccountStore for Store {
         }
     }
 
-    async fn delete_account(&self, seen: &User, now: Timestamp) -> Result<bool, Unavailable> {
+    async fn delete_account(&self, seen: &User, own: &SessionId, now: Timestamp) -> Result<bool, Unavailable> {
         let users = self.table(Table::Users);
         let otps = self.table(Table::Otps);
         let mut sessions: Vec<Item> = self.session_items(&seen.id).await?.iter().filter_map(session_key_of).collect();
-        // More devices than a transaction takes: the surplus is signed out first, the account goes last.
+        // More devices than a transaction takes: the surplus is signed out first, the account goes last, and with it the
+        // device that asked, which can then ask again.
+        sessions.sort_by_key(|key| *key != session_key(&seen.id, own));
         for key in sessions.split_off(sessions.len().min(SESSIONS_IN_TRANSACTION)) {
             let request = self.client.delete_item().table_name(self.table(Table::Sessions)).set_key(Some(key));
             request.send().await.map_err(|error| Unavailable::new("delete an account", error))?;

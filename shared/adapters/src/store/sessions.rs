@@ -100,16 +100,18 @@ impl Store {
         }
     }
 
-    /// Ends all of a user's sessions.
+    /// Ends all of a user's sessions, `own` last: whoever asked for it from there can ask again as long as any is left.
     ///
     /// # Errors
     /// When the store is out of reach; some may have ended.
-    pub async fn end_all_sessions(&self, user: &UserId) -> Result<(), Unavailable> {
+    pub async fn end_all_sessions(&self, user: &UserId, own: &SessionId) -> Result<(), Unavailable> {
         for item in self.session_items(user).await? {
             let id = Row(&item).parsed("session_id", str::parse::<SessionId>)?;
-            self.end_session(user, &id).await?;
+            if id != *own {
+                self.end_session(user, &id).await?;
+            }
         }
-        Ok(())
+        self.end_session(user, own).await
     }
 
     /// Notes that the device's FCM token holds: the time always, the token only if it is another. `false` if the

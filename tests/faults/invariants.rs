@@ -1,0 +1,29 @@
+//! What is true of the tables whatever happened.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+use tests::World;
+
+/// Panics unless no user is half made and no session belongs to nobody.
+pub async fn hold(world: &World) {
+    let text = |item: &Value, name: &str| item[name]["S"].as_str().map(str::to_owned);
+    let (mut users, mut wanted, mut held) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    for item in world.items("UsersTable").await {
+        let (pk, user) = (text(&item, "pk").unwrap(), text(&item, "user_id").unwrap());
+        if pk == format!("user#{user}") {
+            wanted.extend(text(&item, "phone").map(|phone| (format!("phone#{phone}"), user.clone())));
+            wanted.extend(
+                text(&item, "username").map(|name| (format!("username#{}", name.to_lowercase()), user.clone())),
+            );
+            users.insert(user);
+        } else {
+            held.insert((pk, user));
+        }
+    }
+    assert_eq!(held, wanted, "each phone and username is locked for its user, and nothing else is locked");
+    for session in world.items("SessionsTable").await {
+        let user = text(&session, "user_id").unwrap();
+        assert!(users.contains(&user), "a session belongs to nobody");
+    }
+}
