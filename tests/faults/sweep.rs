@@ -184,18 +184,20 @@ const OF_GATEWAYS: [Blow; 9] = [
 /// What goes wrong with a read that was swept in another flow: no try of it helps, or there is nobody to try.
 const GRAVEST: [&str; 3] = ["failed each time", "was answered too late each time", "was the last of its function"];
 
-/// The reads that many flows begin with: of keys and of the session by the authorizer, of settings and of secrets.
-const PRELUDE: [&str; 6] = [
+/// The reads that many flows begin with: of keys and of the session by the authorizer, of settings and of secrets, of
+/// counters before a send.
+const PRELUDE: [&str; 7] = [
     "GetItem SettingsTable keys",
     "GetItem SessionsTable",
     "GetItem SettingsTable organization",
+    "BatchGetItem OtpsTable",
     "GetSecretValue CodeKeySecret AWSCURRENT",
     "GetSecretValue SigningKeySecret AWSCURRENT",
     "GetSecretValue GatewaySecret AWSCURRENT",
 ];
 
 fn blows(request: &Outgoing, sweeps_prelude: bool) -> Vec<Blow> {
-    let reads = ["GetItem", "Query", "GetSecretValue", "DescribeSecret"];
+    let reads = ["GetItem", "BatchGetItem", "Query", "GetSecretValue", "DescribeSecret"];
     let is_read = reads.iter().any(|read| request.what.starts_with(read));
     let mut blows = match request.target {
         Target::Dynamodb if is_read => [&OF_AWS[..], &OF_DYNAMODB].concat(),
@@ -329,7 +331,7 @@ async fn strike<F: Flow>(world: &World, point: &Point) -> usize {
     let reply = loop {
         let reply = F::attempt(world, &case).await;
         if tries == 0 {
-            assert!(world.system.outgoing().iter().any(|seen| *seen == point.at), "it was never made");
+            assert!(world.system.outgoing().contains(&point.at), "it was never made");
             world.system.aim(None);
             if F::SPOILS_GATEWAYS {
                 assert_eq!(world.call("DELETE", "/local/faults").send().await.status, 204);
@@ -380,7 +382,7 @@ impl Pool {
         static PATIENT: OnceLock<Pool> = OnceLock::new();
         static HASTY: OnceLock<Pool> = OnceLock::new();
         if is_hasty {
-            HASTY.get_or_init(|| Self::new(10, hasty))
+            HASTY.get_or_init(|| Self::new(14, hasty))
         } else {
             PATIENT.get_or_init(|| Self::new(3, patient))
         }
@@ -448,9 +450,9 @@ fn hasty() -> Options {
     let mut options = patient();
     options.overrides.insert("GATEWAY_TIMEOUT_MILLISECONDS".to_owned(), "500".to_owned());
     options.timeouts = Timeouts {
-        connect: Duration::from_millis(500),
-        attempt: Duration::from_millis(500),
-        operation: Duration::from_millis(1_250),
+        attempt: Duration::from_millis(900),
+        operation: Duration::from_millis(2_000),
+        ..Timeouts::default()
     };
     options
 }
