@@ -22,7 +22,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let english = english.ok_or("languages/en.txt is missing")?;
     let languages = format!("({english}, &[{others}])");
-    fs::write(Path::new(&env::var("OUT_DIR")?).join("languages.rs"), languages)?;
+    let out = env::var_os("OUT_DIR").ok_or("Cargo names no OUT_DIR")?;
+    fs::write(Path::new(&out).join("languages.rs"), languages)?;
     Ok(())
 }
 
