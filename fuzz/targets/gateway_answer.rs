@@ -3,8 +3,8 @@
 
 #![no_main]
 
-use domain::gateway::Gateway;
 use adapters::sms::read_answer;
+use domain::gateway::Gateway;
 use libfuzzer_sys::{Corpus, fuzz_target};
 
 fuzz_target!(|answer: &[u8]| -> Corpus {
