@@ -5,7 +5,7 @@ use std::fmt::{Display, Write as _};
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use adapters::config::{AwsSettings, Table};
+use adapters::config::Table;
 use adapters::http::causes;
 use adapters::organization::{CheckedOrganization, OrganizationSettings};
 use adapters::store::Store;
@@ -117,8 +117,8 @@ async fn app(table: Option<&str>, dynamodb_port: Option<u16>) -> Result<App, Str
     }
     let mut config = Config::from_variables(&variables).map_err(|error| error.to_string())?;
     if table.is_some() {
-        // The SDK finds credentials and region where every AWS tool does.
-        config.aws = AwsSettings::default();
+        // As every AWS tool does: of the environment, and what is not there the SDK finds by itself.
+        config.aws = Config::from_environment().map_err(|error| error.to_string())?.aws;
     }
     Ok(App::new(config, Clock::system()).await)
 }
