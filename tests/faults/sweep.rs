@@ -197,9 +197,13 @@ const PRELUDE: [&str; 7] = [
     "GetSecretValue GatewaySecret AWSCURRENT",
 ];
 
-fn blows(request: &Outgoing, sweeps_prelude: bool) -> Vec<Blow> {
+fn is_read(request: &Outgoing) -> bool {
     let reads = ["GetItem", "BatchGetItem", "Query", "GetSecretValue", "DescribeSecret"];
-    let is_read = reads.iter().any(|read| request.what.starts_with(read));
+    reads.iter().any(|read| request.what.starts_with(read))
+}
+
+fn blows(request: &Outgoing, sweeps_prelude: bool) -> Vec<Blow> {
+    let is_read = is_read(request);
     let mut blows = match request.target {
         Target::Dynamodb if is_read => [&OF_AWS[..], &OF_DYNAMODB].concat(),
         Target::Dynamodb => [&OF_AWS[..], &OF_DYNAMODB, &OF_WRITES, &OF_DYNAMODB_WRITES].concat(),
@@ -361,8 +365,8 @@ async fn strike<F: Flow>(world: &World, point: &Point) -> usize {
     F::check(world, &case, reply).await;
     invariants::hold(world).await;
     world.advance(DAY);
-    if F::TAKES_ALLOWANCES {
-        // Whatever was used up is there again.
+    if F::TAKES_ALLOWANCES && !is_read(&point.at) {
+        // Whatever was used up is there again. What a read leaves behind, the write before it has left.
         world.sign_in(&case.phone).await;
     }
     world.assert_silent();
