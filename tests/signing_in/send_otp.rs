@@ -244,6 +244,21 @@ async fn when_every_gateway_refuses_nothing_counts() {
 }
 
 #[tokio::test]
+async fn a_retry_of_giving_back_gives_nothing_back_twice() {
+    let world = World::with(&[("SOURCE_SENDS_PER_HOUR", "2")]).await;
+    next_day(&world);
+    world.send_code(&phone(1)).await;
+    for (target, mode) in [("sparrow", "refuse"), ("sns", "refuse"), ("dynamodb", "duplicate")] {
+        world.fault(target, mode, 100).await;
+    }
+    let refused = send(&world, &phone(2)).send().await;
+    assert_refused(&refused, "sms_gateway_unavailable", json!({"retry_after": 5}));
+    world.call("DELETE", "/local/faults").send().await;
+    world.send_code(&phone(3)).await;
+    assert_refused_for_now(&send(&world, &phone(4)).send().await, "too_many_requests", json!({}));
+}
+
+#[tokio::test]
 async fn while_sparrow_is_down_the_same_code_comes_through_sns() {
     let world = World::new().await;
     world.fault("sparrow", "refuse", 1).await;

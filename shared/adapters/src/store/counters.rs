@@ -254,16 +254,15 @@ impl Store {
     async fn give_back(&self, pk: String, names: impl Iterator<Item = String>) -> Result<(), Unavailable> {
         let (add, conditions): (Vec<_>, Vec<_>) =
             names.map(|name| (format!("{name} :minus_one"), format!("{name} > :zero"))).unzip();
-        let request = self
-            .client
-            .update_item()
+        let update = Update::builder()
             .table_name(self.table(Table::Otps))
             .set_key(Some(key(pk)))
             .update_expression(format!("ADD {}", add.join(", ")))
             .condition_expression(conditions.join(" AND "))
             .expression_attribute_values(":minus_one", number(-1))
             .expression_attribute_values(":zero", number(0));
-        // Where the condition fails the day has ended and its counter is gone: nothing is owed.
-        self.write_if_it_still_holds("return an allowance", request).await
+        // A transaction of one: its token keeps a retry after a lost answer from giving back twice. Where the condition
+        // fails the day has ended and its counter is gone: nothing is owed.
+        self.transact("return an allowance", steps!["return an allowance"; Update(update)]).await.map(|_| ())
     }
 }

@@ -45,9 +45,7 @@ impl Store {
     async fn give_back_carried(&self, allowance: &Allowance) -> Result<(), Unavailable> {
         let repeated = allowance.repeated.as_ref().map(|repeat| &repeat.challenge);
         let Some(challenge) = allowance.new_challenge.as_ref().map(|new| &new.id).or(repeated) else { return Ok(()) };
-        let request = self
-            .client
-            .update_item()
+        let update = Update::builder()
             .table_name(self.table(Table::Otps))
             .set_key(Some(record_key(&allowance.purpose, &allowance.phone)))
             .update_expression("ADD messages :minus_one")
@@ -55,7 +53,8 @@ impl Store {
             .expression_attribute_values(":id", text(challenge.as_str()))
             .expression_attribute_values(":minus_one", number(-1))
             .expression_attribute_values(":zero", number(0));
-        self.write_if_it_still_holds("return an allowance", request).await
+        // As with the counters: a token, so that no retry takes off two.
+        self.transact("return an allowance", steps!["return an allowance"; Update(update)]).await.map(|_| ())
     }
 }
 
