@@ -52,6 +52,8 @@ def send(case):
 
 
 def submit(case):
+    # Where no Firebase project is configured, a code is what proves a phone.
+    case.body.pop("firebase_id_token", None)
     return sent()
 
 
