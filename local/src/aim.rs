@@ -1,6 +1,7 @@
 //! One fault at one request: the functions' requests are counted, and the one aimed at goes wrong. With this, a test
 //! goes through every request of a flow and sees what a fault there does; it is Rust alone and has no route.
 
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use crate::faults::{Fault, Mode, Target};
@@ -31,32 +32,40 @@ pub struct Aim {
     pub lasts: bool,
 }
 
-/// The requests since aim was taken, and the aim.
+/// The requests since aim was taken, and the aim. Where nobody ever takes aim, nothing is counted.
 #[derive(Default)]
-pub struct Sight(Mutex<(Vec<Outgoing>, Option<Aim>)>);
+pub struct Sight(Mutex<Option<Counted>>);
+
+#[derive(Default)]
+struct Counted {
+    seen: Vec<Outgoing>,
+    alike: BTreeMap<(Target, String), usize>,
+    aim: Option<Aim>,
+}
 
 impl Sight {
     /// Counts anew, with an aim or with none.
     pub fn take(&self, aim: Option<Aim>) {
-        *lock(&self.0) = (Vec::new(), aim);
+        *lock(&self.0) = Some(Counted { aim, ..Counted::default() });
     }
 
     /// The requests since, in the order of their arrival.
     pub fn seen(&self) -> Vec<Outgoing> {
-        lock(&self.0).0.clone()
+        lock(&self.0).as_ref().map(|counted| counted.seen.clone()).unwrap_or_default()
     }
 
     /// Counts a request, and says what is to befall it.
     pub fn pass(&self, target: Target, what: String) -> Option<Fault> {
         let mut sight = lock(&self.0);
-        let (seen, aim) = &mut *sight;
-        let nth = seen.iter().filter(|other| other.target == target && other.what == what).count().saturating_add(1);
-        let request = Outgoing { target, what, nth };
+        let Counted { seen, alike, aim } = sight.as_mut()?;
+        let nth = alike.entry((target, what.clone())).or_default();
+        *nth = nth.saturating_add(1);
+        let nth = *nth;
         let struck = aim.as_ref().filter(|Aim { at, lasts, .. }| {
-            (at.target, &at.what) == (target, &request.what) && (at.nth == nth || (*lasts && at.nth < nth))
+            (at.target, &at.what) == (target, &what) && (at.nth == nth || (*lasts && at.nth < nth))
         });
         let fault = struck.map(|aim| Fault::once(target, aim.mode, aim.code));
-        seen.push(request);
+        seen.push(Outgoing { target, what, nth });
         fault
     }
 }
