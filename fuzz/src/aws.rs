@@ -96,7 +96,7 @@ fn session() -> Value {
 fn record() -> Value {
     json!({
         "phone": {"S": PHONE}, "challenge_id": {"S": CHALLENGE}, "key_version": {"S": "1"},
-        "code_expires_at": {"N": LATE}, "changes_number": {"BOOL": false}, "bound_attempts": {"N": "1"},
+        "code_expires_at": {"N": LATE}, "changes_number": {"BOOL": false}, "told": {"M": {CHALLENGE: {"N": "1"}}},
         "unbound_attempts": {"N": "1"}, "failures": {"N": "1"}, "closed_until": {"N": "0"},
     })
 }

@@ -17,7 +17,8 @@ const CLIENTS: usize = 3;
 #[derive(Clone, Copy)]
 struct Client {
     has_right_code: bool,
-    shows_challenge: bool,
+    /// The id it shows, of those that sends told; or none.
+    shows: Option<u8>,
     /// Which idempotency key it sends.
     key: Option<u8>,
 }
@@ -48,8 +49,8 @@ struct State {
     crashes_left: u8,
     /// How often each has begun.
     tries: [u8; CLIENTS],
-    /// Comparisons with the first challenge's code: with its id, without it.
-    compared: [u32; 2],
+    /// Comparisons with the first challenge's code: without an id, with the first, with the one that a resend told.
+    compared: [u32; 3],
     now: Timestamp,
     sends_left: u8,
 }
@@ -82,6 +83,10 @@ struct SignIn {
 /// not, and the end of the code.
 const MOMENTS: [u32; 4] = [0, 59, 60, 600];
 
+/// The ids of the first challenge: that of the first send, and that of a resend.
+const FIRST: u8 = 1;
+const TOLD_AGAIN: u8 = 2;
+
 fn challenge(n: u8) -> ChallengeId {
     ChallengeId::from_random([n; 16])
 }
@@ -97,11 +102,11 @@ impl SignIn {
     }
 
     fn claim(&self, client: usize, now: Timestamp) -> Claim {
-        let Client { shows_challenge, key, .. } = self.clients[client];
+        let Client { shows, key, .. } = self.clients[client];
         Claim {
             purpose: Purpose::SignIn,
             phone: phone(),
-            challenge_id: shows_challenge.then(|| challenge(1)),
+            challenge_id: shows.map(challenge),
             idempotency: key.map(|key| IdempotencyDigest::new(key.to_string())),
             now,
         }
@@ -135,15 +140,17 @@ impl Model for SignIn {
     type Action = Action;
 
     fn init_states(&self) -> Vec<State> {
-        let challenge = Challenge::new(challenge(1), CodeKeyVersion::new("1"), START, &self.limits);
-        let record = ChallengeRecord { phone: phone(), challenge, failures: 0, closed_until: Timestamp::default() };
+        let mut first = Challenge::new(challenge(1), CodeKeyVersion::new("1"), START, &self.limits);
+        first.told.insert(challenge(TOLD_AGAIN), 0);
+        let record =
+            ChallengeRecord { phone: phone(), challenge: first, failures: 0, closed_until: Timestamp::default() };
         vec![State {
             record,
             opened: Vec::new(),
             clients: vec![Progress::Begins; CLIENTS],
             crashes_left: self.crashes,
             tries: [0; CLIENTS],
-            compared: [0; 2],
+            compared: [0; 3],
             now: START,
             sends_left: 1,
         }]
@@ -198,7 +205,7 @@ impl Model for SignIn {
             Action::Compare(client) => {
                 let Progress::Granted(granted) = &last.clients[client] else { return None };
                 if granted.challenge.id == challenge(1) {
-                    state.compared[usize::from(!self.clients[client].shows_challenge)] += 1;
+                    state.compared[usize::from(self.clients[client].shows.unwrap_or(0))] += 1;
                 }
                 state.clients[client] = match &granted.challenge.consumed {
                     _ if !self.is_right(client, granted) => Progress::Refused,
@@ -240,7 +247,7 @@ impl Model for SignIn {
             Action::Wait(seconds) => state.now = now.plus(seconds),
             Action::Send => {
                 state.sends_left -= 1;
-                state.record.challenge = Challenge::new(challenge(2), CodeKeyVersion::new("1"), now, &self.limits);
+                state.record.challenge = Challenge::new(challenge(3), CodeKeyVersion::new("1"), now, &self.limits);
             }
         }
         Some(state)
@@ -250,7 +257,7 @@ impl Model for SignIn {
         vec![
             Property::always("a code opens at most one session", |_, state: &State| {
                 let by = |id| state.opened.iter().filter(|(_, opener, _)| *opener == challenge(id)).count();
-                by(1) <= 1 && by(2) <= 1
+                by(1) <= 1 && by(3) <= 1
             }),
             Property::always("no more codes are compared than there are tries", |model: &Self, state: &State| {
                 // A retry of the sign-in itself is compared beside them, with the right code.
@@ -272,9 +279,9 @@ impl Model for SignIn {
                 })
             }),
             Property::always(
-                "strangers cannot spend the tries of whoever shows the challenge",
+                "strangers cannot spend the tries of whoever shows the id that they were told",
                 |model: &Self, state: &State| {
-                    let owners = model.clients.iter().filter(|client| client.shows_challenge).count();
+                    let owners = model.clients.iter().filter(|client| client.shows == Some(FIRST)).count();
                     let claim = model.claim(0, state.now);
                     owners > 1
                         || model.crashes > 0
@@ -288,11 +295,11 @@ impl Model for SignIn {
 }
 
 const fn right(key: Option<u8>) -> Client {
-    Client { has_right_code: true, shows_challenge: true, key }
+    Client { has_right_code: true, shows: Some(FIRST), key }
 }
 
-const fn wrong(shows_challenge: bool) -> Client {
-    Client { has_right_code: false, shows_challenge, key: None }
+const fn wrong(shows: Option<u8>) -> Client {
+    Client { has_right_code: false, shows, key: None }
 }
 
 #[test]
@@ -307,12 +314,14 @@ fn one_request_sent_three_times_signs_in_once() {
 
 #[test]
 fn wrong_answers_beside_a_right_one_are_counted_before_they_are_compared() {
-    explore("two wrong, bound", SignIn::new([right(Some(1)), wrong(true), wrong(true)]));
-    explore("two wrong, unbound", SignIn::new([right(Some(1)), wrong(false), wrong(false)]));
+    explore("two wrong, bound", SignIn::new([right(Some(1)), wrong(Some(FIRST)), wrong(Some(FIRST))]));
+    explore("two wrong, unbound", SignIn::new([right(Some(1)), wrong(None), wrong(None)]));
 }
 
 #[test]
-fn strangers_without_the_challenge_cannot_spend_its_owners_tries() {
-    let model = SignIn { crashes: 0, ..SignIn::new([right(None), wrong(false), wrong(false)]) };
-    explore("two strangers beside the owner", model);
+fn strangers_cannot_spend_the_tries_of_one_who_was_told_another_id_or_any() {
+    for (what, shows) in [("without an id", None), ("told by a resend", Some(TOLD_AGAIN))] {
+        let model = SignIn { crashes: 0, ..SignIn::new([right(None), wrong(shows), wrong(shows)]) };
+        explore(&format!("two strangers {what}, beside the owner"), model);
+    }
 }

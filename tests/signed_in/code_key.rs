@@ -22,7 +22,7 @@ async fn a_code_outlives_the_replacement_of_the_key_it_was_derived_with() {
     let before = world.send_code(PHONE).await;
     replace_the_key(&world).await;
     let repeated = world.send_code(PHONE).await;
-    assert_eq!((repeated.code, repeated.challenge_id), (before.code.clone(), before.challenge_id));
+    assert_eq!(repeated.code, before.code);
     world.submit(PHONE, &wrong(&before.code)).send().await.assert_problem(400, "incorrect_otp");
     person(PHONE, &world.submit(PHONE, &before.code).send().await);
 }

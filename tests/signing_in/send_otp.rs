@@ -94,10 +94,29 @@ async fn a_resend_repeats_the_code_and_does_not_reset_the_attempts() {
     let expires_in = again.reply.number("expires_in");
     assert!((565..=570).contains(&expires_in), "{expires_in}");
     let (challenge_id, body) = without_challenge(again.reply);
-    assert_eq!((challenge_id, body), (first.challenge_id.clone(), sent(expires_in, 60, 3)));
+    assert_eq!(body, sent(expires_in, 60, 3));
     assert_eq!(world.inbox(&phone(1)).await.len(), 2);
     assert_eq!(world.code(&phone(1)).await, first.code);
-    assert_refused(&guess().await, "incorrect_otp", json!({"attempts_left": 2}));
+    for told in [&challenge_id, &first.challenge_id] {
+        let guess = submit_bound(&world, &phone(1), told, &wrong(&first.code)).send().await;
+        assert_refused(&guess, "incorrect_otp", json!({"attempts_left": 2}));
+    }
+}
+
+#[tokio::test]
+async fn a_stranger_who_asks_for_a_resend_cannot_spend_the_tries_of_one_who_asked_before() {
+    let world = World::new().await;
+    let owners = world.send_code(&phone(1)).await;
+    world.advance(30);
+    let strangers = send(&world, &phone(1)).from(9).send().await.text("challenge_id");
+    assert_ne!(strangers, owners.challenge_id);
+    for attempts_left in [4, 3, 2, 1, 0] {
+        let guess = submit_bound(&world, &phone(1), &strangers, &wrong(&owners.code)).send().await;
+        assert_refused(&guess, "incorrect_otp", json!({"attempts_left": attempts_left}));
+    }
+    let guess = submit_bound(&world, &phone(1), &strangers, &owners.code).send().await;
+    assert_refused_for_now(&guess, "too_many_attempts", json!({"attempts_left": 0}));
+    person(&phone(1), &submit_bound(&world, &phone(1), &owners.challenge_id, &owners.code).send().await);
 }
 
 #[tokio::test]

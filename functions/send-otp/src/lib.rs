@@ -90,7 +90,7 @@ impl SendOtp {
             phone: phone_number(&body.phone_number, organization.default_country)?,
             source: request.source(),
             now,
-            new_challenge: ChallengeId::from_random(random::bytes()?),
+            new_id: ChallengeId::from_random(random::bytes()?),
             shard_seed: random::number()?,
             language: organization.format.languages().choose(body.locale.as_deref(), request.header("accept-language")),
         };

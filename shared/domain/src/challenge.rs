@@ -3,6 +3,8 @@
 //! The functions here are the whole protocol. The store turns each into one conditional write: either the
 //! condition spelled out, or "nothing changed since I looked" around the state that these functions return.
 
+use std::collections::BTreeMap;
+
 use crate::code::{CodeKeyVersion, OtpCode};
 use crate::gateway::Gateway;
 use crate::ids::{ChallengeId, SessionId, UserId};
@@ -15,6 +17,9 @@ use crate::{Timestamp, Unavailable};
 
 /// For how long after a sign-in its retry, with the same idempotency key and code, gets tokens again. Seconds.
 pub const REPLAY_SECONDS: u32 = 60;
+/// How many ids a challenge can be told by; more sends than that tell one of them again. The limits of sends end sooner,
+/// except where nothing is sent.
+pub const MOST_TOLD: usize = 16;
 
 /// What a code is for. A code for one purpose, or one caller, is no code for another.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,7 +89,7 @@ pub struct Consumed {
 /// One code's life.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Challenge {
-    /// Names it; the code is derived from it.
+    /// The id that its first send told; the code is derived from it.
     pub id: ChallengeId,
     /// The version of the key that derives the code.
     pub key_version: CodeKeyVersion,
@@ -94,9 +99,10 @@ pub struct Challenge {
     pub changes_number: bool,
     /// The organization whose fixed code it awaits, in place of a derived one.
     pub fixed_code_of: Option<OrganizationId>,
-    /// Tries claimed with the challenge's id.
-    pub bound_attempts: u32,
-    /// Tries claimed without it.
+    /// The ids that its sends told, one each, with the tries claimed with them: one who asks for a code to be sent again
+    /// cannot spend the tries of one who asked before.
+    pub told: BTreeMap<ChallengeId, u32>,
+    /// Tries claimed without an id.
     pub unbound_attempts: u32,
     /// How it ended, if it did.
     pub consumed: Option<Consumed>,
@@ -110,12 +116,12 @@ impl Challenge {
     /// A new one, untried, that awaits a derived code, changes no number and is no gateway's yet.
     pub fn new(id: ChallengeId, key_version: CodeKeyVersion, now: Timestamp, limits: &Limits) -> Self {
         Self {
+            told: BTreeMap::from([(id.clone(), 0)]),
             id,
             key_version,
             expires_at: now.plus(limits.code_lifetime_seconds),
             changes_number: false,
             fixed_code_of: None,
-            bound_attempts: 0,
             unbound_attempts: 0,
             consumed: None,
             carried_by: None,
@@ -128,9 +134,10 @@ impl Challenge {
         self.consumed.is_none() && now < self.expires_at
     }
 
-    /// Tries left, of those with the challenge's id.
-    pub fn attempts_left(&self, limits: &Limits) -> u32 {
-        limits.code_attempts.saturating_sub(self.bound_attempts)
+    /// The id with the fewest tries claimed, and how many. Where the code is sent again the new id begins with as many,
+    /// so that sending again gives nobody more.
+    pub fn least_tried(&self) -> Option<(&ChallengeId, u32)> {
+        self.told.iter().map(|(id, tries)| (id, *tries)).min_by_key(|(_, tries)| *tries)
     }
 }
 
@@ -154,7 +161,7 @@ pub struct Claim {
     pub purpose: Purpose,
     /// The phone the code would have gone to.
     pub phone: PhoneNumber,
-    /// The challenge's id, if the client sent one: its tries are counted apart from those without.
+    /// The id that a send told, if the client sent one: its tries are counted apart from all others.
     pub challenge_id: Option<ChallengeId>,
     /// The idempotency key, if the client sent one.
     pub idempotency: Option<IdempotencyDigest>,
@@ -249,11 +256,13 @@ impl ChallengeRecord {
     /// [`ClaimRefusal`]; the record is then unchanged.
     pub fn claim(&self, claim: &Claim, limits: &Limits) -> Result<Self, ClaimRefusal> {
         let now = claim.now;
+        let mut next = self.clone();
         let challenge = &self.challenge;
-        let bound = claim.challenge_id.is_some();
-        if self.phone != claim.phone || claim.challenge_id.as_ref().is_some_and(|id| *id != challenge.id) {
-            return Err(ClaimRefusal::NoSuchChallenge);
-        }
+        let tries = match &claim.challenge_id {
+            Some(id) => next.challenge.told.get_mut(id),
+            None => Some(&mut next.challenge.unbound_attempts),
+        };
+        let tries = tries.filter(|_| self.phone == claim.phone).ok_or(ClaimRefusal::NoSuchChallenge)?;
         match &challenge.consumed {
             Some(consumed) if !consumed.may_be_replayed_by(claim) => return Err(ClaimRefusal::Consumed),
             None if now >= challenge.expires_at => return Err(ClaimRefusal::Expired),
@@ -262,16 +271,10 @@ impl ChallengeRecord {
         if now < self.closed_until {
             return Err(ClaimRefusal::Closed { retry_after_seconds: now.seconds_until(self.closed_until) });
         }
-        let spent = if bound { challenge.bound_attempts } else { challenge.unbound_attempts };
-        if spent >= limits.code_attempts {
+        if *tries >= limits.code_attempts {
             return Err(ClaimRefusal::Spent { retry_after_seconds: now.seconds_until(challenge.expires_at) });
         }
-        let mut next = self.clone();
-        if bound {
-            next.challenge.bound_attempts = challenge.bound_attempts.saturating_add(1);
-        } else {
-            next.challenge.unbound_attempts = challenge.unbound_attempts.saturating_add(1);
-        }
+        *tries = tries.saturating_add(1);
         // A record that was closed for its day, and whose day has passed, begins again.
         let in_a_row = if self.failures >= CLOSING_FAILURE { 0 } else { self.failures };
         next.failures = in_a_row.saturating_add(1);
@@ -282,10 +285,11 @@ impl ChallengeRecord {
 
     /// Tries left to one who made `claim`.
     pub fn attempts_left(&self, claim: &Claim, limits: &Limits) -> u32 {
-        match claim.challenge_id {
-            Some(_) => self.challenge.attempts_left(limits),
-            None => limits.code_attempts.saturating_sub(self.challenge.unbound_attempts),
-        }
+        let tries = match &claim.challenge_id {
+            Some(id) => self.challenge.told.get(id).copied().unwrap_or_default(),
+            None => self.challenge.unbound_attempts,
+        };
+        limits.code_attempts.saturating_sub(tries)
     }
 
     /// Marks the challenge as used and forgets the wrong codes before it; `None` if it was used already.

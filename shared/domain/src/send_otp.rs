@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::net::IpAddr;
 
-use crate::challenge::{Challenge, ChallengeRecord, Purpose};
+use crate::challenge::{Challenge, ChallengeRecord, MOST_TOLD, Purpose};
 use crate::code::{CodeKey, CodeKeyVersion};
 use crate::gateway::Gateway;
 use crate::ids::ChallengeId;
@@ -82,8 +82,8 @@ pub struct SendOtp {
     pub source: SourceAddress,
     /// When.
     pub now: Timestamp,
-    /// The name of a challenge, if a new one is needed.
-    pub new_challenge: ChallengeId,
+    /// What the challenge is to be called by who asked for this send.
+    pub new_id: ChallengeId,
     /// Any random number: which counter to try first.
     pub shard_seed: u32,
     /// What to write in.
@@ -105,11 +105,24 @@ pub struct SendState {
     pub counts: Counts,
 }
 
+/// One more id of a live challenge.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// The id.
+    pub id: ChallengeId,
+    /// The one of the others with the fewest tries.
+    pub least_tried: ChallengeId,
+    /// As many tries as that one has, which the new one begins with.
+    pub tries: u32,
+}
+
 /// A live challenge that is repeated, and what of it changes.
 #[derive(Clone, Debug)]
 pub struct Repeat {
     /// Which.
     pub challenge: ChallengeId,
+    /// The id that this send tells; none if it has enough of them.
+    pub told: Option<Told>,
     /// The gateway that is to carry it, where it is another than before.
     pub gateway: Option<Gateway>,
     /// What one more message is counted on, where budgets are kept.
@@ -204,13 +217,13 @@ pub trait SmsGateways: Sync {
 /// A code is on its way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sent {
-    /// The challenge it answers.
+    /// What the challenge is called by who asked.
     pub challenge: ChallengeId,
     /// Seconds until the code is no longer good.
     pub expires_in_seconds: u32,
     /// Seconds until another may be sent.
     pub resend_in_seconds: u32,
-    /// Tries left with the challenge's id.
+    /// Tries left with that id.
     pub attempts_left: u32,
     /// Whether it is a test number's, to which nothing was sent.
     pub is_test_number: bool,
@@ -282,7 +295,8 @@ pub async fn send_otp(
         request.wish.is_open_to(state.caller.as_ref(), phone)?;
         let key = key_for(keys, &state, &request, organization).await?;
         let gateway = if is_test_number { None } else { gateways.first_choice(&request.phone) };
-        let Plan { allowance, challenge, over } = plan(&request, organization, &state, gateway, &key, limits, &report)?;
+        let Plan { allowance, challenge, told, tries, over } =
+            plan(&request, organization, &state, gateway, &key, limits, &report)?;
         match store.take_allowance(&allowance).await? {
             AllowanceOutcome::Changed => continue,
             AllowanceOutcome::Taken => over.into_iter().for_each(&report),
@@ -290,8 +304,8 @@ pub async fn send_otp(
         let sent = Sent {
             expires_in_seconds: request.now.seconds_until(challenge.expires_at),
             resend_in_seconds: request.now.seconds_until(limits.next_send_at(&allowance.sends, request.now)),
-            attempts_left: challenge.attempts_left(limits),
-            challenge: challenge.id.clone(),
+            attempts_left: limits.code_attempts.saturating_sub(tries),
+            challenge: told,
             is_test_number,
         };
         if is_test_number {
@@ -380,10 +394,12 @@ async fn key_for(
     }
 }
 
-/// What this send takes, the challenge it carries, and the budgets it is over though nothing refuses it.
+/// What this send takes, the challenge it carries and by which id, and the budgets it is over though nothing refuses it.
 struct Plan {
     allowance: Allowance,
     challenge: Challenge,
+    told: ChallengeId,
+    tries: u32,
     over: Vec<Budget>,
 }
 
@@ -405,7 +421,9 @@ fn plan(
         return Err(SendOtpError::TooManyRequests { retry_after_seconds: now.seconds_until(next_send_at) });
     }
     let live = repeatable(request, organization, state);
-    if let Some(spent) = live.filter(|challenge| challenge.attempts_left(limits) == 0) {
+    let least_tried = live.and_then(Challenge::least_tried);
+    let tries = least_tried.map_or(0, |(_, tries)| tries);
+    if let Some(spent) = live.filter(|_| tries >= limits.code_attempts) {
         return Err(SendOtpError::TooManyAttempts { retry_after_seconds: now.seconds_until(spent.expires_at) });
     }
     let verdict = counted_on.as_ref().map(|_| state.counts.verdict(limits, now)).unwrap_or_default();
@@ -425,11 +443,13 @@ fn plan(
             fixed_code_of: fixed_code_of(request, organization),
             carried_by: gateway,
             credit: budgeted.clone().map(|counted_on| Credit { counted_on, last_at: now, messages: 1 }),
-            ..Challenge::new(request.new_challenge.clone(), key.version().clone(), now, limits)
+            ..Challenge::new(request.new_id.clone(), key.version().clone(), now, limits)
         }),
     };
+    let told = least_tried.filter(|_| live.is_some_and(|live| live.told.len() < MOST_TOLD));
     let repeated = live.map(|live| Repeat {
         challenge: live.id.clone(),
+        told: told.map(|(least, tries)| Told { id: request.new_id.clone(), least_tried: least.clone(), tries }),
         gateway: gateway.filter(|gateway| live.carried_by != Some(*gateway)),
         counted_on: budgeted,
     });
@@ -452,12 +472,16 @@ fn plan(
         take: take.transpose()?,
         now,
     };
-    Ok(Plan { allowance, challenge, over: verdict.over })
+    let told = match least_tried {
+        Some((least, _)) if told.is_none() => least.clone(),
+        _ => request.new_id.clone(),
+    };
+    Ok(Plan { allowance, challenge, told, tries, over: verdict.over })
 }
 
 impl Repeat {
     const fn changes_anything(&self) -> bool {
-        self.gateway.is_some() || self.counted_on.is_some()
+        self.told.is_some() || self.gateway.is_some() || self.counted_on.is_some()
     }
 }
 

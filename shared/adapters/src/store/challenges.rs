@@ -1,5 +1,7 @@
 //! Challenge records: the claim as one conditional write.
 
+use std::collections::{BTreeMap, HashMap};
+
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::builders::UpdateBuilder;
@@ -13,7 +15,7 @@ use domain::ids::{ChallengeId, MalformedId, SessionId, UserId};
 use domain::limits::Limits;
 use domain::phone::{Country, PhoneNumber};
 use domain::pumping::{CountedOn, Credit};
-use domain::send_otp::{Repeat, SourceAddress};
+use domain::send_otp::{Repeat, SourceAddress, Told};
 use domain::text::OrganizationId;
 use domain::{Timestamp, Unavailable};
 
@@ -51,7 +53,7 @@ pub(super) fn record(item: &Item) -> Result<ChallengeRecord, Corrupt> {
             expires_at: row.moment("code_expires_at")?,
             changes_number: row.flag("changes_number")?,
             fixed_code_of: row.optional("fixed_code_of", OrganizationId::parse)?,
-            bound_attempts: row.number("bound_attempts")?,
+            told: row.counts("told", |id| -> Result<ChallengeId, MalformedId> { id.parse() })?,
             unbound_attempts: row.number("unbound_attempts")?,
             consumed,
             // A name that is no gateway's any more is no reason to refuse a code.
@@ -103,7 +105,7 @@ pub(super) fn start_challenge(
     keep_until: Timestamp,
 ) -> UpdateBuilder {
     let mut set = "SET phone = :phone, challenge_id = :id, key_version = :key, code_expires_at = :code_expires, \
-                   changes_number = :changes, bound_attempts = :zero, unbound_attempts = :zero, expires_at = :keep, \
+                   changes_number = :changes, told = :told, unbound_attempts = :zero, expires_at = :keep, \
                    failures = if_not_exists(failures, :zero), closed_until = if_not_exists(closed_until, :zero)"
         .to_owned();
     let mut remove = " REMOVE consumed_at, consumed_idempotency, consumed_user, consumed_session".to_owned();
@@ -140,6 +142,7 @@ pub(super) fn start_challenge(
         .update_expression(set + &remove)
         .expression_attribute_values(":phone", text(phone.e164()))
         .expression_attribute_values(":id", text(challenge.id.as_str()))
+        .expression_attribute_values(":told", told(&challenge.told))
         .expression_attribute_values(":key", text(challenge.key_version.as_str()))
         .expression_attribute_values(":code_expires", moment(challenge.expires_at))
         .expression_attribute_values(":changes", AttributeValue::Bool(challenge.changes_number))
@@ -147,7 +150,12 @@ pub(super) fn start_challenge(
         .expression_attribute_values(":keep", moment(keep_until))
 }
 
-/// Notes of a live challenge what changes as it is sent again: its gateway, and one more message.
+/// The ids that a challenge's sends told, as an attribute.
+fn told(told: &BTreeMap<ChallengeId, u32>) -> AttributeValue {
+    AttributeValue::M(told.iter().map(|(id, tries)| (id.as_str().to_owned(), number(tries))).collect())
+}
+
+/// Notes of a live challenge what changes as it is sent again: its ids, its gateway, and one more message.
 pub(super) fn repeat_challenge(
     table: &str,
     purpose: &Purpose,
@@ -156,7 +164,17 @@ pub(super) fn repeat_challenge(
     now: Timestamp,
 ) -> UpdateBuilder {
     let (mut set, mut add) = (Vec::new(), "");
+    let mut condition = "challenge_id = :id AND attribute_not_exists(consumed_at)".to_owned();
     let mut update = Update::builder();
+    if let Some(Told { id, least_tried, tries }) = &repeat.told {
+        // A try that was claimed since the send was planned would otherwise be given back.
+        condition.push_str(" AND told.#least = :tries");
+        set.push("told.#told = :tries".to_owned());
+        update = update
+            .expression_attribute_names("#least", least_tried.as_str())
+            .expression_attribute_names("#told", id.as_str())
+            .expression_attribute_values(":tries", number(tries));
+    }
     if let Some(gateway) = repeat.gateway {
         set.push("carried_by = :gateway".to_owned());
         update = update.expression_attribute_values(":gateway", text(gateway.name()));
@@ -174,7 +192,7 @@ pub(super) fn repeat_challenge(
         .table_name(table)
         .set_key(Some(record_key(purpose, phone)))
         .update_expression(format!("SET {}{add}", set.join(", ")))
-        .condition_expression("challenge_id = :id AND attribute_not_exists(consumed_at)")
+        .condition_expression(condition)
         .expression_attribute_values(":id", text(repeat.challenge.as_str()))
 }
 
@@ -244,18 +262,15 @@ impl Store {
 
     /// The claim where no wrong codes have piled up and the code has not been used.
     fn plain_claim(&self, claim: &Claim, limits: &Limits) -> UpdateItemFluentBuilder {
-        let attempts = if claim.challenge_id.is_some() { "bound_attempts" } else { "unbound_attempts" };
-        let mut condition = format!(
-            "phone = :phone AND attribute_not_exists(consumed_at) AND code_expires_at > :now AND closed_until <= :now \
-             AND failures <= :undelayed AND {attempts} < :allowed"
-        );
-        let mut update = self.update_record(claim);
-        if let Some(id) = &claim.challenge_id {
-            condition.push_str(" AND challenge_id = :id");
-            update = update.expression_attribute_values(":id", text(id.as_str()));
-        }
-        update
-            .condition_expression(condition)
+        let attempts = if claim.challenge_id.is_some() { "told.#told" } else { "unbound_attempts" };
+        let told = claim.challenge_id.as_ref().map(|id| HashMap::from([("#told".to_owned(), id.as_str().to_owned())]));
+        // Of an id that no send told there is no count, which is less than nothing: the condition fails.
+        self.update_record(claim)
+            .set_expression_attribute_names(told)
+            .condition_expression(format!(
+                "phone = :phone AND attribute_not_exists(consumed_at) AND code_expires_at > :now \
+                 AND closed_until <= :now AND failures <= :undelayed AND {attempts} < :allowed"
+            ))
             .update_expression(format!(
                 "SET failures = failures + :one, closed_until = :zero, {attempts} = {attempts} + :one"
             ))
@@ -272,16 +287,16 @@ impl Store {
         let consumed = if met.challenge.consumed.is_some() { "attribute_exists" } else { "attribute_not_exists" };
         self.update_record(claim)
             .condition_expression(format!(
-                "challenge_id = :id AND bound_attempts = :met_bound AND unbound_attempts = :met_unbound \
+                "challenge_id = :id AND told = :met_told AND unbound_attempts = :met_unbound \
                  AND failures = :met_failures AND closed_until = :met_closed AND {consumed}(consumed_at)"
             ))
-            .update_expression("SET bound_attempts = :bound, unbound_attempts = :unbound, failures = :failures, closed_until = :closed, expires_at = :keep")
+            .update_expression("SET told = :told, unbound_attempts = :unbound, failures = :failures, closed_until = :closed, expires_at = :keep")
             .expression_attribute_values(":id", text(met.challenge.id.as_str()))
-            .expression_attribute_values(":met_bound", number(met.challenge.bound_attempts))
+            .expression_attribute_values(":met_told", told(&met.challenge.told))
             .expression_attribute_values(":met_unbound", number(met.challenge.unbound_attempts))
             .expression_attribute_values(":met_failures", number(met.failures))
             .expression_attribute_values(":met_closed", moment(met.closed_until))
-            .expression_attribute_values(":bound", number(next.challenge.bound_attempts))
+            .expression_attribute_values(":told", told(&next.challenge.told))
             .expression_attribute_values(":unbound", number(next.challenge.unbound_attempts))
             .expression_attribute_values(":failures", number(next.failures))
             .expression_attribute_values(":closed", moment(next.closed_until))

@@ -1,5 +1,6 @@
 //! Attributes of items: writing them, and reading them back with an error that names what is wrong.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -111,6 +112,18 @@ impl<'a> Row<'a> {
             Some(AttributeValue::Bool(value)) => Ok(*value),
             Some(_) => Err(Corrupt(name)),
         }
+    }
+
+    /// A map of counts by name; empty if there is none.
+    pub(super) fn counts<T: Ord, E>(
+        &self,
+        name: &'static str,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Result<BTreeMap<T, u32>, Corrupt> {
+        let Some(value) = self.0.get(name) else { return Ok(BTreeMap::new()) };
+        let map = value.as_m().map_err(|_| Corrupt(name))?;
+        let one = |(key, value): (&String, &AttributeValue)| Some((parse(key).ok()?, value.as_n().ok()?.parse().ok()?));
+        map.iter().map(|entry| one(entry).ok_or(Corrupt(name))).collect()
     }
 
     pub(super) fn moments(&self, name: &'static str) -> Result<Vec<Timestamp>, Corrupt> {
