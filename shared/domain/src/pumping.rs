@@ -1,9 +1,8 @@
 //! Budgets against SMS pumping: how many messages may be out unverified, by country and by source, before more are
 //! suspect. What comes back as a code opens the budget again; what doesn't uses it up.
 //!
-//! The formula is Authgear's, at <https://github.com/authgear/authgear-server/blob/020e7893cbaddd1ca0fadd4d53102a22fc0276d7/docs/specs/fraud-protection.md>,
-//! with windows of the clock (UTC) for its rolling ones, as all counters here have. A later text of Authgear's has 0.3 for
-//! the ratio of a day, and lets it be configured; this is the stricter one.
+//! The formula is Authgear's, at <https://github.com/authgear/authgear-server/blob/fa7a7d551dda42c274bf388ae57aadc780e8472c/docs/specs/fraud-protection.md>,
+//! with windows of the clock (UTC) for its rolling ones, as all counters here have.
 
 use std::str::FromStr;
 
@@ -17,10 +16,12 @@ use crate::text::OrganizationId;
 pub const SHARDS: u32 = 8;
 /// How many days before today the best one is sought in.
 pub const HISTORY_DAYS: u32 = 14;
-/// Of so many verified messages, one more may be out unverified: 0.2 of them.
-const VERIFIED_PER_UNVERIFIED: u32 = 5;
-/// A sixth of a day's budget may be used in one of its hours.
-const HOURS_OF_BUDGET: u32 = 6;
+/// Of a day's verified messages, as many more may be out unverified in the day: Authgear's `daily_ratio`.
+const DAILY_PERCENT: u32 = 30;
+/// Of an hour's verified messages, as many more in the hour: its `hourly_ratio`.
+const HOURLY_PERCENT: u32 = 20;
+/// An hour is taken to have a sixth of its day's messages.
+const BUSY_HOURS: u32 = 6;
 /// What a country has in any case.
 const COUNTRY_FLOOR: Windows = Windows { day: 20, hour: 3 };
 /// What a source has in any case.
@@ -196,12 +197,16 @@ struct Allowed {
 impl Counts {
     /// What the budgets alone allow: what came back, and as much beside it as may be out.
     fn by_budgets(&self) -> Allowed {
-        let share = |verified: u32| verified / VERIFIED_PER_UNVERIFIED;
-        let day = COUNTRY_FLOOR.day.max(share(self.best_day)).max(share(self.country_verified.day));
-        let hour = (day / HOURS_OF_BUDGET).max(share(self.country_verified.hour));
-        let country = Windows { day, hour }.at_least(COUNTRY_FLOOR);
-        let day = share(self.source_verified.day);
-        let source = Windows { day, hour: day / HOURS_OF_BUDGET }.at_least(SOURCE_FLOOR);
+        let percent = |percent: u32, verified: u32| verified.saturating_mul(percent) / 100;
+        let country = Windows {
+            day: percent(DAILY_PERCENT, self.best_day.max(self.country_verified.day)),
+            hour: percent(HOURLY_PERCENT, (self.best_day / BUSY_HOURS).max(self.country_verified.hour)),
+        };
+        let source = Windows {
+            day: percent(DAILY_PERCENT, self.source_verified.day),
+            hour: percent(HOURLY_PERCENT, self.source_verified.day / BUSY_HOURS),
+        };
+        let (country, source) = (country.at_least(COUNTRY_FLOOR), source.at_least(SOURCE_FLOOR));
         Allowed { source: self.source_verified.plus(source), country: self.country_verified.plus(country) }
     }
 
@@ -310,14 +315,14 @@ mod tests {
         // Best day, verified today and in this hour; what may be out unverified in the day and in the hour.
         for (best_day, verified, day, hour) in [
             (0, both(0, 0), 20, 3),
-            (104, both(0, 0), 20, 3),
-            (120, both(0, 0), 24, 4),
-            (1_000, both(0, 0), 200, 33),
-            // The cases of Authgear's own table.
-            (0, both(300, 300), 60, 60),
-            (1_000, both(1_000, 200), 200, 40),
-            (1_000, both(2_000, 400), 400, 80),
-            (1_000, both(500, 100), 200, 33),
+            (69, both(0, 0), 20, 3),
+            (120, both(0, 0), 36, 4),
+            (1_000, both(0, 0), 300, 33),
+            // The cases of Authgear's own table, whose daily thresholds are those of the ratio before: 0.2.
+            (0, both(300, 300), 90, 60),
+            (1_000, both(1_000, 200), 300, 40),
+            (1_000, both(2_000, 400), 600, 80),
+            (1_000, both(500, 100), 300, 33),
             (15, both(30, 10), 20, 3),
         ] {
             let counts = Counts { best_day, country_verified: verified, ..Counts::default() };
@@ -327,8 +332,8 @@ mod tests {
     }
 
     #[test]
-    fn a_sources_budget_is_ten_a_day_and_five_an_hour_or_a_fifth_and_a_thirtieth_of_what_came_back() {
-        for (verified, day, hour) in [(both(0, 0), 10, 5), (both(54, 50), 10, 5), (both(300, 9), 60, 10)] {
+    fn a_sources_budget_is_ten_a_day_and_five_an_hour_or_three_tenths_and_a_thirtieth_of_what_came_back() {
+        for (verified, day, hour) in [(both(0, 0), 10, 5), (both(36, 30), 10, 5), (both(300, 9), 90, 10)] {
             let counts = Counts { source_verified: verified, ..Counts::default() };
             let allowed = counts.by_budgets().source;
             assert_eq!((allowed.day - verified.day, allowed.hour - verified.hour), (day, hour));
