@@ -151,7 +151,11 @@ async fn a_rush_of_sign_ins_raises_the_budget_and_a_quiet_fortnight_lowers_it_ag
         next_day(&world);
         if [1, 2, 14, 15].contains(&day) {
             let budget = if day == 15 { 3 } else { 4 };
-            assert_eq!(strangers.served(&world, "default").await, budget, "day {day}: a fifth of a sixth of the best day");
+            assert_eq!(
+                strangers.served(&world, "default").await,
+                budget,
+                "day {day}: a fifth of a sixth of the best day"
+            );
         }
     }
 }
@@ -277,6 +281,52 @@ async fn a_send_that_is_over_several_budgets_is_reported_for_each_of_them() {
     assert_eq!(reported(&world).split_off(before), last);
 }
 
+/// Mobile numbers of five countries.
+const ABROAD: [&str; 5] = ["+9779841000001", "+919812345671", "+447400123456", "+4915123456789", "+12015550123"];
+
+async fn world_of_countries(mode: &str) -> World {
+    World::with(&[("PUMPING_BUDGETS", mode), ("ALLOWED_COUNTRIES", "*"), ("SMS_ROUTES", "*=sns")]).await
+}
+
+#[tokio::test]
+async fn one_source_has_three_countries_a_day_that_no_code_comes_back_from() {
+    let world = world_of_countries("enforce").await;
+    next_day(&world);
+    for to in &ABROAD[..3] {
+        send(&world, to).from(7).send().await.ok();
+    }
+    let fourth = async || send(&world, ABROAD[3]).from(7).send().await;
+    assert_refused_for_now(&fourth().await, "too_many_requests", json!({}));
+    assert_eq!(reported(&world), [over("source_countries", "DE", "enforce")]);
+    // Where messages went before, more may go; and others may go where they like.
+    world.keep_secret("+919812345672");
+    send(&world, "+919812345672").from(7).send().await.ok();
+    send(&world, ABROAD[3]).from(8).send().await.ok();
+    // A code that comes back takes its country off the list for the day.
+    let code = world.code(ABROAD[2]).await;
+    world.submit(ABROAD[2], &wrong(&code)).send().await.assert_problem(400, "incorrect_otp");
+    world.advance(30);
+    assert_refused_for_now(&fourth().await, "too_many_requests", json!({}));
+    world.submit(ABROAD[2], &code).send().await.ok();
+    send(&world, ABROAD[2]).from(7).send().await.ok();
+    fourth().await.ok();
+    let fifth = async || send(&world, ABROAD[4]).from(7).send().await;
+    wait_out(&world, "too_many_requests", fifth).await.reply.ok();
+}
+
+#[tokio::test]
+async fn a_country_that_no_gateway_took_a_message_to_is_none_of_the_three() {
+    let world = world_of_countries("enforce").await;
+    next_day(&world);
+    for to in &ABROAD[..2] {
+        send(&world, to).from(7).send().await.ok();
+    }
+    world.fault("sns", "refuse", 1).await;
+    send(&world, ABROAD[2]).from(7).send().await.assert_problem(503, "sms_gateway_unavailable");
+    send(&world, ABROAD[3]).from(7).send().await.ok();
+    send(&world, ABROAD[4]).from(7).send().await.assert_problem(429, "too_many_requests");
+}
+
 #[tokio::test]
 async fn switched_off_the_budgets_refuse_report_and_keep_nothing() {
     let world = world("off").await;
@@ -291,7 +341,8 @@ async fn switched_off_the_budgets_refuse_report_and_keep_nothing() {
     for item in world.items("OtpsTable").await {
         let pk = item["pk"]["S"].as_str().unwrap();
         let names: Vec<&str> = item.as_object().unwrap().keys().map(String::as_str).collect();
-        let kept = |name: &&&str| name.starts_with("counted_") || name.starts_with("verified") || **name == "messages";
+        let of_budgets = ["counted_", "verified", "unverified", "messages"];
+        let kept = |name: &&&str| of_budgets.iter().any(|of_budgets| name.starts_with(of_budgets));
         assert_eq!(names.iter().find(kept), None, "{pk}");
         assert!(!pk.starts_with("verified#"), "{pk}");
         assert!(!pk.starts_with("spend#") || !names.iter().any(|name| name.starts_with("taken_")), "{pk}");

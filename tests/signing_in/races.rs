@@ -247,6 +247,20 @@ async fn many_sends_to_a_country_whose_codes_do_not_come_back_are_as_many_messag
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn many_sends_of_one_source_go_to_three_countries_if_no_code_comes_back() {
+    let variables = [("PUMPING_BUDGETS", "enforce"), ("ALLOWED_COUNTRIES", "*"), ("SMS_ROUTES", "*=sns")];
+    let world = Arc::new(World::with(&variables).await);
+    next_day(&world);
+    let numbers = ["+9779841000001", "+919812345671", "+447400123456", "+4915123456789", "+12015550123"];
+    let replies = at_once(numbers.len(), |n| {
+        let world = Arc::clone(&world);
+        async move { send(&world, numbers[n]).from(7).send().await }
+    })
+    .await;
+    assert_eq!(tally(&replies), [("", 3), ("too_many_requests", 2)].into());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn many_retries_of_one_request_open_one_session() {
     let world = Arc::new(World::with(&[("CODE_ATTEMPTS", "1000")]).await);
     let sent = world.send_code(SOMEBODY).await;

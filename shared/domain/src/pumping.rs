@@ -26,6 +26,8 @@ const BUSY_HOURS: u32 = 6;
 const COUNTRY_FLOOR: Windows = Windows { day: 20, hour: 3 };
 /// What a source has in any case.
 const SOURCE_FLOOR: Windows = Windows { day: 10, hour: 5 };
+/// In how many countries a source may have messages of which no code came back that day.
+const SOURCE_COUNTRIES: u32 = 3;
 
 /// What the budgets do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,7 +71,7 @@ impl FromStr for PumpingBudgets {
     }
 }
 
-/// One of the four budgets.
+/// One of the budgets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Budget {
@@ -77,6 +79,7 @@ pub enum Budget {
     CountryHour,
     SourceDay,
     SourceHour,
+    SourceCountries,
 }
 
 impl Budget {
@@ -87,6 +90,7 @@ impl Budget {
             Self::CountryHour => "country_hour",
             Self::SourceDay => "source_day",
             Self::SourceHour => "source_hour",
+            Self::SourceCountries => "source_countries",
         }
     }
 }
@@ -141,6 +145,17 @@ impl Windows {
     }
 }
 
+/// Countries that a source had messages sent to in a day.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SourceCountries {
+    /// How many others none of its codes came back in.
+    pub others: u32,
+    /// Whether the message's own is among those of which no code came back.
+    pub own_is_counted: bool,
+    /// Whether a code of the message's own country came back: it is no longer counted then.
+    pub own_is_verified: bool,
+}
+
 /// The counters of a send's day and hour, as they were read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -148,6 +163,8 @@ pub struct Counts {
     pub source: Windows,
     /// Those of them whose codes came back.
     pub source_verified: Windows,
+    /// The countries that the source had messages sent to today, as far as they are suspect.
+    pub source_countries: SourceCountries,
     /// The organization's messages to the country, by shard.
     pub country: [Windows; SHARDS as usize],
     /// Those of them whose codes came back.
@@ -165,6 +182,15 @@ pub struct Shard {
     pub below: u32,
 }
 
+/// The message's country, as one of those of its source that no code came back in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SourceCountry {
+    /// It is counted while fewer are, or if it is counted already.
+    pub below: u32,
+    /// Whether it was not counted before.
+    pub is_new: bool,
+}
+
 /// What a send takes of the counters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Take {
@@ -172,6 +198,8 @@ pub struct Take {
     pub counted_on: CountedOn,
     /// The message is counted while fewer of the source's are.
     pub source_below: Windows,
+    /// Its country; none where no budgets are kept, or a code came back in it.
+    pub source_country: Option<SourceCountry>,
     /// The counter of the country's day.
     pub day: Shard,
     /// The counter of the country's hour; none where no budgets are kept.
@@ -191,6 +219,7 @@ pub struct Verdict {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Allowed {
     source: Windows,
+    source_countries: u32,
     country: Windows,
 }
 
@@ -207,31 +236,43 @@ impl Counts {
             hour: percent(HOURLY_PERCENT, self.source_verified.day / BUSY_HOURS),
         };
         let (country, source) = (country.at_least(COUNTRY_FLOOR), source.at_least(SOURCE_FLOOR));
-        Allowed { source: self.source_verified.plus(source), country: self.country_verified.plus(country) }
+        Allowed {
+            source: self.source_verified.plus(source),
+            source_countries: SOURCE_COUNTRIES,
+            country: self.country_verified.plus(country),
+        }
     }
 
     /// What caps, and budgets if they are enforced, allow.
     fn allowed(&self, limits: &Limits) -> Allowed {
         let caps = Allowed {
             source: Windows { day: limits.source_sends_per_day, hour: limits.source_sends_per_hour },
+            source_countries: u32::MAX,
             country: Windows { day: limits.country_sends_per_day, hour: u32::MAX },
         };
         if limits.pumping_budgets != PumpingBudgets::Enforce {
             return caps;
         }
         let budgets = self.by_budgets();
-        Allowed { source: caps.source.at_most(budgets.source), country: caps.country.at_most(budgets.country) }
+        Allowed {
+            source: caps.source.at_most(budgets.source),
+            country: caps.country.at_most(budgets.country),
+            ..budgets
+        }
     }
 
     /// Whether one more message may go out at `now`, and which budgets it is over, refused or not.
     pub fn verdict(&self, limits: &Limits, now: Timestamp) -> Verdict {
         let country = Windows::sum(self.country);
+        let SourceCountries { others, own_is_counted, own_is_verified } = self.source_countries;
+        let adds_a_country = !own_is_counted && !own_is_verified;
         let used_up = |allowed: Allowed| {
             [
                 (Budget::CountryDay, DAY, country.day >= allowed.country.day),
                 (Budget::CountryHour, HOUR, country.hour >= allowed.country.hour),
                 (Budget::SourceDay, DAY, self.source.day >= allowed.source.day),
                 (Budget::SourceHour, HOUR, self.source.hour >= allowed.source.hour),
+                (Budget::SourceCountries, DAY, adds_a_country && others >= allowed.source_countries),
             ]
             .into_iter()
             .filter(|(.., is_used_up)| *is_used_up)
@@ -264,8 +305,16 @@ impl Counts {
         let both = shards.iter().find(|shard| has_day(shard) && has_hour(shard));
         let (day, ..) = both.or_else(|| shards.iter().find(has_day))?;
         let (_, hour, _) = both.or_else(|| shards.iter().find(has_hour))?;
-        let hour = limits.pumping_budgets.are_kept().then_some(*hour);
-        Some(Take { counted_on, source_below: allowed.source, day: *day, hour })
+        let are_kept = limits.pumping_budgets.are_kept();
+        let SourceCountries { own_is_counted, own_is_verified, .. } = self.source_countries;
+        Some(Take {
+            counted_on,
+            source_below: allowed.source,
+            source_country: (are_kept && !own_is_verified)
+                .then_some(SourceCountry { below: allowed.source_countries, is_new: !own_is_counted }),
+            day: *day,
+            hour: are_kept.then_some(*hour),
+        })
     }
 }
 

@@ -9,13 +9,15 @@ use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
 use domain::ids::ChallengeId;
 use domain::limits::{DAY, HOUR, Limits};
 use domain::phone::Country;
-use domain::pumping::{CountedOn, Counts, Credit, HISTORY_DAYS, SHARDS, Shard, Take, Windows};
+use domain::pumping::{
+    CountedOn, Counts, Credit, HISTORY_DAYS, SHARDS, Shard, SourceCountries, SourceCountry, Take, Windows,
+};
 use domain::send_otp::SourceAddress;
 use domain::text::OrganizationId;
 use domain::{Timestamp, Unavailable};
 use tokio::sync::Mutex;
 
-use super::item::{Corrupt, Row, key, moment, number};
+use super::item::{Corrupt, Row, key, moment, number, text};
 use super::transaction::steps;
 use super::{Item, Store};
 use crate::config::Table;
@@ -32,6 +34,10 @@ const VERIFIED_KEPT_SECONDS: u32 = (HISTORY_DAYS + 1) * DAY;
 const TAKEN: &str = "taken";
 /// As [`TAKEN`], of those whose codes came back.
 const VERIFIED: &str = "verified";
+/// The attribute that lists the countries of a source's messages of which no code came back that day.
+const UNVERIFIED_COUNTRIES: &str = "unverified_countries";
+/// The attribute that lists those of which one did.
+const VERIFIED_COUNTRIES: &str = "verified_countries";
 
 /// Best days that were found, and when.
 #[derive(Debug, Default)]
@@ -80,18 +86,40 @@ fn verified_pk(on: &CountedOn, day: i64, shard: u32) -> String {
     format!("verified#{}#{}#{day}#{shard}", on.organization.as_str(), on.country)
 }
 
+/// One of a send's counters: its key, what is counted with the bounds below which it is, and the country that is listed.
+struct Counter {
+    pk: String,
+    bounds: Vec<(String, u32)>,
+    country: Option<(Country, SourceCountry)>,
+}
+
+fn list_of(country: Country) -> AttributeValue {
+    AttributeValue::Ss(vec![country.to_string()])
+}
+
 /// Counts one message on a counter, while what it holds is below the bounds.
-fn count_one(table: &str, pk: String, keep_until: Timestamp, bounds: &[(String, u32)]) -> UpdateBuilder {
+fn count_one(table: &str, counter: Counter, keep_until: Timestamp) -> UpdateBuilder {
     let mut update = Update::builder()
         .table_name(table)
-        .set_key(Some(key(pk)))
+        .set_key(Some(key(counter.pk)))
         .expression_attribute_values(":keep", moment(keep_until))
         .expression_attribute_values(":one", number(1));
     let (mut add, mut conditions) = (Vec::new(), Vec::new());
-    for (name, below) in bounds {
+    for (name, below) in counter.bounds {
         add.push(format!("{name} :one"));
         conditions.push(format!("(attribute_not_exists({name}) OR {name} < :{name})"));
         update = update.expression_attribute_values(format!(":{name}"), number(below));
+    }
+    if let Some((country, SourceCountry { below, .. })) = counter.country {
+        let listed = UNVERIFIED_COUNTRIES;
+        add.push(format!("{listed} :countries"));
+        conditions.push(format!(
+            "(attribute_not_exists({listed}) OR contains({listed}, :country) OR size({listed}) < :{listed})"
+        ));
+        update = update
+            .expression_attribute_values(":countries", list_of(country))
+            .expression_attribute_values(":country", text(country.to_string()))
+            .expression_attribute_values(format!(":{listed}"), number(below));
     }
     update
         .update_expression(format!("SET expires_at = :keep ADD {}", add.join(", ")))
@@ -99,11 +127,17 @@ fn count_one(table: &str, pk: String, keep_until: Timestamp, bounds: &[(String, 
 }
 
 /// The counters of a send: its source's day, and the country's day and hour, which mostly are of one item.
-fn counted(take: &Take, day: &Day) -> Vec<(String, Vec<(String, u32)>)> {
+fn counted(take: &Take, day: &Day) -> Vec<Counter> {
+    let on = &take.counted_on;
     let (by_day, by_hour) = (TAKEN.to_owned(), day.hourly(TAKEN));
-    let source = vec![(by_day.clone(), take.source_below.day), (by_hour.clone(), take.source_below.hour)];
-    let mut counted = vec![(source_pk(&take.counted_on.source, day.number), source)];
-    let mut country = |shard: u32, bounds| counted.push((spend_pk(&take.counted_on, day.number, shard), bounds));
+    let mut counted = vec![Counter {
+        pk: source_pk(&on.source, day.number),
+        bounds: vec![(by_day.clone(), take.source_below.day), (by_hour.clone(), take.source_below.hour)],
+        country: take.source_country.map(|listed| (on.country, listed)),
+    }];
+    let mut country = |shard: u32, bounds| {
+        counted.push(Counter { pk: spend_pk(on, day.number, shard), bounds, country: None });
+    };
     match take.hour {
         Some(Shard { number, below }) if number == take.day.number => {
             country(number, vec![(by_day, take.day.below), (by_hour, below)]);
@@ -118,32 +152,54 @@ fn counted(take: &Take, day: &Day) -> Vec<(String, Vec<(String, u32)>)> {
     counted
 }
 
+/// What a source's day says of the countries its messages went to.
+fn source_countries(item: &Item, own: Country) -> Result<SourceCountries, Corrupt> {
+    let list = |name: &'static str| match item.get(name) {
+        None => Ok(&[][..]),
+        Some(AttributeValue::Ss(countries)) => Ok(&countries[..]),
+        Some(_) => Err(Corrupt::new(name)),
+    };
+    let own = own.to_string();
+    let unverified = list(UNVERIFIED_COUNTRIES)?;
+    let others = unverified.iter().filter(|country| **country != own).count();
+    Ok(SourceCountries {
+        others: u32::try_from(others).unwrap_or(u32::MAX),
+        own_is_counted: unverified.contains(&own),
+        own_is_verified: list(VERIFIED_COUNTRIES)?.contains(&own),
+    })
+}
+
 /// Counts a message: steps of its transaction.
 pub(super) fn count_message(table: &str, take: &Take, now: Timestamp) -> Vec<UpdateBuilder> {
     let day = Day::of(now);
     let keep_until = day.ends_at.plus(HOUR);
-    counted(take, &day).into_iter().map(|(pk, bounds)| count_one(table, pk, keep_until, &bounds)).collect()
+    counted(take, &day).into_iter().map(|counter| count_one(table, counter, keep_until)).collect()
 }
 
 fn credit(table: &str, challenge: &ChallengeId, credit: &Credit) -> [UpdateBuilder; 2] {
     let day = Day::of(credit.last_at);
     // As good as any random number, and the same one if the transaction is made again.
     let shard = challenge.as_str().bytes().fold(0_u32, |sum, byte| sum.wrapping_add(u32::from(byte))) % SHARDS;
-    let counters = [
-        (verified_pk(&credit.counted_on, day.number, shard), day.ends_at.plus(VERIFIED_KEPT_SECONDS)),
-        (source_pk(&credit.counted_on.source, day.number), day.ends_at.plus(HOUR)),
-    ];
-    counters.map(|(pk, keep_until)| {
+    let earned = |pk, keep_until, countries: String| {
         Update::builder()
             .table_name(table)
             .set_key(Some(key(pk)))
             .update_expression(format!(
-                "SET expires_at = :keep ADD {VERIFIED} :messages, {} :messages",
+                "SET expires_at = :keep ADD {VERIFIED} :messages, {} :messages{countries}",
                 day.hourly(VERIFIED)
             ))
             .expression_attribute_values(":keep", moment(keep_until))
             .expression_attribute_values(":messages", number(credit.messages))
-    })
+    };
+    let on = &credit.counted_on;
+    let country = verified_pk(on, day.number, shard);
+    let source = source_pk(&on.source, day.number);
+    let countries = format!(", {VERIFIED_COUNTRIES} :countries DELETE {UNVERIFIED_COUNTRIES} :countries");
+    [
+        earned(country, day.ends_at.plus(VERIFIED_KEPT_SECONDS), String::new()),
+        earned(source, day.ends_at.plus(HOUR), countries)
+            .expression_attribute_values(":countries", list_of(on.country)),
+    ]
 }
 
 impl Store {
@@ -182,7 +238,12 @@ impl Store {
             *counted = day.count(items.get(&spend(shard)), TAKEN)?;
         }
         let verified = (0..SHARDS).map(|shard| day.count(items.get(&verified(shard)), VERIFIED));
+        let source_countries = match items.get(&source).filter(|_| are_kept) {
+            Some(item) => source_countries(item, on.country)?,
+            None => SourceCountries::default(),
+        };
         Ok(Counts {
+            source_countries,
             source: day.count(items.get(&source), TAKEN)?,
             source_verified: if are_kept { day.count(items.get(&source), VERIFIED)? } else { Windows::default() },
             country,
@@ -242,7 +303,7 @@ impl Store {
             let counter = counters.next();
             async move {
                 match counter {
-                    Some((pk, bounds)) => self.give_back(pk, bounds.into_iter().map(|(name, _)| name)).await,
+                    Some(counter) => self.give_back(counter).await,
                     None => Ok(()),
                 }
             }
@@ -251,13 +312,22 @@ impl Store {
         first.and(second).and(third)
     }
 
-    async fn give_back(&self, pk: String, names: impl Iterator<Item = String>) -> Result<(), Unavailable> {
-        let (add, conditions): (Vec<_>, Vec<_>) =
-            names.map(|name| (format!("{name} :minus_one"), format!("{name} > :zero"))).unzip();
-        let update = Update::builder()
+    async fn give_back(&self, counter: Counter) -> Result<(), Unavailable> {
+        let (add, conditions): (Vec<_>, Vec<_>) = counter
+            .bounds
+            .into_iter()
+            .map(|(name, _)| (format!("{name} :minus_one"), format!("{name} > :zero")))
+            .unzip();
+        let mut give_back = format!("ADD {}", add.join(", "));
+        let mut update = Update::builder();
+        if let Some((country, SourceCountry { is_new: true, .. })) = counter.country {
+            give_back.push_str(&format!(" DELETE {UNVERIFIED_COUNTRIES} :countries"));
+            update = update.expression_attribute_values(":countries", list_of(country));
+        }
+        let update = update
             .table_name(self.table(Table::Otps))
-            .set_key(Some(key(pk)))
-            .update_expression(format!("ADD {}", add.join(", ")))
+            .set_key(Some(key(counter.pk)))
+            .update_expression(give_back)
             .condition_expression(conditions.join(" AND "))
             .expression_attribute_values(":minus_one", number(-1))
             .expression_attribute_values(":zero", number(0));
