@@ -96,6 +96,7 @@ impl SendOtp {
         };
         let limits = &self.app.config.limits;
         let country = send.phone.country;
+        telemetry::trace("a code is asked for", &send);
         let over = |budget| telemetry::send_over_budget(budget, country, limits.pumping_budgets, now);
         let sent = send_otp(&self.store, &self.keys, &self.gateways, &organization, limits, send, over).await?;
         if sent.is_test_number {

@@ -196,6 +196,7 @@ impl SubmitOtp {
             idempotency,
             arrival,
         };
+        telemetry::trace("a code is submitted", &submit);
         let signed_in = submit_otp(&self.store, &self.codes, &self.app.config.limits, submit).await?;
         if signed_in.is_test_number {
             telemetry::test_number_used("submit-otp", &organization.id);
@@ -223,6 +224,7 @@ impl SubmitOtp {
             return Err(Problem::new(Code::FirebaseTokenInvalid));
         }
         let submit = SubmitFirebaseToken { phone, digest, until, arrival };
+        telemetry::trace("a Firebase token is submitted", &submit);
         Ok(submit_firebase_token(&self.store, &self.app.config.limits, submit).await?)
     }
 }

@@ -78,6 +78,7 @@ impl ValidateOtp {
         let (validation, country) = self.read(request, caller.user, now).await?;
         let organization = validation.code.organization.clone();
         let caller = validation.caller.clone();
+        telemetry::trace("a code is typed to verify a phone", &validation);
         let Verified { is_test_number, set_aside, carried_by } =
             validate_otp(&self.store, &self.codes, &self.app.config.limits, validation).await?;
         if is_test_number {

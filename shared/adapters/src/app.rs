@@ -96,6 +96,7 @@ impl App {
 
     /// Builds one of parts.
     pub async fn new(config: Config, clock: Clock) -> Self {
+        telemetry::trace("configured", &config);
         let Timeouts { connect, attempt, operation } = config.aws.timeouts;
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(connect)

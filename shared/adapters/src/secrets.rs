@@ -20,6 +20,7 @@ use tokio::sync::Mutex;
 use crate::app::{App, Clock};
 use crate::config::{ConfigError, Secret};
 use crate::random;
+use crate::telemetry::trace;
 use crate::tokens::SigningKey;
 
 /// For how long a secret that was read is used without asking again. Seconds.
@@ -258,6 +259,7 @@ impl SigningKeySecret {
         {
             return previous.signing_key();
         }
+        trace("a key signs", &current);
         current.signing_key()
     }
 }

@@ -64,6 +64,11 @@ fn log<S: Subscriber + for<'a> LookupSpan<'a>>(level: &str) -> impl Layer<S> {
         .with_filter(filter(level))
 }
 
+/// Traces a value as it is: in debug builds alone, at the finest level. What holds a code, a token or a number hides it.
+pub fn trace(what: &'static str, value: &impl Debug) {
+    tracing::trace!(what, ?value);
+}
+
 /// Hands each metric to `write` as one line in CloudWatch's embedded metric format
 /// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>).
 pub fn metrics<S: Subscriber + for<'a> LookupSpan<'a>>(write: impl Fn(&str) + Send + Sync + 'static) -> impl Layer<S> {

@@ -184,6 +184,7 @@ impl SmsGateways for Gateways {
                     self.rest.failed(carrier, self.clock.now());
                 }
             }
+            telemetry::trace("a message goes out", &(to, message, &outcome));
             let (gateway, kind, why) = (carrier.name(), outcome.kind(), outcome.why());
             match outcome {
                 Outcome::Accepted(id) => {

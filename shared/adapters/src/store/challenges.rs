@@ -23,6 +23,7 @@ use super::item::{Corrupt, Row, key, moment, number, text};
 use super::transaction::ALL_OLD;
 use super::{Item, Store};
 use crate::config::Table;
+use crate::telemetry::trace;
 
 /// How often a claim is tried again because another one changed the record in between. Each round, one of them wins,
 /// and after five wins none is left to be had; closed records and replays take longer ways.
@@ -239,12 +240,18 @@ impl Store {
         let mut attempted = self.write_claim(self.plain_claim(claim, limits)).await?;
         for _ in 0..CLAIMS {
             let met = match attempted {
-                Attempted::Counted(record) => return Ok(ClaimOutcome::Granted(record)),
+                Attempted::Counted(record) => {
+                    trace("a try is counted", &(claim, &record));
+                    return Ok(ClaimOutcome::Granted(record));
+                }
                 Attempted::Met(None) => return Ok(ClaimOutcome::Refused(ClaimRefusal::NoSuchChallenge, None)),
                 Attempted::Met(Some(met)) => met,
             };
             match met.claim(claim, limits) {
-                Err(refusal) => return Ok(ClaimOutcome::Refused(refusal, Some(met))),
+                Err(refusal) => {
+                    trace("a try is refused", &(claim, &refusal, &met));
+                    return Ok(ClaimOutcome::Refused(refusal, Some(met)));
+                }
                 Ok(next) => attempted = self.write_claim(self.exact_claim(claim, &met, &next)).await?,
             }
         }

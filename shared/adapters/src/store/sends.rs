@@ -17,6 +17,7 @@ use super::transaction::{Written, steps};
 use super::users::user;
 use super::{Item, Store};
 use crate::config::Table;
+use crate::telemetry::trace;
 
 /// How long a challenge record is kept beyond its code, for its count of wrong codes in a row. Seconds.
 const RECORD_KEPT_SECONDS: u32 = 7 * DAY;
@@ -96,10 +97,13 @@ impl SendOtpStore for Store {
         let challenge = challenge.filter(|item| item.contains_key("challenge_id"));
         let record = challenge.as_ref().map(record).transpose()?;
         let caller = caller.as_ref().map(user).transpose()?;
-        Ok(SendState { sends, revision, record, caller, counts })
+        let state = SendState { sends, revision, record, caller, counts };
+        trace("a send is planned on", &state);
+        Ok(state)
     }
 
     async fn take_allowance(&self, allowance: &Allowance) -> Result<AllowanceOutcome, Unavailable> {
+        trace("a send takes", allowance);
         let table = self.table(Table::Otps);
         let now = allowance.now;
         let schedule = Update::builder()

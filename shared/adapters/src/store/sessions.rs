@@ -15,6 +15,7 @@ use super::item::{Corrupt, Row, moment, number, text};
 use super::transaction::ALL_OLD;
 use super::{Item, Store};
 use crate::config::Table;
+use crate::telemetry::trace;
 
 pub(super) fn session_key(user: &UserId, session: &SessionId) -> Item {
     Item::from([("user_id".into(), text(user.as_str())), ("session_id".into(), text(session.as_str()))])
@@ -229,7 +230,9 @@ impl RefreshStore for Store {
         now: Timestamp,
         limits: &Limits,
     ) -> Result<(Rotation, Option<User>), Unavailable> {
-        tokio::try_join!(self.rotate(user, session, presented, now, limits), self.find_user(user))
+        let rotated = tokio::try_join!(self.rotate(user, session, presented, now, limits), self.find_user(user))?;
+        trace("a session continues", &rotated);
+        Ok(rotated)
     }
 
     async fn end_session(&self, user: &UserId, session: &SessionId) -> Result<(), Unavailable> {

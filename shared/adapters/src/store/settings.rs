@@ -16,6 +16,7 @@ use super::item::{Corrupt, Row, key, moment, number, text};
 use super::{Item, Store};
 use crate::config::Table;
 use crate::organization::{CheckedOrganization, OrganizationSettings, TestNumberSettings};
+use crate::telemetry::trace;
 
 /// For how long an organization that was read is used without asking again. Seconds.
 const CACHE_SECONDS: u32 = 60;
@@ -50,6 +51,7 @@ impl Store {
             Some(item) => Some(organization(&item, id, default)?),
             None => (*id == default.id).then(|| default.clone()),
         };
+        trace("an organization is read", &organization);
         let mut cache = self.settings.0.lock().await;
         if cache.len() >= CACHED {
             cache.clear();

@@ -22,6 +22,7 @@ use super::users::{
 };
 use super::{Item, Store};
 use crate::config::Table;
+use crate::telemetry::trace;
 
 impl SubmitOtpStore for Store {
     async fn claim_attempt_and_find_user(
@@ -63,6 +64,7 @@ impl FirebaseStore for Store {
 
 impl SignInStore for Store {
     async fn sign_in(&self, sign_in: &SignIn) -> Result<SignInOutcome, Unavailable> {
+        trace("a sign-in writes", sign_in);
         let users = self.table(Table::Users);
         let otps = self.table(Table::Otps);
         let mut all = match &sign_in.evidence {
@@ -173,6 +175,7 @@ impl ValidateOtpStore for Store {
     }
 
     async fn bind_phone(&self, binding: &BindPhone) -> Result<BindOutcome, Unavailable> {
+        trace("a verification writes", binding);
         let users = self.table(Table::Users);
         let BindPhone { user: seen, phone, challenge, former, now, .. } = binding;
         let purpose = Purpose::VerifyPhone { caller: seen.id.clone() };
