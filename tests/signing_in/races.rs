@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use local::{Aim, Mode, Outgoing, Target};
 use serde_json::json;
 use tests::{Reply, Sent, World, person, wrong};
 use tokio::sync::{Barrier, Mutex};
@@ -328,4 +329,48 @@ async fn of_many_sign_ins_of_a_known_user_to_an_organization_one_counts_and_memb
     let users = world.items("UsersTable").await;
     let user = users.iter().find(|item| item["role_default"].is_object()).unwrap();
     assert_eq!(user["role_default"], json!({"SS": ["default", "org0", "org1", "org2", "org3"]}));
+}
+
+/// Asks for the code to be sent again, and does something else between what the send reads of the challenge and what it
+/// writes.
+async fn resend_while(world: &World, meanwhile: impl Future<Output = ()>) -> Reply {
+    let read = Outgoing { target: Target::Dynamodb, what: "GetItem OtpsTable sign_in".to_owned(), nth: 1 };
+    world.system.aim(Some(Aim { at: read.clone(), mode: Mode::Slow, code: None, lasts: false }));
+    let meanwhile = async {
+        while !world.system.outgoing().contains(&read) {
+            tokio::task::yield_now().await;
+        }
+        meanwhile.await;
+    };
+    let resend = send(world, SOMEBODY);
+    tokio::join!(resend.send(), meanwhile).0
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resend_whose_code_is_used_before_it_is_written_sends_a_new_code() {
+    let world = World::new().await;
+    let used = world.send_code(SOMEBODY).await;
+    world.advance(30);
+    let resent = resend_while(&world, async {
+        person(SOMEBODY, &submit_bound(&world, SOMEBODY, &used.challenge_id, &used.code).send().await);
+    })
+    .await;
+    assert_eq!((resent.status, resent.number("attempts_left")), (200, 5));
+    submit_bound(&world, SOMEBODY, &used.challenge_id, &used.code).send().await.assert_problem(400, "incorrect_otp");
+    let code = world.code(SOMEBODY).await;
+    person(SOMEBODY, &submit_bound(&world, SOMEBODY, &resent.text("challenge_id"), &code).send().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_try_that_is_counted_before_a_resend_is_written_is_not_given_back_by_it() {
+    let world = World::new().await;
+    let sent = world.send_code(SOMEBODY).await;
+    world.advance(30);
+    let resent = resend_while(&world, async {
+        let guess = submit_bound(&world, SOMEBODY, &sent.challenge_id, &wrong(&sent.code)).send().await;
+        assert_refused(&guess, "incorrect_otp", json!({"attempts_left": 4}));
+    })
+    .await;
+    assert_eq!((resent.status, resent.number("attempts_left")), (200, 4));
+    person(SOMEBODY, &submit_bound(&world, SOMEBODY, &resent.text("challenge_id"), &sent.code).send().await);
 }
