@@ -17,7 +17,7 @@ mod restart;
 mod rotate_keys;
 mod round_trips;
 mod sample;
-mod tap;
 mod template;
+mod units;
 mod wire;
 mod workspace;
