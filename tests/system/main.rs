@@ -9,6 +9,7 @@
 )]
 
 mod events;
+mod growth;
 mod house;
 mod local;
 mod members;
