@@ -10,7 +10,7 @@ use adapters::store::Store;
 use adapters::tokens::fresh_ids;
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use domain::Timestamp;
-use domain::ids::SessionId;
+use domain::ids::{SessionId, UserId};
 use domain::refresh::{RefreshStore, refresh};
 use domain::token::{Caller, Proof};
 use serde::Deserialize;
@@ -64,14 +64,13 @@ impl Session {
             ("POST", "/v1/session/refresh") => self.refresh(request, now).await,
             ("GET", "/v1/sessions") => self.list(self.guard.caller(request, now).await?, now).await,
             ("DELETE", "/v1/sessions") => {
-                let caller = self.guard.caller(request, now).await?;
-                self.known(&caller).await?;
+                let caller = self.known(self.guard.caller(request, now).await?).await?;
                 self.store.end_all_sessions(&caller.user, &caller.session).await?;
                 Ok(Answer::empty())
             }
             ("DELETE", "/v1/session") => {
-                let caller = self.guard.caller(request, now).await?;
-                self.end(&caller, &caller.session).await
+                let caller = self.known(self.guard.caller(request, now).await?).await?;
+                self.end(&caller.user, &caller.session).await
             }
             ("DELETE", path) => {
                 let id = path.strip_prefix("/v1/sessions/").ok_or(Problem::new(Code::NotFound))?;
@@ -79,7 +78,7 @@ impl Session {
                 let id = id.parse::<SessionId>();
                 let id =
                     id.map_err(|_| Problem::malformed("session_id: expected one that the list of sessions names."))?;
-                self.end(&caller, &id).await
+                self.end(&self.known(caller).await?.user, &id).await
             }
             _ => Err(Problem::new(Code::NotFound)),
         }
@@ -100,10 +99,10 @@ impl Session {
         Ok(Answer::json(200, &Value::Object(key.sign(&claims)?.to_json())).uncached())
     }
 
-    /// Refuses a caller whose user is gone.
-    async fn known(&self, caller: &Caller) -> Result<(), Problem> {
+    /// The caller, if their user exists.
+    async fn known(&self, caller: Caller) -> Result<Caller, Problem> {
         match self.store.user_exists(&caller.user).await? {
-            true => Ok(()),
+            true => Ok(caller),
             false => Err(Problem::new(Code::NoSuchUser)),
         }
     }
@@ -131,10 +130,8 @@ impl Session {
         Ok(Answer::json(200, &json!({"sessions": sessions})).uncached())
     }
 
-    async fn end(&self, caller: &Caller, session: &SessionId) -> Result<Answer, Problem> {
-        // Side by side: where the user is gone, so is what could be ended.
-        let end = async { Ok(self.store.end_session(&caller.user, session).await?) };
-        tokio::try_join!(self.known(caller), end)?;
+    async fn end(&self, user: &UserId, session: &SessionId) -> Result<Answer, Problem> {
+        self.store.end_session(user, session).await?;
         Ok(Answer::empty())
     }
 }
