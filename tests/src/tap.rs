@@ -203,6 +203,7 @@ fn value_size(value: &Value) -> usize {
         ("BOOL" | "NULL", _) => 1,
         ("SS", Value::Array(texts)) => texts.iter().map(|text| text.as_str().unwrap().len()).sum(),
         ("L", Value::Array(values)) => 3 + values.iter().map(|value| 1 + value_size(value)).sum::<usize>(),
+        ("M", Value::Object(members)) => 3 + members.len() + item_size(value),
         _ => panic!("no size of {kind}"),
     }
 }
