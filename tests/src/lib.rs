@@ -14,6 +14,7 @@
 mod contract;
 pub mod google;
 mod log;
+pub mod tap;
 mod world;
 
 pub use contract::{document, takes};

@@ -37,6 +37,7 @@ fn the_workspace_has_the_members_that_the_design_names() {
         "submit-otp",
         "validate-otp",
     ]));
+    wanted.extend(set(["bench-growth", "bench-shards"]));
     assert_eq!(members(), wanted);
 }
 
@@ -51,6 +52,8 @@ fn nobody_uses_whom_they_may_not_use() {
     used_by_local.insert("adapters".to_owned());
     assert_eq!(uses("local"), used_by_local);
     assert_eq!(uses("tests"), set(["adapters", "domain", "local"]));
+    assert_eq!(uses("bench-growth"), set(["tests"]));
+    assert_eq!(uses("bench-shards"), set(["domain"]));
 }
 
 #[test]
@@ -96,8 +99,10 @@ fn lines_with(folders: &[&str], words: &[&str]) -> BTreeSet<String> {
 
 #[test]
 fn environment_variables_are_read_in_one_module() {
-    let mut read =
-        lines_with(&["shared", "functions", "local"], &["env::var", "env::vars", "option_env!", "use std::env"]);
+    let mut read = lines_with(
+        &["shared", "functions", "local", "benches"],
+        &["env::var", "env::vars", "option_env!", "use std::env"],
+    );
     // Cargo tells a build where to write by a variable; what is built reads none.
     read.remove("shared/domain/build.rs");
     assert_eq!(read, set(["shared/adapters/src/config.rs"]));
@@ -152,7 +157,7 @@ fn a_function_is_a_library_and_a_main_that_only_wires_it() {
 
 #[test]
 fn every_source_says_at_its_head_what_lives_in_it() {
-    let sources = [rust_files("shared"), rust_files("functions"), rust_files("local")].concat();
+    let sources = ["shared", "functions", "local", "benches"].map(rust_files).concat();
     assert!(sources.len() > 40, "{sources:?}");
     let silent: Vec<_> = sources.into_iter().filter(|file| !text(file).starts_with("//! ")).collect();
     assert!(silent.is_empty(), "{silent:?}");

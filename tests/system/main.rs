@@ -9,6 +9,7 @@
 )]
 
 mod events;
+mod growth;
 mod house;
 mod local;
 mod members;
@@ -17,7 +18,7 @@ mod restart;
 mod rotate_keys;
 mod round_trips;
 mod sample;
-mod tap;
 mod template;
+mod units;
 mod wire;
 mod workspace;

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 use tests::google::{Google, Key, claims, header};
+use tests::tap::TappedWorld;
 use tests::{Person, World, person};
 
 use crate::sample;
-use crate::tap::TappedWorld;
 
 const PHONE: &str = "+9779841000001";
 /// Until a phone may get a second code: past that wait, and not past what a warm function remembers for a minute.

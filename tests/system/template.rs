@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 use tests::World;
 use tests::google::{Google, Key, claims, header};
+use tests::tap::{Tapped, TappedWorld};
 
 use crate::sample;
-use crate::tap::{Tapped, TappedWorld};
 use crate::wire::secrets_manager;
 use crate::workspace::{functions, list, logical_id, metadata, template, text};
 
