@@ -20,7 +20,7 @@ pub struct Route {
 }
 
 /// The table of DESIGN.md, section 2.
-const DESIGN: [(&str, &str, bool); 15] = [
+const DESIGN: [(&str, &str, bool); 16] = [
     ("POST /v1/otp/send", "send-otp", false),
     ("POST /v1/otp/submit", "submit-otp", false),
     ("POST /v1/phone/otp/send", "send-otp", true),
@@ -34,6 +34,7 @@ const DESIGN: [(&str, &str, bool); 15] = [
     ("PATCH /v1/me", "account", true),
     ("DELETE /v1/me", "account", true),
     ("PUT /v1/me/fcm-token", "account", true),
+    ("POST /v1/me/sign-in-approval", "account", true),
     ("GET /.well-known/jwks.json", "jwks", false),
     ("GET /.well-known/openid-configuration", "jwks", false),
 ];

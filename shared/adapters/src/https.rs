@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use aws_smithy_async::rt::sleep::TokioSleep;
@@ -33,8 +33,8 @@ pub(crate) struct Reply {
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unanswered {
-    /// Nothing was sent: the URL is none.
-    NoUrl,
+    /// Nothing was sent: the URL is none, or a header can't be one.
+    NoRequest,
     /// Nothing was sent: there was no connection.
     OutOfReach,
     /// Nobody can tell what arrived: the answer did not come, or not whole.
@@ -44,7 +44,7 @@ pub(crate) enum Unanswered {
 impl fmt::Display for Unanswered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::NoUrl => "its URL is no URL",
+            Self::NoRequest => "its URL is no URL",
             Self::OutOfReach => "out of reach",
             Self::Lost => "no answer",
         })
@@ -55,7 +55,7 @@ impl Error for Unanswered {}
 
 impl From<HttpError> for Unanswered {
     fn from(_: HttpError) -> Self {
-        Self::NoUrl
+        Self::NoRequest
     }
 }
 
@@ -73,19 +73,22 @@ impl From<&ConnectorError> for Unanswered {
     }
 }
 
-/// A client. Its callers say how long they wait.
+/// A client, made when it is first used. Its callers say how long they wait.
 #[derive(Clone)]
-pub(crate) struct HttpsClient(Arc<Connector>);
+pub(crate) struct HttpsClient(Arc<LazyLock<Connector>>);
+
+fn connector() -> Connector {
+    let settings = HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).build();
+    Connector::builder()
+        .connector_settings(settings)
+        .sleep_impl(TokioSleep::new())
+        .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
+        .build()
+}
 
 impl HttpsClient {
     pub(crate) fn new() -> Self {
-        let settings = HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).build();
-        let connector = Connector::builder()
-            .connector_settings(settings)
-            .sleep_impl(TokioSleep::new())
-            .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
-            .build();
-        Self(Arc::new(connector))
+        Self(Arc::new(LazyLock::new(connector)))
     }
 
     pub(crate) async fn get(&self, url: &str) -> Result<Reply, Unanswered> {
@@ -105,6 +108,11 @@ impl HttpsClient {
         self.post(url, authorization, "application/x-www-form-urlencoded", form).await
     }
 
+    /// Posts JSON.
+    pub(crate) async fn post_json(&self, url: &str, authorization: &str, body: String) -> Result<Reply, Unanswered> {
+        self.post(url, Some(authorization), "application/json", body).await
+    }
+
     async fn post(
         &self,
         url: &str,
@@ -117,7 +125,7 @@ impl HttpsClient {
         request.set_uri(url)?;
         request.headers_mut().insert("content-type", media_type);
         if let Some(authorization) = authorization {
-            request.headers_mut().insert("authorization", authorization.to_owned());
+            request.headers_mut().try_insert("authorization", authorization.to_owned())?;
         }
         self.call(request).await
     }

@@ -73,7 +73,7 @@ enum Outcome {
 impl From<Unanswered> for Outcome {
     fn from(unanswered: Unanswered) -> Self {
         match unanswered {
-            Unanswered::NoUrl | Unanswered::OutOfReach => Self::Unavailable(unanswered.to_string()),
+            Unanswered::NoRequest | Unanswered::OutOfReach => Self::Unavailable(unanswered.to_string()),
             Unanswered::Lost => Self::Unknown,
         }
     }
