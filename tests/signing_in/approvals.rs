@@ -1,22 +1,31 @@
 //! Where a number has been dormant, a device that is signed in to its account is asked, and what it approves opens the
 //! account to the same code.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use local::{Aim, Mode, Outgoing, Target};
 use serde_json::{Value, json};
 use tests::{Call, Person, Reply, Sent, World, wrong};
+use tokio::task::JoinSet;
 
 use crate::given::{mentions, phone};
 
 const DORMANT: u64 = 180 * 86_400;
 const PATH: &str = "/v1/me/sign-in-approval";
 
-/// Keeps a session in use until the number it was opened with is dormant.
-async fn grow_old(world: &World, person: &mut Person) {
+async fn refresh(world: &World, person: &mut Person) {
+    let reply = world.post("/v1/session/refresh", json!({"refresh_token": person.refresh})).send().await;
+    (person.access, person.refresh) = (reply.text("access_token"), reply.text("refresh_token"));
+}
+
+/// Keeps devices in use until the number they were signed in with is dormant.
+async fn grow_old(world: &World, devices: &mut [Person]) {
     for _ in 0..9 {
         world.advance(DORMANT / 9);
-        let reply = world.post("/v1/session/refresh", json!({"refresh_token": person.refresh})).send().await;
-        (person.access, person.refresh) = (reply.text("access_token"), reply.text("refresh_token"));
+        for device in &mut *devices {
+            refresh(world, device).await;
+        }
     }
 }
 
@@ -28,9 +37,10 @@ async fn register(world: &World, person: &Person, token: &str) {
 
 /// Someone who signed in long ago, on a device that is in use to this day, and can be pushed to.
 async fn owner(world: &World, fcm_token: &str) -> Person {
-    let mut owner = world.sign_in(&phone(1)).await;
-    register(world, &owner, fcm_token).await;
+    let mut owner = [world.sign_in(&phone(1)).await];
+    register(world, &owner[0], fcm_token).await;
     grow_old(world, &mut owner).await;
+    let [owner] = owner;
     owner
 }
 
@@ -178,13 +188,13 @@ async fn a_caller_without_a_number_has_nothing_to_approve_and_one_who_is_gone_is
 #[tokio::test]
 async fn without_a_device_that_can_be_pushed_to_nobody_is_asked_and_the_answer_claims_nothing() {
     let world = World::new().await;
-    let mut owner = world.sign_in(&phone(1)).await;
+    let mut owner = [world.sign_in(&phone(1)).await];
     grow_old(&world, &mut owner).await;
     let sent = world.send_code(&phone(1)).await;
     assert_waits(&submit(&world, &sent).send().await, false);
     assert_eq!(pushes(&world).await, Vec::<Value>::new());
     // One that registers meanwhile is asked at the next try.
-    register(&world, &owner, "the:device").await;
+    register(&world, &owner[0], "the:device").await;
     assert_waits(&submit(&world, &sent).send().await, true);
 }
 
@@ -200,13 +210,12 @@ async fn without_a_project_nobody_is_asked() {
 #[tokio::test]
 async fn only_devices_that_are_signed_in_to_the_account_are_asked() {
     let world = World::new().await;
-    let mut gone = world.sign_in(&phone(1)).await;
-    register(&world, &gone, "the:lost:device").await;
+    let lost = world.sign_in(&phone(1)).await;
+    register(&world, &lost, "the:lost:device").await;
     world.advance(60);
     let owner = owner(&world, "the:device").await;
     let other = world.sign_in(&phone(2)).await;
     register(&world, &other, "another:device").await;
-    gone.access.clear();
     let sent = world.send_code(&phone(1)).await;
     assert_waits(&submit(&world, &sent).send().await, true);
     let asked: Vec<Value> = pushes(&world).await.iter().map(|push| push["to"].clone()).collect();
@@ -227,6 +236,9 @@ async fn whatever_fcm_does_the_refusal_comes_in_time_and_the_next_try_asks_again
         assert_waits(&submit(&world, &sent).send().await, true);
         assert_eq!(approve(&world, &owner, &sent.challenge_id).send().await.status, 204, "{mode}");
         submit(&world, &sent).send().await.ok();
+        for secret in ["ya29", "BEGIN PRIVATE KEY"] {
+            assert!(!world.log().contains(secret), "{mode}: {secret}");
+        }
     }
 }
 
@@ -244,7 +256,7 @@ async fn a_service_account_that_is_none_costs_no_more_than_the_question() {
 #[tokio::test]
 async fn a_device_that_fcm_knows_no_more_is_forgotten_and_others_are_not() {
     let world = World::new().await;
-    let owner = owner(&world, "the:device").await;
+    let mut owner = owner(&world, "the:device").await;
     let first = world.send_code(&phone(1)).await;
     assert_waits(&submit(&world, &first).send().await, true);
     world.advance(600);
@@ -259,9 +271,45 @@ async fn a_device_that_fcm_knows_no_more_is_forgotten_and_others_are_not() {
         assert_eq!(has_token, is_kept, "{code}");
         world.advance(600);
     }
+    refresh(&world, &mut owner).await;
     register(&world, &owner, "the:new:device").await;
     let sent = world.send_code(&phone(1)).await;
     assert_waits(&submit(&world, &sent).send().await, true);
+}
+
+#[tokio::test]
+async fn one_device_of_two_that_can_be_reached_is_enough() {
+    let world = World::new().await;
+    let mut devices = Vec::new();
+    for token in ["the:device", "the:other:device"] {
+        devices.push(world.sign_in(&phone(1)).await);
+        register(&world, devices.last().unwrap(), token).await;
+        world.advance(60);
+    }
+    grow_old(&world, &mut devices).await;
+    let sent = world.send_code(&phone(1)).await;
+    let at = Outgoing { target: Target::Fcm, what: "a push".to_owned(), nth: 1 };
+    world.system.aim(Some(Aim { at, mode: Mode::Refuse, code: Some("UNREGISTERED"), lasts: false }));
+    assert_waits(&submit(&world, &sent).send().await, true);
+    let items = world.items("SessionsTable").await;
+    let kept: Vec<&Value> = items.iter().map(|item| &item["fcm_token"]["S"]).filter(|token| !token.is_null()).collect();
+    assert_eq!(kept, [&pushes(&world).await[0]["to"]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_who_submit_the_code_at_once_one_asks() {
+    let world = Arc::new(World::new().await);
+    owner(&world, "the:device").await;
+    let sent = world.send_code(&phone(1)).await;
+    let mut running = JoinSet::new();
+    for _ in 0..5 {
+        let (world, sent) = (Arc::clone(&world), sent.clone());
+        running.spawn(async move { submit(&world, &sent).send().await });
+    }
+    let replies = running.join_all().await;
+    assert!(replies.iter().all(|reply| reply.problem() == (403, "second_signal_required")), "{replies:?}");
+    assert!(replies.iter().any(|reply| reply.body["approval_asked"] == json!(true)), "{replies:?}");
+    assert_eq!(pushes(&world).await.len(), 1);
 }
 
 #[tokio::test]
@@ -276,7 +324,7 @@ async fn a_token_for_fcm_serves_until_its_hour_is_over_or_fcm_takes_it_back() {
     };
     let asked_for_tokens = || {
         let asked = world.system.outgoing();
-        asked.iter().filter(|request| request.target == local::Target::Fcm && request.what == "a token").count()
+        asked.iter().filter(|request| request.target == Target::Fcm && request.what == "a token").count()
     };
     assert_waits(&ask().await, true);
     assert_waits(&ask().await, true);

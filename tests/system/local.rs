@@ -51,7 +51,7 @@ async fn the_inbox_has_every_message_newest_first_and_those_to_one_number_on_req
 #[tokio::test]
 async fn every_fault_of_every_vendor_can_be_asked_for_and_taken_back() {
     let world = World::new().await;
-    for target in ["sparrow", "sns", "twilio", "dynamodb", "secretsmanager"] {
+    for target in ["sparrow", "sns", "twilio", "fcm", "dynamodb", "secretsmanager"] {
         for mode in ["refuse", "error", "timeout", "slow", "duplicate"] {
             let fault = json!({"target": target, "mode": mode, "times": 100});
             let reply = world.post("/local/faults", fault).send().await;
