@@ -44,7 +44,7 @@ pub(crate) enum Unanswered {
 impl fmt::Display for Unanswered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::NoRequest => "its URL is no URL",
+            Self::NoRequest => "its URL or a header is none",
             Self::OutOfReach => "out of reach",
             Self::Lost => "no answer",
         })
