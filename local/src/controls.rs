@@ -1,4 +1,4 @@
-//! The routes under `/local`, which exist on one machine alone: the inbox, the faults, the clock.
+//! The routes under `/local`, which exist on one machine alone: the inbox, the pushes, the faults, the clock.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::faults::{Fault, Faults};
+use crate::google::Google;
 use crate::inbox::Inbox;
 use crate::{answer, lock};
 
@@ -24,6 +25,7 @@ const FURTHEST: u64 = 10 * 366 * 24 * 60 * 60;
 
 pub struct Controls {
     inbox: Arc<Inbox>,
+    google: Arc<Google>,
     faults: Arc<Faults>,
     clock: Clock,
     clock_file: Option<PathBuf>,
@@ -36,16 +38,23 @@ struct Advance {
 }
 
 impl Controls {
-    pub fn new(inbox: Arc<Inbox>, faults: Arc<Faults>, clock: Clock, clock_file: Option<PathBuf>) -> Self {
+    pub fn new(
+        inbox: Arc<Inbox>,
+        google: Arc<Google>,
+        faults: Arc<Faults>,
+        clock: Clock,
+        clock_file: Option<PathBuf>,
+    ) -> Self {
         let text = clock_file.as_ref().and_then(|file| std::fs::read_to_string(file).ok());
         let ahead = text.and_then(|text| text.trim().parse().ok()).unwrap_or_default();
-        Self { inbox, faults, clock, clock_file, ahead_seconds: Mutex::new(ahead) }
+        Self { inbox, google, faults, clock, clock_file, ahead_seconds: Mutex::new(ahead) }
     }
 }
 
 pub fn router(controls: Arc<Controls>) -> Router {
     Router::new()
         .route("/inbox", get(inbox))
+        .route("/pushes", get(pushes))
         .route("/faults", post(add_fault).delete(clear_faults))
         .route("/clock", get(now).post(advance))
         .fallback(async || answer::problem(StatusCode::NOT_FOUND, "not_found", "There is no such local route."))
@@ -60,6 +69,10 @@ async fn inbox(State(controls): State<Arc<Controls>>, RawQuery(query): RawQuery)
     let query = query.unwrap_or_default();
     let to = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "to").map(|(_, to)| to);
     answer::json(StatusCode::OK, &json!({ "messages": controls.inbox.messages(to.as_deref()) }))
+}
+
+async fn pushes(State(controls): State<Arc<Controls>>) -> Response {
+    answer::json(StatusCode::OK, &json!({ "pushes": controls.google.pushes() }))
 }
 
 async fn add_fault(State(controls): State<Arc<Controls>>, body: Bytes) -> Response {

@@ -25,6 +25,7 @@ pub enum Target {
     Sparrow,
     Sns,
     Twilio,
+    Fcm,
     Dynamodb,
     SecretsManager,
 }

@@ -11,6 +11,7 @@ mod engine;
 mod faults;
 mod functions;
 mod gateway;
+mod google;
 mod inbox;
 mod page;
 mod random;
@@ -44,6 +45,7 @@ use crate::engine::{Engine, Front};
 use crate::faults::Faults;
 use crate::functions::Functions;
 use crate::gateway::Gateway;
+use crate::google::Google;
 use crate::template::{InitialSecret, Template};
 use crate::vendors::Vendors;
 
@@ -185,12 +187,16 @@ impl System {
 
         let gateway_secret =
             template.functions.values().find_map(|environment| environment.get("GATEWAY_SECRET")).cloned();
+        let push_secret = template.functions.values().find_map(|environment| environment.get("PUSH_SECRET")).cloned();
+        let google = Arc::new(Google::new(clock.clone(), Arc::clone(&secrets), push_secret));
         create_secrets(&secrets, &template, gateway_secret.as_deref())
+            .and_then(|()| google.fill_in(&format!("http://{aws_address}/google/token")))
             .map_err(|refusal| data.broken(refusal.message))?;
         let vendors = Arc::new(Vendors {
             faults: Arc::clone(&faults),
             inbox: Arc::clone(&inbox),
             secrets: Arc::clone(&secrets),
+            google: Arc::clone(&google),
             gateway_secret,
             functions: OnceLock::new(),
         });
@@ -217,7 +223,7 @@ impl System {
         front.reset();
 
         let gateway = Arc::new(Gateway::new(template, Arc::clone(&functions), clock.clone()));
-        let controls = Arc::new(Controls::new(inbox, Arc::clone(&faults), clock.clone(), data.clock_file()));
+        let controls = Arc::new(Controls::new(inbox, google, Arc::clone(&faults), clock.clone(), data.clock_file()));
         let router = Router::new().fallback(gateway::answer).with_state(gateway);
         let router = page::routes(router).nest("/local", controls::router(controls));
         let api = Server::start(api_listener, router);
@@ -354,6 +360,7 @@ fn variables(api: SocketAddr, dynamodb: SocketAddr, aws: SocketAddr) -> BTreeMap
         ("AWS_ENDPOINT_URL_SNS", format!("http://{aws}")),
         ("SPARROW_BASE_URL", format!("http://{aws}/sparrow")),
         ("TWILIO_BASE_URL", format!("http://{aws}/twilio")),
+        ("FCM_BASE_URL", format!("http://{aws}/google")),
         ("AWS_ACCESS_KEY_ID", "local".to_owned()),
         ("AWS_SECRET_ACCESS_KEY", "local".to_owned()),
         ("AWS_REGION", template::REGION.to_owned()),

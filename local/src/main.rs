@@ -38,15 +38,17 @@ async fn main() -> ExitCode {
     };
     adapters::telemetry::start_log("warn");
     let kept = options.data.clone();
+    // One listener from the start: between two of them a signal would be lost.
+    let mut told_to_stop = std::pin::pin!(interrupted());
     let system = tokio::select! {
         started = System::start(options) => match started {
             Ok(system) => system,
             Err(error) => return fail(1, &error),
         },
-        () = interrupted() => return ExitCode::SUCCESS,
+        () = &mut told_to_stop => return ExitCode::SUCCESS,
     };
     print(&banner(&system, kept.as_deref()));
-    interrupted().await;
+    told_to_stop.await;
     print("stopping\n");
     tokio::select! {
         () = system.stop() => ExitCode::SUCCESS,

@@ -13,6 +13,9 @@ use serde_yaml_ng::Value as Yaml;
 pub const REGION: &str = "us-east-1";
 pub const ACCOUNT: &str = "000000000000";
 
+/// The parameters that are not left at their defaults here.
+const PARAMETERS: [(&str, &str); 1] = [("FcmProjectId", "latchkey-local")];
+
 /// All that the local system takes from the template.
 #[derive(Debug, Default)]
 pub struct Template {
@@ -275,7 +278,7 @@ impl Template {
     }
 }
 
-/// Evaluates the intrinsic functions against the parameters' defaults.
+/// Evaluates the intrinsic functions against the parameters as they are here.
 struct Resolver<'a> {
     document: &'a Value,
     /// What each condition came to; `None` while it is being evaluated, so that a circle is an error.
@@ -290,7 +293,7 @@ impl<'a> Resolver<'a> {
         Ok(Self { document, conditions: RefCell::default() })
     }
 
-    /// The resources that exist under the parameters' defaults.
+    /// The resources that exist under these parameters.
     fn resources(&self) -> Result<Vec<(&'a String, &'a Value)>, TemplateError> {
         let mut resources = Vec::new();
         for (id, resource) in members(self.document.get("Resources")) {
@@ -386,7 +389,7 @@ impl<'a> Resolver<'a> {
             "AWS::StackName" => json!("latchkey"),
             "AWS::StackId" => json!(format!("arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/latchkey/local")),
             name => match self.document.get("Parameters").and_then(|parameters| parameters.get(name)) {
-                Some(parameter) => parameter_default(name, parameter)?,
+                Some(parameter) => parameter_value(name, parameter)?,
                 None => Value::String(self.physical_name(name)?),
             },
         }))
@@ -606,7 +609,10 @@ fn arguments<'a, const N: usize>(function: &str, argument: &'a Value) -> Result<
     list.try_into().map_err(|_| wrong(format!("{function} wants a list of {N}")))
 }
 
-fn parameter_default(name: &str, parameter: &Value) -> Result<Value, TemplateError> {
+fn parameter_value(name: &str, parameter: &Value) -> Result<Value, TemplateError> {
+    if let Some((_, value)) = PARAMETERS.iter().find(|(known, _)| *known == name) {
+        return Ok(json!(value));
+    }
     let default = parameter.get("Default");
     let default =
         default.ok_or_else(|| wrong(format!("the parameter {name} has no default to run with on one machine")))?;

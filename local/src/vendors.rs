@@ -1,5 +1,5 @@
 //! Everything on `--aws-port`: Secrets Manager and SNS where the AWS SDK looks for them, and the stand-ins for the
-//! HTTP gateways under `/sparrow` and `/twilio`.
+//! HTTP gateways under `/sparrow` and `/twilio`, and for FCM under `/google`.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -13,9 +13,10 @@ use serde_json::{Value, json};
 
 use crate::faults::{Faults, Target};
 use crate::functions::Functions;
+use crate::google::Google;
 use crate::inbox::Inbox;
 use crate::secrets_manager::{Refusal, SecretsManager};
-use crate::{answer, rotation, sns, sparrow, twilio};
+use crate::{answer, google, rotation, sns, sparrow, twilio};
 
 /// More than any of these services takes in one request.
 const LARGEST_BODY: usize = 1024 * 1024;
@@ -27,6 +28,7 @@ pub struct Vendors {
     pub faults: Arc<Faults>,
     pub inbox: Arc<Inbox>,
     pub secrets: Arc<SecretsManager>,
+    pub google: Arc<Google>,
     /// The name of the secret with the gateways' credentials.
     pub gateway_secret: Option<String>,
     /// Set once the functions stand: they need these endpoints, and a rotation needs them.
@@ -91,6 +93,11 @@ async fn serve(vendors: Arc<Vendors>, request: Request) -> Response {
     if let Some(path) = path.strip_prefix("/twilio") {
         let call = || async move { twilio::answer(vendors, method, path, headers, fields) };
         return faults.spoil(Target::Twilio, "a message".to_owned(), twilio::refusal, twilio::error, call).await;
+    }
+    if let Some(path) = path.strip_prefix("/google") {
+        let call = || async { vendors.google.answer(method, path, headers, fields, &body) };
+        let what = if path == "/token" { "a token" } else { "a push" };
+        return faults.spoil(Target::Fcm, what.to_owned(), google::refusal, google::error, call).await;
     }
     if fields.contains_key("Action") {
         let call = || async move { sns::answer(vendors, fields) };

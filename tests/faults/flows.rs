@@ -589,6 +589,73 @@ impl Flow for FcmToken {
     }
 }
 
+/// Someone whose number has been dormant, on a device that can be pushed to, and a code that is to be typed elsewhere.
+async fn dormant(world: &World, case: &mut Case) {
+    sign_in(world, case).await;
+    let body = json!({"fcm_token": format!("token-{}", case.number)});
+    world.call("PUT", "/v1/me/fcm-token").as_person(case.person()).json(body).send().await.ok();
+    case.sent = Some(world.send_code(&case.phone).await);
+    let long_ago = json!({
+        "TableName": "UsersTable", "Key": {"pk": {"S": format!("phone#{}", case.phone)}},
+        "UpdateExpression": "SET proven_at = :then", "ExpressionAttributeValues": {":then": {"N": "0"}},
+    });
+    world.dynamodb("UpdateItem", long_ago).await;
+}
+
+fn approve<'a>(world: &'a World, case: &Case) -> Call<'a> {
+    let body = json!({"challenge_id": case.sent.as_ref().unwrap().challenge_id});
+    world.post("/v1/me/sign-in-approval", body).as_person(case.person())
+}
+
+/// What was approved opens the account, once.
+async fn assert_approved(world: &World, case: &Case) {
+    let reply = world.submit(&case.phone, case.code()).send().await;
+    assert_eq!(person(&case.phone, &reply).user_id, case.person().user_id);
+    let again = world.submit(&case.phone, case.code()).send().await;
+    assert_eq!(again.problem(), (400, "incorrect_otp"));
+}
+
+pub struct QuestionToADevice;
+
+impl Flow for QuestionToADevice {
+    const NAME: &'static str = "a question to a device";
+
+    async fn begin(world: &World, case: &mut Case) {
+        dormant(world, case).await;
+    }
+
+    async fn attempt(world: &World, case: &Case) -> Reply {
+        submit(world, case, case.code()).send_at_risk().await
+    }
+
+    fn is_done(reply: &Reply, _: bool) -> bool {
+        reply.problem() == (403, "second_signal_required")
+    }
+
+    async fn check(world: &World, case: &Case, _: Reply) {
+        assert_eq!(approve(world, case).send().await.status, 204);
+        assert_approved(world, case).await;
+    }
+}
+
+pub struct Approval;
+
+impl Flow for Approval {
+    const NAME: &'static str = "an approval";
+
+    async fn begin(world: &World, case: &mut Case) {
+        dormant(world, case).await;
+    }
+
+    async fn attempt(world: &World, case: &Case) -> Reply {
+        approve(world, case).send_at_risk().await
+    }
+
+    async fn check(world: &World, case: &Case, _: Reply) {
+        assert_approved(world, case).await;
+    }
+}
+
 pub struct Deletion;
 
 impl Flow for Deletion {

@@ -49,6 +49,8 @@ no_fault_harms! {
     no_fault_harms_a_read_of_oneself: ReadOfOneself,
     no_fault_harms_a_change_of_username: ChangeOfUsername,
     no_fault_harms_an_fcm_token: FcmToken,
+    no_fault_harms_a_question_to_a_device: QuestionToADevice,
+    no_fault_harms_an_approval: Approval,
     no_fault_harms_a_deletion: Deletion,
     no_fault_harms_a_teams_route: TeamRoute,
     no_fault_lets_the_signed_out_pass_a_teams_route: TeamRouteAfterSignOut,

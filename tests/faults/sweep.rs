@@ -209,7 +209,7 @@ fn blows(request: &Outgoing, sweeps_prelude: bool) -> Vec<Blow> {
         Target::Dynamodb => [&OF_AWS[..], &OF_DYNAMODB, &OF_WRITES, &OF_DYNAMODB_WRITES].concat(),
         Target::SecretsManager if is_read => [&OF_AWS[..], &OF_SECRETS].concat(),
         Target::SecretsManager => [&OF_AWS[..], &OF_SECRETS, &OF_WRITES].concat(),
-        Target::Sparrow | Target::Sns | Target::Twilio => OF_GATEWAYS.to_vec(),
+        Target::Sparrow | Target::Sns | Target::Twilio | Target::Fcm => OF_GATEWAYS.to_vec(),
     };
     if !sweeps_prelude && PRELUDE.contains(&request.what.as_str()) {
         blows.retain(|blow| GRAVEST.contains(&blow.name));

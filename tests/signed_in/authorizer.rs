@@ -10,7 +10,7 @@ const PHONE: &str = "+9779841000001";
 const DEVICE: &str = "/v1/sessions/ses_00000000000000000000000000";
 
 /// Every guarded route, each with a body that would serve.
-fn guarded() -> [(&'static str, &'static str, Value); 10] {
+fn guarded() -> [(&'static str, &'static str, Value); 11] {
     let phone = json!({"phone_number": "+9779841000009"});
     let proof = json!({"phone_number": "+9779841000009", "otp": "123456", "username": "sita"});
     [
@@ -24,6 +24,7 @@ fn guarded() -> [(&'static str, &'static str, Value); 10] {
         ("PATCH", "/v1/me", json!({"name": "Sita"})),
         ("DELETE", "/v1/me", Value::Null),
         ("PUT", "/v1/me/fcm-token", json!({"fcm_token": "the:token"})),
+        ("POST", "/v1/me/sign-in-approval", json!({"challenge_id": "chl_00000000000000000000000000"})),
     ]
 }
 

@@ -8,6 +8,7 @@
     clippy::arithmetic_side_effects
 )]
 
+mod approvals;
 mod bad_input;
 mod firebase;
 mod gateways;

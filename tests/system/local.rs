@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use local::{Options, System};
 use serde_json::{Value, json};
 use tests::World;
+use tests::google::Key;
 use tokio::time::timeout;
 
 use crate::wire::{call, client, post, secrets_manager};
@@ -51,7 +52,7 @@ async fn the_inbox_has_every_message_newest_first_and_those_to_one_number_on_req
 #[tokio::test]
 async fn every_fault_of_every_vendor_can_be_asked_for_and_taken_back() {
     let world = World::new().await;
-    for target in ["sparrow", "sns", "twilio", "dynamodb", "secretsmanager"] {
+    for target in ["sparrow", "sns", "twilio", "fcm", "dynamodb", "secretsmanager"] {
         for mode in ["refuse", "error", "timeout", "slow", "duplicate"] {
             let fault = json!({"target": target, "mode": mode, "times": 100});
             let reply = world.post("/local/faults", fault).send().await;
@@ -97,6 +98,31 @@ async fn a_gateway_that_refuses_or_errs_is_passed_over_as_often_as_was_asked() {
         let gateways: Vec<_> = inbox(&world, "").await.iter().map(|message| message["gateway"].clone()).collect();
         assert_eq!(gateways, [json!("sparrow"), json!("sns"), json!("sns")], "{mode}");
     }
+}
+
+#[tokio::test]
+async fn the_local_google_gives_nobody_else_a_token_and_takes_no_push_without_one() {
+    let world = World::new().await;
+    let google = |path: &'static str, headers: &'static [(&'static str, &'static str)], body: String| {
+        let address = world.system.aws_address();
+        async move { call(&client(1), "POST", (address, path), headers, body).await.unwrap() }
+    };
+    let secret = world.secrets_manager("GetSecretValue", json!({"SecretId": "PushSecret"})).await;
+    let file: Value = serde_json::from_str(secret["SecretString"].as_str().unwrap()).unwrap();
+    let claims = json!({
+        "iss": file["client_email"], "aud": file["token_uri"], "iat": world.now(), "exp": world.now() + 600,
+        "scope": "https://www.googleapis.com/auth/firebase.messaging",
+    });
+    let assertion = Key::of_a_stranger().sign(&json!({"alg": "RS256", "typ": "JWT"}), &claims);
+    let form = format!("grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion={assertion}");
+    let refused = google("/google/token", &[("content-type", "application/x-www-form-urlencoded")], form).await;
+    assert_eq!((refused.status, refused.json()), (400, json!({"error": "invalid_grant"})));
+    let push = json!({"message": {"token": "the:device", "data": {}}}).to_string();
+    let headers: &[_] = &[("content-type", "application/json"), ("authorization", "Bearer ya29.none")];
+    let refused = google("/google/v1/projects/latchkey-local/messages:send", headers, push).await;
+    assert_eq!((refused.status, &refused.json()["error"]["status"]), (401, &json!("UNAUTHENTICATED")));
+    let pushes = world.call("GET", "/local/pushes").send().await.ok();
+    assert_eq!(pushes, json!({"pushes": []}));
 }
 
 #[tokio::test]

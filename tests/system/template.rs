@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use local::{Aim, Mode, Outgoing, Target};
 use serde_json::{Value, json};
 use tests::World;
 use tests::google::{Google, Key, claims, header};
@@ -20,7 +21,7 @@ pub struct Route {
 }
 
 /// The table of DESIGN.md, section 2.
-const DESIGN: [(&str, &str, bool); 15] = [
+const DESIGN: [(&str, &str, bool); 16] = [
     ("POST /v1/otp/send", "send-otp", false),
     ("POST /v1/otp/submit", "submit-otp", false),
     ("POST /v1/phone/otp/send", "send-otp", true),
@@ -34,6 +35,7 @@ const DESIGN: [(&str, &str, bool); 15] = [
     ("PATCH /v1/me", "account", true),
     ("DELETE /v1/me", "account", true),
     ("PUT /v1/me/fcm-token", "account", true),
+    ("POST /v1/me/sign-in-approval", "account", true),
     ("GET /.well-known/jwks.json", "jwks", false),
     ("GET /.well-known/openid-configuration", "jwks", false),
 ];
@@ -127,8 +129,14 @@ async fn a_route_asks_for_a_token_if_and_only_if_it_is_guarded() {
 /// What a function may do, or does: an action on a table or a secret.
 type Actions = BTreeSet<(String, String)>;
 
+/// What stands there, if it is there at all.
+fn where_it_is(value: &Value) -> &Value {
+    value.get("Fn::If").map_or(value, |branches| &branches[1])
+}
+
 /// The resource that an entry of a policy names.
 fn target(entry: &Value) -> String {
+    let entry = where_it_is(entry);
     let target = entry["Fn::GetAtt"].as_str().or(entry["Ref"].as_str()).or(entry.as_str());
     target.unwrap_or_else(|| panic!("{entry}")).trim_end_matches(".Arn").to_owned()
 }
@@ -168,7 +176,7 @@ fn a_function_knows_the_names_of_the_tables_and_secrets_it_may_use_and_of_no_oth
         for (kind, resource_type) in
             [("dynamodb:", "AWS::DynamoDB::Table"), ("secretsmanager:", "AWS::SecretsManager::Secret")]
         {
-            let references = variables.values().filter_map(|value| value["Ref"].as_str());
+            let references = variables.values().filter_map(|value| where_it_is(value)["Ref"].as_str());
             let named: BTreeSet<_> = references.filter(|id| resource(id)["Type"] == resource_type).collect();
             let usable = allowed_by_kind(&function, kind);
             assert_eq!(named, usable.iter().map(|(_, on)| on.as_str()).collect(), "{function} {kind}");
@@ -231,6 +239,15 @@ impl Work {
         self.invoke(&logical_id(function), sample::request(route, Some(token), body)).await
     }
 
+    /// Calls an open route, which refuses.
+    async fn refuse(&mut self, route: &str, body: Value) -> Value {
+        let (_, function, _) = DESIGN.iter().find(|(key, ..)| route == *key).unwrap();
+        let (function, event) = (logical_id(function), sample::request(route, None, Some(body)));
+        let (requests, answer) = self.tapped.requests(self.tapped.world.system.invoke(&function, event)).await;
+        self.done.entry(function).or_default().extend(requests.iter().flat_map(done));
+        answer.unwrap()
+    }
+
     async fn send(&mut self, phone: &str) -> String {
         self.call("POST /v1/otp/send", "", json!({"phone_number": phone})).await;
         self.tapped.world.code(phone).await
@@ -242,11 +259,34 @@ impl Work {
     }
 }
 
+/// Has a device asked to approve a sign-in that FCM knows no more, and approves it there all the same.
+async fn ask_a_device_that_is_gone(work: &mut Work, phone: &str) {
+    let owner = work.sign_in(phone).await;
+    let token = owner["access_token"].as_str().unwrap();
+    work.call("PUT /v1/me/fcm-token", token, json!({"fcm_token": "a-token-of-that-device"})).await;
+    work.tapped.world.advance(86_400);
+    let owner = work.call("POST /v1/session/refresh", "", json!({"refresh_token": owner["refresh_token"]})).await;
+    let code = work.send(phone).await;
+    let at = Outgoing { target: Target::Fcm, what: "a push".to_owned(), nth: 1 };
+    let aim = Aim { at, mode: Mode::Refuse, code: Some("UNREGISTERED"), lasts: false };
+    work.tapped.world.system.aim(Some(aim));
+    let waits = work.refuse("POST /v1/otp/submit", json!({"phone_number": phone, "otp": code})).await;
+    assert_eq!(waits["statusCode"], json!(403), "{waits}");
+    let sent = work.tapped.world.post("/v1/otp/send", json!({"phone_number": phone}));
+    let challenge = {
+        work.tapped.world.advance(31);
+        sent.send().await.text("challenge_id")
+    };
+    let approval = json!({"challenge_id": challenge});
+    work.call("POST /v1/me/sign-in-approval", owner["access_token"].as_str().unwrap(), approval).await;
+}
+
 /// Least privilege, both ways: with less, a flow would break; with more, nobody would miss it.
 #[tokio::test]
 async fn a_policy_allows_exactly_the_requests_that_its_function_makes() {
     let google = Google::serving("max-age=19204").await;
-    let tapped = TappedWorld::with(&google.variables()).await;
+    let variables = [&google.variables()[..], &[("PHONE_DORMANT_DAYS", "1")]].concat();
+    let tapped = TappedWorld::with(&variables).await;
     let mut work = Work { tapped, done: BTreeMap::new() };
     let [phone, other_phone] = ["+9779841000001", "+9779841000002"];
     // What was read while starting has to be read anew.
@@ -294,10 +334,9 @@ async fn a_policy_allows_exactly_the_requests_that_its_function_makes() {
     }
     work.tapped.world.fault("sparrow", "refuse", 1).await;
     work.tapped.world.fault("sns", "refuse", 1).await;
-    let refused = sample::request("POST /v1/otp/send", None, Some(json!({"phone_number": "+9779841000005"})));
-    let (requests, answer) = work.tapped.requests(work.tapped.world.system.invoke("SendOtpFunction", refused)).await;
-    assert_eq!(answer.unwrap()["statusCode"], json!(503));
-    work.done.entry("SendOtpFunction".to_owned()).or_default().extend(requests.iter().flat_map(done));
+    let refused = work.refuse("POST /v1/otp/send", json!({"phone_number": "+9779841000005"})).await;
+    assert_eq!(refused["statusCode"], json!(503));
+    ask_a_device_that_is_gone(&mut work, "+9779841000006").await;
     for route in ["GET /.well-known/jwks.json", "GET /.well-known/openid-configuration"] {
         work.call(route, "", Value::Null).await;
     }

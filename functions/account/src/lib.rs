@@ -1,15 +1,16 @@
-//! `GET`, `PATCH` and `DELETE /v1/me`, `PUT /v1/me/fcm-token`: the caller's own account.
+//! `GET`, `PATCH` and `DELETE /v1/me`, `PUT /v1/me/fcm-token`, `POST /v1/me/sign-in-approval`: the caller's own account.
 
 use adapters::App;
 use adapters::body::nullable;
 use adapters::config::{ConfigError, Table};
 use adapters::guard::Guard;
-use adapters::http::{Answer, Request, member, serve, user_json};
+use adapters::http::{Answer, Request, challenge_id, member, of_another_form, serve, user_json};
 use adapters::problem::{Code, Problem};
 use adapters::store::Store;
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use domain::Timestamp;
 use domain::account::{ProfileChange, change_profile, delete_account, read_profile};
+use domain::approval::approve_sign_in;
 use domain::text::{FcmToken, ImageUrl, MalformedText, Name, Username};
 use domain::token::Caller;
 use serde::Deserialize;
@@ -38,6 +39,11 @@ struct FcmTokenBody {
     fcm_token: Option<String>,
 }
 
+#[derive(Deserialize)]
+struct ApprovalBody {
+    challenge_id: Option<String>,
+}
+
 impl Account {
     /// Wires it.
     ///
@@ -61,12 +67,21 @@ impl Account {
     async fn answer(&self, request: Request<'_>) -> Result<Answer, Problem> {
         let now = self.app.clock.now();
         let route = request.route();
-        if !matches!(route, ("GET" | "PATCH" | "DELETE", "/v1/me") | ("PUT", "/v1/me/fcm-token")) {
+        if !matches!(
+            route,
+            ("GET" | "PATCH" | "DELETE", "/v1/me") | ("PUT", "/v1/me/fcm-token") | ("POST", "/v1/me/sign-in-approval")
+        ) {
             return Err(Problem::new(Code::NotFound));
         }
         let caller = self.guard.caller(request, now).await?;
         match route {
             ("PUT", _) => self.register_fcm_token(request, &caller, now).await,
+            ("POST", _) => {
+                let body: ApprovalBody = request.json()?;
+                let challenge = challenge_id(body.challenge_id.as_deref())?.ok_or_else(of_another_form)?;
+                approve_sign_in(&self.store, &caller.user, &challenge, now).await?;
+                Ok(Answer::empty())
+            }
             ("PATCH", _) => {
                 let change = read_change(request.json()?)?;
                 Ok(Answer::json(200, &user_json(&change_profile(&self.store, &caller.user, &change).await?)).uncached())

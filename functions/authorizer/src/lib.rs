@@ -16,7 +16,7 @@ const REFUSALS: &str = "LatchkeyRefusals";
 const EXPLAIN: &str = "explain";
 /// Latchkey's own guarded routes, whose functions render a refusal that is passed on. Every other route, whatever its
 /// stage variables, gets a plain denial: the function behind it knows nothing of refusals.
-pub const OWN_GUARDED_ROUTES: [&str; 10] = [
+pub const OWN_GUARDED_ROUTES: [&str; 11] = [
     "POST /v1/phone/otp/send",
     "POST /v1/phone/otp/validate",
     "GET /v1/sessions",
@@ -27,6 +27,7 @@ pub const OWN_GUARDED_ROUTES: [&str; 10] = [
     "PATCH /v1/me",
     "DELETE /v1/me",
     "PUT /v1/me/fcm-token",
+    "POST /v1/me/sign-in-approval",
 ];
 
 /// The function.

@@ -7,6 +7,7 @@ use adapters::http::{
     Answer, Request, challenge_id, member, of_another_form, optional_member, phone_number, serve, user_json,
 };
 use adapters::problem::{Code, Problem};
+use adapters::push::Push;
 use adapters::secrets::{CodeKeySecret, SigningKeySecret};
 use adapters::store::Store;
 use adapters::tokens::fresh_ids;
@@ -39,6 +40,7 @@ pub struct SubmitOtp {
     codes: CodeKeySecret,
     signing: SigningKeySecret,
     firebase: Option<Firebase>,
+    push: Option<Push>,
     guard: Guard,
 }
 
@@ -79,6 +81,7 @@ impl SubmitOtp {
             codes: CodeKeySecret::new(app)?,
             signing: SigningKeySecret::new(app)?,
             firebase: Firebase::new(app),
+            push: Push::new(app)?,
             guard: Guard::new(app)?,
         })
     }
@@ -197,7 +200,8 @@ impl SubmitOtp {
             arrival,
         };
         telemetry::trace("a code is submitted", &submit);
-        let signed_in = submit_otp(&self.store, &self.codes, &self.app.config.limits, submit).await?;
+        let limits = &self.app.config.limits;
+        let signed_in = submit_otp(&self.store, &self.codes, self.push.as_ref(), limits, submit).await?;
         if signed_in.is_test_number {
             telemetry::test_number_used("submit-otp", &organization.id);
         }

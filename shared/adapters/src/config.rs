@@ -209,16 +209,19 @@ pub enum Secret {
     CodeKey,
     /// What the gateways know us by.
     Gateways,
+    /// The service account that pushes.
+    Push,
 }
 
 impl Secret {
-    const ALL: [Self; 3] = [Self::SigningKey, Self::CodeKey, Self::Gateways];
+    const ALL: [Self; 4] = [Self::SigningKey, Self::CodeKey, Self::Gateways, Self::Push];
 
     const fn variable(self) -> &'static str {
         match self {
             Self::SigningKey => "SIGNING_KEY_SECRET",
             Self::CodeKey => "CODE_KEY_SECRET",
             Self::Gateways => "GATEWAY_SECRET",
+            Self::Push => "PUSH_SECRET",
         }
     }
 }
@@ -238,6 +241,10 @@ pub struct Config {
     pub firebase_project: Option<FirebaseProject>,
     /// `FIREBASE_JWKS_URL`.
     pub firebase_jwks_url: String,
+    /// `FCM_PROJECT_ID`: in whose name devices are asked for approvals; none are if it is not set.
+    pub push_project: Option<FirebaseProject>,
+    /// `FCM_BASE_URL`.
+    pub fcm_base_url: String,
     /// `SPARROW_BASE_URL`.
     pub sparrow_base_url: String,
     /// `TWILIO_BASE_URL`.
@@ -325,7 +332,11 @@ impl Config {
         let default_organization = settings.organization(default_country, &allowed_countries);
         let default_organization =
             default_organization.map_err(|invalid| ConfigError::new(variable_of(invalid.member), invalid.reason))?;
-        let firebase_project = read.text("FIREBASE_PROJECT_ID").map(FirebaseProject::parse).transpose();
+        let project = |variable| {
+            let project = read.text(variable).map(FirebaseProject::parse).transpose();
+            project.map_err(|wrong| ConfigError::new(variable, wrong.to_string()))
+        };
+        let base_url = |variable, default| read.text(variable).unwrap_or(default).trim_end_matches('/').to_owned();
         let sms_routes = read.text("SMS_ROUTES").unwrap_or("977=sparrow,sns;*=sns").parse();
         Ok(Self {
             issuer: Issuer {
@@ -337,19 +348,12 @@ impl Config {
             limits,
             sms_routes: sms_routes
                 .map_err(|()| ConfigError::new("SMS_ROUTES", "expected routes such as 977=sparrow,sns;*=sns"))?,
-            firebase_project: firebase_project
-                .map_err(|wrong| ConfigError::new("FIREBASE_PROJECT_ID", wrong.to_string()))?,
+            firebase_project: project("FIREBASE_PROJECT_ID")?,
             firebase_jwks_url: read.text("FIREBASE_JWKS_URL").unwrap_or(FIREBASE_JWKS_URL).to_owned(),
-            sparrow_base_url: read
-                .text("SPARROW_BASE_URL")
-                .unwrap_or("https://api.sparrowsms.com")
-                .trim_end_matches('/')
-                .to_owned(),
-            twilio_base_url: read
-                .text("TWILIO_BASE_URL")
-                .unwrap_or("https://api.twilio.com")
-                .trim_end_matches('/')
-                .to_owned(),
+            push_project: project("FCM_PROJECT_ID")?,
+            fcm_base_url: base_url("FCM_BASE_URL", "https://fcm.googleapis.com"),
+            sparrow_base_url: base_url("SPARROW_BASE_URL", "https://api.sparrowsms.com"),
+            twilio_base_url: base_url("TWILIO_BASE_URL", "https://api.twilio.com"),
             sns: SnsSettings::read(&read)?,
             gateway_timeout: Duration::from_millis(u64::from(positive("GATEWAY_TIMEOUT_MILLISECONDS", 5_000)?)),
             log_level: read.text("LOG_LEVEL").unwrap_or("info").to_owned(),
@@ -466,6 +470,7 @@ mod tests {
             ("ALLOWED_COUNTRIES", "NP,xyz"),
             ("SMS_ROUTES", "977=pigeon"),
             ("DEFAULT_ORGANIZATION", "a b"),
+            ("FCM_PROJECT_ID", "Himal/.."),
             ("GATEWAY_TIMEOUT_MILLISECONDS", "-1"),
             ("PUMPING_BUDGETS", "sometimes"),
             ("SNS_SENDER_ID", "Latchkey-App"),

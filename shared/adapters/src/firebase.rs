@@ -4,11 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_smithy_http_client::Connector;
-use aws_smithy_runtime_api::client::http::HttpConnector;
-use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
-use aws_smithy_types::body::SdkBody;
-use aws_smithy_types::byte_stream::ByteStream;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::firebase::{FirebaseClaims, FirebaseProject, FirebaseRefusal, SubmitFirebaseError, TokenDigest};
@@ -21,14 +16,12 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use crate::app::App;
-use crate::https;
+use crate::https::HttpsClient;
 
 /// Longer than any ID token with its custom claims, which may take 1,000 bytes; a longer one is refused unread.
 const LONGEST_TOKEN: usize = 4_096;
 /// How long the keys may take to come.
 const TIMEOUT: Duration = Duration::from_millis(3_000);
-/// More than any key set has, in bytes.
-const LARGEST_KEY_SET: usize = 65_536;
 /// For how long keys are used whose answer does not say (`Cache-Control`, RFC 9111 §5.2). Seconds.
 const UNSAID_SECONDS: u32 = 300;
 /// The longest that keys are used, whatever their answer says. Seconds.
@@ -45,7 +38,7 @@ const PAUSE_AFTER_FAILURE_SECONDS: u32 = 5;
 pub struct Firebase {
     project: FirebaseProject,
     url: String,
-    connector: Arc<Connector>,
+    https: HttpsClient,
     keys: Arc<Mutex<Keys>>,
 }
 
@@ -85,7 +78,7 @@ impl Firebase {
     pub fn new(app: &App) -> Option<Self> {
         let project = app.config.firebase_project.clone()?;
         let url = app.config.firebase_jwks_url.clone();
-        Some(Self { project, url, connector: Arc::new(https::connector()), keys: Arc::default() })
+        Some(Self { project, url, https: HttpsClient::new(), keys: Arc::default() })
     }
 
     /// Reads the keys ahead of the first token.
@@ -147,22 +140,12 @@ impl Firebase {
 
     async fn fetch(&self) -> Result<(KeySet, u32), Unavailable> {
         const WHAT: &str = "read Firebase's keys";
-        let mut request = HttpRequest::new(SdkBody::empty());
-        request.set_uri(self.url.as_str()).map_err(|error| Unavailable::new(WHAT, error))?;
-        let response = self.connector.call(request).await.map_err(|error| Unavailable::new(WHAT, error))?;
-        if response.status().as_u16() != 200 {
-            return Err(Unavailable::new(WHAT, format!("status {}", response.status().as_u16())));
+        let reply = self.https.get(&self.url).await.map_err(|error| Unavailable::new(WHAT, error))?;
+        if reply.status != 200 {
+            return Err(Unavailable::new(WHAT, format!("status {}", reply.status)));
         }
-        let lifetime_seconds = response.headers().get("cache-control").and_then(max_age).unwrap_or(UNSAID_SECONDS);
-        let mut body = ByteStream::new(response.into_body());
-        let mut bytes = Vec::new();
-        while let Some(part) = body.next().await {
-            bytes.extend_from_slice(&part.map_err(|error| Unavailable::new(WHAT, error))?);
-            if bytes.len() > LARGEST_KEY_SET {
-                return Err(Unavailable::new(WHAT, "more than any key set has"));
-            }
-        }
-        let set = serde_json::from_slice(&bytes).map_err(|_| Unavailable::new(WHAT, "no key set came"))?;
+        let lifetime_seconds = reply.cache_control.as_deref().and_then(max_age).unwrap_or(UNSAID_SECONDS);
+        let set = serde_json::from_slice(&reply.body).map_err(|_| Unavailable::new(WHAT, "no key set came"))?;
         Ok((set, lifetime_seconds))
     }
 }

@@ -12,6 +12,7 @@ pub mod http;
 mod https;
 pub mod organization;
 pub mod problem;
+pub mod push;
 pub mod random;
 pub mod secrets;
 pub mod sms;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use domain::Unavailable;
 use domain::account::AccountError;
+use domain::approval::ApprovalError;
 use domain::authorize::AuthorizeError;
 use domain::challenge::CodeRefusal;
 use domain::firebase::{FirebaseRefusal, SubmitFirebaseError};
@@ -38,6 +39,7 @@ pub enum Code {
     SecondSignalRequired,
     UsernameTaken,
     NoSuchUser,
+    NothingToApprove,
     TokenRequired,
     TokenInvalid,
     TokenExpired,
@@ -129,8 +131,9 @@ impl Code {
                 403,
                 "second_signal_required",
                 "second signal required",
-                "This number has not been used for a long time and may be another person's by now. Send the code again with \
-                 a refresh_token of a device that is signed in, or with fresh_account to begin anew.",
+                "This number has not been used for a long time and may be another person's by now. Send the code again \
+                 once a device that is signed in has approved it, with a refresh_token of such a device, or with \
+                 fresh_account to begin anew.",
             ),
             Self::UsernameTaken => {
                 Row(409, "username_taken", "username taken", "Another user has this username. Choose a different one.")
@@ -157,6 +160,12 @@ impl Code {
             Self::FreshTokenRequired => {
                 Row(401, "fresh_token_required", "fresh token required", "Sign in with a code again before doing this.")
             }
+            Self::NothingToApprove => Row(
+                404,
+                "nothing_to_approve",
+                "nothing to approve",
+                "No sign-in waits for this approval: it has ended, has expired or was begun anew.",
+            ),
             Self::NotFound => Row(404, "not_found", "not found", "There is nothing at this address."),
             Self::SmsGatewayUnavailable => Row(
                 503,
@@ -221,6 +230,7 @@ impl Code {
             | Self::SecondSignalRequired
             | Self::UsernameTaken
             | Self::NoSuchUser
+            | Self::NothingToApprove
             | Self::NotFound
             | Self::SmsGatewayUnavailable
             | Self::ServiceUnavailable => None,
@@ -239,13 +249,21 @@ pub struct Problem {
     detail: Cow<'static, str>,
     retry_after_seconds: Option<u32>,
     attempts_left: Option<u32>,
+    approval_asked: bool,
     source: Option<Unavailable>,
 }
 
 impl Problem {
     /// One with the table's own words.
     pub const fn new(code: Code) -> Self {
-        Self { code, detail: Cow::Borrowed(code.row().3), retry_after_seconds: None, attempts_left: None, source: None }
+        Self {
+            code,
+            detail: Cow::Borrowed(code.row().3),
+            retry_after_seconds: None,
+            attempts_left: None,
+            approval_asked: false,
+            source: None,
+        }
     }
 
     /// A malformed request, with what was expected; never with what came.
@@ -285,6 +303,9 @@ impl Problem {
             if let Some(value) = value {
                 members.insert(name.into(), json!(value));
             }
+        }
+        if self.approval_asked {
+            members.insert("approval_asked".into(), json!(true));
         }
         let mut answer = Answer::json(status, &Value::Object(members))
             .with_header("content-type", "application/problem+json")
@@ -345,7 +366,9 @@ impl From<SubmitOtpError> for Problem {
         match error {
             SubmitOtpError::Code(refusal) => refusal.into(),
             SubmitOtpError::TestNumberRefused => Self::new(Code::TestNumberRefused),
-            SubmitOtpError::SecondSignalRequired => Self::new(Code::SecondSignalRequired),
+            SubmitOtpError::SecondSignalRequired { approval_asked } => {
+                Self { approval_asked, ..Self::new(Code::SecondSignalRequired) }
+            }
             SubmitOtpError::Unavailable(source) => source.into(),
         }
     }
@@ -395,6 +418,16 @@ impl From<AuthorizeError> for Problem {
             AuthorizeError::TokenExpired => Self::new(Code::TokenExpired),
             AuthorizeError::SessionRevoked => Self::new(Code::SessionRevoked),
             AuthorizeError::Unavailable(source) => source.into(),
+        }
+    }
+}
+
+impl From<ApprovalError> for Problem {
+    fn from(error: ApprovalError) -> Self {
+        match error {
+            ApprovalError::NoSuchUser => Self::new(Code::NoSuchUser),
+            ApprovalError::NothingToApprove => Self::new(Code::NothingToApprove),
+            ApprovalError::Unavailable(source) => source.into(),
         }
     }
 }

@@ -309,6 +309,43 @@ impl GatewaySecret {
     }
 }
 
+/// A service account of Google's, as its key file describes it
+/// (<https://cloud.google.com/iam/docs/keys-create-delete#creating>).
+#[derive(Clone, Deserialize)]
+pub struct ServiceAccount {
+    /// Its name.
+    pub client_email: String,
+    /// Its RSA key: PKCS #8, in PEM.
+    pub private_key: String,
+    /// Where it gets tokens.
+    pub token_uri: String,
+}
+
+/// The secret with the service account that pushes.
+#[derive(Clone)]
+pub struct PushSecret(SecretReader);
+
+impl PushSecret {
+    /// Of the configured secret.
+    ///
+    /// # Errors
+    /// When none is configured.
+    pub fn new(app: &App) -> Result<Self, ConfigError> {
+        SecretReader::new(app, Secret::Push).map(Self)
+    }
+
+    /// The account.
+    ///
+    /// # Errors
+    /// When Secrets Manager is out of reach or the secret is no key file.
+    pub async fn account(&self) -> Result<ServiceAccount, Unavailable> {
+        let version = self.0.current().await?;
+        // The parser's error would quote the secret.
+        serde_json::from_str(&version.text)
+            .map_err(|_| Unavailable::new("read the service account", "the secret is no key file of one"))
+    }
+}
+
 /// The signing secret, as its rotation sees it: versions by stage, never cached.
 #[derive(Clone)]
 pub struct RotatingSecret {

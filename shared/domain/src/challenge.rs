@@ -108,6 +108,10 @@ pub struct Challenge {
     pub consumed: Option<Consumed>,
     /// The gateway that carried its code last, or is about to; for counting alone.
     pub carried_by: Option<Gateway>,
+    /// Whether devices of the number's holder were asked to approve the sign-in.
+    pub is_approval_asked: bool,
+    /// Who approved the sign-in on a device of theirs. It counts for their own account alone.
+    pub approved_by: Option<UserId>,
     /// What its messages were counted on, for when its code comes back; none where no budgets are kept.
     pub credit: Option<Credit>,
 }
@@ -125,6 +129,8 @@ impl Challenge {
             unbound_attempts: 0,
             consumed: None,
             carried_by: None,
+            is_approval_asked: false,
+            approved_by: None,
             credit: None,
         }
     }
@@ -132,6 +138,12 @@ impl Challenge {
     /// Whether its code could still be accepted from someone with tries left.
     pub fn is_live(&self, now: Timestamp) -> bool {
         self.consumed.is_none() && now < self.expires_at
+    }
+
+    /// Notes that `by` approves the sign-in of whoever was told `id`; `None` if there is none to approve.
+    pub fn approve(&self, id: &ChallengeId, by: &UserId, now: Timestamp) -> Option<Self> {
+        let is_approvable = self.is_live(now) && self.told.contains_key(id);
+        is_approvable.then(|| Self { approved_by: Some(by.clone()), ..self.clone() })
     }
 
     /// The id with the fewest tries claimed, and how many. Where the code is sent again the new id begins with as many,
@@ -384,6 +396,21 @@ mod tests {
         assert_eq!(closed.claim(&claim(None, START), &limits), Err(ClaimRefusal::Closed { retry_after_seconds: DAY }));
         let reopened = closed.claim(&claim(None, START.plus(DAY)), &limits).unwrap();
         assert_eq!((reopened.failures, reopened.closed_until), (1, Timestamp::default()));
+    }
+
+    #[test]
+    fn a_challenge_is_approved_by_an_id_it_told_until_it_expires_or_is_used() {
+        let state = record();
+        let (id, by) = (state.challenge.id.clone(), UserId::from_random([3; 16]));
+        let until = state.challenge.expires_at;
+        let approved = |challenge: &Challenge, id: &ChallengeId, now| {
+            challenge.approve(id, &by, now).is_some_and(|approved| approved.approved_by.as_ref() == Some(&by))
+        };
+        assert!(approved(&state.challenge, &id, until.minus(1)));
+        assert!(!approved(&state.challenge, &id, until));
+        assert!(!approved(&state.challenge, &ChallengeId::from_random([9; 16]), START));
+        let consumed = Consumed { at: START, idempotency: None, user: by.clone(), session: None };
+        assert!(!approved(&state.consume(consumed).unwrap().challenge, &id, START));
     }
 
     #[test]

@@ -42,6 +42,11 @@ impl FirebaseProject {
             Err(MalformedText { expected: "a Firebase project id: 6 to 30 lower-case letters, digits or hyphens" })
         }
     }
+
+    /// The id.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 /// What an ID token says, as far as we ask.
@@ -179,7 +184,7 @@ pub async fn submit_firebase_token(
             match open_session(store, limits, &request.phone, evidence, holder, request.arrival).await? {
                 Opened::SignedIn(signed_in) => return Ok(*signed_in),
                 Opened::AlreadyConsumed(consumed) => consumed,
-                Opened::SecondSignalRequired => return Err(SubmitFirebaseError::SecondSignalRequired),
+                Opened::SecondSignalRequired(_) => return Err(SubmitFirebaseError::SecondSignalRequired),
                 Opened::TestNumberRefused => None,
             }
         }

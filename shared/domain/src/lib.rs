@@ -4,6 +4,7 @@
 //! come in as arguments; the outside world is reached through the port at the top of each use case.
 
 pub mod account;
+pub mod approval;
 pub mod authorize;
 pub mod challenge;
 pub mod code;

@@ -179,8 +179,8 @@ pub(crate) enum Opened {
     AlreadyConsumed(Option<Consumed>),
     /// It was a fixed code, and its user has roles that a code known to several people must not open.
     TestNumberRefused,
-    /// The number has been dormant: the proof alone opens nothing.
-    SecondSignalRequired,
+    /// The number has been dormant: the proof alone opens nothing of its holder's.
+    SecondSignalRequired(UserId),
 }
 
 /// Opens a session for the holder of `phone`, who is made a user if they are none.
@@ -192,12 +192,13 @@ pub(crate) async fn open_session(
     mut holder: Option<Holder>,
     arrival: Arrival,
 ) -> Result<Opened, Unavailable> {
-    let (is_test_number, carried_by, idempotency) = match &evidence {
-        Evidence::Code { challenge, idempotency } => {
-            (challenge.fixed_code_of.is_some(), challenge.carried_by, idempotency.clone())
-        }
-        Evidence::Firebase { .. } => (false, None, None),
+    let (challenge, idempotency) = match &evidence {
+        Evidence::Code { challenge, idempotency } => (Some(challenge), idempotency.clone()),
+        Evidence::Firebase { .. } => (None, None),
     };
+    let is_test_number = challenge.is_some_and(|challenge| challenge.fixed_code_of.is_some());
+    let carried_by = challenge.and_then(|challenge| challenge.carried_by);
+    let approved_by = challenge.and_then(|challenge| challenge.approved_by.as_ref());
     let now = arrival.now;
     for _ in 0..TRIES {
         if let Some(holder) = holder.as_ref().filter(|_| is_test_number)
@@ -219,10 +220,11 @@ pub(crate) async fn open_session(
             Some(holder) if !holder.is_dormant(limits, now) => Person::Known(holder.user.clone()),
             Some(holder) => match &arrival.second_signal {
                 Some(SecondSignal::FreshAccount) => Person::InPlaceOf { new: new(), former: holder.user.clone() },
+                _ if approved_by == Some(&holder.user) => Person::Known(holder.user.clone()),
                 Some(signal) if is_theirs(store, limits, holder, signal, now).await? => {
                     Person::Known(holder.user.clone())
                 }
-                _ => return Ok(Opened::SecondSignalRequired),
+                _ => return Ok(Opened::SecondSignalRequired(holder.user.clone())),
             },
         };
         let (user, set_aside) = match &person {

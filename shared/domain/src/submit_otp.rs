@@ -3,6 +3,7 @@
 use std::future::Future;
 
 use crate::Unavailable;
+use crate::approval::{AskStore, Pushes, ask_devices};
 use crate::challenge::{
     Claim, ClaimOutcome, ClaimRefusal, CodeRefusal, Consumed, IdempotencyDigest, Purpose, TypedCode,
 };
@@ -45,7 +46,10 @@ pub enum SubmitOtpError {
     /// The fixed code was right, and its user has roles that a code known to several people must not open.
     TestNumberRefused,
     /// The number has been dormant, and may be another person's by now: it takes more than the code, which is good still.
-    SecondSignalRequired,
+    SecondSignalRequired {
+        /// Whether a device of its holder was asked to approve the sign-in.
+        approval_asked: bool,
+    },
     /// Something is out of reach.
     Unavailable(Unavailable),
 }
@@ -56,13 +60,15 @@ impl From<Unavailable> for SubmitOtpError {
     }
 }
 
-/// Signs in whoever holds the phone and typed the code.
+/// Signs in whoever holds the phone and typed the code. Where that is not enough, and there are `pushes`, devices of the
+/// number's holder are asked.
 ///
 /// # Errors
 /// [`SubmitOtpError`]; nobody was signed in then, unless it is `Unavailable`: then the same request may be repeated.
 pub async fn submit_otp(
-    store: &impl SubmitOtpStore,
+    store: &(impl SubmitOtpStore + AskStore),
     keys: &impl CodeKeys,
+    pushes: Option<&impl Pushes>,
     limits: &Limits,
     request: SubmitOtp,
 ) -> Result<SignedIn, SubmitOtpError> {
@@ -86,11 +92,16 @@ pub async fn submit_otp(
     if let Some(consumed) = &record.challenge.consumed {
         return repeated(store, &claim, consumed, is_test_number).await;
     }
-    let evidence = Evidence::Code { challenge: Box::new(record.challenge), idempotency: request.idempotency };
+    let challenge = record.challenge;
+    let evidence = Evidence::Code { challenge: Box::new(challenge.clone()), idempotency: request.idempotency };
     match open_session(store, limits, &request.phone, evidence, holder, request.arrival).await? {
         Opened::SignedIn(signed_in) => Ok(*signed_in),
         Opened::TestNumberRefused => Err(SubmitOtpError::TestNumberRefused),
-        Opened::SecondSignalRequired => Err(SubmitOtpError::SecondSignalRequired),
+        Opened::SecondSignalRequired(holder) => {
+            let shown = claim.challenge_id.as_ref();
+            let asked = ask_devices(store, pushes, &holder, &claim.phone, &challenge, shown, claim.now).await?;
+            Err(SubmitOtpError::SecondSignalRequired { approval_asked: asked })
+        }
         // It may have been this very request, sent twice.
         Opened::AlreadyConsumed(consumed) => {
             let same = consumed.filter(|consumed| consumed.may_be_replayed_by(&claim));

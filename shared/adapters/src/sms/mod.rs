@@ -1,6 +1,5 @@
 //! Messages out: the gateways configured for a number, in their order, until one takes it.
 
-mod form;
 mod rest;
 mod sns;
 mod sparrow;
@@ -19,6 +18,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::app::{App, Clock};
 use crate::config::{ConfigError, SmsRoutes};
+use crate::https::{HttpsClient, Unanswered};
 use crate::secrets::GatewaySecret;
 use crate::telemetry;
 
@@ -70,6 +70,15 @@ enum Outcome {
     Unknown,
 }
 
+impl From<Unanswered> for Outcome {
+    fn from(unanswered: Unanswered) -> Self {
+        match unanswered {
+            Unanswered::NoRequest | Unanswered::OutOfReach => Self::Unavailable(unanswered.to_string()),
+            Unanswered::Lost => Self::Unknown,
+        }
+    }
+}
+
 impl Outcome {
     /// Its name in the log and the metrics.
     const fn kind(&self) -> &'static str {
@@ -110,7 +119,7 @@ impl Gateways {
     /// # Errors
     /// When the gateways' secret is not configured.
     pub fn new(app: &App) -> Result<Self, ConfigError> {
-        let client = form::FormClient::new();
+        let client = HttpsClient::new();
         let config = &app.config;
         Ok(Self {
             routes: config.sms_routes.clone(),
@@ -211,7 +220,7 @@ impl SmsGateways for Gateways {
 /// error's code and message, a line each, and no status.
 #[cfg(fuzzing)]
 pub fn read_answer(gateway: Gateway, status: u16, body: &[u8]) -> (&'static str, String) {
-    let reply = form::Reply { status, body: body.to_vec() };
+    let reply = crate::https::Reply { status, body: body.to_vec(), ..Default::default() };
     let outcome = match gateway {
         Gateway::Sparrow => sparrow::read(&reply),
         Gateway::Twilio => twilio::read(&reply),

@@ -8,11 +8,10 @@ use aws_sdk_sns::types::MessageAttributeValue;
 use domain::message::Message;
 use domain::phone::DialledNumber;
 
-use super::form::unanswered;
 use super::{MessageId, Outcome};
 use crate::app::App;
 use crate::config::SnsSettings;
-use crate::https::CONNECT_TIMEOUT;
+use crate::https::{CONNECT_TIMEOUT, Unanswered};
 
 /// The calling code under which SNS wants to know entity and template.
 const INDIA: u16 = 91;
@@ -51,7 +50,7 @@ impl Sns {
             // An answer that can't be read may be a success.
             Err(SdkError::TimeoutError(_) | SdkError::ResponseError(_)) => Outcome::Unknown,
             Err(SdkError::DispatchFailure(failure)) => {
-                failure.as_connector_error().map_or(Outcome::Unknown, unanswered)
+                failure.as_connector_error().map_or(Unanswered::Lost, Unanswered::from).into()
             }
             Err(error) => read(error.code(), error.message()),
         }

@@ -5,13 +5,13 @@ use domain::phone::DialledNumber;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::form::{FormClient, Reply};
 use super::{MessageId, Outcome};
+use crate::https::{HttpsClient, Reply};
 use crate::secrets::GatewayCredentials;
 
 #[derive(Clone)]
 pub(super) struct Sparrow {
-    client: FormClient,
+    client: HttpsClient,
     url: String,
 }
 
@@ -24,7 +24,7 @@ struct Answer {
 }
 
 impl Sparrow {
-    pub(super) fn new(client: FormClient, base_url: &str) -> Self {
+    pub(super) fn new(client: HttpsClient, base_url: &str) -> Self {
         Self { client, url: format!("{base_url}/v2/sms/") }
     }
 
@@ -33,7 +33,7 @@ impl Sparrow {
         let (to, text) = (to.national(), message.reveal());
         let fields =
             [("token", with.sparrow_token.as_str()), ("from", &with.sparrow_identity), ("to", to), ("text", text)];
-        self.client.post(&self.url, None, &fields).await.map_or_else(|outcome| outcome, |reply| read(&reply))
+        self.client.post_form(&self.url, None, &fields).await.map_or_else(Outcome::from, |reply| read(&reply))
     }
 }
 
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     fn kind(status: u16, body: &str) -> &'static str {
-        read(&Reply { status, body: body.as_bytes().to_vec() }).kind()
+        read(&Reply { status, body: body.as_bytes().to_vec(), ..Reply::default() }).kind()
     }
 
     #[test]
@@ -70,7 +70,7 @@ mod tests {
         assert_eq!(kind(200, queued), "accepted");
         let with_extras = r#"{"count":1,"response_code":200,"response":"…","message_id":7,"credit_available":9.5,"credit_consumed":1}"#;
         assert_eq!(kind(200, with_extras), "accepted");
-        let id = |body: &str| match read(&Reply { status: 200, body: body.as_bytes().to_vec() }) {
+        let id = |body: &str| match read(&Reply { status: 200, body: body.as_bytes().to_vec(), ..Reply::default() }) {
             Outcome::Accepted(id) => id.map(|id| id.to_string()),
             other => panic!("{other:?}"),
         };

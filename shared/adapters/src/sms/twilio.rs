@@ -7,13 +7,13 @@ use domain::message::Message;
 use domain::phone::DialledNumber;
 use serde::Deserialize;
 
-use super::form::{FormClient, Reply};
 use super::{MessageId, Outcome};
+use crate::https::{HttpsClient, Reply};
 use crate::secrets::GatewayCredentials;
 
 #[derive(Clone)]
 pub(super) struct Twilio {
-    client: FormClient,
+    client: HttpsClient,
     base_url: String,
     /// A code is of no use after it has expired, so neither is its message. Seconds.
     validity: String,
@@ -30,7 +30,7 @@ struct Refused {
 }
 
 impl Twilio {
-    pub(super) fn new(client: FormClient, base_url: &str, code_lifetime_seconds: u32) -> Self {
+    pub(super) fn new(client: HttpsClient, base_url: &str, code_lifetime_seconds: u32) -> Self {
         Self { client, base_url: base_url.to_owned(), validity: code_lifetime_seconds.to_string() }
     }
 
@@ -49,7 +49,7 @@ impl Twilio {
             ("Body", message.reveal()),
             ("ValidityPeriod", &self.validity),
         ];
-        self.client.post(&url, Some(&basic), &fields).await.map_or_else(|outcome| outcome, |reply| read(&reply))
+        self.client.post_form(&url, Some(&basic), &fields).await.map_or_else(Outcome::from, |reply| read(&reply))
     }
 }
 
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     fn kind(status: u16, body: &str) -> &'static str {
-        read(&Reply { status, body: body.as_bytes().to_vec() }).kind()
+        read(&Reply { status, body: body.as_bytes().to_vec(), ..Reply::default() }).kind()
     }
 
     fn refusal(status: u16, code: u32) -> &'static str {

@@ -141,7 +141,7 @@ impl AccountStore for Store {
             let no_code = Update::builder()
                 .table_name(otps)
                 .set_key(Some(record_key(&Purpose::SignIn, phone)))
-                .update_expression("SET expires_at = if_not_exists(expires_at, :now) REMOVE phone, challenge_id, consumed_at, consumed_idempotency, consumed_user, consumed_session, counted_source")
+                .update_expression("SET expires_at = if_not_exists(expires_at, :now) REMOVE phone, challenge_id, consumed_at, consumed_idempotency, consumed_user, consumed_session, is_approval_asked, approved_by, counted_source")
                 .expression_attribute_values(":now", moment(now));
             all.extend(steps!["delete an account"; Update(no_code)]);
         }

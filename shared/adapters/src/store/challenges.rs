@@ -59,6 +59,8 @@ pub(super) fn record(item: &Item) -> Result<ChallengeRecord, Corrupt> {
             consumed,
             // A name that is no gateway's any more is no reason to refuse a code.
             carried_by: row.optional_text("carried_by")?.and_then(|name| name.parse().ok()),
+            is_approval_asked: row.flag("is_approval_asked")?,
+            approved_by: row.optional("approved_by", str::parse::<UserId>)?,
             credit: credit(&row)?,
         },
         failures: row.number("failures")?,
@@ -109,7 +111,9 @@ pub(super) fn start_challenge(
                    changes_number = :changes, told = :told, unbound_attempts = :zero, expires_at = :keep, \
                    failures = if_not_exists(failures, :zero), closed_until = if_not_exists(closed_until, :zero)"
         .to_owned();
-    let mut remove = " REMOVE consumed_at, consumed_idempotency, consumed_user, consumed_session".to_owned();
+    let mut remove = " REMOVE consumed_at, consumed_idempotency, consumed_user, consumed_session, is_approval_asked, \
+                      approved_by"
+        .to_owned();
     let mut update = Update::builder();
     let optional = [
         ("fixed_code_of", challenge.fixed_code_of.as_ref().map(OrganizationId::as_str)),

@@ -3,6 +3,7 @@
 //! Every read is strongly consistent, but for days that are over. TTL deletes late, so every condition checks the expiry itself.
 
 mod accounts;
+mod approval;
 mod challenges;
 mod contention;
 mod counters;
