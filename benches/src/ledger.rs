@@ -88,7 +88,6 @@ pub async fn of(world: &World, program: &Program) -> Result<Ledger, Fault> {
 fn so_far(world: &World, clerk: &Clerk, log: &Path) -> Counts {
     let to_others = world.system.outgoing().iter().filter(|request| request.target != Target::Dynamodb).count();
     let log_bytes = std::fs::metadata(log).map_or(0, |file| file.len());
-    #[allow(clippy::cast_precision_loss)]
     let (others, log_bytes) = (to_others as f64, log_bytes as f64);
     Counts { others, log_bytes, ..clerk.book() }
 }

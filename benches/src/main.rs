@@ -2,7 +2,7 @@
 //! Secrets Manager and an SMS gateway on loopback behind TLS; beside them a hello world, the yardstick and a Python peer.
 //! `benches/run` builds what this needs and calls it.
 
-#![allow(clippy::indexing_slicing)]
+#![allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 mod endpoints;
 mod flows;

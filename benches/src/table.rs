@@ -89,7 +89,6 @@ fn binary_mib(program: &Program) -> Result<f64, Fault> {
         return Err("not one file".into());
     }
     let file = program.command.first().ok_or("a program without a name")?;
-    #[allow(clippy::cast_precision_loss)]
     let bytes = std::fs::metadata(file)?.len() as f64;
     Ok(bytes / 1024.0 / 1024.0)
 }

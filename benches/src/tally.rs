@@ -53,7 +53,6 @@ impl Tally {
 
     /// The median of the runs' peak memory, in MiB.
     pub fn peak_mib(&self) -> f64 {
-        #[allow(clippy::cast_precision_loss)]
         let kib = percentile(&self.peak_kib, 50) as f64;
         kib / 1024.0
     }

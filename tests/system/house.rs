@@ -26,7 +26,7 @@ fn members() -> BTreeSet<String> {
 
 #[test]
 fn the_workspace_has_the_members_that_the_design_names() {
-    let mut wanted = set(["domain", "adapters", "local", "tests"]);
+    let mut wanted = set(["domain", "adapters", "local", "tests", "benches", "bench-hello", "bench-yardstick"]);
     wanted.extend(set([
         "account",
         "authorizer",
@@ -51,6 +51,10 @@ fn nobody_uses_whom_they_may_not_use() {
     used_by_local.insert("adapters".to_owned());
     assert_eq!(uses("local"), used_by_local);
     assert_eq!(uses("tests"), set(["adapters", "domain", "local"]));
+    assert_eq!(uses("benches"), set(["local"]));
+    // What the functions are measured by stands on none of our code.
+    assert_eq!(uses("bench-hello"), set([]));
+    assert_eq!(uses("bench-yardstick"), set([]));
 }
 
 #[test]
@@ -152,7 +156,7 @@ fn a_function_is_a_library_and_a_main_that_only_wires_it() {
 
 #[test]
 fn every_source_says_at_its_head_what_lives_in_it() {
-    let sources = [rust_files("shared"), rust_files("functions"), rust_files("local")].concat();
+    let sources = ["shared", "functions", "local", "benches"].map(rust_files).concat();
     assert!(sources.len() > 40, "{sources:?}");
     let silent: Vec<_> = sources.into_iter().filter(|file| !text(file).starts_with("//! ")).collect();
     assert!(silent.is_empty(), "{silent:?}");
