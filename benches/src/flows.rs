@@ -40,6 +40,8 @@ pub struct Conversation<'a> {
     flow: Flow,
     person: Option<Person>,
     username: String,
+    /// Who was last sent a code, and from where they called.
+    sent: Option<(String, Ipv4Addr)>,
 }
 
 impl<'a> Conversation<'a> {
@@ -53,17 +55,20 @@ impl<'a> Conversation<'a> {
             let rename = world.request_as(person, "PATCH /v1/me", source, &json!({"username": username}));
             world.serve("AccountFunction", rename).await?;
         }
-        Ok(Self { world, flow, person, username })
+        Ok(Self { world, flow, person, username, sent: None })
     }
 
     /// The next event; what must be so for it to succeed is so when this returns.
-    pub async fn event(&self) -> Result<Value, Fault> {
+    pub async fn event(&mut self) -> Result<Value, Fault> {
         let (phone, source) = self.world.stranger();
         let request = |route: &str, body: &Value| self.world.request(route, source, body);
         Ok(match self.flow {
             Flow::Hello | Flow::Read => request("GET /", &Value::Null),
             Flow::Keys => request("GET /.well-known/jwks.json", &Value::Null),
-            Flow::Send => request("POST /v1/otp/send", &json!({"phone_number": phone})),
+            Flow::Send => {
+                self.sent = Some((phone.clone(), source));
+                request("POST /v1/otp/send", &json!({"phone_number": phone}))
+            }
             Flow::Submit => self.world.typed_code().await?,
             Flow::Authorize => {
                 let mut event = sample(include_str!("../../events/authorizer/no-token.json"));
@@ -81,8 +86,9 @@ impl<'a> Conversation<'a> {
         })
     }
 
-    /// Holds an answer to what it must be, and remembers of it what the next event needs.
-    pub fn hear(&mut self, answer: &Value) -> Result<(), Fault> {
+    /// Holds an answer to what it must be, and does with it what a person would: codes come back, and the newest refresh
+    /// token is the next one to be used.
+    pub async fn hear(&mut self, answer: &Value) -> Result<(), Fault> {
         if self.flow == Flow::Authorize {
             let passes = answer["isAuthorized"] == true && answer["context"]["user_id"].is_string();
             return if passes { Ok(()) } else { Err(format!("answered {answer}").into()) };
@@ -102,6 +108,10 @@ impl<'a> Conversation<'a> {
         if let (Flow::Refresh, Some(person), Some(next)) = (self.flow, &mut self.person, body["refresh_token"].as_str())
         {
             person.refresh = next.to_owned();
+        }
+        if let Some((phone, source)) = self.sent.take() {
+            let submit = self.world.submission(&phone, source, &body).await?;
+            self.world.serve("SubmitOtpFunction", submit).await?;
         }
         Ok(())
     }

@@ -42,8 +42,8 @@ async fn count(world: &World, program: &Program, warm: u32) -> Result<u64, Fault
     for _ in 0..=warm {
         process.asked().await?;
         let event = conversation.event().await?;
-        let (_, answer) = process.serve(&event).await?;
-        conversation.hear(&answer)?;
+        let served = process.serve(&event).await?;
+        conversation.hear(&served.answer).await?;
     }
     process.asked().await?;
     process.terminate().await?;

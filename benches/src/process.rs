@@ -25,6 +25,14 @@ pub struct Process {
     api: RuntimeApi,
 }
 
+/// An answer, and when it was there.
+pub struct Served {
+    pub answer: Value,
+    pub answered: Instant,
+    /// How long it took from the handing over of the event.
+    pub took: Duration,
+}
+
 /// How a process is started.
 #[derive(Default)]
 pub struct Start<'a> {
@@ -87,14 +95,14 @@ impl Process {
         }
     }
 
-    /// Hands an event over, and waits for its answer: how long that took, and the answer.
-    pub async fn serve(&mut self, event: &Value) -> Result<(Duration, Value), Fault> {
+    /// Hands an event over, and waits for its answer.
+    pub async fn serve(&mut self, event: &Value) -> Result<Served, Fault> {
         let handed = self.api.hand_over(event)?;
         let (answered, answer) = tokio::select! {
             answer = self.api.answer() => answer?,
             ended = self.child.wait() => return Err(format!("it ended: {}", ended?).into()),
         };
-        Ok((answered.saturating_duration_since(handed), answer))
+        Ok(Served { answer, answered, took: answered.saturating_duration_since(handed) })
     }
 
     /// Waits until it asks for another event and sleeps over it.

@@ -31,20 +31,20 @@ pub async fn run(world: &World, program: &Program, warm: usize, quota: Option<&Q
     let event = conversation.event().await?;
     let mut process = Process::start(world, program, Start { quota, ..Start::default() }).await?;
     let ready = process.asked().await?.saturating_duration_since(process.spawned);
-    let (_, answer) = process.serve(&event).await?;
-    let first = process.spawned.elapsed();
-    conversation.hear(&answer)?;
+    let served = process.serve(&event).await?;
+    let first = served.answered.saturating_duration_since(process.spawned);
     process.rest().await?;
     let cold_cpu = process.cpu()?;
+    conversation.hear(&served.answer).await?;
     let mut run = Run { ready, first, cold_cpu, warm: Vec::new(), warm_cpu: Vec::new(), peak_kib: 0 };
     for _ in 0..warm {
         let event = conversation.event().await?;
         let before = process.cpu()?;
-        let (took, answer) = process.serve(&event).await?;
+        let served = process.serve(&event).await?;
         process.rest().await?;
         run.warm_cpu.push(process.cpu()?.saturating_sub(before));
-        run.warm.push(took);
-        conversation.hear(&answer)?;
+        run.warm.push(served.took);
+        conversation.hear(&served.answer).await?;
     }
     run.peak_kib = process.peak_kib()?;
     process.end().await?;

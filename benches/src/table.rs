@@ -47,35 +47,48 @@ pub fn print_times(tallies: &[(Program, Tally)]) {
     println!();
 }
 
-/// Whether each target is met.
+/// Our functions beside their targets; what misses its own is marked.
 pub fn print_verdicts(tallies: &[(Program, Tally)]) {
+    println!(
+        "{:<16}{:>20}{:>20}{:>14}{:>14}{:>14}",
+        "targets", "first answer,", "first answer,", "peak mem", "warm CPU", "binary"
+    );
+    println!(
+        "{:<16}{:>20}{:>20}{:>14}{:>14}{:>14}",
+        "! is missed",
+        "× yardstick",
+        format!("ahead, ≥ {AHEAD_OF_PEER} ×"),
+        format!("≤ {PEAK_MIB} MiB"),
+        format!("≤ {WARM_CPU} ms"),
+        format!("≤ {BINARY_MIB} MiB"),
+    );
     let yardstick = yardstick(tallies);
     for (program, tally) in tallies {
-        match program.part {
-            Part::Ours(bound) => {
-                if let Some(bound) = bound {
-                    verdict(program.name, "first answer, × the yardstick's", tally.first() / yardstick, bound);
-                }
-                verdict(program.name, "peak memory, MiB", tally.peak_mib(), PEAK_MIB);
-                verdict(program.name, "processor time of a warm request, ms", tally.warm_cpu(), WARM_CPU);
-                verdict(program.name, "binary, MiB", binary_mib(program).unwrap_or(f64::NAN), BINARY_MIB);
-            }
-            Part::Peer(name) => {
-                let ours = tallies.iter().find(|(program, _)| program.name == name).map(|(_, tally)| tally.first());
-                // Turned round, so that less is better as everywhere.
-                let share = ours.unwrap_or(f64::NAN) / tally.first();
-                let what = format!("first answer, × that of {}", program.name);
-                verdict(name, &what, share, 1.0 / AHEAD_OF_PEER);
-            }
-            Part::Hello | Part::Yardstick => {}
-        }
+        let Part::Ours(bound) = program.part else { continue };
+        let times = tally.first() / yardstick;
+        let first = match bound {
+            Some(bound) => format!("{times:.2} ≤ {bound}{}", mark(times <= bound)),
+            None => format!("{times:.2}  "),
+        };
+        let peer = tallies.iter().find(|(peer, _)| peer.part == Part::Peer(program.name));
+        let ahead = peer.map_or_else(String::new, |(_, peer)| {
+            let ahead = peer.first() / tally.first();
+            format!("{ahead:.1}{}", mark(ahead >= AHEAD_OF_PEER))
+        });
+        let bounded = |found: f64, digits: usize, bound: f64| format!("{found:.digits$}{}", mark(found <= bound));
+        println!(
+            "{:<16}{first:>20}{ahead:>20}{:>14}{:>14}{:>14}",
+            program.name,
+            bounded(tally.peak_mib(), 1, PEAK_MIB),
+            bounded(tally.warm_cpu(), 3, WARM_CPU),
+            bounded(binary_mib(program).unwrap_or(f64::NAN), 2, BINARY_MIB),
+        );
     }
     println!();
 }
 
-fn verdict(name: &str, what: &str, found: f64, bound: f64) {
-    let is_met = if found <= bound { "met" } else { "MISSED" };
-    println!("{is_met:<8}{name:<14}{what:<44}{found:>8.3}, at most {bound:.3}");
+fn mark(is_met: bool) -> &'static str {
+    if is_met { "  " } else { " !" }
 }
 
 fn yardstick(tallies: &[(Program, Tally)]) -> f64 {

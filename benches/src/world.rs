@@ -171,7 +171,12 @@ impl World {
         let (phone, source) = self.stranger();
         let send = self.request("POST /v1/otp/send", source, &json!({"phone_number": phone}));
         let sent = self.serve("SendOtpFunction", send).await?;
-        let code = self.code(&phone).await?;
+        self.submission(&phone, source, &sent).await
+    }
+
+    /// The submission of the code in the newest message to a phone; `sent` is what the send answered.
+    pub async fn submission(&self, phone: &str, source: Ipv4Addr, sent: &Value) -> Result<Value, Fault> {
+        let code = self.code(phone).await?;
         let submit = json!({"phone_number": phone, "otp": code, "challenge_id": sent["challenge_id"]});
         Ok(self.request("POST /v1/otp/submit", source, &submit))
     }
