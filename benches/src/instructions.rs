@@ -1,4 +1,4 @@
-//! Instructions of a warm request, by valgrind's callgrind: a number that a busy machine does not blur.
+//! Instructions of a warm request, by valgrind's cachegrind: a number that a busy machine does not blur.
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ const MANY: u32 = 120;
 /// Counts each program of ours twice, and prints both.
 pub async fn print() -> Result<(), Fault> {
     let world = World::start(Roots::Small).await?;
-    println!("{:<16}{:>16}{:>16}{:>16}", "instructions", "a warm request", "again", "the start");
+    println!("{:<16}{:>16}{:>16}{:>16}", "instructions", "a warm request", "again", "to the first");
     for program in programs(Path::new(""))? {
         if matches!(program.part, Part::Peer(_)) {
             continue;
@@ -35,8 +35,10 @@ pub async fn print() -> Result<(), Fault> {
 /// The instructions of a process from its start to the answer to its last request.
 async fn count(world: &World, program: &Program, warm: u32) -> Result<u64, Fault> {
     let mut conversation = Conversation::begin(world, program.flow).await?;
-    let report = world.folder.0.join("callgrind");
-    let under = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"].map(PathBuf::from).into();
+    let report = world.folder.0.join("valgrind");
+    let under = ["valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]
+        .map(PathBuf::from)
+        .into();
     let start = Start { under, errors: Some(report.clone()), ..Start::default() };
     let mut process = Process::start(world, program, start).await?;
     for _ in 0..=warm {
@@ -48,6 +50,8 @@ async fn count(world: &World, program: &Program, warm: u32) -> Result<u64, Fault
     process.asked().await?;
     process.terminate().await?;
     let report = std::fs::read_to_string(report)?;
-    let collected = report.lines().find_map(|line| line.split_once("Collected : ")).map(|(_, count)| count.trim());
-    Ok(collected.ok_or_else(|| format!("callgrind said nothing of it: {report}"))?.parse()?)
+    // As in `==7== I refs:        1,234,567`.
+    let count =
+        report.lines().find_map(|line| line.split_once("refs:")).map(|(_, count)| count.trim().replace(',', ""));
+    Ok(count.ok_or_else(|| format!("valgrind counted nothing: {report}"))?.parse()?)
 }
