@@ -150,7 +150,7 @@ pub fn print_costs(ledgers: &[(Program, Ledger)], prices: &Prices) {
     row("requests past the authorizer, itself alone", of("authorizer", SIGN_INS, false));
     println!(
         "\nWithout SMS. Time as on loopback: a millisecond that AWS or a gateway takes longer costs {:.4} for a million \
-         requests.\n{SECRETS} secrets: {:.2} a month; a cold start's calls for them: {:.2} for a million.\n",
+         requests.\n{SECRETS} secrets: {:.2} a month; the two that a cold start reads: {:.2} for a million cold starts.\n",
         prices.millisecond(SIGN_INS),
         prices.secrets(SECRETS),
         prices.secret_calls(SIGN_INS * 2.0),
