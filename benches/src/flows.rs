@@ -1,0 +1,132 @@
+//! What is asked of each program: requests that do the real work and succeed, every one of them.
+
+use std::net::Ipv4Addr;
+
+use serde_json::{Value, json};
+
+use crate::Fault;
+use crate::world::{Person, World, body, sample};
+
+/// A kind of request.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Flow {
+    /// Anything: the hello world does not look.
+    Hello,
+    /// One read: the yardstick's.
+    Read,
+    /// A valid token, to the authorizer.
+    Authorize,
+    /// A code to a stranger's phone.
+    Send,
+    /// The right code, typed by someone new.
+    Submit,
+    /// The newest refresh token of a session.
+    Refresh,
+    /// The right code for a change of number.
+    Validate,
+    /// The caller's own profile.
+    Me,
+    /// The public keys.
+    Keys,
+    /// As `Send`, in the older system's words.
+    PeerSend,
+    /// As `Submit`, in the older system's words.
+    PeerSubmit,
+}
+
+/// The requests to one process, of one person where they need one.
+pub struct Conversation<'a> {
+    world: &'a World,
+    flow: Flow,
+    person: Option<Person>,
+    username: String,
+    /// Who was last sent a code, and from where they called.
+    sent: Option<(String, Ipv4Addr)>,
+}
+
+impl<'a> Conversation<'a> {
+    /// Signs in whom the requests need.
+    pub async fn begin(world: &'a World, flow: Flow) -> Result<Self, Fault> {
+        let has_person = matches!(flow, Flow::Authorize | Flow::Refresh | Flow::Validate | Flow::Me);
+        let person = if has_person { Some(world.sign_in().await?) } else { None };
+        let (phone, source) = world.stranger();
+        let username = phone.replace('+', "u");
+        if let (Flow::Validate, Some(person)) = (flow, &person) {
+            let rename = world.request_as(person, "PATCH /v1/me", source, &json!({"username": username}));
+            world.serve("AccountFunction", rename).await?;
+        }
+        Ok(Self { world, flow, person, username, sent: None })
+    }
+
+    /// The next event; what must be so for it to succeed is so when this returns.
+    pub async fn event(&mut self) -> Result<Value, Fault> {
+        let (phone, source) = self.world.stranger();
+        let request = |route: &str, body: &Value| self.world.request(route, source, body);
+        Ok(match self.flow {
+            Flow::Hello | Flow::Read => request("GET /", &Value::Null),
+            Flow::Keys => request("GET /.well-known/jwks.json", &Value::Null),
+            Flow::Send => {
+                self.sent = Some((phone.clone(), source));
+                request("POST /v1/otp/send", &json!({"phone_number": phone}))
+            }
+            Flow::Submit => self.world.typed_code().await?,
+            Flow::Authorize => {
+                let mut event = sample(include_str!("../../events/authorizer/no-token.json"));
+                event["headers"]["authorization"] = json!(format!("Bearer {}", self.person()?.access));
+                event
+            }
+            Flow::Refresh => request("POST /v1/session/refresh", &json!({"refresh_token": self.person()?.refresh})),
+            Flow::Me => self.world.request_as(self.person()?, "GET /v1/me", source, &Value::Null),
+            Flow::Validate => self.change_of_number(&phone, source).await?,
+            Flow::PeerSend => request("POST /login", &json!({"action": "send_otp", "phone_number": phone})),
+            Flow::PeerSubmit => {
+                self.world.peer_code(&phone, "123456").await?;
+                request("POST /login", &json!({"action": "submit_otp", "phone_number": phone, "otp": "123456"}))
+            }
+        })
+    }
+
+    /// Holds an answer to what it must be, and does with it what a person would: codes come back, and the newest refresh
+    /// token is the next one to be used.
+    pub async fn hear(&mut self, answer: &Value) -> Result<(), Fault> {
+        if self.flow == Flow::Authorize {
+            let passes = answer["isAuthorized"] == true && answer["context"]["user_id"].is_string();
+            return if passes { Ok(()) } else { Err(format!("answered {answer}").into()) };
+        }
+        let body = body(answer)?;
+        let wanted = match self.flow {
+            Flow::Hello | Flow::Read => return Ok(()),
+            Flow::Keys => "keys",
+            Flow::Send => "challenge_id",
+            Flow::Submit | Flow::Refresh | Flow::PeerSubmit => "refresh_token",
+            Flow::Me => "user_id",
+            Flow::Authorize | Flow::Validate | Flow::PeerSend => "message",
+        };
+        if body[wanted].is_null() {
+            return Err(format!("answered without {wanted}: {answer}").into());
+        }
+        if let (Flow::Refresh, Some(person), Some(next)) = (self.flow, &mut self.person, body["refresh_token"].as_str())
+        {
+            person.refresh = next.to_owned();
+        }
+        if let Some((phone, source)) = self.sent.take() {
+            let submit = self.world.submission(&phone, source, &body).await?;
+            self.world.serve("SubmitOtpFunction", submit).await?;
+        }
+        Ok(())
+    }
+
+    async fn change_of_number(&self, phone: &str, source: Ipv4Addr) -> Result<Value, Fault> {
+        let person = self.person()?;
+        let send = json!({"phone_number": phone, "change": true});
+        let send = self.world.request_as(person, "POST /v1/phone/otp/send", source, &send);
+        self.world.serve("SendOtpFunction", send).await?;
+        let code = self.world.code(phone).await?;
+        let validate = json!({"phone_number": phone, "otp": code, "username": self.username});
+        Ok(self.world.request_as(person, "POST /v1/phone/otp/validate", source, &validate))
+    }
+
+    fn person(&self) -> Result<&Person, Fault> {
+        self.person.as_ref().ok_or_else(|| "nobody is signed in".into())
+    }
+}

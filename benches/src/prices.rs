@@ -1,0 +1,121 @@
+//! What AWS charges, by `benches/prices.json`, and what requests come to by that.
+
+use serde::Deserialize;
+
+use crate::Fault;
+use crate::ledger::Counts;
+
+/// The list. Its file says of each price where and as of when it stands.
+#[derive(Deserialize)]
+pub struct Prices {
+    /// A function's memory, by which its time is billed.
+    pub memory_gb: f64,
+    lambda_request: Price,
+    lambda_gb_second: Price,
+    dynamodb_read_unit: Price,
+    dynamodb_write_unit: Price,
+    api_gateway_request: Price,
+    log_gb: Price,
+    secret_month: Price,
+    secret_call: Price,
+}
+
+#[derive(Deserialize)]
+struct Price {
+    usd: f64,
+    as_of: String,
+}
+
+/// US dollars, by what they are for.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Cost {
+    pub api_gateway: f64,
+    pub lambda: f64,
+    pub dynamodb: f64,
+    pub logs: f64,
+}
+
+impl Prices {
+    /// Reads the list.
+    pub fn read() -> Result<Self, Fault> {
+        Ok(serde_json::from_str(include_str!("../prices.json"))?)
+    }
+
+    /// What so many warm requests cost; the authorizer's come with no request to API Gateway of their own.
+    pub fn cost(&self, counts: &Counts, requests: f64, is_routed: bool) -> Cost {
+        let gateway = if is_routed { self.api_gateway_request.usd } else { 0.0 };
+        // Billed time is rounded up to the millisecond.
+        let gb_seconds = counts.milliseconds.ceil() / 1_000.0 * self.memory_gb;
+        Cost {
+            api_gateway: requests * gateway,
+            lambda: requests * (self.lambda_request.usd + gb_seconds * self.lambda_gb_second.usd),
+            dynamodb: requests
+                * (counts.reads * self.dynamodb_read_unit.usd + counts.writes * self.dynamodb_write_unit.usd),
+            logs: requests * counts.log_bytes / 1e9 * self.log_gb.usd,
+        }
+    }
+
+    /// What a millisecond more costs, in each of so many requests.
+    pub fn millisecond(&self, requests: f64) -> f64 {
+        requests * self.memory_gb / 1_000.0 * self.lambda_gb_second.usd
+    }
+
+    /// What secrets cost a month.
+    pub fn secrets(&self, secrets: f64) -> f64 {
+        secrets * self.secret_month.usd
+    }
+
+    /// What calls to Secrets Manager cost.
+    pub fn secret_calls(&self, calls: f64) -> f64 {
+        calls * self.secret_call.usd
+    }
+
+    /// The dates between which the prices were looked up.
+    pub fn dates(&self) -> (&str, &str) {
+        let prices = [
+            &self.lambda_request,
+            &self.lambda_gb_second,
+            &self.dynamodb_read_unit,
+            &self.dynamodb_write_unit,
+            &self.api_gateway_request,
+            &self.log_gb,
+            &self.secret_month,
+            &self.secret_call,
+        ];
+        let dates = prices.iter().map(|price| price.as_of.as_str());
+        (dates.clone().min().unwrap_or_default(), dates.max().unwrap_or_default())
+    }
+}
+
+impl Cost {
+    /// All of it.
+    pub fn sum(&self) -> f64 {
+        self.api_gateway + self.lambda + self.dynamodb + self.logs
+    }
+
+    /// Both.
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            api_gateway: self.api_gateway + other.api_gateway,
+            lambda: self.lambda + other.lambda,
+            dynamodb: self.dynamodb + other.dynamodb,
+            logs: self.logs + other.logs,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Prices;
+    use crate::ledger::Counts;
+
+    #[test]
+    fn a_million_requests_cost_what_the_list_says_of_each_part() {
+        let counts = Counts { milliseconds: 3.2, reads: 2.0, writes: 4.0, log_bytes: 500.0, ..Counts::default() };
+        let cost = Prices::read().unwrap().cost(&counts, 1e6, true);
+        let near = |left: f64, right: f64| (left - right).abs() < 1e-6;
+        assert!(near(cost.api_gateway, 1.0) && near(cost.dynamodb, 0.25 + 2.5) && near(cost.logs, 0.25), "{cost:?}");
+        assert!(near(cost.lambda, 0.2 + 4_000.0 * 0.25 * 0.0000133334), "{cost:?}");
+        assert!(near(cost.sum(), 4.0 + cost.lambda), "{cost:?}");
+    }
+}

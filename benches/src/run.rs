@@ -1,0 +1,52 @@
+//! One run of one program: from its start to its first answer, then some warm requests.
+
+use std::time::Duration;
+
+use crate::Fault;
+use crate::flows::Conversation;
+use crate::process::{Process, Start};
+use crate::programs::Program;
+use crate::quota::Quota;
+use crate::world::World;
+
+/// What one run showed.
+pub struct Run {
+    /// From the start until it asked for its first event.
+    pub ready: Duration,
+    /// From the start until its first answer was there.
+    pub first: Duration,
+    /// Processor time until then.
+    pub cold_cpu: Duration,
+    /// From an event to its answer, for each warm request.
+    pub warm: Vec<Duration>,
+    /// Processor time of each warm request.
+    pub warm_cpu: Vec<Duration>,
+    /// The most memory that it had at once, in KiB.
+    pub peak_kib: u64,
+}
+
+/// Runs a program once.
+pub async fn run(world: &World, program: &Program, warm: usize, quota: Option<&Quota>) -> Result<Run, Fault> {
+    let mut conversation = Conversation::begin(world, program.flow).await?;
+    let event = conversation.event().await?;
+    let mut process = Process::start(world, program, Start { quota, ..Start::default() }).await?;
+    let ready = process.asked().await?.saturating_duration_since(process.spawned);
+    let served = process.serve(&event).await?;
+    let first = served.answered.saturating_duration_since(process.spawned);
+    process.rest().await?;
+    let cold_cpu = process.cpu()?;
+    conversation.hear(&served.answer).await?;
+    let mut run = Run { ready, first, cold_cpu, warm: Vec::new(), warm_cpu: Vec::new(), peak_kib: 0 };
+    for _ in 0..warm {
+        let event = conversation.event().await?;
+        let before = process.cpu()?;
+        let served = process.serve(&event).await?;
+        process.rest().await?;
+        run.warm_cpu.push(process.cpu()?.saturating_sub(before));
+        run.warm.push(served.took);
+        conversation.hear(&served.answer).await?;
+    }
+    run.peak_kib = process.peak_kib()?;
+    process.end().await?;
+    Ok(run)
+}

@@ -1,0 +1,258 @@
+//! The system in this process that the programs under measurement share: its endpoints behind TLS, and people who send,
+//! type and sign in, so that each event asks for real work.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use local::{Options, System};
+use serde_json::{Value, json};
+
+use crate::Fault;
+use crate::endpoints::Authority;
+
+/// What the functions need to be told. `cargo local` calls tables and secrets by their names in the template.
+const VARIABLES: [(&str, &str); 15] = [
+    ("AWS_REGION", "us-east-1"),
+    ("AWS_DEFAULT_REGION", "us-east-1"),
+    ("AWS_ACCESS_KEY_ID", "local"),
+    ("AWS_SECRET_ACCESS_KEY", "local"),
+    ("AWS_SESSION_TOKEN", "local"),
+    ("USERS_TABLE", "UsersTable"),
+    ("OTPS_TABLE", "OtpsTable"),
+    ("SESSIONS_TABLE", "SessionsTable"),
+    ("SETTINGS_TABLE", "SettingsTable"),
+    ("PEER_TABLE", PEER_TABLE),
+    ("SIGNING_KEY_SECRET", "SigningKeySecret"),
+    ("CODE_KEY_SECRET", "CodeKeySecret"),
+    ("GATEWAY_SECRET", "GatewaySecret"),
+    OVERRIDES[0],
+    OVERRIDES[1],
+];
+/// What is otherwise than by default, here as in the functions under measurement: all those people are of one country.
+const OVERRIDES: [(&str, &str); 2] = [("ISSUER", "https://auth.example.com"), ("COUNTRY_SENDS_PER_DAY", "1000000000")];
+/// The Python peer's table.
+const PEER_TABLE: &str = "PeerTable";
+/// Where systems keep the certificates of all authorities they trust: Debian and its kin, Fedora and its, the others.
+const MACHINE_ROOTS: [&str; 3] =
+    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
+
+/// Which authorities the programs trust.
+#[derive(Clone, Copy)]
+pub enum Roots {
+    /// This benchmark's own alone.
+    Small,
+    /// The machine's, and this benchmark's.
+    Full,
+}
+
+impl fmt::Display for Roots {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Small => "one of the",
+            Self::Full => "the machine's full set of",
+        })
+    }
+}
+
+/// The running system.
+pub struct World {
+    /// The system itself.
+    pub system: System,
+    /// The environment of the programs under measurement.
+    pub variables: BTreeMap<String, String>,
+    /// Holds what they trust, and goes with this.
+    pub folder: Folder,
+    http: Client<HttpConnector, Full<Bytes>>,
+    people: AtomicU32,
+}
+
+/// Someone who is signed in.
+pub struct Person {
+    pub access: String,
+    pub refresh: String,
+    /// What the authorizer tells the functions of them.
+    pub context: Value,
+}
+
+impl World {
+    /// Starts one.
+    pub async fn start(roots: Roots) -> Result<Self, Fault> {
+        let text = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        let options = Options { overrides: OVERRIDES.map(text).into(), ..Options::default() };
+        let system = System::start(options).await?;
+        let authority = Authority::new()?;
+        let dynamodb = authority.guard(system.dynamodb_address()).await?;
+        let aws = authority.guard(system.aws_address()).await?;
+        let folder = Folder::new()?;
+        let trusted = folder.0.join("roots.pem");
+        std::fs::write(&trusted, trust(roots, &authority)?)?;
+        let trusted = trusted.display().to_string();
+        let mut variables = BTreeMap::from(VARIABLES.map(text));
+        variables.extend([
+            ("AWS_ENDPOINT_URL_DYNAMODB".to_owned(), format!("https://{dynamodb}")),
+            ("AWS_ENDPOINT_URL_SECRETS_MANAGER".to_owned(), format!("https://{aws}")),
+            ("AWS_ENDPOINT_URL_SNS".to_owned(), format!("https://{aws}")),
+            ("SPARROW_BASE_URL".to_owned(), format!("https://{aws}/sparrow")),
+            // By these the AWS SDKs, rustls and Python's requests are told whom to trust.
+            ("AWS_CA_BUNDLE".to_owned(), trusted.clone()),
+            ("SSL_CERT_FILE".to_owned(), trusted.clone()),
+            ("REQUESTS_CA_BUNDLE".to_owned(), trusted),
+        ]);
+        let http = Client::builder(TokioExecutor::new()).build_http();
+        let world = Self { system, variables, folder, http, people: AtomicU32::new(0) };
+        let table = json!({
+            "TableName": PEER_TABLE,
+            "BillingMode": "PAY_PER_REQUEST",
+            "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}],
+            "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
+        });
+        world.dynamodb("CreateTable", table).await?;
+        Ok(world)
+    }
+
+    /// Someone nobody has heard of yet: their phone, and the address they call from.
+    pub fn stranger(&self) -> (String, Ipv4Addr) {
+        let n = self.people.fetch_add(1, Ordering::Relaxed);
+        let [_, a, b, c] = n.to_be_bytes();
+        (format!("+977984{n:07}"), Ipv4Addr::new(10, a, b, c))
+    }
+
+    /// An event of API Gateway (payload 2.0), from that address.
+    pub fn request(&self, route: &str, source: Ipv4Addr, body: &Value) -> Value {
+        let (method, path) = route.split_once(' ').unwrap_or_default();
+        let mut event = sample(include_str!("../../events/send-otp/login.json"));
+        event["routeKey"] = json!(route);
+        event["rawPath"] = json!(path);
+        event["requestContext"]["routeKey"] = json!(route);
+        event["requestContext"]["http"]["method"] = json!(method);
+        event["requestContext"]["http"]["path"] = json!(path);
+        event["requestContext"]["http"]["sourceIp"] = json!(source);
+        event["headers"]["x-forwarded-for"] = json!(source);
+        event["body"] = if body.is_null() { Value::Null } else { json!(body.to_string()) };
+        event
+    }
+
+    /// The same, of someone for whom the authorizer has vouched.
+    pub fn request_as(&self, person: &Person, route: &str, source: Ipv4Addr, body: &Value) -> Value {
+        let mut event = self.request(route, source, body);
+        event["requestContext"]["authorizer"] = json!({ "lambda": person.context });
+        event
+    }
+
+    /// Lets the system in this process serve an event, and reads its answer.
+    pub async fn serve(&self, function: &str, event: Value) -> Result<Value, Fault> {
+        body(&self.system.invoke(function, event).await?)
+    }
+
+    /// Signs a stranger in.
+    pub async fn sign_in(&self) -> Result<Person, Fault> {
+        let submit = self.typed_code().await?;
+        let body = self.serve("SubmitOtpFunction", submit).await?;
+        let text = |name: &str| body[name].as_str().map(str::to_owned).ok_or("a sign-in without tokens");
+        let (access, refresh) = (text("access_token")?, text("refresh_token")?);
+        let claims = access.split('.').nth(1).ok_or("an access token that is none")?;
+        let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims)?)?;
+        let context = json!({"user_id": claims["sub"], "session_id": claims["sid"], "fresh": true, "roles": claims["roles"].to_string()});
+        Ok(Person { access, refresh, context })
+    }
+
+    /// The submission of a code that a stranger just got.
+    pub async fn typed_code(&self) -> Result<Value, Fault> {
+        let (phone, source) = self.stranger();
+        let send = self.request("POST /v1/otp/send", source, &json!({"phone_number": phone}));
+        let sent = self.serve("SendOtpFunction", send).await?;
+        self.submission(&phone, source, &sent).await
+    }
+
+    /// The submission of the code in the newest message to a phone; `sent` is what the send answered.
+    pub async fn submission(&self, phone: &str, source: Ipv4Addr, sent: &Value) -> Result<Value, Fault> {
+        let code = self.code(phone).await?;
+        let submit = json!({"phone_number": phone, "otp": code, "challenge_id": sent["challenge_id"]});
+        Ok(self.request("POST /v1/otp/submit", source, &submit))
+    }
+
+    /// The code in the newest message to a phone.
+    pub async fn code(&self, phone: &str) -> Result<String, Fault> {
+        let url = format!("http://{}/local/inbox?to={}", self.system.address(), phone.replace('+', "%2B"));
+        let reply = self.http.get(url.parse()?).await?.into_body().collect().await?.to_bytes();
+        let inbox: Value = serde_json::from_slice(&reply)?;
+        let text = inbox["messages"][0]["text"].as_str().ok_or("no message came")?;
+        let code = text.split(|c: char| !c.is_ascii_digit()).find(|run| run.len() == 6);
+        Ok(code.ok_or("a message without a code")?.to_owned())
+    }
+
+    /// Lets a code be pending for the Python peer.
+    pub async fn peer_code(&self, phone: &str, code: &str) -> Result<(), Fault> {
+        let item = json!({"pk": {"S": format!("otp#{phone}")}, "otp": {"S": code}, "expires_at": {"N": "4102444800"}});
+        self.dynamodb("PutItem", json!({"TableName": PEER_TABLE, "Item": item})).await
+    }
+
+    async fn dynamodb(&self, operation: &str, body: Value) -> Result<(), Fault> {
+        let request = axum::http::Request::builder()
+            .method("POST")
+            .uri(format!("http://{}/", self.system.dynamodb_address()))
+            .header("x-amz-target", format!("DynamoDB_20120810.{operation}"))
+            .header("x-amz-date", "20260101T000000Z")
+            .header("content-type", "application/x-amz-json-1.0")
+            .header("authorization", "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0")
+            .body(Full::new(Bytes::from(body.to_string())))?;
+        let reply = self.http.request(request).await?;
+        if reply.status().is_success() { Ok(()) } else { Err(format!("{operation}: {}", reply.status()).into()) }
+    }
+}
+
+/// The body of an answer to API Gateway, which must be 200.
+pub fn body(answer: &Value) -> Result<Value, Fault> {
+    if answer["statusCode"] != 200 {
+        return Err(format!("answered {answer}").into());
+    }
+    Ok(answer["body"].as_str().and_then(|body| serde_json::from_str(body).ok()).unwrap_or_default())
+}
+
+/// One of the sample events.
+pub fn sample(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_default()
+}
+
+fn trust(roots: Roots, authority: &Authority) -> Result<String, Fault> {
+    let machine = match roots {
+        Roots::Small => String::new(),
+        Roots::Full => {
+            let found = MACHINE_ROOTS.iter().find_map(|file| std::fs::read_to_string(file).ok());
+            found.ok_or_else(|| format!("none of {} is there", MACHINE_ROOTS.join(", ")))?
+        }
+    };
+    Ok(format!("{machine}\n{}", authority.pem))
+}
+
+/// A folder of this process's own.
+pub struct Folder(pub PathBuf);
+
+impl Folder {
+    fn new() -> Result<Self, Fault> {
+        let folder = std::env::temp_dir().join(format!("latchkey-bench-{}", std::process::id()));
+        std::fs::create_dir_all(&folder)?;
+        Ok(Self(folder))
+    }
+
+    /// Where the standard output of a program under measurement goes when its bytes are counted.
+    pub fn log(&self) -> PathBuf {
+        self.0.join("log")
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
