@@ -1,7 +1,7 @@
 //! Firebase's ID tokens: whether one was signed by a key that Google publishes. What it must say is for the domain.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use aws_smithy_http_client::Connector;
@@ -45,7 +45,7 @@ const PAUSE_AFTER_FAILURE_SECONDS: u32 = 5;
 pub struct Firebase {
     project: FirebaseProject,
     url: String,
-    connector: Arc<Connector>,
+    connector: Arc<LazyLock<Connector>>,
     keys: Arc<Mutex<Keys>>,
 }
 
@@ -85,7 +85,7 @@ impl Firebase {
     pub fn new(app: &App) -> Option<Self> {
         let project = app.config.firebase_project.clone()?;
         let url = app.config.firebase_jwks_url.clone();
-        Some(Self { project, url, connector: Arc::new(https::connector()), keys: Arc::default() })
+        Some(Self { project, url, connector: Arc::new(LazyLock::new(https::connector)), keys: Arc::default() })
     }
 
     /// Reads the keys ahead of the first token.

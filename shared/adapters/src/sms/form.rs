@@ -1,7 +1,7 @@
 //! Form-encoded requests to gateways, over the SDK's own HTTP client: no second TLS stack in the binary.
 
 use std::error::Error;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use aws_smithy_http_client::Connector;
 use aws_smithy_runtime_api::client::http::HttpConnector;
@@ -22,11 +22,16 @@ pub(super) struct Reply {
 }
 
 #[derive(Clone)]
-pub(super) struct FormClient(Arc<Connector>);
+pub(super) struct FormClient(Arc<LazyLock<Connector>>);
 
 impl FormClient {
     pub(super) fn new() -> Self {
-        Self(Arc::new(https::connector()))
+        Self(Arc::new(LazyLock::new(https::connector)))
+    }
+
+    /// Reads whom the system trusts, ahead of the first message.
+    pub(super) fn warm(&self) {
+        LazyLock::force(&self.0);
     }
 
     /// Posts a form, and waits for the answer as long as it is awaited. What kept one from coming is an outcome already.
