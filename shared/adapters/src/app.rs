@@ -6,7 +6,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
-use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, SharedAsyncSleep, SharedCredentialsProvider};
+use aws_sdk_dynamodb::config::{
+    BehaviorVersion, Credentials, Region, SharedAsyncSleep, SharedCredentialsProvider, StalledStreamProtectionConfig,
+};
 use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_types::SdkConfig;
 use domain::Timestamp;
@@ -99,7 +101,7 @@ impl App {
     ///
     /// # Errors
     /// When the configuration does not say where AWS is and who calls. Lambda always does; to search for it as the
-    /// SDK's loader does would read files, and put half a megabyte into each binary.
+    /// SDK's loader does would read files, and put a megabyte into each binary.
     pub fn new(config: Config, clock: Clock) -> Result<Self, ConfigError> {
         let unset = |variable| move || ConfigError::new(variable, "it is not set; Lambda sets it");
         let region = config.aws.region.clone().ok_or_else(unset("AWS_REGION"))?;
@@ -111,6 +113,8 @@ impl App {
             .credentials_provider(SharedCredentialsProvider::new(credentials))
             .http_client(https::aws_client(&config.aws))
             .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
+            // Each try has its time, the body of its answer included: nothing stalls for longer.
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .build();
         Ok(Self::with_aws(config, clock, aws))
     }
