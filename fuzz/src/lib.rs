@@ -63,7 +63,7 @@ static FUNCTIONS: LazyLock<Functions> = LazyLock::new(|| {
     ];
     let variables: BTreeMap<_, _> = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let config = Config::from_variables(&variables).unwrap();
-    let app = runtime.block_on(App::new(config, Clock::system())).with_http_client(aws::client());
+    let app = App::new(config, Clock::system()).unwrap().with_http_client(aws::client());
     Functions {
         account: Account::new(&app).unwrap(),
         authorizer: Authorizer::new(&app).unwrap(),

@@ -51,7 +51,7 @@ impl Functions {
             variables.extend(overlay.clone());
             let mut config = Config::from_variables(&variables).map_err(|error| format!("{id}: {error}"))?;
             config.aws.timeouts = timeouts;
-            let app = App::new(config, clock.clone()).await;
+            let app = App::new(config, clock.clone()).map_err(|error| format!("{id}: {error}"))?;
             let function = Function::new(id, &app).map_err(|error| format!("{id}: {error}"))?;
             let function = function.ok_or_else(|| format!("the template's {id} is no function of this workspace"))?;
             processes.insert(id.clone(), Process { app, function: Mutex::new(Some(Arc::new(function))) });

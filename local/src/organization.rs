@@ -10,6 +10,7 @@ use adapters::http::causes;
 use adapters::organization::{CheckedOrganization, OrganizationSettings};
 use adapters::store::Store;
 use adapters::{App, Clock, Config};
+use aws_config::BehaviorVersion;
 
 const HELP: &str = "\
 Adds an organization, or replaces one, after checking that each of its messages fits one segment.
@@ -119,8 +120,10 @@ async fn app(table: Option<&str>, dynamodb_port: Option<u16>) -> Result<App, Str
     if table.is_some() {
         // As every AWS tool does: of the environment, and what is not there the SDK finds by itself.
         config.aws = Config::from_environment().map_err(|error| error.to_string())?.aws;
+        let aws = aws_config::load_defaults(BehaviorVersion::latest()).await;
+        return Ok(App::with_aws(config, Clock::system(), aws));
     }
-    Ok(App::new(config, Clock::system()).await)
+    App::new(config, Clock::system()).map_err(|error| error.to_string())
 }
 
 /// Each message as it will read, and how much of a segment it takes.

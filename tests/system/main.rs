@@ -8,6 +8,7 @@
     clippy::arithmetic_side_effects
 )]
 
+mod bounds;
 mod events;
 mod growth;
 mod house;

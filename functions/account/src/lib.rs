@@ -1,12 +1,12 @@
 //! `GET`, `PATCH` and `DELETE /v1/me`, `PUT /v1/me/fcm-token`, `POST /v1/me/sign-in-approval`: the caller's own account.
 
-use adapters::App;
 use adapters::body::nullable;
 use adapters::config::{ConfigError, Table};
 use adapters::guard::Guard;
 use adapters::http::{Answer, Request, challenge_id, member, of_another_form, serve, user_json};
 use adapters::problem::{Code, Problem};
 use adapters::store::Store;
+use adapters::{App, warm};
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use domain::Timestamp;
 use domain::account::{ProfileChange, change_profile, delete_account, read_profile};
@@ -56,7 +56,7 @@ impl Account {
 
     /// Opens connections and reads what the first request would wait for.
     pub async fn warm(&self) {
-        self.guard.warm(self.app.clock.now()).await;
+        warm::ahead(self.guard.warm(self.app.clock.now())).await;
     }
 
     /// Serves one request.

@@ -1,9 +1,9 @@
 //! The Lambda authorizer (HTTP API, payload 2.0, simple response): lets those with a good token pass.
 
-use adapters::App;
 use adapters::config::ConfigError;
 use adapters::guard::{Guard, REFUSAL};
 use adapters::problem::Problem;
+use adapters::{App, warm};
 use aws_lambda_events::apigw::ApiGatewayV2CustomAuthorizerV2Request;
 use domain::authorize::AuthorizeError;
 use lambda_runtime::Error;
@@ -56,7 +56,7 @@ impl Authorizer {
 
     /// Opens connections and reads the keys.
     pub async fn warm(&self) {
-        self.guard.warm(self.app.clock.now()).await;
+        warm::ahead(self.guard.warm(self.app.clock.now())).await;
     }
 
     /// Judges one request.

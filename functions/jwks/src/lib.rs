@@ -1,11 +1,11 @@
 //! `GET /.well-known/jwks.json` and `GET /.well-known/openid-configuration`: what anyone needs to check our tokens.
 
-use adapters::App;
 use adapters::config::{ConfigError, Table};
 use adapters::http::{Answer, Request, serve};
 use adapters::problem::{Code, Problem};
 use adapters::store::Store;
 use adapters::tokens::jwks_json;
+use adapters::{App, warm};
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use domain::signing_keys::KEY_SET_CACHE_SECONDS;
 use serde_json::json;
@@ -28,7 +28,7 @@ impl Jwks {
 
     /// Opens a connection.
     pub async fn warm(&self) {
-        let _ = self.store.key_set().await;
+        warm::ahead(self.store.key_set()).await;
     }
 
     /// Serves one request.

@@ -7,7 +7,7 @@ use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let function = Jwks::new(&App::from_environment().await?)?;
+    let function = Jwks::new(&App::from_environment()?)?;
     function.warm().await;
     let function = &function;
     run(service_fn(|event: LambdaEvent<ApiGatewayV2httpRequest>| async move {

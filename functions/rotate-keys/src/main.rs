@@ -7,7 +7,7 @@ use rotate_keys::RotateKeys;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let function = RotateKeys::new(&App::from_environment().await?)?;
+    let function = RotateKeys::new(&App::from_environment()?)?;
     let function = &function;
     run(service_fn(|event: LambdaEvent<SecretsManagerSecretRotationEvent>| function.handle(event.payload))).await
 }

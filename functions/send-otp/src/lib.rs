@@ -7,10 +7,9 @@ use adapters::problem::{Code, Problem};
 use adapters::secrets::CodeKeySecret;
 use adapters::sms::Gateways;
 use adapters::store::Store;
-use adapters::{App, organization, random, telemetry};
+use adapters::{App, organization, random, telemetry, warm};
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use domain::ids::ChallengeId;
-use domain::phone::DialledNumber;
 use domain::send_otp::{CodeKeys, Sent, Wish, send_otp};
 use domain::text::Source;
 use serde::Deserialize;
@@ -57,10 +56,16 @@ impl SendOtp {
     pub async fn warm(&self) {
         let now = self.app.clock.now();
         let default = &self.app.config.default_organization;
-        let _ =
-            tokio::join!(self.store.organization(&default.id, default, now), self.keys.current(), self.gateways.warm());
-        // Any number: the first one to be parsed loads the numbering plan.
-        let _ = DialledNumber::parse("9800000000", default.default_country);
+        warm::ahead(async {
+            tokio::join!(
+                self.store.organization(&default.id, default, now),
+                self.store.warm_counts(default, &self.app.config.limits, now),
+                self.keys.current(),
+                self.gateways.warm(),
+                warm::numbering_plan(default.default_country),
+            )
+        })
+        .await;
     }
 
     /// Serves one request.

@@ -1,6 +1,5 @@
 //! `POST /v1/session/refresh`, `GET` and `DELETE /v1/sessions`, `DELETE /v1/session`: staying signed in, and not.
 
-use adapters::App;
 use adapters::config::{ConfigError, Table};
 use adapters::guard::Guard;
 use adapters::http::{Answer, Request, serve};
@@ -8,6 +7,7 @@ use adapters::problem::{Code, Problem};
 use adapters::secrets::SigningKeySecret;
 use adapters::store::Store;
 use adapters::tokens::fresh_ids;
+use adapters::{App, warm};
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use domain::Timestamp;
 use domain::ids::{SessionId, UserId};
@@ -50,7 +50,7 @@ impl Session {
     /// Opens connections and reads what the first request would wait for.
     pub async fn warm(&self) {
         let now = self.app.clock.now();
-        let _ = tokio::join!(self.guard.warm(now), self.signing.signing_key(now));
+        warm::ahead(async { tokio::join!(self.guard.warm(now), self.signing.signing_key(now)) }).await;
     }
 
     /// Serves one request.

@@ -7,7 +7,7 @@ use session::Session;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let function = Session::new(&App::from_environment().await?)?;
+    let function = Session::new(&App::from_environment()?)?;
     function.warm().await;
     let function = &function;
     run(service_fn(|event: LambdaEvent<ApiGatewayV2httpRequest>| async move {

@@ -11,7 +11,7 @@ use adapters::push::Push;
 use adapters::secrets::{CodeKeySecret, SigningKeySecret};
 use adapters::store::Store;
 use adapters::tokens::fresh_ids;
-use adapters::{App, organization, random, telemetry};
+use adapters::{App, organization, random, telemetry, warm};
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -90,18 +90,22 @@ impl SubmitOtp {
     pub async fn warm(&self) {
         let now = self.app.clock.now();
         let default = &self.app.config.default_organization;
-        let _ = tokio::join!(
-            self.store.organization(&default.id, default, now),
-            self.codes.current(),
-            self.signing.signing_key(now),
-            async {
-                if let Some(firebase) = &self.firebase {
-                    firebase.warm(now).await;
-                }
-            }
-        );
-        // Any number: the first one to be parsed loads the numbering plan.
-        let _ = DialledNumber::parse("9800000000", default.default_country);
+        warm::ahead(async {
+            tokio::join!(
+                self.store.organization(&default.id, default, now),
+                // A second connection: the claim goes side by side with a read.
+                self.store.key_set(),
+                self.codes.current(),
+                self.signing.signing_key(now),
+                async {
+                    if let Some(firebase) = &self.firebase {
+                        firebase.warm(now).await;
+                    }
+                },
+                warm::numbering_plan(default.default_country),
+            )
+        })
+        .await;
     }
 
     /// Serves one request.

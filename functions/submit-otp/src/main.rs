@@ -7,7 +7,7 @@ use submit_otp::SubmitOtp;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let function = SubmitOtp::new(&App::from_environment().await?)?;
+    let function = SubmitOtp::new(&App::from_environment()?)?;
     function.warm().await;
     let function = &function;
     run(service_fn(|event: LambdaEvent<ApiGatewayV2httpRequest>| async move {

@@ -6,7 +6,7 @@ use adapters::http::{Answer, Request, challenge_id, phone_number, serve};
 use adapters::problem::{Code, Problem};
 use adapters::secrets::CodeKeySecret;
 use adapters::store::Store;
-use adapters::{App, organization, telemetry};
+use adapters::{App, organization, telemetry, warm};
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use domain::Timestamp;
 use domain::challenge::TypedCode;
@@ -59,9 +59,16 @@ impl ValidateOtp {
     pub async fn warm(&self) {
         let now = self.app.clock.now();
         let default = &self.app.config.default_organization;
-        let _ = tokio::join!(self.store.organization(&default.id, default, now), self.codes.current());
-        // Any number: the first one to be parsed loads the numbering plan.
-        let _ = DialledNumber::parse("9800000000", default.default_country);
+        warm::ahead(async {
+            tokio::join!(
+                self.store.organization(&default.id, default, now),
+                // A second connection: the claim goes side by side with a read.
+                self.store.key_set(),
+                self.codes.current(),
+                warm::numbering_plan(default.default_country),
+            )
+        })
+        .await;
     }
 
     /// Serves one request.

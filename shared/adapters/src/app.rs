@@ -4,15 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use aws_config::retry::RetryConfig;
-use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
+use aws_sdk_dynamodb::config::retry::RetryConfig;
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
+use aws_sdk_dynamodb::config::{
+    BehaviorVersion, Credentials, Region, SharedAsyncSleep, SharedCredentialsProvider, StalledStreamProtectionConfig,
+};
+use aws_smithy_async::rt::sleep::TokioSleep;
+use aws_types::SdkConfig;
 use domain::Timestamp;
 use lambda_runtime::Error;
 
-use crate::config::Config;
-use crate::telemetry;
+use crate::config::{Config, ConfigError};
+use crate::{https, telemetry};
 
 /// How long all tries of one call may take together; it fits several times into the functions' timeouts.
 pub const OPERATION_TIMEOUT: Duration = Duration::from_millis(4_000);
@@ -84,18 +87,40 @@ pub struct App {
 }
 
 impl App {
-    /// Reads the environment, starts the log and loads the AWS configuration: once per cold start.
+    /// Reads the environment and starts the log: once per cold start.
     ///
     /// # Errors
-    /// When a variable can't be understood; the error names it.
-    pub async fn from_environment() -> Result<Self, Error> {
+    /// When a variable is missing or can't be understood; the error names it.
+    pub fn from_environment() -> Result<Self, Error> {
         let config = Config::from_environment()?;
         telemetry::start(&config.log_level);
-        Ok(Self::new(config, Clock::system()).await)
+        Ok(Self::new(config, Clock::system())?)
     }
 
     /// Builds one of parts.
-    pub async fn new(config: Config, clock: Clock) -> Self {
+    ///
+    /// # Errors
+    /// When the configuration does not say where AWS is and who calls. Lambda always does; to search for it as the
+    /// SDK's loader does would read files, and put a megabyte into each binary.
+    pub fn new(config: Config, clock: Clock) -> Result<Self, ConfigError> {
+        let unset = |variable| move || ConfigError::new(variable, "it is not set; Lambda sets it");
+        let region = config.aws.region.clone().ok_or_else(unset("AWS_REGION"))?;
+        let (id, secret) = config.aws.credentials.clone().ok_or_else(unset("AWS_ACCESS_KEY_ID"))?;
+        let credentials = Credentials::new(id, secret, config.aws.session_token.clone(), None, "environment");
+        let aws = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(region))
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .http_client(https::aws_client(&config.aws))
+            .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
+            // Each try has its time, the body of its answer included: nothing stalls for longer.
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .build();
+        Ok(Self::with_aws(config, clock, aws))
+    }
+
+    /// Builds one over an AWS configuration that was found some other way. Tries and timeouts are ours.
+    pub fn with_aws(config: Config, clock: Clock, aws: SdkConfig) -> Self {
         telemetry::trace("configured", &config);
         let Timeouts { connect, attempt, operation } = config.aws.timeouts;
         let timeouts = TimeoutConfig::builder()
@@ -103,17 +128,9 @@ impl App {
             .operation_attempt_timeout(attempt)
             .operation_timeout(operation)
             .build();
-        let mut loader = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).retry_config(
-            RetryConfig::standard().with_max_attempts(ATTEMPTS).with_initial_backoff(Duration::from_millis(50)),
-        );
-        if let Some(region) = &config.aws.region {
-            loader = loader.region(Region::new(region.clone()));
-        }
-        if let Some((id, secret)) = &config.aws.credentials {
-            let credentials = Credentials::new(id, secret, config.aws.session_token.clone(), None, "environment");
-            loader = loader.credentials_provider(SharedCredentialsProvider::new(credentials));
-        }
-        let aws = loader.load().await;
+        let retries =
+            RetryConfig::standard().with_max_attempts(ATTEMPTS).with_initial_backoff(Duration::from_millis(50));
+        let aws = aws.into_builder().timeout_config(timeouts).retry_config(retries).build();
         Self { config: Arc::new(config), clock, aws }
     }
 

@@ -43,15 +43,18 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// How AWS is reached, where that is not left to the SDK.
+/// How AWS is reached.
 #[derive(Clone, Default)]
 pub struct AwsSettings {
     /// `AWS_REGION`.
     pub region: Option<String>,
-    /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`: Lambda sets both, which spares the search for them.
+    /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`: Lambda sets both.
     pub credentials: Option<(String, String)>,
     /// `AWS_SESSION_TOKEN`.
     pub session_token: Option<String>,
+    /// `SSL_CERT_FILE`, `SSL_CERT_DIR`: whether either says whom the system trusts. AWS's endpoints are then held to
+    /// that, and to Amazon's own roots otherwise.
+    pub trusts_system: bool,
     /// `AWS_ENDPOINT_URL_DYNAMODB`.
     pub dynamodb_endpoint: Option<String>,
     /// `AWS_ENDPOINT_URL_SECRETS_MANAGER`.
@@ -364,6 +367,7 @@ impl Config {
                     .zip(read.text("AWS_SECRET_ACCESS_KEY"))
                     .map(|(id, secret)| (id.to_owned(), secret.to_owned())),
                 session_token: read.text("AWS_SESSION_TOKEN").map(str::to_owned),
+                trusts_system: read.text("SSL_CERT_FILE").or_else(|| read.text("SSL_CERT_DIR")).is_some(),
                 dynamodb_endpoint: read.text("AWS_ENDPOINT_URL_DYNAMODB").map(str::to_owned),
                 secrets_manager_endpoint: read.text("AWS_ENDPOINT_URL_SECRETS_MANAGER").map(str::to_owned),
                 sns_endpoint: read.text("AWS_ENDPOINT_URL_SNS").map(str::to_owned),

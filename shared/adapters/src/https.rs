@@ -1,4 +1,4 @@
-//! HTTP to others than AWS, over the SDK's own client: no second TLS stack in the binary.
+//! HTTP over the SDK's own client, to AWS and to others: no second TLS stack in the binary.
 
 use std::error::Error;
 use std::fmt;
@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_smithy_http_client::Connector;
-use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorSettings};
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector, http_client_fn,
+};
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::http::HttpError;
@@ -17,10 +19,17 @@ use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
 use hyper_util::client::legacy;
 
-/// How long to wait for a connection.
+use crate::config::AwsSettings;
+
+/// How long to wait for a connection to others than AWS.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_millis(2_000);
 /// More than anyone here has to say, in bytes.
 const LARGEST_ANSWER: usize = 65_536;
+/// How long a connection may lie idle and be used again. Lambda stops a process between events, and what the other side
+/// hangs up on meanwhile looks whole.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+/// What the certificates of AWS's endpoints end in (<https://www.amazontrust.com/repository/>).
+const AMAZON_ROOTS: &str = include_str!("amazon_roots.pem");
 
 /// What was answered.
 #[derive(Default)]
@@ -73,22 +82,42 @@ impl From<&ConnectorError> for Unanswered {
     }
 }
 
-/// A client, made when it is first used. Its callers say how long they wait.
-#[derive(Clone)]
-pub(crate) struct HttpsClient(Arc<LazyLock<Connector>>);
+/// A client for all of the SDK's clients: one connector, so that they share roots and connections. Left to itself, the
+/// SDK makes two for each of its clients and parses the roots anew for each.
+pub(crate) fn aws_client(settings: &AwsSettings) -> SharedHttpClient {
+    let trust = if settings.trusts_system {
+        TrustStore::default()
+    } else {
+        TrustStore::empty().with_pem_certificate(AMAZON_ROOTS)
+    };
+    let connector = SharedHttpConnector::new(connector(settings.timeouts.connect, trust));
+    http_client_fn(move |_, _| connector.clone())
+}
 
-fn connector() -> Connector {
-    let settings = HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).build();
+fn connector(connect_timeout: Duration, trust: TrustStore) -> Connector {
+    let settings = HttpConnectorSettings::builder().connect_timeout(connect_timeout).build();
     Connector::builder()
         .connector_settings(settings)
+        .pool_idle_timeout(IDLE_TIMEOUT)
         .sleep_impl(TokioSleep::new())
         .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
+        .tls_context(TlsContext::builder().with_trust_store(trust).build().unwrap_or_default())
         .build()
 }
 
+/// A client for others than AWS, made when it is first used: it trusts whom the system trusts, and to read that takes
+/// milliseconds. Its callers say how long they wait.
+#[derive(Clone)]
+pub(crate) struct HttpsClient(Arc<LazyLock<Connector>>);
+
 impl HttpsClient {
     pub(crate) fn new() -> Self {
-        Self(Arc::new(LazyLock::new(connector)))
+        Self(Arc::new(LazyLock::new(|| connector(CONNECT_TIMEOUT, TrustStore::default()))))
+    }
+
+    /// Reads whom the system trusts, ahead of the first request.
+    pub(crate) fn warm(&self) {
+        LazyLock::force(&self.0);
     }
 
     pub(crate) async fn get(&self, url: &str) -> Result<Reply, Unanswered> {
@@ -148,4 +177,16 @@ async fn body(response: HttpResponse) -> Result<Vec<u8>, Unanswered> {
         }
     }
     Ok(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_of_amazons_five_roots_can_be_read() {
+        assert_eq!(AMAZON_ROOTS.matches("BEGIN CERTIFICATE").count(), 5);
+        // It panics at one that can't be read.
+        aws_client(&AwsSettings::default());
+    }
 }

@@ -19,6 +19,7 @@ pub mod sms;
 pub mod store;
 pub mod telemetry;
 pub mod tokens;
+pub mod warm;
 
 pub use app::{App, Clock};
 pub use config::{Config, ConfigError};

@@ -227,13 +227,17 @@ impl SigningKeyPair {
     pub fn signing_key(&self) -> Result<SigningKey, Unavailable> {
         let pkcs8 =
             STANDARD.decode(&self.private_key).map_err(|_| Unavailable::new("read a signing key", "not base64"))?;
-        Ok(SigningKey::from_pkcs8(self.public()?.id, &pkcs8))
+        SigningKey::from_pkcs8(self.public()?.id, &pkcs8)
     }
 }
 
 /// The key that signs now.
 #[derive(Clone)]
-pub struct SigningKeySecret(SecretReader);
+pub struct SigningKeySecret {
+    reader: SecretReader,
+    /// The key that was taken in last.
+    last: Arc<Mutex<Option<SigningKey>>>,
+}
 
 impl SigningKeySecret {
     /// Of the configured secret.
@@ -241,7 +245,7 @@ impl SigningKeySecret {
     /// # Errors
     /// When none is configured.
     pub fn new(app: &App) -> Result<Self, ConfigError> {
-        SecretReader::new(app, Secret::SigningKey).map(Self)
+        Ok(Self { reader: SecretReader::new(app, Secret::SigningKey)?, last: Arc::default() })
     }
 
     /// The newest key that every verifier has had time to read. The very first key signs at once: before it there was
@@ -250,17 +254,25 @@ impl SigningKeySecret {
     /// # Errors
     /// Before the first rotation, or when Secrets Manager is out of reach.
     pub async fn signing_key(&self, now: Timestamp) -> Result<SigningKey, Unavailable> {
-        let current = SigningKeyPair::from_secret(&self.0.current().await?.text);
+        let current = SigningKeyPair::from_secret(&self.reader.current().await?.text);
         let current = current
             .ok_or_else(|| Unavailable::new("read the signing key", "there is none yet: rotate the secret once"))?;
         if now < Timestamp::from_seconds(current.signs_from)
-            && let Some(previous) = self.0.get(Which::Stage("AWSPREVIOUS")).await?
+            && let Some(previous) = self.reader.get(Which::Stage("AWSPREVIOUS")).await?
             && let Some(previous) = SigningKeyPair::from_secret(&previous.text)
         {
-            return previous.signing_key();
+            return self.take_in(&previous).await;
         }
-        trace("a key signs", &current);
-        current.signing_key()
+        self.take_in(&current).await
+    }
+
+    async fn take_in(&self, pair: &SigningKeyPair) -> Result<SigningKey, Unavailable> {
+        trace("a key signs", pair);
+        let mut last = self.last.lock().await;
+        match last.as_ref() {
+            Some(key) if key.id().as_str() == pair.kid => Ok(key.clone()),
+            _ => Ok(last.insert(pair.signing_key()?).clone()),
+        }
     }
 }
 

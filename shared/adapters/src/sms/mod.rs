@@ -14,6 +14,7 @@ use domain::message::Message;
 use domain::phone::DialledNumber;
 use domain::send_otp::{NotSent, SmsGateways};
 use serde_json::Value;
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
 
 use crate::app::{App, Clock};
@@ -107,6 +108,7 @@ pub struct Gateways {
     timeout: Duration,
     clock: Clock,
     rest: rest::Rest,
+    client: HttpsClient,
     secret: GatewaySecret,
     sparrow: sparrow::Sparrow,
     sns: sns::Sns,
@@ -129,14 +131,16 @@ impl Gateways {
             secret: GatewaySecret::new(app)?,
             sparrow: sparrow::Sparrow::new(client.clone(), &config.sparrow_base_url),
             sns: sns::Sns::new(app),
-            twilio: twilio::Twilio::new(client, &config.twilio_base_url, config.limits.code_lifetime_seconds),
+            twilio: twilio::Twilio::new(client.clone(), &config.twilio_base_url, config.limits.code_lifetime_seconds),
+            client,
         })
     }
 
-    /// Reads credentials ahead of the first message, if any route needs them.
+    /// Reads credentials and the system's roots ahead of the first message, if any route needs them. SNS needs neither.
     pub async fn warm(&self) {
         if self.routes.use_gateway(Gateway::Sparrow) || self.routes.use_gateway(Gateway::Twilio) {
-            let _ = self.secret.credentials().await;
+            let client = self.client.clone();
+            let _ = tokio::join!(self.secret.credentials(), spawn_blocking(move || client.warm()));
         }
     }
 

@@ -1,8 +1,8 @@
 //! Amazon SNS, straight to a phone number (<https://docs.aws.amazon.com/sns/latest/api/API_Publish.html>).
 
-use aws_config::retry::RetryConfig;
-use aws_config::timeout::TimeoutConfig;
 use aws_sdk_sns::Client;
+use aws_sdk_sns::config::retry::RetryConfig;
+use aws_sdk_sns::config::timeout::TimeoutConfig;
 use aws_sdk_sns::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sns::types::MessageAttributeValue;
 use domain::message::Message;

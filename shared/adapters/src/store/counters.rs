@@ -8,6 +8,7 @@ use aws_sdk_dynamodb::types::builders::UpdateBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
 use domain::ids::ChallengeId;
 use domain::limits::{DAY, HOUR, Limits};
+use domain::organization::Organization;
 use domain::phone::Country;
 use domain::pumping::{
     CountedOn, Counts, Credit, HISTORY_DAYS, SHARDS, Shard, SourceCountries, SourceCountry, Take, Windows,
@@ -212,6 +213,16 @@ impl Store {
         let Some(owed) = owed else { return Ok(Vec::new()) };
         let [country, source] = credit(self.table(Table::Otps), challenge, owed);
         Ok(steps!["credit messages"; Update(country), Update(source)])
+    }
+
+    /// Finds the best day of an organization's default country, if budgets are kept: the first send need not read the
+    /// fortnight, and finds the two connections open that it needs beside that of the settings.
+    pub async fn warm_counts(&self, organization: &Organization, limits: &Limits, now: Timestamp) {
+        let (organization, country) = (organization.id.clone(), organization.default_country);
+        let on = CountedOn { organization, country, source: SourceAddress::of(None) };
+        if limits.pumping_budgets.are_kept() {
+            let _ = self.best_day(&on, now).await;
+        }
     }
 
     /// Reads the counters of a send.

@@ -1,0 +1,49 @@
+//! What a function is made of grows by decision: its crates are held to `.ci/bounds` here, its bytes by `.ci/size`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::workspace::{cargo, functions, text};
+
+/// The functions of `.ci/bounds`, and how many crates each may be made of.
+fn bounds() -> BTreeMap<String, usize> {
+    let text = text(".ci/bounds");
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    let bound = |line: &str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let [function, crates, bytes] = fields[..] else { panic!("{line}") };
+        assert!(bytes.parse::<u64>().is_ok_and(|bytes| bytes <= 9 << 20), "{line}: more than 9 MiB");
+        (function.to_owned(), crates.parse().unwrap())
+    };
+    lines.map(bound).collect()
+}
+
+/// The crates that are compiled into a function, by name and version.
+fn crates(function: &str) -> BTreeSet<String> {
+    let edges = ["--edges", "normal,no-proc-macro", "--target", "x86_64-unknown-linux-gnu"];
+    let tree =
+        cargo(&[&["tree", "--package", function, "--prefix", "none", "--offline", "--locked"], &edges[..]].concat());
+    tree.lines().map(|line| line.trim_end_matches(" (*)").to_owned()).filter(|line| !line.is_empty()).collect()
+}
+
+#[test]
+fn each_function_has_its_bounds() {
+    assert_eq!(bounds().into_keys().collect::<BTreeSet<_>>(), functions());
+}
+
+#[test]
+fn no_function_is_made_of_more_crates_than_it_may_be() {
+    for (function, most) in bounds() {
+        let crates = crates(&function);
+        assert!(crates.iter().any(|name| name.starts_with("adapters v")), "{crates:?}");
+        assert!(crates.len() <= most, "{function}: {} crates, of {most} in .ci/bounds: {crates:#?}", crates.len());
+    }
+}
+
+#[test]
+fn what_only_the_laptop_and_the_tests_need_reaches_no_function() {
+    for function in functions() {
+        let strays = ["aws-config", "aws-sdk-sts", "axum", "dynoxide-rs", "rusqlite"];
+        let stray = |name: &&String| strays.iter().any(|stray| name.split(' ').next() == Some(stray));
+        assert_eq!(crates(&function).iter().find(stray), None, "{function}");
+    }
+}
