@@ -243,6 +243,23 @@ async fn whatever_fcm_does_the_refusal_comes_in_time_and_the_next_try_asks_again
 }
 
 #[tokio::test]
+async fn a_lost_answer_to_the_turn_that_was_taken_is_no_reason_not_to_ask() {
+    let world = World::new().await;
+    owner(&world, "the:device").await;
+    world.system.aim(None);
+    let sent = world.send_code(&phone(1)).await;
+    submit(&world, &sent).send().await;
+    let at = world.system.outgoing().into_iter().rfind(|request| request.what.starts_with("TransactWriteItems"));
+    world.advance(600);
+    let sent = world.send_code(&phone(1)).await;
+    let at = Outgoing { nth: 1, ..at.unwrap() };
+    world.system.aim(Some(Aim { at: at.clone(), mode: Mode::Lost, code: None, lasts: false }));
+    assert_waits(&submit(&world, &sent).send().await, true);
+    assert!(world.system.outgoing().contains(&Outgoing { nth: 2, ..at }), "it was tried again");
+    assert_eq!(pushes(&world).await.len(), 2, "one for each challenge");
+}
+
+#[tokio::test]
 async fn a_service_account_that_is_none_costs_no_more_than_the_question() {
     for secret in ["{}", "rubbish", r#"{"client_email":"a","private_key":"b","token_uri":"c d"}"#] {
         let world = World::new().await;

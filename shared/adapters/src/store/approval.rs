@@ -1,8 +1,7 @@
 //! Approvals of sign-ins: who is asked, once, and the answer, on the challenge's record.
 
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::types::builders::UpdateBuilder;
+use aws_sdk_dynamodb::types::{AttributeValue, Update};
 use domain::approval::{ApprovalStore, AskStore};
 use domain::challenge::Purpose;
 use domain::ids::{ChallengeId, UserId};
@@ -16,23 +15,12 @@ use super::Store;
 use super::challenges::record_key;
 use super::item::{moment, text};
 use super::sessions::session_key;
+use super::transaction::{Written, steps};
 use crate::config::Table;
 
 impl Store {
-    fn update_sign_in(&self, phone: &PhoneNumber) -> UpdateItemFluentBuilder {
-        let request = self.client.update_item().table_name(self.table(Table::Otps));
-        request.set_key(Some(record_key(&Purpose::SignIn, phone)))
-    }
-}
-
-/// Writes where the condition holds, and says whether it did.
-async fn write(what: &'static str, update: UpdateItemFluentBuilder) -> Result<bool, Unavailable> {
-    match update.send().await {
-        Ok(_) => Ok(true),
-        Err(error) if error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception) => {
-            Ok(false)
-        }
-        Err(error) => Err(Unavailable::new(what, error)),
+    fn update_sign_in(&self, phone: &PhoneNumber) -> UpdateBuilder {
+        Update::builder().table_name(self.table(Table::Otps)).set_key(Some(record_key(&Purpose::SignIn, phone)))
     }
 }
 
@@ -50,26 +38,33 @@ impl AskStore for Store {
             )
             .expression_attribute_values(":yes", AttributeValue::Bool(true))
             .expression_attribute_values(":id", text(challenge.as_str()));
-        write("ask for an approval", update).await
+        // By its token a retry of a lost answer is told that the turn is taken, and not that another has it.
+        let all = steps!["ask for an approval"; Update(update)];
+        Ok(matches!(self.transact("ask for an approval", all).await?, Written::Done))
     }
 
     async fn give_back_asking(&self, phone: &PhoneNumber, challenge: &ChallengeId) -> Result<(), Unavailable> {
-        let update = self
-            .update_sign_in(phone)
+        let request = self
+            .client
+            .update_item()
+            .table_name(self.table(Table::Otps))
+            .set_key(Some(record_key(&Purpose::SignIn, phone)))
             .update_expression("REMOVE is_approval_asked")
             .condition_expression("challenge_id = :id")
             .expression_attribute_values(":id", text(challenge.as_str()));
-        write("ask for an approval", update).await.map(drop)
+        self.write_if_it_still_holds("take back a question", request).await
     }
 
     async fn forget_fcm_token(&self, session: &Session, token: &FcmToken) -> Result<(), Unavailable> {
-        let request = self.client.update_item().table_name(self.table(Table::Sessions));
-        let update = request
+        let request = self
+            .client
+            .update_item()
+            .table_name(self.table(Table::Sessions))
             .set_key(Some(session_key(&session.user, &session.id)))
             .update_expression("REMOVE fcm_token, fcm_token_at")
             .condition_expression("fcm_token = :token")
             .expression_attribute_values(":token", text(token.as_str()));
-        write("forget an FCM token", update).await.map(drop)
+        self.write_if_it_still_holds("forget an FCM token", request).await
     }
 }
 
@@ -95,6 +90,7 @@ impl ApprovalStore for Store {
             .expression_attribute_names("#told", challenge.as_str())
             .expression_attribute_values(":by", text(by.as_str()))
             .expression_attribute_values(":now", moment(now));
-        write("approve a sign-in", update).await
+        let all = steps!["approve a sign-in"; Update(update)];
+        Ok(matches!(self.transact("approve a sign-in", all).await?, Written::Done))
     }
 }
