@@ -54,6 +54,7 @@ impl Process {
         let api = RuntimeApi::start().await?;
         let mut words = Vec::new();
         if let Some(quota) = start.quota {
+            quota.refilled().await;
             // The shell joins the group and becomes the program, under the same id.
             words.extend(["/bin/sh".into(), "-c".into(), "echo $$ >\"$0\" && exec \"$@\"".into(), quota.door()]);
         }

@@ -4,6 +4,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The share, in microseconds: of periods short enough that a cold start does not slip through in one.
 const SHARE: u32 = 4_000;
@@ -27,6 +28,11 @@ impl Quota {
             }
         }
         Err(format!("no control group can be had ({})", reasons.join("; ")))
+    }
+
+    /// Waits until what the process before used up, in its end too, is there again.
+    pub async fn refilled(&self) {
+        tokio::time::sleep(Duration::from_micros(u64::from(PERIOD) * 2)).await;
     }
 
     /// Where a process writes its id to join.
