@@ -30,9 +30,14 @@ impl Quota {
         Err(format!("no control group can be had ({})", reasons.join("; ")))
     }
 
-    /// Waits until what the process before used up, in its end too, is there again.
-    pub async fn refilled(&self) {
+    /// Waits until a process has joined, which the kernel lets wait for tens of milliseconds, and until what it and the
+    /// one before it used up is there again.
+    pub async fn joined(&self, id: u32) -> io::Result<()> {
+        while !fs::read_to_string(self.door())?.lines().any(|line| line == id.to_string()) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         tokio::time::sleep(Duration::from_micros(u64::from(PERIOD) * 2)).await;
+        Ok(())
     }
 
     /// Where a process writes its id to join.
