@@ -5,6 +5,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
 
 use crate::Fault;
@@ -54,8 +55,9 @@ impl Process {
         let api = RuntimeApi::start().await?;
         let mut words = Vec::new();
         if let Some(quota) = start.quota {
-            // The shell joins the group and becomes the program, under the same id.
-            words.extend(["/bin/sh".into(), "-c".into(), "echo $$ >\"$0\" && exec \"$@\"".into(), quota.door()]);
+            // The shell joins the group, and when it is told to becomes the program, under the same id.
+            let join = "echo $$ >\"$0\" && read go && exec \"$@\"";
+            words.extend(["/bin/sh".into(), "-c".into(), join.into(), quota.door()]);
         }
         words.extend(start.under);
         words.extend(program.command.iter().cloned());
@@ -65,7 +67,8 @@ impl Process {
             None => Ok(otherwise),
         };
         let mut command = Command::new(first);
-        command.args(rest).current_dir(&program.folder).kill_on_drop(true).stdin(Stdio::null());
+        command.args(rest).current_dir(&program.folder).kill_on_drop(true);
+        command.stdin(if start.quota.is_some() { Stdio::piped() } else { Stdio::null() });
         command.stdout(file(start.log, Stdio::null())?).stderr(file(start.errors, Stdio::inherit())?);
         command.env_clear().envs(&world.variables).envs(start.variables);
         command.env("AWS_LAMBDA_RUNTIME_API", api.address());
@@ -81,9 +84,14 @@ impl Process {
         ] {
             command.env(format!("AWS_LAMBDA_{name}"), value);
         }
-        let spawned = Instant::now();
-        let child = command.spawn().map_err(|error| format!("{}: {error}", first.display()))?;
+        let mut spawned = Instant::now();
+        let mut child = command.spawn().map_err(|error| format!("{}: {error}", first.display()))?;
         let id = child.id().ok_or("a process without an id")?;
+        if let (Some(quota), Some(mut shell)) = (start.quota, child.stdin.take()) {
+            quota.joined(id).await?;
+            spawned = Instant::now();
+            shell.write_all(b"go\n").await?;
+        }
         Ok(Self { spawned, child, id, api })
     }
 

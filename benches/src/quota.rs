@@ -4,6 +4,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The share, in microseconds: of periods short enough that a cold start does not slip through in one.
 const SHARE: u32 = 4_000;
@@ -27,6 +28,16 @@ impl Quota {
             }
         }
         Err(format!("no control group can be had ({})", reasons.join("; ")))
+    }
+
+    /// Waits until a process has joined, which the kernel lets wait for tens of milliseconds, and until what it and the
+    /// one before it used up is there again.
+    pub async fn joined(&self, id: u32) -> io::Result<()> {
+        while !fs::read_to_string(self.door())?.lines().any(|line| line == id.to_string()) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        tokio::time::sleep(Duration::from_micros(u64::from(PERIOD) * 2)).await;
+        Ok(())
     }
 
     /// Where a process writes its id to join.
