@@ -334,7 +334,7 @@ async fn of_many_sign_ins_of_a_known_user_to_an_organization_one_counts_and_memb
 /// Asks for the code to be sent again, and does something else between what the send reads of the challenge and what it
 /// writes.
 async fn resend_while(world: &World, meanwhile: impl Future<Output = ()>) -> Reply {
-    let read = Outgoing { target: Target::Dynamodb, what: "GetItem OtpsTable sign_in".to_owned(), nth: 1 };
+    let read = Outgoing { target: Target::Dynamodb, what: "BatchGetItem OtpsTable".to_owned(), nth: 1 };
     world.system.aim(Some(Aim { at: read.clone(), mode: Mode::Slow, code: None, lasts: false }));
     let meanwhile = async {
         while !world.system.outgoing().contains(&read) {

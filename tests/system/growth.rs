@@ -74,7 +74,7 @@ async fn fifty_organizations_and_twenty_devices_cost_a_sign_in_four_units_more()
     let organization_again = ORGANIZATIONS - 1;
     world.send_code("+9779841000002").await;
     let (send, sent) = tapped.cost(world.send_code(PHONE)).await;
-    assert_eq!(send, cost(2, 4, 8.0, 19.0), "as with one organization");
+    assert_eq!(send, cost(2, 2, 8.0, 19.0), "as with one organization");
     submit(world, &tests::wrong(&sent.code), organization_again).await;
     let (submitted, reply) = tapped.cost(submit(world, &sent.code, organization_again)).await;
     assert_eq!(submitted, cost(2, 4, 17.0, 2.0), "a user item of three KB is four write units more");

@@ -42,7 +42,11 @@ async fn what_is_left_out_of_a_batch_is_asked_for_again_and_a_send_that_cannot_c
         .iter()
         .filter_map(|request| Some(request.body["RequestItems"]["OtpsTable"]["Keys"].as_array()?.len()))
         .collect();
-    assert_eq!(batches, [17, 9, 5, 3], "eight counters of sends, eight of sign-ins, and the source's");
+    assert_eq!(
+        batches,
+        [19, 10, 5, 3],
+        "schedule, challenge, eight counters of sends, eight of sign-ins, the source's"
+    );
     tapped.world.advance(WAIT);
     tapped.halve_batches(usize::MAX);
     let reply = tapped.world.post("/v1/otp/send", json!({"phone_number": PHONE})).send().await;

@@ -59,7 +59,6 @@ impl SendOtp {
         warm::ahead(async {
             tokio::join!(
                 self.store.organization(&default.id, default, now),
-                self.store.warm_counts(default, &self.app.config.limits, now),
                 self.keys.current(),
                 self.gateways.warm(),
                 warm::numbering_plan(default.default_country),

@@ -164,7 +164,7 @@ pub enum AllowanceOutcome {
 
 /// What sending needs of the store.
 pub trait SendOtpStore: Sync {
-    /// Reads what a plan needs, side by side; of the counters those that the message is counted on.
+    /// Reads what a plan needs, at once; of the counters those that the message is counted on, but not the best day.
     fn look_up_sends(
         &self,
         purpose: &Purpose,
@@ -173,6 +173,9 @@ pub trait SendOtpStore: Sync {
         limits: &Limits,
         now: Timestamp,
     ) -> impl Future<Output = Result<SendState, Unavailable>> + Send;
+    /// The most messages to a country that came back on one of the fourteen days before.
+    fn best_day(&self, counted_on: &CountedOn, now: Timestamp)
+    -> impl Future<Output = Result<u32, Unavailable>> + Send;
     /// Takes an allowance, all or nothing.
     fn take_allowance(
         &self,
@@ -291,7 +294,13 @@ pub async fn send_otp(
     let phone = &request.phone.number;
     let counted_on = counted_on(&request, organization);
     for _ in 0..PLANS {
-        let state = store.look_up_sends(&purpose, phone, counted_on.as_ref(), limits, request.now).await?;
+        let mut state = store.look_up_sends(&purpose, phone, counted_on.as_ref(), limits, request.now).await?;
+        // It can only raise a budget: where there is room without it, nobody need look it up.
+        if let Some(counted_on) = &counted_on
+            && !state.counts.verdict(limits, request.now).over.is_empty()
+        {
+            state.counts.best_day = store.best_day(counted_on, request.now).await?;
+        }
         request.wish.is_open_to(state.caller.as_ref(), phone)?;
         let key = key_for(keys, &state, &request, organization).await?;
         let gateway = if is_test_number { None } else { gateways.first_choice(&request.phone) };

@@ -8,7 +8,6 @@ use aws_sdk_dynamodb::types::builders::UpdateBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
 use domain::ids::ChallengeId;
 use domain::limits::{DAY, HOUR, Limits};
-use domain::organization::Organization;
 use domain::phone::Country;
 use domain::pumping::{
     CountedOn, Counts, Credit, HISTORY_DAYS, SHARDS, Shard, SourceCountries, SourceCountry, Take, Windows,
@@ -20,7 +19,7 @@ use tokio::sync::Mutex;
 
 use super::item::{Corrupt, Row, key, moment, number, text};
 use super::transaction::steps;
-use super::{Item, Store};
+use super::{Found, Item, Store};
 use crate::config::Table;
 
 /// For how long a country's best day is used without asking again: all but a few of its codes have come back before.
@@ -170,6 +169,39 @@ fn source_countries(item: &Item, own: Country) -> Result<SourceCountries, Corrup
     })
 }
 
+/// The keys of a send's counters.
+pub(super) fn counter_keys(on: &CountedOn, limits: &Limits, now: Timestamp) -> Vec<Item> {
+    let day = Day::of(now).number;
+    let spend = (0..SHARDS).map(|shard| spend_pk(on, day, shard));
+    let are_kept = limits.pumping_budgets.are_kept();
+    let verified = (0..SHARDS).filter(|_| are_kept).map(|shard| verified_pk(on, day, shard));
+    std::iter::once(source_pk(&on.source, day)).chain(spend).chain(verified).map(key).collect()
+}
+
+/// Reads a send's counters out of what was found. The best of the days before is not among them.
+pub(super) fn counts(found: &Found, on: &CountedOn, limits: &Limits, now: Timestamp) -> Result<Counts, Corrupt> {
+    let day = Day::of(now);
+    let count = |pk: String, what| day.count(found.get(&key(pk)), what);
+    let mut country = [Windows::default(); SHARDS as usize];
+    for (shard, counted) in (0..SHARDS).zip(&mut country) {
+        *counted = count(spend_pk(on, day.number, shard), TAKEN)?;
+    }
+    let source = source_pk(&on.source, day.number);
+    let counts = Counts { source: count(source.clone(), TAKEN)?, country, ..Counts::default() };
+    if !limits.pumping_budgets.are_kept() {
+        return Ok(counts);
+    }
+    let verified = (0..SHARDS).map(|shard| count(verified_pk(on, day.number, shard), VERIFIED));
+    Ok(Counts {
+        source_verified: count(source.clone(), VERIFIED)?,
+        source_countries: found
+            .get(&key(source))
+            .map_or(Ok(SourceCountries::default()), |item| source_countries(item, on.country))?,
+        country_verified: Windows::sum(verified.collect::<Result<Vec<_>, _>>()?),
+        ..counts
+    })
+}
+
 /// Counts a message: steps of its transaction.
 pub(super) fn count_message(table: &str, take: &Take, now: Timestamp) -> Vec<UpdateBuilder> {
     let day = Day::of(now);
@@ -215,56 +247,8 @@ impl Store {
         Ok(steps!["credit messages"; Update(country), Update(source)])
     }
 
-    /// Finds the best day of an organization's default country, if budgets are kept: the first send need not read the
-    /// fortnight, and finds the two connections open that it needs beside that of the settings.
-    pub async fn warm_counts(&self, organization: &Organization, limits: &Limits, now: Timestamp) {
-        let (organization, country) = (organization.id.clone(), organization.default_country);
-        let on = CountedOn { organization, country, source: SourceAddress::of(None) };
-        if limits.pumping_budgets.are_kept() {
-            let _ = self.best_day(&on, now).await;
-        }
-    }
-
-    /// Reads the counters of a send.
-    pub(super) async fn read_counts(
-        &self,
-        on: &CountedOn,
-        limits: &Limits,
-        now: Timestamp,
-    ) -> Result<Counts, Unavailable> {
-        let day = Day::of(now);
-        let are_kept = limits.pumping_budgets.are_kept();
-        let spend = |shard| spend_pk(on, day.number, shard);
-        let verified = |shard| verified_pk(on, day.number, shard);
-        let source = source_pk(&on.source, day.number);
-        let mut keys: Vec<String> = (0..SHARDS).map(spend).collect();
-        keys.push(source.clone());
-        if are_kept {
-            keys.extend((0..SHARDS).map(verified));
-        }
-        let best_day = async { if are_kept { self.best_day(on, now).await } else { Ok(0) } };
-        let (items, best_day) = tokio::try_join!(self.get_all("read the counters", Table::Otps, keys, true), best_day)?;
-        let mut country = [Windows::default(); SHARDS as usize];
-        for (shard, counted) in (0..SHARDS).zip(&mut country) {
-            *counted = day.count(items.get(&spend(shard)), TAKEN)?;
-        }
-        let verified = (0..SHARDS).map(|shard| day.count(items.get(&verified(shard)), VERIFIED));
-        let source_countries = match items.get(&source).filter(|_| are_kept) {
-            Some(item) => source_countries(item, on.country)?,
-            None => SourceCountries::default(),
-        };
-        Ok(Counts {
-            source_countries,
-            source: day.count(items.get(&source), TAKEN)?,
-            source_verified: if are_kept { day.count(items.get(&source), VERIFIED)? } else { Windows::default() },
-            country,
-            country_verified: Windows::sum(verified.collect::<Result<Vec<_>, _>>()?),
-            best_day,
-        })
-    }
-
     /// The most messages that came back on one of the days before; what was found lately serves again.
-    async fn best_day(&self, on: &CountedOn, now: Timestamp) -> Result<u32, Unavailable> {
+    pub(super) async fn find_best_day(&self, on: &CountedOn, now: Timestamp) -> Result<u32, Unavailable> {
         let name = (on.organization.clone(), on.country);
         let cached = self.best_days.0.lock().await.get(&name).copied();
         if let Some((found_at, best)) = cached
@@ -292,13 +276,13 @@ impl Store {
     async fn best_of(&self, on: &CountedOn, days: Range<i64>) -> Result<u32, Unavailable> {
         let of = |day| (0..SHARDS).map(move |shard| verified_pk(on, day, shard));
         // Days that are over no longer change: any copy of them will do, at half the price.
-        let items =
-            self.get_all("read a country's days", Table::Otps, days.clone().flat_map(of).collect(), false).await?;
+        let keys = days.clone().flat_map(of).map(|pk| (Table::Otps, key(pk))).collect();
+        let items = self.get_all("read a country's days", keys, false).await?;
         let mut best = 0;
         for day in days {
             let mut verified = 0_u32;
             for pk in of(day) {
-                let count = items.get(&pk).map_or(Ok(0), |item| Row(item).number(VERIFIED))?;
+                let count = items.get(&key(pk)).map_or(Ok(0), |item| Row(item).number(VERIFIED))?;
                 verified = verified.saturating_add(count);
             }
             best = best.max(verified);

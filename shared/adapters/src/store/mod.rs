@@ -22,7 +22,8 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::types::builders::KeysAndAttributesBuilder;
 use domain::Unavailable;
 
 use crate::app::App;
@@ -42,6 +43,16 @@ pub struct Store {
     tables: Arc<BTreeMap<Table, String>>,
     settings: Arc<settings::Cache>,
     best_days: Arc<counters::Cache>,
+}
+
+/// Items that were read together, by their keys, which say of what kind each is.
+#[derive(Default)]
+struct Found(HashMap<String, Item>);
+
+impl Found {
+    fn get(&self, key: &Item) -> Option<&Item> {
+        self.0.get(item::Row(key).text("pk").ok()?)
+    }
 }
 
 impl Store {
@@ -75,25 +86,30 @@ impl Store {
         }
     }
 
-    /// Reads up to 100 items of a table that has a partition key alone, by their keys. What DynamoDB leaves out, because
+    /// Reads up to 100 items of tables that have a partition key alone, in one request. What DynamoDB leaves out, because
     /// it has too much to do, is asked for again.
     async fn get_all(
         &self,
         what: &'static str,
-        table: Table,
-        keys: Vec<String>,
+        keys: Vec<(Table, Item)>,
         is_consistent: bool,
-    ) -> Result<HashMap<String, Item>, Unavailable> {
-        let failed = |error| Unavailable::new(what, error);
-        let keys = keys.into_iter().map(item::key).collect();
-        let wanted = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(is_consistent).build();
-        let mut wanted = HashMap::from([(self.table(table).to_owned(), wanted.map_err(failed)?)]);
-        let mut found = HashMap::new();
+    ) -> Result<Found, Unavailable> {
+        let mut by_table: BTreeMap<Table, KeysAndAttributesBuilder> = BTreeMap::new();
+        for (table, key) in keys {
+            let of_table = by_table.remove(&table).unwrap_or_default();
+            by_table.insert(table, of_table.keys(key));
+        }
+        let mut wanted = HashMap::new();
+        for (table, keys) in by_table {
+            let keys = keys.consistent_read(is_consistent).build().map_err(|error| Unavailable::new(what, error))?;
+            wanted.insert(self.table(table).to_owned(), keys);
+        }
+        let mut found = Found::default();
         for pause in BATCH_PAUSES_MILLISECONDS {
             let answer = self.client.batch_get_item().set_request_items(Some(wanted)).send().await;
             let answer = answer.map_err(|error| Unavailable::new(what, error))?;
             for item in answer.responses.into_iter().flatten().flat_map(|(_, items)| items) {
-                found.insert(item::Row(&item).text("pk")?.to_owned(), item);
+                found.0.insert(item::Row(&item).text("pk")?.to_owned(), item);
             }
             wanted = answer.unprocessed_keys.unwrap_or_default();
             if wanted.is_empty() {

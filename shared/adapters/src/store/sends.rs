@@ -11,10 +11,10 @@ use domain::send_otp::{Allowance, AllowanceOutcome, SendOtpStore, SendState};
 use domain::{Timestamp, Unavailable};
 
 use super::challenges::{record, record_key, repeat_challenge, start_challenge};
-use super::counters::count_message;
+use super::counters::{count_message, counter_keys, counts};
 use super::item::{Row, key, moment, number, text};
 use super::transaction::{Written, steps};
-use super::users::user;
+use super::users::{user, user_key};
 use super::{Item, Store};
 use crate::config::Table;
 use crate::telemetry::trace;
@@ -72,34 +72,27 @@ impl SendOtpStore for Store {
         limits: &Limits,
         now: Timestamp,
     ) -> Result<SendState, Unavailable> {
-        let caller = async {
-            match purpose.caller() {
-                Some(caller) => self.read_user(caller).await,
-                None => Ok(None),
-            }
-        };
-        let counts = async {
-            match counted_on {
-                Some(counted_on) => self.read_counts(counted_on, limits, now).await,
-                None => Ok(Counts::default()),
-            }
-        };
-        let (schedule, challenge, caller, counts) = tokio::try_join!(
-            self.get("read a phone's sends", Table::Otps, schedule_key(phone)),
-            self.get("read a challenge", Table::Otps, record_key(purpose, phone)),
-            caller,
-            counts,
-        )?;
-        let (sends, revision) = match &schedule {
+        let caller = purpose.caller().map(user_key);
+        let mut keys = vec![(Table::Otps, schedule_key(phone)), (Table::Otps, record_key(purpose, phone))];
+        keys.extend(caller.clone().map(|key| (Table::Users, key)));
+        let counters = counted_on.iter().flat_map(|on| counter_keys(on, limits, now));
+        keys.extend(counters.map(|key| (Table::Otps, key)));
+        let found = self.get_all("read what a send is planned on", keys, true).await?;
+        let (sends, revision) = match found.get(&schedule_key(phone)) {
             Some(item) => (Row(item).moments("sends")?, Row(item).number("revision")?),
             None => (Vec::new(), 0),
         };
-        let challenge = challenge.filter(|item| item.contains_key("challenge_id"));
-        let record = challenge.as_ref().map(record).transpose()?;
-        let caller = caller.as_ref().map(user).transpose()?;
+        let challenge = found.get(&record_key(purpose, phone)).filter(|item| item.contains_key("challenge_id"));
+        let record = challenge.map(record).transpose()?;
+        let caller = caller.and_then(|key| found.get(&key)).map(user).transpose()?;
+        let counts = counted_on.map_or(Ok(Counts::default()), |on| counts(&found, on, limits, now))?;
         let state = SendState { sends, revision, record, caller, counts };
         trace("a send is planned on", &state);
         Ok(state)
+    }
+
+    async fn best_day(&self, counted_on: &CountedOn, now: Timestamp) -> Result<u32, Unavailable> {
+        self.find_best_day(counted_on, now).await
     }
 
     async fn take_allowance(&self, allowance: &Allowance) -> Result<AllowanceOutcome, Unavailable> {
