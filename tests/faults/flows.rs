@@ -49,7 +49,6 @@ pub struct Send;
 
 impl Flow for Send {
     const NAME: &'static str = "a send";
-    const SWEEPS_PRELUDE: bool = true;
 
     async fn begin(_: &World, _: &mut Case) {}
 
@@ -148,7 +147,6 @@ pub struct SubmitOfANewUser;
 
 impl Flow for SubmitOfANewUser {
     const NAME: &'static str = "a new user's submit";
-    const SWEEPS_PRELUDE: bool = true;
 
     async fn begin(world: &World, case: &mut Case) {
         case.sent = Some(world.send_code(&case.phone).await);
@@ -308,7 +306,6 @@ pub struct Validation;
 
 impl Flow for Validation {
     const NAME: &'static str = "a validation";
-    const SWEEPS_PRELUDE: bool = true;
 
     async fn begin(world: &World, case: &mut Case) {
         sign_up_by_name(world, case).await;
@@ -530,7 +527,6 @@ pub struct ReadOfOneself;
 
 impl Flow for ReadOfOneself {
     const NAME: &'static str = "a read of oneself";
-    const SWEEPS_PRELUDE: bool = true;
     const TAKES_ALLOWANCES: bool = false;
 
     async fn begin(world: &World, case: &mut Case) {
@@ -708,7 +704,6 @@ pub struct TeamRoute;
 
 impl Flow for TeamRoute {
     const NAME: &'static str = "a team's route, the authorizer cold";
-    const SWEEPS_PRELUDE: bool = true;
     const TAKES_ALLOWANCES: bool = false;
     const DIES_OF_ERRORS: bool = true;
 
@@ -780,7 +775,6 @@ pub struct Rotation;
 
 impl Flow for Rotation {
     const NAME: &'static str = "a rotation of the signing key";
-    const SWEEPS_PRELUDE: bool = true;
     const TAKES_ALLOWANCES: bool = false;
     const DIES_OF_ERRORS: bool = true;
 

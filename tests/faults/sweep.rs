@@ -25,9 +25,6 @@ pub trait Flow: 'static {
     const TRIES: usize = 1;
     /// Whether it could use up what phones are allowed: codes, tries, sends.
     const TAKES_ALLOWANCES: bool = true;
-    /// Whether it is where the requests that many flows begin with ([`PRELUDE`]) go wrong in every way; elsewhere they do
-    /// in the gravest ones alone.
-    const SWEEPS_PRELUDE: bool = false;
     /// Whether it begins with gateways that fail, which may not have been asked when it ends.
     const SPOILS_GATEWAYS: bool = false;
     /// Whether its function says that something is out of reach by failing itself, there being no client to tell.
@@ -182,39 +179,20 @@ const OF_GATEWAYS: [Blow; 9] = [
     Blow::once("was the last of its function and done after the retry", Mode::KillLate, Done::AfterTheRetry),
 ];
 
-/// What goes wrong with a read that was swept in another flow: no try of it helps, or there is nobody to try.
-const GRAVEST: [&str; 3] = ["failed each time", "was answered too late each time", "was the last of its function"];
-
-/// The reads that many flows begin with: of keys and of the session by the authorizer, of settings and of secrets, of
-/// counters before a send.
-const PRELUDE: [&str; 7] = [
-    "GetItem SettingsTable keys",
-    "GetItem SessionsTable",
-    "GetItem SettingsTable organization",
-    "BatchGetItem OtpsTable",
-    "GetSecretValue CodeKeySecret AWSCURRENT",
-    "GetSecretValue SigningKeySecret AWSCURRENT",
-    "GetSecretValue GatewaySecret AWSCURRENT",
-];
-
 fn is_read(request: &Outgoing) -> bool {
     let reads = ["GetItem", "BatchGetItem", "Query", "GetSecretValue", "DescribeSecret"];
     reads.iter().any(|read| request.what.starts_with(read))
 }
 
-fn blows(request: &Outgoing, sweeps_prelude: bool) -> Vec<Blow> {
+fn blows(request: &Outgoing) -> Vec<Blow> {
     let is_read = is_read(request);
-    let mut blows = match request.target {
+    match request.target {
         Target::Dynamodb if is_read => [&OF_AWS[..], &OF_DYNAMODB].concat(),
         Target::Dynamodb => [&OF_AWS[..], &OF_DYNAMODB, &OF_WRITES, &OF_DYNAMODB_WRITES].concat(),
         Target::SecretsManager if is_read => [&OF_AWS[..], &OF_SECRETS].concat(),
         Target::SecretsManager => [&OF_AWS[..], &OF_SECRETS, &OF_WRITES].concat(),
         Target::Sparrow | Target::Sns | Target::Twilio | Target::Fcm => OF_GATEWAYS.to_vec(),
-    };
-    if !sweeps_prelude && PRELUDE.contains(&request.what.as_str()) {
-        blows.retain(|blow| GRAVEST.contains(&blow.name));
     }
-    blows
 }
 
 /// Tries that a client makes in all before it gives up.
@@ -265,7 +243,7 @@ pub fn sweep<F: Flow>() {
     let (requests, warm) = (cold.recv().unwrap().unwrap(), warm.recv().unwrap().unwrap());
     let points = requests.iter().flat_map(|at| {
         let is_cold = !warm.contains(at);
-        blows(at, F::SWEEPS_PRELUDE).into_iter().map(move |blow| Point { at: at.clone(), is_cold, blow })
+        blows(at).into_iter().map(move |blow| Point { at: at.clone(), is_cold, blow })
     });
     let points: Vec<Point> = points.collect();
     let outcomes: Vec<_> = points
