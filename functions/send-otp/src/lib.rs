@@ -58,11 +58,11 @@ impl SendOtp {
         let default = &self.app.config.default_organization;
         warm::ahead(async {
             tokio::join!(
-                // First, for its thread is to work while the others wait.
-                warm::numbering_plan(default.default_country),
                 self.store.organization(&default.id, default, now),
                 self.keys.current(),
                 self.gateways.warm(),
+                // Last, while the others wait.
+                warm::numbering_plan(default.default_country),
             )
         })
         .await;

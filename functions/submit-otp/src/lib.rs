@@ -92,8 +92,6 @@ impl SubmitOtp {
         let default = &self.app.config.default_organization;
         warm::ahead(async {
             tokio::join!(
-                // First, for its thread is to work while the others wait.
-                warm::numbering_plan(default.default_country),
                 self.store.organization(&default.id, default, now),
                 // A second connection: the claim goes side by side with a read.
                 self.store.key_set(),
@@ -104,6 +102,8 @@ impl SubmitOtp {
                         firebase.warm(now).await;
                     }
                 },
+                // Last, while the others wait.
+                warm::numbering_plan(default.default_country),
             )
         })
         .await;

@@ -61,12 +61,12 @@ impl ValidateOtp {
         let default = &self.app.config.default_organization;
         warm::ahead(async {
             tokio::join!(
-                // First, for its thread is to work while the others wait.
-                warm::numbering_plan(default.default_country),
                 self.store.organization(&default.id, default, now),
                 // A second connection: the claim goes side by side with a read.
                 self.store.key_set(),
                 self.codes.current(),
+                // Last, while the others wait.
+                warm::numbering_plan(default.default_country),
             )
         })
         .await;

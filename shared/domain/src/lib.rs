@@ -14,6 +14,7 @@ pub mod ids;
 pub mod language;
 pub mod limits;
 pub mod message;
+mod numbering_plan;
 pub mod organization;
 pub mod phone;
 pub mod pumping;

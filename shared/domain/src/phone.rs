@@ -4,7 +4,9 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use rlibphonenumber::{PhoneNumberType, Region};
+use rlibphonenumber::Region;
+
+use crate::numbering_plan;
 
 /// A country by its ISO 3166-1 alpha-2 code.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -113,15 +115,17 @@ impl DialledNumber {
             return Err(InvalidPhoneNumber);
         }
         let text = international_prefix_as_plus(text);
-        let number =
-            rlibphonenumber::PhoneNumber::parse(text, Some(default_country.0)).map_err(|_| InvalidPhoneNumber)?;
-        let mobile = matches!(number.get_type(), PhoneNumberType::Mobile | PhoneNumberType::FixedLineOrMobile);
-        if !mobile || number.extension.is_some() || !number.is_valid() {
-            return Err(InvalidPhoneNumber);
-        }
-        let country = number.get_region_code().ok_or(InvalidPhoneNumber)?;
-        let calling_code = u16::try_from(number.country_code).map_err(|_| InvalidPhoneNumber)?;
-        Ok(Self { number: PhoneNumber::from_e164(&number.to_string())?, country: Country(country), calling_code })
+        let mobile = numbering_plan::mobile(&text, default_country.0).ok_or(InvalidPhoneNumber)?;
+        Ok(Self {
+            number: PhoneNumber::from_e164(&mobile.e164)?,
+            country: Country(mobile.region),
+            calling_code: mobile.calling_code,
+        })
+    }
+
+    /// Reads ahead what a number of a country needs; a number of another still takes some milliseconds, once.
+    pub fn prepare(country: Country) {
+        numbering_plan::load(country.0);
     }
 
     /// The national significant number: E.164 without `+` and calling code.
