@@ -293,6 +293,11 @@ impl System {
         self.functions.cool();
     }
 
+    /// Does what each function's process does before its first event.
+    pub async fn warm(&self) {
+        self.functions.warm().await;
+    }
+
     /// Calls a function, named as the template names it, with an event of any making.
     ///
     /// # Errors

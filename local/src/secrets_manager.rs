@@ -20,6 +20,8 @@ const PREVIOUS: &str = "AWSPREVIOUS";
 
 /// Secrets Manager's limit for one value, in bytes.
 const LARGEST: usize = 65_536;
+/// Its limit for the secrets of one batch.
+const MOST_IN_A_BATCH: usize = 20;
 
 pub struct SecretsManager {
     clock: Clock,
@@ -173,6 +175,7 @@ impl SecretsManager {
     pub fn call(&self, operation: &str, request: &Value) -> Result<Value, Refusal> {
         match operation {
             "GetSecretValue" => self.get_secret_value(request),
+            "BatchGetSecretValue" => self.batch_get_secret_value(request),
             "PutSecretValue" => self.put_secret_value(request),
             "DescribeSecret" => self.describe_secret(request),
             "UpdateSecretVersionStage" => self.update_secret_version_stage(request),
@@ -208,6 +211,25 @@ impl SecretsManager {
             "ARN": stored.arn, "Name": name, "VersionId": id, "VersionStages": version.stages,
             "CreatedDate": version.created, member: value,
         }))
+    }
+
+    /// By a list of names; the filters are not emulated.
+    fn batch_get_secret_value(&self, request: &Value) -> Result<Value, Refusal> {
+        let names = request.get("SecretIdList").and_then(Value::as_array).filter(|names| !names.is_empty());
+        let names = names.ok_or_else(|| invalid("You must provide a SecretIdList."))?;
+        if names.len() > MOST_IN_A_BATCH {
+            return Err(invalid(format!("SecretIdList has more than {MOST_IN_A_BATCH} members.")));
+        }
+        let (mut values, mut errors) = (Vec::new(), Vec::new());
+        for name in names {
+            match self.get_secret_value(&json!({ "SecretId": name })) {
+                Ok(value) => values.push(value),
+                Err(Refusal { kind, message }) => {
+                    errors.push(json!({ "SecretId": name, "ErrorCode": kind, "Message": message }));
+                }
+            }
+        }
+        Ok(json!({ "SecretValues": values, "Errors": errors }))
     }
 
     fn put_secret_value(&self, request: &Value) -> Result<Value, Refusal> {

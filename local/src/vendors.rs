@@ -77,6 +77,10 @@ async fn serve(vendors: Arc<Vendors>, request: Request) -> Response {
     let (method, headers, path) = (&parts.method, &parts.headers, parts.uri.path());
     let vendors = vendors.as_ref();
     let faults = &vendors.faults;
+    if method == Method::HEAD {
+        // A connection is opened ahead; nothing is asked, so nothing can be made to go wrong.
+        return answer::gateway_message(StatusCode::NOT_FOUND, "Not Found");
+    }
     let fields = fields(method, parts.uri.query(), &body);
     let fields = &fields;
 
@@ -110,7 +114,9 @@ async fn serve(vendors: Arc<Vendors>, request: Request) -> Response {
 fn describe(operation: &str, body: &[u8]) -> String {
     let request: Value = serde_json::from_slice(body).unwrap_or_default();
     let member = |name| request.get(name).and_then(Value::as_str);
-    [Some(operation), member("SecretId"), member("VersionStage")].into_iter().flatten().collect::<Vec<_>>().join(" ")
+    let listed = request.get("SecretIdList").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    let named = [member("SecretId"), member("VersionStage")].into_iter().flatten();
+    [operation].into_iter().chain(named).chain(listed).collect::<Vec<_>>().join(" ")
 }
 
 fn secrets_manager_operation(headers: &HeaderMap) -> Option<&str> {

@@ -1,12 +1,22 @@
 //! Turns `languages/*.txt` into code, and refuses a file that would make a bad message, so that a translator needs to
-//! touch nothing else.
+//! touch nothing else; and sorts the numbering plan by calling code, so that a part of it can be read alone.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::{env, fs};
 
+use prost::Message;
+
 fn main() -> Result<(), Box<dyn Error>> {
+    let out = env::var_os("OUT_DIR").ok_or("Cargo names no OUT_DIR")?;
+    let out = Path::new(&out);
+    languages(out)?;
+    numbering_plan(out)
+}
+
+fn languages(out: &Path) -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=languages");
     let mut files: Vec<_> = fs::read_dir("languages")?.collect::<Result<Vec<_>, _>>()?;
     files.sort_by_key(fs::DirEntry::file_name);
@@ -22,8 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let english = english.ok_or("languages/en.txt is missing")?;
     let languages = format!("({english}, &[{others}])");
-    let out = env::var_os("OUT_DIR").ok_or("Cargo names no OUT_DIR")?;
-    fs::write(Path::new(&out).join("languages.rs"), languages)?;
+    fs::write(out.join("languages.rs"), languages)?;
     Ok(())
 }
 
@@ -64,4 +73,42 @@ fn member<'a>(text: &'a str, name: &str) -> Result<&'a str, String> {
     let lines = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('='));
     let value = lines.into_iter().find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim());
     value.filter(|value| !value.is_empty()).ok_or_else(|| format!("{name} is missing"))
+}
+
+/// A `PhoneMetadataCollection` whose members are not looked into.
+#[derive(Message)]
+struct Territories {
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    metadata: Vec<Vec<u8>>,
+}
+
+/// What a `PhoneMetadata` is of.
+#[derive(Message)]
+struct Territory {
+    #[prost(string, tag = "9")]
+    id: String,
+    #[prost(int32, tag = "10")]
+    country_code: i32,
+}
+
+fn numbering_plan(out: &Path) -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed=numbering_plan.bin");
+    let mut by_code: BTreeMap<i32, (Territories, Vec<String>)> = BTreeMap::new();
+    for metadata in Territories::decode(fs::read("numbering_plan.bin")?.as_slice())?.metadata {
+        let Territory { id, country_code } = Territory::decode(metadata.as_slice())?;
+        let (territories, ids) = by_code.entry(country_code).or_default();
+        territories.metadata.push(metadata);
+        ids.push(id);
+    }
+    let (mut plan, mut parts) = (Vec::new(), String::new());
+    for (calling_code, (territories, ids)) in by_code {
+        let start = plan.len();
+        territories.encode(&mut plan)?;
+        for id in ids {
+            writeln!(parts, "({id:?}, \"{calling_code}\", {start}..{}),", plan.len())?;
+        }
+    }
+    fs::write(out.join("numbering_plan.bin"), plan)?;
+    fs::write(out.join("numbering_plan.rs"), format!("&[{parts}]"))?;
+    Ok(())
 }

@@ -1,5 +1,7 @@
 //! The budgets of DESIGN.md, section 4: requests to DynamoDB in a row on the path of a warm function.
 
+use domain::signing_keys::PUBLISHED_BEFORE_USE_SECONDS;
+use local::{Aim, Mode, Outgoing, Target};
 use serde_json::{Value, json};
 use tests::google::{Google, Key, claims, header};
 use tests::tap::TappedWorld;
@@ -20,6 +22,56 @@ async fn invoke_as(world: &World, person: &Person, function: &str, route: &str, 
     let answer = invoke(world, function, sample::authorized(route, person, body)).await;
     assert_eq!(answer["statusCode"], json!(200), "{answer}");
     answer
+}
+
+/// What the functions asked of Secrets Manager since aim was taken.
+fn of_secrets(world: &World) -> Vec<String> {
+    let outgoing = world.system.outgoing().into_iter().filter(|request| request.target == Target::SecretsManager);
+    let mut asked: Vec<_> = outgoing.map(|request| request.what).collect();
+    asked.sort();
+    asked
+}
+
+#[tokio::test]
+async fn a_start_reads_each_functions_secrets_in_one_request_and_the_first_events_read_none() {
+    let world = World::new().await;
+    // Until then a new key signs nothing, and the one before it is read as well.
+    world.advance(u64::from(PUBLISHED_BEFORE_USE_SECONDS));
+    world.system.cool();
+    world.system.aim(None);
+    world.system.warm().await;
+    let of_starts = [
+        "BatchGetSecretValue CodeKeySecret GatewaySecret",
+        "BatchGetSecretValue CodeKeySecret SigningKeySecret",
+        "GetSecretValue CodeKeySecret AWSCURRENT",
+        "GetSecretValue SigningKeySecret AWSCURRENT",
+    ];
+    assert_eq!(of_secrets(&world), of_starts);
+    world.system.aim(None);
+    world.sign_in(PHONE).await;
+    assert_eq!(of_secrets(&world), [""; 0]);
+}
+
+#[tokio::test]
+async fn secrets_that_a_start_could_not_read_the_first_events_read() {
+    let world = World::new().await;
+    let batch = |secrets: &str| Outgoing {
+        target: Target::SecretsManager,
+        what: format!("BatchGetSecretValue {secrets}"),
+        nth: 1,
+    };
+    for secrets in ["CodeKeySecret GatewaySecret", "CodeKeySecret SigningKeySecret"] {
+        world.system.cool();
+        let aim = Aim { at: batch(secrets), mode: Mode::Refuse, code: Some("AccessDeniedException"), lasts: true };
+        world.system.aim(Some(aim));
+        world.system.warm().await;
+        world.sign_in(PHONE).await;
+        let asked = of_secrets(&world);
+        for secret in secrets.split(' ') {
+            assert!(asked.contains(&format!("GetSecretValue {secret} AWSCURRENT")), "{asked:?}");
+        }
+        world.advance(WAIT);
+    }
 }
 
 #[tokio::test]

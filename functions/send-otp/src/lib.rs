@@ -4,13 +4,13 @@ use adapters::config::{ConfigError, Table};
 use adapters::guard::Guard;
 use adapters::http::{Answer, Request, optional_member, phone_number, serve};
 use adapters::problem::{Code, Problem};
-use adapters::secrets::CodeKeySecret;
+use adapters::secrets::{self, CodeKeySecret};
 use adapters::sms::Gateways;
 use adapters::store::Store;
 use adapters::{App, organization, random, telemetry, warm};
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use domain::ids::ChallengeId;
-use domain::send_otp::{CodeKeys, Sent, Wish, send_otp};
+use domain::send_otp::{Sent, Wish, send_otp};
 use domain::text::Source;
 use serde::Deserialize;
 use serde_json::json;
@@ -59,8 +59,11 @@ impl SendOtp {
         warm::ahead(async {
             tokio::join!(
                 self.store.organization(&default.id, default, now),
-                self.keys.current(),
-                self.gateways.warm(),
+                async {
+                    let readers = [Some(self.keys.reader()), self.gateways.credentials_reader()];
+                    secrets::read_ahead(&readers.into_iter().flatten().collect::<Vec<_>>()).await;
+                },
+                self.gateways.warm(default.default_country),
                 // Last, while the others wait.
                 warm::numbering_plan(default.default_country),
             )

@@ -8,7 +8,7 @@ use adapters::http::{
 };
 use adapters::problem::{Code, Problem};
 use adapters::push::Push;
-use adapters::secrets::{CodeKeySecret, SigningKeySecret};
+use adapters::secrets::{self, CodeKeySecret, SigningKeySecret};
 use adapters::store::Store;
 use adapters::tokens::fresh_ids;
 use adapters::{App, organization, random, telemetry, warm};
@@ -22,7 +22,6 @@ use domain::firebase::{SubmitFirebaseToken, submit_firebase_token};
 use domain::ids::{SessionId, UserId};
 use domain::organization::Organization;
 use domain::phone::DialledNumber;
-use domain::send_otp::CodeKeys;
 use domain::sign_in::{Arrival, SecondSignal, SignedIn};
 use domain::submit_otp::submit_otp;
 use domain::text::{DeviceName, FcmToken, ImageUrl, Name, Source};
@@ -95,8 +94,10 @@ impl SubmitOtp {
                 self.store.organization(&default.id, default, now),
                 // A second connection: the claim goes side by side with a read.
                 self.store.key_set(),
-                self.codes.current(),
-                self.signing.signing_key(now),
+                async {
+                    secrets::read_ahead(&[self.codes.reader(), self.signing.reader()]).await;
+                    self.signing.signing_key(now).await
+                },
                 async {
                     if let Some(firebase) = &self.firebase {
                         firebase.warm(now).await;

@@ -1,7 +1,7 @@
 //! What every function is made of: its configuration, the clock, and one AWS configuration for all clients.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_sdk_dynamodb::config::retry::RetryConfig;
@@ -84,6 +84,7 @@ pub struct App {
     /// What time it is.
     pub clock: Clock,
     pub(crate) aws: SdkConfig,
+    secrets_manager: Arc<OnceLock<aws_sdk_secretsmanager::Client>>,
 }
 
 impl App {
@@ -131,12 +132,21 @@ impl App {
         let retries =
             RetryConfig::standard().with_max_attempts(ATTEMPTS).with_initial_backoff(Duration::from_millis(50));
         let aws = aws.into_builder().timeout_config(timeouts).retry_config(retries).build();
-        Self { config: Arc::new(config), clock, aws }
+        Self { config: Arc::new(config), clock, aws, secrets_manager: Arc::default() }
+    }
+
+    /// The client of Secrets Manager for all who read secrets: to make one takes as long as to make a request.
+    pub(crate) fn secrets_manager(&self) -> &aws_sdk_secretsmanager::Client {
+        self.secrets_manager.get_or_init(|| {
+            let mut config = aws_sdk_secretsmanager::config::Builder::from(&self.aws);
+            config.set_endpoint_url(self.config.aws.secrets_manager_endpoint.clone());
+            aws_sdk_secretsmanager::Client::from_conf(config.build())
+        })
     }
 
     /// The same over another HTTP client, with which the fuzz targets stand in AWS's place.
     #[cfg(fuzzing)]
     pub fn with_http_client(self, client: aws_smithy_runtime_api::client::http::SharedHttpClient) -> Self {
-        Self { aws: self.aws.into_builder().http_client(client).build(), ..self }
+        Self { aws: self.aws.into_builder().http_client(client).build(), secrets_manager: Arc::default(), ..self }
     }
 }

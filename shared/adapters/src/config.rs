@@ -82,7 +82,11 @@ pub struct SmsRoutes {
 impl SmsRoutes {
     /// The gateways for a number, the first to be tried first.
     pub fn gateways(&self, number: &PhoneNumber) -> &[Gateway] {
-        let digits = number.e164().trim_start_matches('+');
+        self.by_digits(number.e164().trim_start_matches('+'))
+    }
+
+    /// The same for what a number begins with, a calling code first.
+    pub(crate) fn by_digits(&self, digits: &str) -> &[Gateway] {
         let fitting = self.by_prefix.iter().filter(|(prefix, _)| digits.starts_with(prefix.as_str()));
         fitting.max_by_key(|(prefix, _)| prefix.len()).map_or(&self.otherwise, |(_, gateways)| gateways)
     }

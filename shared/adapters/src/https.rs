@@ -120,6 +120,14 @@ impl HttpsClient {
         LazyLock::force(&self.0);
     }
 
+    /// Opens a connection ahead of the first request, by one that asks for nothing (RFC 9110 §9.3.2).
+    pub(crate) async fn connect(&self, url: &str) -> Result<(), Unanswered> {
+        let mut request = HttpRequest::new(SdkBody::empty());
+        request.set_method("HEAD")?;
+        request.set_uri(url)?;
+        self.call(request).await.map(drop)
+    }
+
     pub(crate) async fn get(&self, url: &str) -> Result<Reply, Unanswered> {
         let mut request = HttpRequest::new(SdkBody::empty());
         request.set_uri(url)?;

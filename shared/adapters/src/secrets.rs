@@ -28,6 +28,9 @@ const CACHE_SECONDS: u32 = 300;
 /// For how long one is still used when Secrets Manager does not answer. Seconds.
 const STALE_SECONDS: u32 = 3_600;
 
+/// The label of the version that is in use.
+const CURRENT: &str = "AWSCURRENT";
+
 /// One version of a secret.
 #[derive(Clone)]
 struct Version {
@@ -56,7 +59,7 @@ pub struct SecretReader {
 impl SecretReader {
     fn new(app: &App, secret: Secret) -> Result<Self, ConfigError> {
         Ok(Self {
-            client: client(app),
+            client: app.secrets_manager().clone(),
             name: app.config.secret(secret)?.into(),
             clock: app.clock.clone(),
             read: Arc::default(),
@@ -107,15 +110,25 @@ impl SecretReader {
     }
 
     async fn current(&self) -> Result<Version, Unavailable> {
-        let version = self.get(Which::Stage("AWSCURRENT")).await?;
+        let version = self.get(Which::Stage(CURRENT)).await?;
         version.ok_or_else(|| Unavailable::new("read a secret", "it has no current version"))
     }
 }
 
-fn client(app: &App) -> Client {
-    let mut config = aws_sdk_secretsmanager::config::Builder::from(&app.aws);
-    config.set_endpoint_url(app.config.aws.secrets_manager_endpoint.clone());
-    Client::from_conf(config.build())
+/// Reads the current versions of several secrets ahead, by one request over one connection. Of what it does not bring
+/// the first event asks by itself, and says what is wrong.
+pub async fn read_ahead(readers: &[&SecretReader]) {
+    let Some(SecretReader { client, clock, .. }) = readers.first() else { return };
+    let names = readers.iter().map(|reader| reader.name.to_string()).collect();
+    let now = clock.now();
+    let Ok(answer) = client.batch_get_secret_value().set_secret_id_list(Some(names)).send().await else { return };
+    for value in answer.secret_values.unwrap_or_default() {
+        let is_of = |name: &str| value.arn.as_deref() == Some(name) || value.name.as_deref() == Some(name);
+        let reader = readers.iter().find(|reader| is_of(&reader.name));
+        if let (Some(reader), Some(id), Some(text)) = (reader, value.version_id, value.secret_string) {
+            reader.read.lock().await.insert(Which::Stage(CURRENT), (now, Some(Version { id, text })));
+        }
+    }
 }
 
 /// The keys that derive codes.
@@ -129,6 +142,11 @@ impl CodeKeySecret {
     /// When none is configured.
     pub fn new(app: &App) -> Result<Self, ConfigError> {
         SecretReader::new(app, Secret::CodeKey).map(Self)
+    }
+
+    /// What reads it.
+    pub fn reader(&self) -> &SecretReader {
+        &self.0
     }
 
     fn key(version: Version) -> Result<CodeKey, Unavailable> {
@@ -248,6 +266,11 @@ impl SigningKeySecret {
         Ok(Self { reader: SecretReader::new(app, Secret::SigningKey)?, last: Arc::default() })
     }
 
+    /// What reads it.
+    pub fn reader(&self) -> &SecretReader {
+        &self.reader
+    }
+
     /// The newest key that every verifier has had time to read. The very first key signs at once: before it there was
     /// nothing to verify.
     ///
@@ -307,6 +330,11 @@ impl GatewaySecret {
     /// When none is configured.
     pub fn new(app: &App) -> Result<Self, ConfigError> {
         SecretReader::new(app, Secret::Gateways).map(Self)
+    }
+
+    /// What reads it.
+    pub fn reader(&self) -> &SecretReader {
+        &self.0
     }
 
     /// The credentials.
@@ -401,7 +429,7 @@ impl RotatingSecret {
         let answer = request.send().await.map_err(|error| Unavailable::new("describe a secret", error))?;
         let mut stages = Stages { rotation_enabled: answer.rotation_enabled.unwrap_or(true), ..Stages::default() };
         for (version, labels) in answer.version_ids_to_stages.unwrap_or_default() {
-            if labels.iter().any(|label| label == "AWSCURRENT") {
+            if labels.iter().any(|label| label == CURRENT) {
                 stages.current = Some(version.clone());
             }
             if labels.iter().any(|label| label == "AWSPENDING") {
@@ -448,7 +476,7 @@ impl RotatingSecret {
             .client
             .update_secret_version_stage()
             .secret_id(self.reader.name.as_ref())
-            .version_stage("AWSCURRENT")
+            .version_stage(CURRENT)
             .move_to_version_id(version)
             .set_remove_from_version_id(stages.current.clone());
         request.send().await.map_err(|error| Unavailable::new("make a signing key current", error))?;

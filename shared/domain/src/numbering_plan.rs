@@ -1,62 +1,35 @@
 //! The numbering plan of the world, read in parts: that of the country most numbers are of in half a millisecond, the
 //! rest, eight times as long, when a number comes that is not of it.
 
+use std::ops::Range;
 use std::sync::{LazyLock, OnceLock};
 
 use prost::Message;
-use prost::bytes::Bytes;
-use rlibphonenumber::{
-    PhoneMetadata, PhoneMetadataCollection, PhoneNumberFormat, PhoneNumberType, PhoneNumberUtil, Region,
-};
+use rlibphonenumber::{PhoneMetadataCollection, PhoneNumberFormat, PhoneNumberType, PhoneNumberUtil, Region};
+
+/// A region, its calling code, and where in [`WHOLE`] all is that has this code.
+type Part = (&'static str, &'static str, Range<usize>);
 
 /// Google's metadata (<https://github.com/google/libphonenumber/blob/master/resources/phonemetadata.proto>), as
-/// rlibphonenumber brings it and keeps it to itself, so that no part of it can be had; a test holds this to that.
-static METADATA: &[u8] = include_bytes!("numbering_plan.bin");
-
-/// A `PhoneMetadataCollection` whose members are not looked into.
-#[derive(Message)]
-struct Territories {
-    #[prost(bytes = "bytes", repeated, tag = "1")]
-    metadata: Vec<Bytes>,
-}
-
-/// What a `PhoneMetadata` is of; the rest of it is passed over.
-#[derive(Message)]
-struct Territory {
-    #[prost(string, tag = "9")]
-    id: String,
-    #[prost(int32, tag = "10")]
-    country_code: i32,
-}
+/// rlibphonenumber brings it but lets nobody have it in parts; a test holds the one to the other.
+static WHOLE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/numbering_plan.bin"));
+static PARTS: &[Part] = include!(concat!(env!("OUT_DIR"), "/numbering_plan.rs"));
 
 /// The first country that was asked for: that of the default organization.
 static HOME: OnceLock<Option<Home>> = OnceLock::new();
-static WORLD: LazyLock<Option<PhoneNumberUtil>> =
-    LazyLock::new(|| util(PhoneMetadataCollection::decode(METADATA).unwrap_or_default()));
+static WORLD: LazyLock<Option<PhoneNumberUtil>> = LazyLock::new(|| util(WHOLE));
 
 /// All that has the calling code of one country.
 struct Home {
     region: Region,
-    calling_code: String,
+    calling_code: &'static str,
     util: PhoneNumberUtil,
 }
 
 impl Home {
     fn of(region: Region) -> Option<Self> {
-        let territories = Territories::decode(Bytes::from_static(METADATA)).ok()?.metadata;
-        let territories: Vec<(Territory, Bytes)> = territories
-            .into_iter()
-            .filter_map(|metadata| Some((Territory::decode(metadata.clone()).ok()?, metadata)))
-            .collect();
-        let id = region.as_region_str();
-        let calling_code = territories.iter().find(|(territory, _)| territory.id == *id)?.0.country_code;
-        let metadata = territories
-            .into_iter()
-            .filter(|(territory, _)| territory.country_code == calling_code)
-            .filter_map(|(_, metadata)| PhoneMetadata::decode(metadata).ok())
-            .collect();
-        let util = util(PhoneMetadataCollection { metadata })?;
-        Some(Self { region, calling_code: calling_code.to_string(), util })
+        let (_, calling_code, part) = part(region)?;
+        Some(Self { region, calling_code, util: util(WHOLE.get(part.clone())?)? })
     }
 
     /// As [`mobile`], if the text can be nothing but a number of this plan. No calling code is another's beginning
@@ -64,9 +37,19 @@ impl Home {
     /// then this plan does not have its code and refuses it.
     fn mobile(&self, text: &str, default: Region) -> Option<Mobile> {
         let leads_here =
-            || !text.contains(['+', '＋']) || self.util.normalize_digits_only(text).starts_with(&self.calling_code);
+            || !text.contains(['+', '＋']) || self.util.normalize_digits_only(text).starts_with(self.calling_code);
         if self.region == default && leads_here() { read(&self.util, text, default) } else { None }
     }
+}
+
+fn part(region: Region) -> Option<&'static Part> {
+    let id = region.as_region_str();
+    PARTS.iter().find(|(of, ..)| *of == &*id)
+}
+
+/// The calling code of a region.
+pub(crate) fn calling_code(region: Region) -> Option<&'static str> {
+    part(region).map(|(_, calling_code, _)| *calling_code)
 }
 
 /// A mobile's number, as the plan has it.
@@ -91,8 +74,8 @@ pub(crate) fn load(region: Region) {
     }
 }
 
-fn util(metadata: PhoneMetadataCollection) -> Option<PhoneNumberUtil> {
-    PhoneNumberUtil::new_for_metadata(metadata).ok()
+fn util(metadata: &[u8]) -> Option<PhoneNumberUtil> {
+    PhoneNumberUtil::new_for_metadata(PhoneMetadataCollection::decode(metadata).ok()?).ok()
 }
 
 fn read(util: &PhoneNumberUtil, text: &str, default: Region) -> Option<Mobile> {
@@ -164,7 +147,7 @@ mod tests {
     }
 
     /// When this fails, rlibphonenumber brings newer metadata: its `src/generated/metadata/metadata.bin` goes over
-    /// `numbering_plan.bin`.
+    /// our `numbering_plan.bin`.
     #[test]
     fn the_plan_is_the_librarys() {
         let world = WORLD.as_ref().map(|world| world.get_supported_regions().count());

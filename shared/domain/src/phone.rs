@@ -24,6 +24,13 @@ impl fmt::Display for UnknownCountry {
 
 impl std::error::Error for UnknownCountry {}
 
+impl Country {
+    /// Its country calling code (ITU-T E.164), such as 977, if it has a numbering plan.
+    pub fn calling_code(self) -> Option<&'static str> {
+        numbering_plan::calling_code(self.0)
+    }
+}
+
 impl FromStr for Country {
     type Err = UnknownCountry;
 

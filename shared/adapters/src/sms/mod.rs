@@ -11,7 +11,7 @@ use std::time::Duration;
 use domain::Unavailable;
 use domain::gateway::Gateway;
 use domain::message::Message;
-use domain::phone::DialledNumber;
+use domain::phone::{Country, DialledNumber};
 use domain::send_otp::{NotSent, SmsGateways};
 use serde_json::Value;
 use tokio::task::spawn_blocking;
@@ -20,7 +20,7 @@ use tokio::time::{Instant, timeout};
 use crate::app::{App, Clock};
 use crate::config::{ConfigError, SmsRoutes};
 use crate::https::{HttpsClient, Unanswered};
-use crate::secrets::GatewaySecret;
+use crate::secrets::{GatewaySecret, SecretReader};
 use crate::telemetry;
 
 /// How long all gateways together may take with a message. The timeout of `SendOtpFunction` leaves the store its worst
@@ -111,7 +111,8 @@ pub struct Gateways {
     client: HttpsClient,
     secret: GatewaySecret,
     sparrow: sparrow::Sparrow,
-    sns: sns::Sns,
+    /// Made only if a route uses it.
+    sns: Option<sns::Sns>,
     twilio: twilio::Twilio,
 }
 
@@ -130,18 +131,31 @@ impl Gateways {
             rest: rest::Rest::default(),
             secret: GatewaySecret::new(app)?,
             sparrow: sparrow::Sparrow::new(client.clone(), &config.sparrow_base_url),
-            sns: sns::Sns::new(app),
+            sns: config.sms_routes.use_gateway(Gateway::Sns).then(|| sns::Sns::new(app)),
             twilio: twilio::Twilio::new(client.clone(), &config.twilio_base_url, config.limits.code_lifetime_seconds),
             client,
         })
     }
 
-    /// Reads credentials and the system's roots ahead of the first message, if any route needs them. SNS needs neither.
-    pub async fn warm(&self) {
-        if self.routes.use_gateway(Gateway::Sparrow) || self.routes.use_gateway(Gateway::Twilio) {
-            let client = self.client.clone();
-            let _ = tokio::join!(self.secret.credentials(), spawn_blocking(move || client.warm()));
-        }
+    /// What reads the credentials, if any route needs them: SNS knows us by the function's own role.
+    pub fn credentials_reader(&self) -> Option<&SecretReader> {
+        let need_them = self.routes.use_gateway(Gateway::Sparrow) || self.routes.use_gateway(Gateway::Twilio);
+        need_them.then(|| self.secret.reader())
+    }
+
+    /// Reads the system's roots ahead of the first message, and begins to connect to the gateway that takes a country's
+    /// messages first. How long that takes is the gateway's affair: nothing waits for it.
+    pub async fn warm(&self, country: Country) {
+        let first = country.calling_code().and_then(|code| self.routes.by_digits(code).first());
+        let url = match first {
+            Some(Gateway::Sparrow) => self.sparrow.url().to_owned(),
+            Some(Gateway::Twilio) => self.twilio.url().to_owned(),
+            Some(Gateway::Sns) | None => return,
+        };
+        let client = self.client.clone();
+        let _ = spawn_blocking(move || client.warm()).await;
+        let client = self.client.clone();
+        tokio::spawn(async move { timeout(SENDING_TIME, client.connect(&url)).await });
     }
 
     /// A route's gateways, in the order to try them.
@@ -151,9 +165,9 @@ impl Gateways {
 
     async fn send_by(&self, gateway: Gateway, to: &DialledNumber, message: &Message, time: Duration) -> Outcome {
         let started = Instant::now();
-        // SNS knows us by the function's own role.
         if gateway == Gateway::Sns {
-            return timeout(time, self.sns.send(to, message)).await.unwrap_or(Outcome::Unknown);
+            let Some(sns) = &self.sns else { return Outcome::Unavailable("no route uses it".into()) };
+            return timeout(time, sns.send(to, message)).await.unwrap_or(Outcome::Unknown);
         }
         let credentials = match timeout(time, self.secret.credentials()).await {
             Ok(Ok(credentials)) => credentials,

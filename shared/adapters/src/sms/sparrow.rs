@@ -28,6 +28,11 @@ impl Sparrow {
         Self { client, url: format!("{base_url}/v2/sms/") }
     }
 
+    /// Where it takes messages.
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
     pub(super) async fn send(&self, with: &GatewayCredentials, to: &DialledNumber, message: &Message) -> Outcome {
         // Ten digits, without +977.
         let (to, text) = (to.national(), message.reveal());

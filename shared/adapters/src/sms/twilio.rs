@@ -34,6 +34,11 @@ impl Twilio {
         Self { client, base_url: base_url.to_owned(), validity: code_lifetime_seconds.to_string() }
     }
 
+    /// Where it is.
+    pub(super) fn url(&self) -> &str {
+        &self.base_url
+    }
+
     pub(super) async fn send(&self, with: &GatewayCredentials, to: &DialledNumber, message: &Message) -> Outcome {
         let account = &with.twilio_account_sid;
         // The account becomes part of a path: a SID is letters and digits, and nothing else is sent.
