@@ -23,8 +23,9 @@ use std::process::ExitCode;
 
 use crate::ledger::Ledger;
 use crate::prices::Prices;
-use crate::programs::{Program, programs};
+use crate::programs::{Part, Program, programs};
 use crate::quota::Quota;
+use crate::table::Calls;
 use crate::tally::Tally;
 use crate::world::{Roots, World};
 
@@ -76,9 +77,10 @@ async fn times(flags: &[&str], runs: usize, python: PathBuf) -> Result<(), Fault
             return Ok(());
         }
     };
+    let programs = programs(&python)?;
+    let calls = calls(&programs, roots).await?;
     let world = World::start(roots).await?;
-    let mut tallies: Vec<(Program, Tally)> =
-        programs(&python)?.into_iter().map(|program| (program, Tally::default())).collect();
+    let mut tallies: Vec<(Program, Tally)> = programs.into_iter().map(|program| (program, Tally::default())).collect();
     for round in 0..=runs {
         for (program, tally) in &mut tallies {
             let run = run::run(&world, program, WARM, quota.as_ref()).await;
@@ -90,9 +92,19 @@ async fn times(flags: &[&str], runs: usize, python: PathBuf) -> Result<(), Fault
     }
     let core = if quota.is_some() { "a fifth of a core" } else { "as much of a core as there is" };
     println!("{runs} interleaved runs, {WARM} warm requests in each; {roots} TLS roots; {core}\n");
-    table::print_times(&tallies);
-    table::print_verdicts(&tallies);
+    table::print_times(&tallies, &calls);
+    table::print_verdicts(&tallies, &calls);
     Ok(())
+}
+
+/// How often a warm request of each function calls AWS: counted in a system of its own, for it takes time to count.
+async fn calls(programs: &[Program], roots: Roots) -> Result<Calls, Fault> {
+    let world = World::start(roots).await?;
+    let mut calls = Calls::new();
+    for program in programs.iter().filter(|program| matches!(program.part, Part::Ours(_))) {
+        calls.insert(program.name, ledger::of(&world, program).await?.warm.dynamodb);
+    }
+    Ok(calls)
 }
 
 /// Counts what each program asks of others, and prints what that costs.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -110,13 +110,14 @@ impl World {
         ]);
         let http = Client::builder(TokioExecutor::new()).build_http();
         let world = Self { system, variables, folder, http, people: AtomicU32::new(0) };
+        world.age_signing_key().await?;
         let table = json!({
             "TableName": PEER_TABLE,
             "BillingMode": "PAY_PER_REQUEST",
             "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}],
             "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
         });
-        world.dynamodb("CreateTable", table).await?;
+        world.call_aws(world.system.dynamodb_address(), "DynamoDB_20120810.CreateTable", table).await?;
         Ok(world)
     }
 
@@ -194,20 +195,40 @@ impl World {
     /// Lets a code be pending for the Python peer.
     pub async fn peer_code(&self, phone: &str, code: &str) -> Result<(), Fault> {
         let item = json!({"pk": {"S": format!("otp#{phone}")}, "otp": {"S": code}, "expires_at": {"N": "4102444800"}});
-        self.dynamodb("PutItem", json!({"TableName": PEER_TABLE, "Item": item})).await
+        let put = json!({"TableName": PEER_TABLE, "Item": item});
+        self.call_aws(self.system.dynamodb_address(), "DynamoDB_20120810.PutItem", put).await.map(drop)
     }
 
-    async fn dynamodb(&self, operation: &str, body: Value) -> Result<(), Fault> {
+    /// Lets the signing key be older than verifiers take to read it, as on any day but that of a rotation: until then
+    /// the key before it is read as well.
+    async fn age_signing_key(&self) -> Result<(), Fault> {
+        let (aws, secret) = (self.system.aws_address(), "SigningKeySecret");
+        let value = self.call_aws(aws, "secretsmanager.GetSecretValue", json!({"SecretId": secret})).await?;
+        let mut key: Value = serde_json::from_str(value["SecretString"].as_str().ok_or("a key that is no text")?)?;
+        key["signs_from"] = json!(0);
+        let put = json!({
+            "SecretId": secret,
+            "ClientRequestToken": "00000000-0000-4000-8000-000000000000",
+            "SecretString": key.to_string(),
+        });
+        self.call_aws(aws, "secretsmanager.PutSecretValue", put).await.map(drop)
+    }
+
+    /// One call of AWS, as the stand-ins understand it.
+    async fn call_aws(&self, address: SocketAddr, target: &str, body: Value) -> Result<Value, Fault> {
         let request = axum::http::Request::builder()
             .method("POST")
-            .uri(format!("http://{}/", self.system.dynamodb_address()))
-            .header("x-amz-target", format!("DynamoDB_20120810.{operation}"))
+            .uri(format!("http://{address}/"))
+            .header("x-amz-target", target)
             .header("x-amz-date", "20260101T000000Z")
             .header("content-type", "application/x-amz-json-1.0")
             .header("authorization", "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0")
             .body(Full::new(Bytes::from(body.to_string())))?;
         let reply = self.http.request(request).await?;
-        if reply.status().is_success() { Ok(()) } else { Err(format!("{operation}: {}", reply.status()).into()) }
+        if !reply.status().is_success() {
+            return Err(format!("{target}: {}", reply.status()).into());
+        }
+        Ok(serde_json::from_slice(&reply.into_body().collect().await?.to_bytes())?)
     }
 }
 
