@@ -24,7 +24,7 @@ use std::process::ExitCode;
 use crate::ledger::Ledger;
 use crate::prices::Prices;
 use crate::programs::{Part, Program, programs};
-use crate::quota::Quota;
+use crate::quota::{Period, Quota};
 use crate::table::Calls;
 use crate::tally::Tally;
 use crate::world::{Roots, World};
@@ -36,7 +36,7 @@ type Fault = Box<dyn std::error::Error>;
 const WARM: usize = 50;
 
 const HELP: &str = "\
-usage: latchkey-bench times [--full-roots] [--quota] RUNS PYTHON
+usage: latchkey-bench times [--full-roots] [--quota | --short-quota] RUNS PYTHON
        latchkey-bench costs PYTHON
        latchkey-bench instructions
 PYTHON is that of a virtual environment with benches/python/requirements.txt. benches/run and benches/instructions call
@@ -67,10 +67,15 @@ async fn main() -> ExitCode {
 /// machine's caches.
 async fn times(flags: &[&str], runs: usize, python: PathBuf) -> Result<(), Fault> {
     let roots = if flags.contains(&"--full-roots") { Roots::Full } else { Roots::Small };
-    if flags.iter().any(|flag| !["--full-roots", "--quota"].contains(flag)) {
+    if flags.iter().any(|flag| !["--full-roots", "--quota", "--short-quota"].contains(flag)) {
         return Err(HELP.into());
     }
-    let quota = match flags.contains(&"--quota").then(Quota::open).transpose() {
+    let period = match () {
+        () if flags.contains(&"--quota") => Some(Period::USUAL),
+        () if flags.contains(&"--short-quota") => Some(Period::SHORTEST),
+        () => None,
+    };
+    let quota = match period.map(Quota::open).transpose() {
         Ok(quota) => quota,
         Err(reason) => {
             println!("a fifth of a core: skipped, for {reason}");
@@ -90,7 +95,7 @@ async fn times(flags: &[&str], runs: usize, python: PathBuf) -> Result<(), Fault
             }
         }
     }
-    let core = if quota.is_some() { "a fifth of a core" } else { "as much of a core as there is" };
+    let core = period.map_or_else(|| "as much of a core as there is".to_owned(), |period| period.to_string());
     println!("{runs} interleaved runs, {WARM} warm requests in each; {roots} TLS roots; {core}\n");
     table::print_times(&tallies, &calls);
     table::print_verdicts(&tallies, &calls);

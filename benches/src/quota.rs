@@ -1,15 +1,35 @@
 //! A control group whose processes have a fifth of a core, about what Lambda gives a function of 360 MB
 //! (<https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html>: one vCPU at 1,769 MB).
 
+use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The share, in microseconds, of the shortest periods that the kernel has for it: the yardstick would slip through one
-/// that were four times as long.
-const SHARE: u32 = 1_000;
-const PERIOD: u32 = 5_000;
+/// A fifth of each period, in microseconds.
+#[derive(Clone, Copy, PartialEq)]
+pub struct Period(u32);
+
+impl Period {
+    /// The kernel's own, which containers and services get unless they are given another.
+    pub const USUAL: Self = Self(100_000);
+    /// The shortest that there can be a fifth of: what waits for the end of one waits for it at almost every step.
+    pub const SHORTEST: Self = Self(5_000);
+
+    const fn share(self) -> u32 {
+        self.0 / 5
+    }
+}
+
+impl fmt::Display for Period {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a fifth of a core, {} of each {} ms", self.share() / 1_000, self.0 / 1_000)
+    }
+}
+
+/// Until what was used up is there again, overdrawn shares included.
+const REST: Duration = Duration::from_millis(100);
 
 /// The group; it goes when this does.
 pub struct Quota(PathBuf);
@@ -19,11 +39,11 @@ impl Quota {
     ///
     /// # Errors
     /// Why this machine or this user can't.
-    pub fn open() -> Result<Self, String> {
+    pub fn open(period: Period) -> Result<Self, String> {
         let mut reasons = Vec::new();
         for root in ["/sys/fs/cgroup", "/sys/fs/cgroup/cpu"] {
             let folder = Path::new(root).join(format!("latchkey-bench-{}", std::process::id()));
-            match fs::create_dir(&folder).map(|()| Self(folder)).and_then(Self::limited) {
+            match fs::create_dir(&folder).map(|()| Self(folder)).and_then(|quota| quota.limited(period)) {
                 Ok(quota) => return Ok(quota),
                 Err(error) => reasons.push(format!("{root}: {error}")),
             }
@@ -37,7 +57,7 @@ impl Quota {
         while !fs::read_to_string(self.door())?.lines().any(|line| line == id.to_string()) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        tokio::time::sleep(Duration::from_micros(u64::from(PERIOD) * 2)).await;
+        tokio::time::sleep(REST).await;
         Ok(())
     }
 
@@ -46,12 +66,12 @@ impl Quota {
         self.0.join("cgroup.procs")
     }
 
-    fn limited(self) -> io::Result<Self> {
+    fn limited(self, period: Period) -> io::Result<Self> {
         if self.0.join("cpu.cfs_quota_us").exists() {
-            self.set("cpu.cfs_period_us", &PERIOD.to_string())?;
-            self.set("cpu.cfs_quota_us", &SHARE.to_string())?;
+            self.set("cpu.cfs_period_us", &period.0.to_string())?;
+            self.set("cpu.cfs_quota_us", &period.share().to_string())?;
         } else {
-            self.set("cpu.max", &format!("{SHARE} {PERIOD}"))?;
+            self.set("cpu.max", &format!("{} {}", period.share(), period.0))?;
         }
         Ok(self)
     }

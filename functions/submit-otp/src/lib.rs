@@ -91,13 +91,13 @@ impl SubmitOtp {
         let default = &self.app.config.default_organization;
         warm::ahead(async {
             tokio::join!(
-                self.store.organization(&default.id, default, now),
-                // A second connection: the claim goes side by side with a read.
-                self.store.key_set(),
                 async {
                     secrets::read_ahead(&[self.codes.reader(), self.signing.reader()]).await;
                     self.signing.signing_key(now).await
                 },
+                self.store.organization(&default.id, default, now),
+                // A second connection: the claim goes side by side with a read.
+                self.store.key_set(),
                 async {
                     if let Some(firebase) = &self.firebase {
                         firebase.warm(now).await;

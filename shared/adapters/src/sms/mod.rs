@@ -111,8 +111,7 @@ pub struct Gateways {
     client: HttpsClient,
     secret: GatewaySecret,
     sparrow: sparrow::Sparrow,
-    /// Made only if a route uses it.
-    sns: Option<sns::Sns>,
+    sns: sns::Sns,
     twilio: twilio::Twilio,
 }
 
@@ -131,7 +130,7 @@ impl Gateways {
             rest: rest::Rest::default(),
             secret: GatewaySecret::new(app)?,
             sparrow: sparrow::Sparrow::new(client.clone(), &config.sparrow_base_url),
-            sns: config.sms_routes.use_gateway(Gateway::Sns).then(|| sns::Sns::new(app)),
+            sns: sns::Sns::new(app),
             twilio: twilio::Twilio::new(client.clone(), &config.twilio_base_url, config.limits.code_lifetime_seconds),
             client,
         })
@@ -166,8 +165,7 @@ impl Gateways {
     async fn send_by(&self, gateway: Gateway, to: &DialledNumber, message: &Message, time: Duration) -> Outcome {
         let started = Instant::now();
         if gateway == Gateway::Sns {
-            let Some(sns) = &self.sns else { return Outcome::Unavailable("no route uses it".into()) };
-            return timeout(time, sns.send(to, message)).await.unwrap_or(Outcome::Unknown);
+            return timeout(time, self.sns.send(to, message)).await.unwrap_or(Outcome::Unknown);
         }
         let credentials = match timeout(time, self.secret.credentials()).await {
             Ok(Ok(credentials)) => credentials,

@@ -1,5 +1,7 @@
 //! Amazon SNS, straight to a phone number (<https://docs.aws.amazon.com/sns/latest/api/API_Publish.html>).
 
+use std::sync::{Arc, OnceLock};
+
 use aws_sdk_sns::Client;
 use aws_sdk_sns::config::retry::RetryConfig;
 use aws_sdk_sns::config::timeout::TimeoutConfig;
@@ -18,27 +20,22 @@ const INDIA: u16 = 91;
 
 #[derive(Clone)]
 pub(super) struct Sns {
-    client: Client,
-    settings: SnsSettings,
+    app: App,
+    /// Made for the first message: most starts carry none by SNS, and to make one takes as long as to make a request.
+    client: Arc<OnceLock<Client>>,
 }
 
 impl Sns {
     pub(super) fn new(app: &App) -> Self {
-        // A second `Publish` is a second message, and the next gateway is our second try. Whoever sends limits the time.
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .disable_read_timeout()
-            .disable_operation_attempt_timeout()
-            .disable_operation_timeout();
-        let mut config = aws_sdk_sns::config::Builder::from(&app.aws)
-            .retry_config(RetryConfig::disabled())
-            .timeout_config(timeouts.build());
-        config.set_endpoint_url(app.config.aws.sns_endpoint.clone());
-        Self { client: Client::from_conf(config.build()), settings: app.config.sns.clone() }
+        Self { app: app.clone(), client: Arc::default() }
+    }
+
+    fn client(&self) -> &Client {
+        self.client.get_or_init(|| client(&self.app))
     }
 
     pub(super) async fn send(&self, to: &DialledNumber, message: &Message) -> Outcome {
-        let mut publish = self.client.publish().phone_number(to.number.e164()).message(message.reveal());
+        let mut publish = self.client().publish().phone_number(to.number.e164()).message(message.reveal());
         for (name, data_type, value) in self.attributes(to) {
             match MessageAttributeValue::builder().data_type(data_type).string_value(value).build() {
                 Ok(attribute) => publish = publish.message_attributes(name, attribute),
@@ -58,7 +55,7 @@ impl Sns {
 
     /// Names, types and values (<https://docs.aws.amazon.com/sns/latest/dg/sms_publish-to-phone.html>).
     fn attributes(&self, to: &DialledNumber) -> impl Iterator<Item = (&'static str, &'static str, &str)> {
-        let SnsSettings { sender_id, max_price, origination_number, india } = &self.settings;
+        let SnsSettings { sender_id, max_price, origination_number, india } = &self.app.config.sns;
         let india = india.as_ref().filter(|_| to.calling_code == INDIA);
         [
             ("AWS.SNS.SMS.SMSType", "String", Some("Transactional")),
@@ -71,6 +68,20 @@ impl Sns {
         .into_iter()
         .filter_map(|(name, data_type, value)| Some((name, data_type, value?)))
     }
+}
+
+fn client(app: &App) -> Client {
+    // A second `Publish` is a second message, and the next gateway is our second try. Whoever sends limits the time.
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .disable_read_timeout()
+        .disable_operation_attempt_timeout()
+        .disable_operation_timeout();
+    let mut config = aws_sdk_sns::config::Builder::from(&app.aws)
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(timeouts.build());
+    config.set_endpoint_url(app.config.aws.sns_endpoint.clone());
+    Client::from_conf(config.build())
 }
 
 /// What an error means. <https://docs.aws.amazon.com/sns/latest/api/API_Publish.html#API_Publish_Errors>
