@@ -4,6 +4,10 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use rcgen::{DnType, SanType};
 use tokio::net::{TcpListener, TcpStream};
@@ -12,6 +16,9 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 use crate::Fault;
+
+/// Why a connection ended before its time: its client's affair.
+type Broken = Box<dyn std::error::Error + Send + Sync>;
 
 /// An authority, and the certificate that it gave to 127.0.0.1.
 pub struct Authority {
@@ -44,24 +51,22 @@ impl Authority {
         Ok(Self { pem, acceptor: TlsAcceptor::from(Arc::new(config)) })
     }
 
-    /// Puts TLS in front of `backend`, for as long as this process lives.
-    pub async fn guard(&self, backend: SocketAddr) -> Result<SocketAddr, Fault> {
+    /// Serves `router` behind TLS, for as long as this process lives.
+    pub async fn serve(&self, router: Router) -> Result<SocketAddr, Fault> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let acceptor = self.acceptor.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(splice(acceptor.clone(), client, backend));
+                tokio::spawn(answer(acceptor.clone(), client, router.clone()));
             }
         });
         Ok(address)
     }
 }
 
-async fn splice(acceptor: TlsAcceptor, client: TcpStream, backend: SocketAddr) -> std::io::Result<()> {
+async fn answer(acceptor: TlsAcceptor, client: TcpStream, router: Router) -> Result<(), Broken> {
     client.set_nodelay(true)?;
-    let (mut client, mut backend) = tokio::try_join!(acceptor.accept(client), TcpStream::connect(backend))?;
-    backend.set_nodelay(true)?;
-    tokio::io::copy_bidirectional(&mut client, &mut backend).await?;
-    Ok(())
+    let client = TokioIo::new(acceptor.accept(client).await?);
+    Builder::new(TokioExecutor::new()).http1_only().serve_connection(client, TowerToHyperService::new(router)).await
 }

@@ -55,9 +55,8 @@ impl Process {
         let api = RuntimeApi::start().await?;
         let mut words = Vec::new();
         if let Some(quota) = start.quota {
-            // The shell joins the group, and when it is told to becomes the program, under the same id. It keeps to one
-            // core: what a process overdraws on one is not held against it on another.
-            let join = "echo $$ >\"$0\" && taskset -cp 0 $$ >/dev/null && read go && exec \"$@\"";
+            // The shell joins the group, and when it is told to becomes the program, under the same id.
+            let join = format!("echo $$ >\"$0\" && {} && read go && exec \"$@\"", quota.preparation());
             words.extend(["/bin/sh".into(), "-c".into(), join.into(), quota.door()]);
         }
         words.extend(start.under);

@@ -20,6 +20,12 @@ impl Period {
     const fn share(self) -> u32 {
         self.0 / 5
     }
+
+    /// Whether a process had better keep to one core: what it overdraws on one, until the kernel's next look, is not held
+    /// against it on another.
+    fn is_soon_overdrawn(self) -> bool {
+        self == Self::SHORTEST
+    }
 }
 
 impl fmt::Display for Period {
@@ -32,7 +38,10 @@ impl fmt::Display for Period {
 const REST: Duration = Duration::from_millis(100);
 
 /// The group; it goes when this does.
-pub struct Quota(PathBuf);
+pub struct Quota {
+    folder: PathBuf,
+    period: Period,
+}
 
 impl Quota {
     /// Makes the group, in version 2 of Linux's control groups or in version 1.
@@ -43,7 +52,7 @@ impl Quota {
         let mut reasons = Vec::new();
         for root in ["/sys/fs/cgroup", "/sys/fs/cgroup/cpu"] {
             let folder = Path::new(root).join(format!("latchkey-bench-{}", std::process::id()));
-            match fs::create_dir(&folder).map(|()| Self(folder)).and_then(|quota| quota.limited(period)) {
+            match fs::create_dir(&folder).map(|()| Self { folder, period }).and_then(Self::limited) {
                 Ok(quota) => return Ok(quota),
                 Err(error) => reasons.push(format!("{root}: {error}")),
             }
@@ -61,29 +70,34 @@ impl Quota {
         Ok(())
     }
 
-    /// Where a process writes its id to join.
-    pub fn door(&self) -> PathBuf {
-        self.0.join("cgroup.procs")
+    /// What the shell `$$` has to do before it becomes a process under this quota.
+    pub fn preparation(&self) -> &'static str {
+        if self.period.is_soon_overdrawn() { "taskset -cp 0 $$ >/dev/null" } else { "true" }
     }
 
-    fn limited(self, period: Period) -> io::Result<Self> {
-        if self.0.join("cpu.cfs_quota_us").exists() {
-            self.set("cpu.cfs_period_us", &period.0.to_string())?;
-            self.set("cpu.cfs_quota_us", &period.share().to_string())?;
+    /// Where a process writes its id to join.
+    pub fn door(&self) -> PathBuf {
+        self.folder.join("cgroup.procs")
+    }
+
+    fn limited(self) -> io::Result<Self> {
+        if self.folder.join("cpu.cfs_quota_us").exists() {
+            self.set("cpu.cfs_period_us", &self.period.0.to_string())?;
+            self.set("cpu.cfs_quota_us", &self.period.share().to_string())?;
         } else {
-            self.set("cpu.max", &format!("{} {}", period.share(), period.0))?;
+            self.set("cpu.max", &format!("{} {}", self.period.share(), self.period.0))?;
         }
         Ok(self)
     }
 
     /// Writes what the kernel has there; a file of our own making would limit nothing.
     fn set(&self, name: &str, value: &str) -> io::Result<()> {
-        OpenOptions::new().write(true).open(self.0.join(name))?.write_all(value.as_bytes())
+        OpenOptions::new().write(true).open(self.folder.join(name))?.write_all(value.as_bytes())
     }
 }
 
 impl Drop for Quota {
     fn drop(&mut self) {
-        let _ = fs::remove_dir(&self.0);
+        let _ = fs::remove_dir(&self.folder);
     }
 }

@@ -91,8 +91,8 @@ impl World {
         let options = Options { overrides: OVERRIDES.map(text).into(), ..Options::default() };
         let system = System::start(options).await?;
         let authority = Authority::new()?;
-        let dynamodb = authority.guard(system.dynamodb_address()).await?;
-        let aws = authority.guard(system.aws_address()).await?;
+        let dynamodb = authority.serve(system.dynamodb()).await?;
+        let aws = authority.serve(system.aws()).await?;
         let folder = Folder::new()?;
         let trusted = folder.0.join("roots.pem");
         std::fs::write(&trusted, trust(roots, &authority)?)?;

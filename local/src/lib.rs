@@ -156,6 +156,8 @@ pub struct System {
     functions: Arc<Functions>,
     engine: Engine,
     api: Server,
+    dynamodb: Router,
+    aws: Router,
     backends: [Server; 2],
     /// Holds the lock on the data folder.
     _data: Data,
@@ -200,10 +202,9 @@ impl System {
             gateway_secret,
             functions: OnceLock::new(),
         });
-        let backends = [
-            Server::start(dynamodb_listener, engine::router(Arc::clone(&front))),
-            Server::start(aws_listener, vendors::router(Arc::clone(&vendors))),
-        ];
+        let dynamodb = engine::router(Arc::clone(&front));
+        let aws = vendors::router(Arc::clone(&vendors));
+        let backends = [Server::start(dynamodb_listener, dynamodb.clone()), Server::start(aws_listener, aws.clone())];
 
         let mut overlay = variables(address, dynamodb_address, aws_address);
         overlay.extend(options.overrides);
@@ -237,6 +238,8 @@ impl System {
             functions,
             engine,
             api,
+            dynamodb,
+            aws,
             backends,
             _data: data,
         })
@@ -255,6 +258,16 @@ impl System {
     /// Where Secrets Manager, SNS and the stand-ins for the gateways answer.
     pub fn aws_address(&self) -> SocketAddr {
         self.aws_address
+    }
+
+    /// What answers as DynamoDB, for whoever would serve it on a listener of their own.
+    pub fn dynamodb(&self) -> Router {
+        self.dynamodb.clone()
+    }
+
+    /// What answers at [`System::aws_address`], likewise.
+    pub fn aws(&self) -> Router {
+        self.aws.clone()
     }
 
     /// The clock that every function tells the time by.
