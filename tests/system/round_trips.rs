@@ -60,16 +60,22 @@ async fn secrets_that_a_start_could_not_read_the_first_events_read() {
         what: format!("BatchGetSecretValue {secrets}"),
         nth: 1,
     };
-    for secrets in ["CodeKeySecret GatewaySecret", "CodeKeySecret SigningKeySecret"] {
+    world.advance(u64::from(PUBLISHED_BEFORE_USE_SECONDS));
+    // The signing key is taken in by the start itself, which then reads it alone.
+    let cases: [(&str, &[&str]); 2] = [
+        ("CodeKeySecret GatewaySecret", &["CodeKeySecret", "GatewaySecret"]),
+        ("CodeKeySecret SigningKeySecret", &["CodeKeySecret"]),
+    ];
+    for (secrets, of_first_events) in cases {
         world.system.cool();
         let aim = Aim { at: batch(secrets), mode: Mode::Refuse, code: Some("AccessDeniedException"), lasts: true };
         world.system.aim(Some(aim));
         world.system.warm().await;
+        world.system.aim(None);
         world.sign_in(PHONE).await;
-        let asked = of_secrets(&world);
-        for secret in secrets.split(' ') {
-            assert!(asked.contains(&format!("GetSecretValue {secret} AWSCURRENT")), "{asked:?}");
-        }
+        let wanted: Vec<_> =
+            of_first_events.iter().map(|secret| format!("GetSecretValue {secret} AWSCURRENT")).collect();
+        assert_eq!(of_secrets(&world), wanted, "{secrets}");
         world.advance(WAIT);
     }
 }
