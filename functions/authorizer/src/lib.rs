@@ -1,43 +1,27 @@
-//! The Lambda authorizer (HTTP API, payload 2.0, simple response): lets those with a good token pass.
+//! The Lambda authorizer (HTTP API, payload 2.0, simple response): lets requests with a valid access token pass.
 
+use adapters::app::{App, during_init};
 use adapters::config::ConfigError;
-use adapters::guard::{Guard, REFUSAL};
-use adapters::problem::Problem;
-use adapters::{App, warm};
-use aws_lambda_events::apigw::ApiGatewayV2CustomAuthorizerV2Request;
-use domain::authorize::AuthorizeError;
-use lambda_runtime::Error;
+use adapters::dynamodb::{SessionTables, Store};
+use adapters::http::{Guard, REFUSAL, Route, RouteGuard, refusal_code};
+use adapters::telemetry;
+use domain::use_cases::authorize::AuthorizeError;
+use lambda_http::aws_lambda_events::apigw::ApiGatewayV2CustomAuthorizerV2Request;
+use lambda_http::lambda_runtime::Error;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 /// The stage variable of Latchkey's own API that asks for refusals to be passed on to the function behind the route.
 const REFUSALS: &str = "LatchkeyRefusals";
-/// Its value.
 const EXPLAIN: &str = "explain";
-/// Latchkey's own guarded routes, whose functions render a refusal that is passed on. Every other route, whatever its
-/// stage variables, gets a plain denial: the function behind it knows nothing of refusals.
-pub const OWN_GUARDED_ROUTES: [&str; 11] = [
-    "POST /v1/phone/otp/send",
-    "POST /v1/phone/otp/validate",
-    "GET /v1/sessions",
-    "DELETE /v1/sessions",
-    "DELETE /v1/sessions/{session_id}",
-    "DELETE /v1/session",
-    "GET /v1/me",
-    "PATCH /v1/me",
-    "DELETE /v1/me",
-    "PUT /v1/me/fcm-token",
-    "POST /v1/me/sign-in-approval",
-];
 
-/// The function.
 #[derive(Clone)]
 pub struct Authorizer {
     app: App,
-    guard: Guard,
+    guard: Guard<SessionTables>,
 }
 
-/// The answer to API Gateway.
+/// The response to API Gateway.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Verdict {
@@ -46,23 +30,17 @@ pub struct Verdict {
 }
 
 impl Authorizer {
-    /// Wires it.
-    ///
-    /// # Errors
-    /// When a variable that it needs is not set.
     pub fn new(app: &App) -> Result<Self, ConfigError> {
-        Ok(Self { app: app.clone(), guard: Guard::new(app)? })
+        Ok(Self { app: app.clone(), guard: Guard::new(app, &Store::new(app)?) })
     }
 
-    /// Opens connections and reads the keys.
-    pub async fn warm(&self) {
-        warm::ahead(self.guard.warm(self.app.clock.now())).await;
+    /// Reads the keys before the first event.
+    pub async fn prepare(&self) {
+        during_init(self.guard.read_keys_ahead(self.app.clock.now())).await;
     }
 
-    /// Judges one request.
-    ///
     /// # Errors
-    /// When it can't be known who calls and nobody is there to say so: API Gateway then answers 500.
+    /// When it cannot be known who calls, on a route that cannot explain it: API Gateway then answers 500.
     pub async fn handle(&self, event: ApiGatewayV2CustomAuthorizerV2Request) -> Result<Verdict, Error> {
         let authorization = event.headers.get("authorization").and_then(|value| value.to_str().ok());
         match self.guard.authorize(authorization, self.app.clock.now()).await {
@@ -71,15 +49,17 @@ impl Authorizer {
                     ("user_id", json!(caller.user.as_str())),
                     ("session_id", json!(caller.session.as_str())),
                     ("fresh", json!(caller.fresh)),
-                    // A simple response's context holds no nested values.
+                    // As a text, so that every backend reads it alike.
                     ("roles", json!(serde_json::to_string(&roles)?)),
                 ];
                 Ok(Verdict { is_authorized: true, context: members(context) })
             }
-            Err(error) if is_own(&event) => {
-                log(&error);
-                let refusal = json!(Problem::from(error).code.as_str());
-                Ok(Verdict { is_authorized: true, context: members([(REFUSAL, refusal)]) })
+            Err(error) if explains_refusals(&event) => {
+                if let AuthorizeError::Unavailable(unavailable) = &error {
+                    telemetry::unavailable("authorizer", unavailable);
+                }
+                let context = members([(REFUSAL, json!(refusal_code(error)))]);
+                Ok(Verdict { is_authorized: true, context })
             }
             Err(AuthorizeError::Unavailable(unavailable)) => Err(unavailable.into()),
             Err(_) => Ok(Verdict { is_authorized: false, context: Map::new() }),
@@ -87,15 +67,12 @@ impl Authorizer {
     }
 }
 
-fn is_own(event: &ApiGatewayV2CustomAuthorizerV2Request) -> bool {
-    let explains = event.stage_variables.get(REFUSALS).is_some_and(|value| value == EXPLAIN);
-    explains && event.route_key.as_deref().is_some_and(|route| OWN_GUARDED_ROUTES.contains(&route))
-}
-
-fn log(error: &AuthorizeError) {
-    if let AuthorizeError::Unavailable(unavailable) = error {
-        adapters::telemetry::unavailable("authorizer", unavailable);
-    }
+/// Whether the route is one of Latchkey's own guarded routes, whose functions render a refusal that is passed on. Every
+/// other route gets a plain denial, whatever its stage variables are: the function behind it does not know refusals.
+fn explains_refusals(event: &ApiGatewayV2CustomAuthorizerV2Request) -> bool {
+    let is_asked = event.stage_variables.get(REFUSALS).is_some_and(|value| value == EXPLAIN);
+    let route = event.route_key.as_deref().and_then(Route::of_key);
+    is_asked && route.is_some_and(|route| route.guard() == RouteGuard::Authorizer)
 }
 
 fn members<const N: usize>(members: [(&str, Value); N]) -> Map<String, Value> {

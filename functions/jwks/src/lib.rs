@@ -1,45 +1,38 @@
-//! `GET /.well-known/jwks.json` and `GET /.well-known/openid-configuration`: what anyone needs to check our tokens.
+//! `GET /.well-known/jwks.json` and `GET /.well-known/openid-configuration`: what others need to verify our tokens.
 
-use adapters::config::{ConfigError, Table};
-use adapters::http::{Answer, Request, serve};
-use adapters::problem::{Code, Problem};
-use adapters::store::Store;
+use adapters::app::{App, during_init};
+use adapters::config::ConfigError;
+use adapters::dynamodb::{SettingsTable, Store};
+use adapters::http::{Answer, Code, Problem, Request, Route, serve};
 use adapters::tokens::jwks_json;
-use adapters::{App, warm};
-use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
-use domain::signing_keys::KEY_SET_CACHE_SECONDS;
+use domain::rules::signing_keys::KEY_SET_CACHE_SECONDS;
+use lambda_http::aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use serde_json::json;
 
-/// The function.
 #[derive(Clone)]
 pub struct Jwks {
     app: App,
-    store: Store,
+    store: Store<SettingsTable>,
 }
 
 impl Jwks {
-    /// Wires it.
-    ///
-    /// # Errors
-    /// When a variable that it needs is not set.
     pub fn new(app: &App) -> Result<Self, ConfigError> {
-        Ok(Self { app: app.clone(), store: Store::new(app, &[Table::Settings])? })
+        Ok(Self { app: app.clone(), store: Store::new(app)? })
     }
 
-    /// Opens a connection.
-    pub async fn warm(&self) {
-        warm::ahead(self.store.key_set()).await;
+    /// Opens a connection before the first event.
+    pub async fn prepare(&self) {
+        during_init(self.store.key_set()).await;
     }
 
-    /// Serves one request.
     pub async fn handle(&self, event: ApiGatewayV2httpRequest) -> ApiGatewayV2httpResponse {
-        serve("jwks", &event, |request| self.answer(request)).await
+        serve("jwks", event, |request| async move { self.answer(&request).await }).await
     }
 
-    async fn answer(&self, request: Request<'_>) -> Result<Answer, Problem> {
+    async fn answer(&self, request: &Request) -> Result<Answer, Problem> {
         let body = match request.route() {
-            ("GET", "/.well-known/jwks.json") => jwks_json(&self.store.key_set().await?, self.app.clock.now()),
-            ("GET", "/.well-known/openid-configuration") => {
+            Some((Route::PublicKeys, _)) => jwks_json(&self.store.key_set().await?, self.app.clock.now()),
+            Some((Route::Metadata, _)) => {
                 let issuer = &self.app.config.issuer.issuer;
                 json!({
                     "issuer": issuer,

@@ -1,45 +1,40 @@
-//! Rotation of the signing key, in Secrets Manager's four steps; the first rotation makes the first key.
+//! Rotates the signing key in Secrets Manager's four steps. The first rotation makes the first key.
 //!
-//! Each step may run again at any time: after it has run once, running it again changes nothing.
+//! Each step is idempotent: running it again changes nothing.
 //! <https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotate-secrets_lambda-functions.html>
 
-use adapters::App;
-use adapters::config::{ConfigError, Secret, Table};
+use adapters::app::App;
+use adapters::config::ConfigError;
+use adapters::dynamodb::{SettingsTable, Store};
 use adapters::secrets::{RotatingSecret, SigningKeyPair};
-use adapters::store::Store;
-use adapters::tokens::{VerifyingKeys, fresh_ids};
+use adapters::tokens::{VerifyingKeys, new_token_ids};
 use aws_lambda_events::secretsmanager::SecretsManagerSecretRotationEvent;
-use domain::Timestamp;
-use domain::ids::{SessionId, UserId};
-use domain::session::Session;
-use domain::token::Proof;
-use domain::user::Roles;
-use lambda_runtime::Error;
+use domain::rules::session::Session;
+use domain::rules::token::Grant;
+use domain::rules::user::Roles;
+use domain::values::ids::{SessionId, UserId};
+use domain::values::time::Timestamp;
+use lambda_http::lambda_runtime::Error;
 
-/// The function.
 #[derive(Clone)]
 pub struct RotateKeys {
     app: App,
-    store: Store,
+    store: Store<SettingsTable>,
     secret: RotatingSecret,
 }
 
 impl RotateKeys {
-    /// Wires it.
-    ///
-    /// # Errors
-    /// When a variable that it needs is not set.
     pub fn new(app: &App) -> Result<Self, ConfigError> {
-        Ok(Self { app: app.clone(), store: Store::new(app, &[Table::Settings])?, secret: RotatingSecret::new(app)? })
+        Ok(Self { app: app.clone(), store: Store::new(app)?, secret: RotatingSecret::new(app)? })
     }
 
     /// Runs one step.
     ///
     /// # Errors
-    /// When the step makes no sense now, or something is out of reach; Secrets Manager tries again.
+    /// When the step is not possible now, or a dependency is unavailable. Secrets Manager retries.
     pub async fn handle(&self, event: SecretsManagerSecretRotationEvent) -> Result<(), Error> {
         let version = event.client_request_token.as_str();
-        if !is_same_secret(self.app.config.secret(Secret::SigningKey)?, &event.secret_id) {
+        if !is_same_secret(self.app.config.resources.signing_key_secret()?, &event.secret_id) {
             return Err("this function rotates another secret".into());
         }
         if !["createSecret", "setSecret", "testSecret", "finishSecret"].contains(&event.step.as_str()) {
@@ -50,7 +45,7 @@ impl RotateKeys {
             return Err("rotation is not switched on for this secret".into());
         }
         if stages.current.as_deref() == Some(version) {
-            tracing::info!(step = event.step, "this version is current already");
+            tracing::info!(step = event.step, "this version is already current");
             return Ok(());
         }
         if event.step != "createSecret" && stages.pending.as_deref() != Some(version) {
@@ -63,7 +58,7 @@ impl RotateKeys {
                     self.secret.put_pending(version, &SigningKeyPair::generate(now)?).await?;
                 }
             }
-            // Publishing is what "set" means here: verifiers learn of the key before anything is signed with it.
+            // "Set" means publish: verifiers read the key before it signs anything.
             "setSecret" => {
                 let public = self.pending(version).await?.public()?;
                 self.store.publish_key(&public, now, &self.app.config.limits).await?;
@@ -80,24 +75,24 @@ impl RotateKeys {
         pair.ok_or_else(|| "the pending version holds no key".into())
     }
 
-    /// Signs a token with the new key and checks it with what is published.
+    /// Signs a token with the new key and verifies it with the published keys.
     async fn test(&self, pair: &SigningKeyPair, now: Timestamp) -> Result<(), Error> {
         let limits = &self.app.config.limits;
         let nobody =
             Session::open(UserId::from_random([0; 16]), SessionId::from_random([0; 16]), None, None, now, limits);
         let claims =
-            self.app.config.issuer.tokens(&nobody, &Roles::new(), Proof::RefreshToken, fresh_ids()?, now, limits);
+            self.app.config.issuer.tokens(&nobody, &Roles::new(), Grant::RefreshToken, new_token_ids()?, now, limits);
         let signed = pair.signing_key()?.sign(&claims)?;
         let published = VerifyingKeys::new(&self.store.key_set().await?, now);
         match published.access(signed.access_token()) {
             Ok(read) if read == claims.access => Ok(()),
-            _ => Err("a token signed with the new key does not verify with what is published".into()),
+            _ => Err("a token signed with the new key does not verify with the published keys".into()),
         }
     }
 }
 
-/// Whether an event's secret is the configured one, which may be configured by its ARN or by its name alone. An ARN
-/// ends with the name, a hyphen and six characters.
+/// Whether an event's secret is the configured one. It may be configured by its ARN or by its name. An ARN ends with the
+/// name, a hyphen and six characters.
 fn is_same_secret(configured: &str, given: &str) -> bool {
     let by_name = || given.rsplit_once(":secret:").and_then(|(_, rest)| rest.rsplit_once('-'));
     configured == given || by_name().is_some_and(|(name, suffix)| name == configured && suffix.len() == 6)

@@ -1,26 +1,28 @@
-//! `POST /v1/otp/send` and `POST /v1/phone/otp/send`: a code on its way.
+//! `POST /v1/otp/send` and `POST /v1/phone/otp/send`: sending a code.
 
-use adapters::config::{ConfigError, Table};
-use adapters::guard::Guard;
-use adapters::http::{Answer, Request, optional_member, phone_number, serve};
-use adapters::problem::{Code, Problem};
-use adapters::secrets::{self, CodeKeySecret};
+use adapters::app::{App, during_init};
+use adapters::config::ConfigError;
+use adapters::dynamodb::{AllTables, Store};
+use adapters::http::{
+    Answer, Code, Guard, Problem, Request, Route, TypedPhoneNumber, optional_member, requested_organization, serve,
+};
+use adapters::secrets::{CodeKeySecret, read_together};
 use adapters::sms::Gateways;
-use adapters::store::Store;
-use adapters::{App, organization, random, telemetry, warm};
-use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
-use domain::ids::ChallengeId;
-use domain::send_otp::{Sent, Wish, send_otp};
-use domain::text::Source;
+use adapters::{random, telemetry};
+use domain::use_cases::send_otp::{
+    SendContext, SendOtpError, SendPurpose, SendRequest, SentOtp, SmsGateways, send_otp,
+};
+use domain::values::ids::ChallengeId;
+use domain::values::text::{OrganizationId, Source};
+use lambda_http::aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use serde::Deserialize;
 use serde_json::json;
 
-/// The function.
 #[derive(Clone)]
 pub struct SendOtp {
     app: App,
-    store: Store,
-    guard: Guard,
+    store: Store<AllTables>,
+    guard: Guard<AllTables>,
     keys: CodeKeySecret,
     gateways: Gateways,
 }
@@ -34,79 +36,92 @@ struct Body {
     change: Option<bool>,
 }
 
-/// The longest language tag that BCP 47 (RFC 5646 §4.4.1) asks anyone to support.
-const LONGEST_LOCALE: usize = 35;
+/// The longest language tag that BCP 47 (RFC 5646 §4.4.1) asks implementations to support.
+const MAX_LOCALE_CHARACTERS: usize = 35;
 
-impl SendOtp {
-    /// Wires it.
-    ///
-    /// # Errors
-    /// When a variable that it needs is not set.
-    pub fn new(app: &App) -> Result<Self, ConfigError> {
+/// A request, parsed before anything is read.
+struct ParsedRequest {
+    phone: TypedPhoneNumber,
+    organization: Option<OrganizationId>,
+    locale: Option<String>,
+    change: bool,
+}
+
+impl ParsedRequest {
+    fn parse(request: &Request) -> Result<Self, Problem> {
+        let body: Body = request.json()?;
+        if body.locale.as_ref().is_some_and(|locale| locale.chars().count() > MAX_LOCALE_CHARACTERS) {
+            return Err(Problem::malformed("locale: expected a language tag of at most 35 characters."));
+        }
+        optional_member("source", body.source.as_deref(), Source::parse)?;
         Ok(Self {
-            app: app.clone(),
-            store: Store::new(app, &[Table::Users, Table::Otps, Table::Settings])?,
-            guard: Guard::new(app)?,
-            keys: CodeKeySecret::new(app)?,
-            gateways: Gateways::new(app)?,
+            organization: optional_member("organization_id", body.organization_id.as_deref(), OrganizationId::parse)?,
+            phone: TypedPhoneNumber::parse(&body.phone_number)?,
+            locale: body.locale,
+            change: body.change.unwrap_or(false),
         })
     }
+}
 
-    /// Opens connections and reads what the first request would wait for.
-    pub async fn warm(&self) {
+impl SendOtp {
+    pub fn new(app: &App) -> Result<Self, ConfigError> {
+        let store = Store::new(app)?;
+        let guard = Guard::new(app, &store);
+        Ok(Self { app: app.clone(), store, guard, keys: CodeKeySecret::new(app)?, gateways: Gateways::new(app)? })
+    }
+
+    /// Opens connections and reads what the first request needs.
+    pub async fn prepare(&self) {
         let now = self.app.clock.now();
         let default = &self.app.config.default_organization;
-        warm::ahead(async {
+        let readers = [Some(self.keys.reader()), self.gateways.credentials_reader()];
+        let readers: Vec<_> = readers.into_iter().flatten().collect();
+        during_init(async {
             tokio::join!(
                 self.store.organization(&default.id, default, now),
-                async {
-                    let readers = [Some(self.keys.reader()), self.gateways.credentials_reader()];
-                    secrets::read_ahead(&readers.into_iter().flatten().collect::<Vec<_>>()).await;
-                },
-                self.gateways.warm(default.default_country),
-                // Last, while the others wait.
-                warm::numbering_plan(default.default_country),
+                read_together(&readers),
+                self.gateways.connect_ahead(default.default_country),
+                // Last, because it computes while the others wait.
+                async { self.app.numbering_plan.load_home() },
             )
         })
         .await;
     }
 
-    /// Serves one request.
     pub async fn handle(&self, event: ApiGatewayV2httpRequest) -> ApiGatewayV2httpResponse {
-        serve("send-otp", &event, |request| self.answer(request)).await
+        serve("send-otp", event, |request| async move { self.answer(&request).await }).await
     }
 
-    async fn answer(&self, request: Request<'_>) -> Result<Answer, Problem> {
+    async fn answer(&self, request: &Request) -> Result<Answer, Problem> {
         let now = self.app.clock.now();
-        let (wish, body): (Wish, Body) = match request.route() {
-            ("POST", "/v1/otp/send") => (Wish::SignIn, request.json()?),
-            ("POST", "/v1/phone/otp/send") => {
+        let (purpose, parsed) = match request.route() {
+            Some((Route::SendOtp, _)) => (SendPurpose::SignIn, ParsedRequest::parse(request)?),
+            Some((Route::SendPhoneOtp, _)) => {
                 let caller = self.guard.caller(request, now).await?;
-                let body: Body = request.json()?;
-                (Wish::VerifyPhone { caller, change: body.change.unwrap_or(false) }, body)
+                let parsed = ParsedRequest::parse(request)?;
+                (SendPurpose::VerifyPhone { caller, change: parsed.change }, parsed)
             }
             _ => return Err(Problem::new(Code::NotFound)),
         };
-        if body.locale.as_ref().is_some_and(|locale| locale.chars().count() > LONGEST_LOCALE) {
-            return Err(Problem::malformed("locale: expected a language tag of at most 35 characters."));
-        }
-        optional_member("source", body.source.as_deref(), Source::parse)?;
-        let name = body.organization_id.as_deref();
-        let organization = organization::requested(&self.store, &self.app.config, name, now).await?;
-        let send = domain::send_otp::SendOtp {
-            wish,
-            phone: phone_number(&body.phone_number, organization.default_country)?,
+        let (config, id) = (&self.app.config, parsed.organization.as_ref());
+        let organization = requested_organization(&self.store, config, id, now).await?;
+        let languages = organization.format.languages();
+        let send = SendRequest {
+            purpose,
+            phone: parsed.phone.dialled(organization.default_country, &self.app.numbering_plan)?,
             source: request.source(),
             now,
             new_id: ChallengeId::from_random(random::bytes()?),
             shard_seed: random::number()?,
-            language: organization.format.languages().choose(body.locale.as_deref(), request.header("accept-language")),
+            language: languages.choose(parsed.locale.as_deref(), request.header("accept-language")),
         };
-        let limits = &self.app.config.limits;
-        let country = send.phone.country;
-        telemetry::trace("a code is asked for", &send);
-        let over = |budget| telemetry::send_over_budget(budget, country, limits.pumping_budgets, now);
-        let sent = send_otp(&self.store, &self.keys, &self.gateways, &organization, limits, send, over).await?;
+        telemetry::trace("a code is requested", &send);
+        let (limits, country) = (&config.limits, send.phone.country);
+        let first_gateway = self.gateways.first_choice(&send.phone);
+        let context =
+            SendContext::resolve(&organization, limits, first_gateway, send).map_err(SendOtpError::Context)?;
+        let report = |budget| telemetry::send_over_budget(budget, country, limits.budget_mode, now);
+        let sent = send_otp(&self.store, &self.keys, &self.gateways, &context, report).await?;
         if sent.is_test_number {
             telemetry::test_number_used("send-otp", &organization.id);
         }
@@ -114,7 +129,7 @@ impl SendOtp {
     }
 }
 
-fn render(sent: &Sent) -> Answer {
+fn render(sent: &SentOtp) -> Answer {
     let body = json!({
         "message": "sent otp",
         "challenge_id": sent.challenge.as_str(),

@@ -1,27 +1,26 @@
-//! `POST /v1/session/refresh`, `GET` and `DELETE /v1/sessions`, `DELETE /v1/session`: staying signed in, and not.
+//! `POST /v1/session/refresh`, `GET` and `DELETE /v1/sessions`, `DELETE /v1/session`: refreshing, listing and ending sessions.
 
-use adapters::config::{ConfigError, Table};
-use adapters::guard::Guard;
-use adapters::http::{Answer, Request, serve};
-use adapters::problem::{Code, Problem};
+use adapters::app::{App, during_init};
+use adapters::config::ConfigError;
+use adapters::dynamodb::{SessionTables, Store};
+use adapters::http::{Answer, Code, Guard, Problem, Request, Route, serve};
 use adapters::secrets::SigningKeySecret;
-use adapters::store::Store;
-use adapters::tokens::fresh_ids;
-use adapters::{App, warm};
-use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
-use domain::Timestamp;
-use domain::ids::{SessionId, UserId};
-use domain::refresh::{RefreshStore, refresh};
-use domain::token::{Caller, Proof};
+use adapters::tokens::new_token_ids;
+use domain::rules::session;
+use domain::rules::token::{Caller, Grant};
+use domain::use_cases::refresh::refresh;
+use domain::use_cases::sessions::{end_all_sessions, end_session, list_sessions};
+use domain::values::ids::SessionId;
+use domain::values::time::Timestamp;
+use lambda_http::aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// The function.
 #[derive(Clone)]
 pub struct Session {
     app: App,
-    store: Store,
-    guard: Guard,
+    store: Store<SessionTables>,
+    guard: Guard<SessionTables>,
     signing: SigningKeySecret,
 }
 
@@ -30,108 +29,82 @@ struct RefreshBody {
     refresh_token: String,
 }
 
-/// Longer than any refresh token of ours.
-const LONGEST_REFRESH_TOKEN: usize = 4_096;
+/// Longer than any refresh token that we issue.
+const MAX_REFRESH_TOKEN_CHARACTERS: usize = 4_096;
 
 impl Session {
-    /// Wires it.
-    ///
-    /// # Errors
-    /// When a variable that it needs is not set.
     pub fn new(app: &App) -> Result<Self, ConfigError> {
-        Ok(Self {
-            app: app.clone(),
-            store: Store::new(app, &[Table::Users, Table::Sessions, Table::Settings])?,
-            guard: Guard::new(app)?,
-            signing: SigningKeySecret::new(app)?,
-        })
+        let store = Store::new(app)?;
+        let guard = Guard::new(app, &store);
+        Ok(Self { app: app.clone(), store, guard, signing: SigningKeySecret::new(app)? })
     }
 
-    /// Opens connections and reads what the first request would wait for.
-    pub async fn warm(&self) {
+    /// Reads the keys before the first event.
+    pub async fn prepare(&self) {
         let now = self.app.clock.now();
-        warm::ahead(async { tokio::join!(self.guard.warm(now), self.signing.signing_key(now)) }).await;
+        during_init(async { tokio::join!(self.guard.read_keys_ahead(now), self.signing.signing_key(now)) }).await;
     }
 
-    /// Serves one request.
     pub async fn handle(&self, event: ApiGatewayV2httpRequest) -> ApiGatewayV2httpResponse {
-        serve("session", &event, |request| self.answer(request)).await
+        serve("session", event, |request| async move { self.answer(&request).await }).await
     }
 
-    async fn answer(&self, request: Request<'_>) -> Result<Answer, Problem> {
+    async fn answer(&self, request: &Request) -> Result<Answer, Problem> {
         let now = self.app.clock.now();
         match request.route() {
-            ("POST", "/v1/session/refresh") => self.refresh(request, now).await,
-            ("GET", "/v1/sessions") => self.list(self.guard.caller(request, now).await?, now).await,
-            ("DELETE", "/v1/sessions") => {
-                let caller = self.known(self.guard.caller(request, now).await?).await?;
-                self.store.end_all_sessions(&caller.user, &caller.session).await?;
+            Some((Route::RefreshSession, _)) => self.refresh(request, now).await,
+            Some((Route::ListSessions, _)) => {
+                let caller = self.guard.caller(request, now).await?;
+                let sessions = list_sessions(&self.store, &caller, now).await?;
+                let sessions: Vec<Value> = sessions.iter().map(|session| render(session, &caller)).collect();
+                Ok(Answer::json(200, &json!({"sessions": sessions})).uncached())
+            }
+            Some((Route::EndAllSessions, _)) => {
+                end_all_sessions(&self.store, &self.guard.caller(request, now).await?).await?;
                 Ok(Answer::empty())
             }
-            ("DELETE", "/v1/session") => {
-                let caller = self.known(self.guard.caller(request, now).await?).await?;
-                self.end(&caller.user, &caller.session).await
+            Some((Route::EndOwnSession, _)) => {
+                let caller = self.guard.caller(request, now).await?;
+                end_session(&self.store, &caller, &caller.session).await?;
+                Ok(Answer::empty())
             }
-            ("DELETE", path) => {
-                let id = path.strip_prefix("/v1/sessions/").ok_or(Problem::new(Code::NotFound))?;
+            Some((Route::EndSession, Some(id))) => {
                 let caller = self.guard.caller(request, now).await?;
                 let id = id.parse::<SessionId>();
-                let id =
-                    id.map_err(|_| Problem::malformed("session_id: expected one that the list of sessions names."))?;
-                self.end(&self.known(caller).await?.user, &id).await
+                let id = id.map_err(|_| {
+                    Problem::malformed("session_id: expected a session_id from the list of sessions, GET /v1/sessions.")
+                })?;
+                end_session(&self.store, &caller, &id).await?;
+                Ok(Answer::empty())
             }
             _ => Err(Problem::new(Code::NotFound)),
         }
     }
 
-    async fn refresh(&self, request: Request<'_>, now: Timestamp) -> Result<Answer, Problem> {
+    async fn refresh(&self, request: &Request, now: Timestamp) -> Result<Answer, Problem> {
         let body: RefreshBody = request.json()?;
-        if body.refresh_token.chars().count() > LONGEST_REFRESH_TOKEN {
+        if body.refresh_token.chars().count() > MAX_REFRESH_TOKEN_CHARACTERS {
             return Err(Problem::malformed("refresh_token: expected at most 4096 characters."));
         }
-        let (user, session, presented) = self.guard.refresh_token(&body.refresh_token, now).await?;
-        // Read before the token is rotated: what can fail, fails while nothing is spent.
+        let token = self.guard.refresh_token(&body.refresh_token, now).await?;
+        // Do fallible reads before irreversible writes: the key is read before the token is rotated.
         let key = self.signing.signing_key(now).await?;
-        let ids = fresh_ids()?;
+        let ids = new_token_ids()?;
         let limits = &self.app.config.limits;
-        let (user, session) = refresh(&self.store, limits, &user, &session, presented, now).await?;
-        let claims = self.app.config.issuer.tokens(&session, &user.roles, Proof::RefreshToken, ids, now, limits);
+        let (user, session) = refresh(&self.store, limits, &token, now).await?;
+        let claims = self.app.config.issuer.tokens(&session, &user.roles, Grant::RefreshToken, ids, now, limits);
         Ok(Answer::json(200, &Value::Object(key.sign(&claims)?.to_json())).uncached())
     }
+}
 
-    /// The caller, if their user exists.
-    async fn known(&self, caller: Caller) -> Result<Caller, Problem> {
-        match self.store.user_exists(&caller.user).await? {
-            true => Ok(caller),
-            false => Err(Problem::new(Code::NoSuchUser)),
-        }
-    }
-
-    async fn list(&self, caller: Caller, now: Timestamp) -> Result<Answer, Problem> {
-        let (exists, sessions) =
-            tokio::try_join!(self.store.user_exists(&caller.user), self.store.sessions(&caller.user, now))?;
-        if !exists {
-            return Err(Problem::new(Code::NoSuchUser));
-        }
-        let sessions: Vec<Value> = sessions
-            .iter()
-            .map(|session| {
-                json!({
-                    "session_id": session.id.as_str(),
-                    "device_name": session.device_name.as_ref().map(|name| name.as_str()),
-                    "created_at": session.created_at.seconds(),
-                    "last_used_at": session.last_used_at.seconds(),
-                    "expires_at": session.expires_at().seconds(),
-                    "fcm_token_at": session.fcm_token_at.map(Timestamp::seconds),
-                    "current": session.id == caller.session,
-                })
-            })
-            .collect();
-        Ok(Answer::json(200, &json!({"sessions": sessions})).uncached())
-    }
-
-    async fn end(&self, user: &UserId, session: &SessionId) -> Result<Answer, Problem> {
-        self.store.end_session(user, session).await?;
-        Ok(Answer::empty())
-    }
+fn render(session: &session::Session, caller: &Caller) -> Value {
+    json!({
+        "session_id": session.id.as_str(),
+        "device_name": session.device_name.as_ref().map(|name| name.as_str()),
+        "created_at": session.created_at.seconds(),
+        "last_used_at": session.last_used_at.seconds(),
+        "expires_at": session.expires_at().seconds(),
+        "fcm_token_at": session.fcm_token_at.map(Timestamp::seconds),
+        "current": session.id == caller.session,
+    })
 }

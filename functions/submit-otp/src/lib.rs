@@ -1,52 +1,46 @@
-//! `POST /v1/otp/submit`: a code, or an ID token of Firebase, and whoever it proves is signed in.
+//! `POST /v1/otp/submit`: signing in whoever proves a phone by a code or by an ID token of Firebase.
 
-use adapters::config::{ConfigError, Table};
-use adapters::firebase::{Firebase, Verified};
-use adapters::guard::Guard;
+use adapters::app::{App, during_init};
+use adapters::config::ConfigError;
+use adapters::dynamodb::{AllTables, Store};
+use adapters::google::firebase::Firebase;
+use adapters::google::push::Push;
 use adapters::http::{
-    Answer, Request, challenge_id, member, of_another_form, optional_member, phone_number, serve, user_json,
+    Answer, Code, Guard, Problem, RefreshTokenError, Request, Route, TypedPhoneNumber, challenge_id, optional_member,
+    requested_organization, serve, user_json,
 };
-use adapters::problem::{Code, Problem};
-use adapters::push::Push;
-use adapters::secrets::{self, CodeKeySecret, SigningKeySecret};
-use adapters::store::Store;
-use adapters::tokens::fresh_ids;
-use adapters::{App, organization, random, telemetry, warm};
-use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use adapters::secrets::{CodeKeySecret, SigningKeySecret, read_together};
+use adapters::tokens::new_token_ids;
+use adapters::{random, telemetry};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use domain::Timestamp;
-use domain::challenge::{IdempotencyDigest, TypedCode};
-use domain::code::OtpCode;
-use domain::firebase::{SubmitFirebaseToken, submit_firebase_token};
-use domain::ids::{SessionId, UserId};
-use domain::organization::Organization;
-use domain::phone::DialledNumber;
-use domain::sign_in::{Arrival, SecondSignal, SignedIn};
-use domain::submit_otp::submit_otp;
-use domain::text::{DeviceName, FcmToken, ImageUrl, Name, Source};
-use domain::token::Proof;
-use domain::user::Introduction;
+use domain::rules::challenge::IdempotencyDigest;
+use domain::rules::organization::Organization;
+use domain::rules::token::Grant;
+use domain::rules::user::NewProfile;
+use domain::use_cases::check_code::SubmittedCode;
+use domain::use_cases::open_session::{SecondSignal, SignInContext, SignedIn};
+use domain::use_cases::submit_firebase::{SubmitFirebaseRequest, submit_firebase};
+use domain::use_cases::submit_otp::{SubmitOtpRequest, submit_otp};
+use domain::values::ids::{ChallengeId, SessionId, UserId};
+use domain::values::otp_code::OtpCode;
+use domain::values::phone::DialledNumber;
+use domain::values::text::{DeviceName, FcmToken, ImageUrl, Name, OrganizationId, Source};
+use domain::values::time::Timestamp;
+use lambda_http::aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-/// The function.
 #[derive(Clone)]
 pub struct SubmitOtp {
     app: App,
-    store: Store,
+    store: Store<AllTables>,
     codes: CodeKeySecret,
     signing: SigningKeySecret,
     firebase: Option<Firebase>,
     push: Option<Push>,
-    guard: Guard,
-}
-
-/// What proves the phone.
-enum Given<'a> {
-    Code(OtpCode),
-    FirebaseToken(&'a str),
+    guard: Guard<AllTables>,
 }
 
 #[derive(Deserialize)]
@@ -66,195 +60,218 @@ struct Body {
 }
 
 /// The longest `Idempotency-Key`, in bytes.
-const LONGEST_IDEMPOTENCY_KEY: usize = 255;
+const MAX_IDEMPOTENCY_KEY_BYTES: usize = 255;
+
+/// A request, parsed before anything is read.
+struct ParsedRequest {
+    proof: SubmittedProof,
+    organization: Option<OrganizationId>,
+    profile: NewProfile,
+    second_signal: Option<SubmittedSignal>,
+    fcm_token: Option<FcmToken>,
+    device_name: Option<DeviceName>,
+}
+
+enum SubmittedProof {
+    Code {
+        phone: TypedPhoneNumber,
+        code: OtpCode,
+        challenge_id: Option<ChallengeId>,
+        idempotency: Option<IdempotencyDigest>,
+    },
+    FirebaseToken {
+        token: String,
+        /// Must be the token's, if the client sends it.
+        phone: Option<TypedPhoneNumber>,
+    },
+}
+
+/// A second signal before its token is verified.
+enum SubmittedSignal {
+    RefreshToken(String),
+    FreshAccount,
+}
+
+impl ParsedRequest {
+    fn parse(request: &Request) -> Result<Self, Problem> {
+        let body: Body = request.json()?;
+        let fcm_token = body.fcm_token.as_deref().or(request.header("fcm-token"));
+        let fresh_account = body.fresh_account.unwrap_or(false);
+        Ok(Self {
+            profile: NewProfile {
+                name: optional_member("name", body.name.as_deref(), Name::parse)?,
+                image_url: optional_member("image_url", body.image_url.as_deref(), ImageUrl::parse)?,
+                source: optional_member("source", body.source.as_deref(), Source::parse)?,
+            },
+            fcm_token: optional_member("fcm_token", fcm_token, FcmToken::parse)?,
+            device_name: optional_member("device_name", body.device_name.as_deref(), DeviceName::parse)?,
+            organization: optional_member("organization_id", body.organization_id.as_deref(), OrganizationId::parse)?,
+            proof: SubmittedProof::parse(request, &body)?,
+            second_signal: match body.refresh_token {
+                Some(token) => Some(SubmittedSignal::RefreshToken(token)),
+                None => fresh_account.then_some(SubmittedSignal::FreshAccount),
+            },
+        })
+    }
+}
+
+impl SubmittedProof {
+    fn parse(request: &Request, body: &Body) -> Result<Self, Problem> {
+        let phone = body.phone_number.as_deref().map(TypedPhoneNumber::parse).transpose()?;
+        match (body.otp.as_deref(), body.firebase_id_token.as_deref()) {
+            (Some(otp), None) => Ok(Self::Code {
+                code: OtpCode::parse(otp).map_err(|_| Problem::malformed("otp: expected six digits."))?,
+                phone: phone.ok_or_else(Problem::wrong_members)?,
+                challenge_id: challenge_id(body.challenge_id.as_deref())?,
+                idempotency: request.header("idempotency-key").map(idempotency).transpose()?,
+            }),
+            (None, Some(token)) => Ok(Self::FirebaseToken { token: token.to_owned(), phone }),
+            (None, None) => Err(Problem::wrong_members()),
+            (Some(_), Some(_)) => Err(Problem::malformed("otp, firebase_id_token: expected exactly one of the two.")),
+        }
+    }
+}
+
+fn idempotency(key: &str) -> Result<IdempotencyDigest, Problem> {
+    let is_printable = key.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+    if key.is_empty() || key.len() > MAX_IDEMPOTENCY_KEY_BYTES || !is_printable {
+        return Err(Problem::malformed("Idempotency-Key: expected 1 to 255 visible ASCII characters or spaces."));
+    }
+    Ok(IdempotencyDigest::new(URL_SAFE_NO_PAD.encode(Sha256::digest(key))))
+}
 
 impl SubmitOtp {
-    /// Wires it.
-    ///
-    /// # Errors
-    /// When a variable that it needs is not set.
     pub fn new(app: &App) -> Result<Self, ConfigError> {
+        let store = Store::new(app)?;
+        let guard = Guard::new(app, &store);
         Ok(Self {
             app: app.clone(),
-            store: Store::new(app, &[Table::Users, Table::Otps, Table::Sessions, Table::Settings])?,
+            store,
             codes: CodeKeySecret::new(app)?,
             signing: SigningKeySecret::new(app)?,
             firebase: Firebase::new(app),
             push: Push::new(app)?,
-            guard: Guard::new(app)?,
+            guard,
         })
     }
 
-    /// Opens connections and reads what the first request would wait for.
-    pub async fn warm(&self) {
+    /// Opens connections and reads what the first request needs.
+    pub async fn prepare(&self) {
         let now = self.app.clock.now();
         let default = &self.app.config.default_organization;
-        warm::ahead(async {
+        during_init(async {
             tokio::join!(
                 async {
-                    secrets::read_ahead(&[self.codes.reader(), self.signing.reader()]).await;
+                    read_together(&[self.codes.reader(), self.signing.reader()]).await;
                     self.signing.signing_key(now).await
                 },
                 self.store.organization(&default.id, default, now),
-                // A second connection: the claim goes side by side with a read.
-                self.store.key_set(),
+                // A second connection, for the claim and the read that run at the same time.
+                self.guard.read_keys_ahead(now),
                 async {
                     if let Some(firebase) = &self.firebase {
-                        firebase.warm(now).await;
+                        firebase.read_keys_ahead(now).await;
                     }
                 },
-                // Last, while the others wait.
-                warm::numbering_plan(default.default_country),
+                // Last, because it computes while the others wait.
+                async { self.app.numbering_plan.load_home() },
             )
         })
         .await;
     }
 
-    /// Serves one request.
     pub async fn handle(&self, event: ApiGatewayV2httpRequest) -> ApiGatewayV2httpResponse {
-        serve("submit-otp", &event, |request| self.answer(request)).await
+        serve("submit-otp", event, |request| async move { self.answer(&request).await }).await
     }
 
-    async fn answer(&self, request: Request<'_>) -> Result<Answer, Problem> {
+    async fn answer(&self, request: &Request) -> Result<Answer, Problem> {
         let now = self.app.clock.now();
-        let limits = &self.app.config.limits;
-        if request.route() != ("POST", "/v1/otp/submit") {
-            return Err(Problem::new(Code::NotFound));
-        }
-        let body: Body = request.json()?;
-        let given = given(&body)?;
-        let (arrival, organization) = self.arrival(request, &body, now).await?;
-        // Read before the proof is used up: what can fail, fails while nothing is spent.
-        let key = self.signing.signing_key(now).await?;
-        let ids = fresh_ids()?;
-        let SignedIn { user, session, is_new_user, set_aside, .. } = match given {
-            Given::Code(code) => self.submit_code(request, &body, code, organization, arrival).await?,
-            Given::FirebaseToken(token) => self.submit_token(&body, token, &organization, arrival).await?,
-        };
-        if let Some(former) = set_aside {
-            telemetry::account_set_aside("submit-otp", &former, &user.id);
-        }
-        let claims = self.app.config.issuer.tokens(&session, &user.roles, Proof::Code, ids, now, limits);
-        let mut body = key.sign(&claims)?.to_json();
-        body.insert("is_new_user".into(), json!(is_new_user));
-        body.insert("user".into(), user_json(&user));
-        Ok(Answer::json(200, &Value::Object(body)).uncached())
-    }
-
-    /// What comes along with either proof, and the organization to sign in to.
-    async fn arrival(
-        &self,
-        request: Request<'_>,
-        body: &Body,
-        now: Timestamp,
-    ) -> Result<(Arrival, Organization), Problem> {
-        let introduction = Introduction {
-            name: optional_member("name", body.name.as_deref(), Name::parse)?,
-            image_url: optional_member("image_url", body.image_url.as_deref(), ImageUrl::parse)?,
-            source: optional_member("source", body.source.as_deref(), Source::parse)?,
-        };
-        let fcm_token = body.fcm_token.as_deref().or(request.header("fcm-token"));
-        let fcm_token = fcm_token.map(|token| member("fcm_token", token, FcmToken::parse)).transpose()?;
-        let device_name = optional_member("device_name", body.device_name.as_deref(), DeviceName::parse)?;
-        let name = body.organization_id.as_deref();
-        let organization = organization::requested(&self.store, &self.app.config, name, now).await?;
-        let arrival = Arrival {
+        let Some((Route::SubmitOtp, _)) = request.route() else { return Err(Problem::new(Code::NotFound)) };
+        let ParsedRequest { proof, organization, profile, second_signal, fcm_token, device_name } =
+            ParsedRequest::parse(request)?;
+        let organization = requested_organization(&self.store, &self.app.config, organization.as_ref(), now).await?;
+        let context = SignInContext {
             organization: organization.id.clone(),
-            introduction,
-            second_signal: self.second_signal(body, now).await?,
+            profile,
+            second_signal: self.second_signal(second_signal, now).await?,
             fcm_token,
             device_name,
             now,
             new_user: UserId::from_random(random::bytes()?),
             new_session: SessionId::from_random(random::bytes()?),
         };
-        Ok((arrival, organization))
-    }
-
-    /// What the client adds in case the number has been dormant.
-    async fn second_signal(&self, body: &Body, now: Timestamp) -> Result<Option<SecondSignal>, Problem> {
-        if let Some(token) = body.refresh_token.as_deref() {
-            // One that is good no more is no signal, and no reason to refuse a number that needs none.
-            return match self.guard.refresh_token(token, now).await {
-                Ok((user, session, presented)) => Ok(Some(SecondSignal::RefreshToken { user, session, presented })),
-                Err(problem) if problem.code.status() == 401 => Ok(None),
-                Err(problem) => Err(problem),
-            };
+        // Do fallible reads before irreversible writes: the key is read before the proof is used up.
+        let key = self.signing.signing_key(now).await?;
+        let ids = new_token_ids()?;
+        let signed_in = self.sign_in(proof, &organization, context).await?;
+        let SignedIn { user, session, is_new_user, former_holder, .. } = signed_in;
+        if let Some(former) = former_holder {
+            telemetry::phone_reassigned("submit-otp", &former, &user.id);
         }
-        Ok(body.fresh_account.unwrap_or(false).then_some(SecondSignal::FreshAccount))
-    }
-
-    async fn submit_code(
-        &self,
-        request: Request<'_>,
-        body: &Body,
-        code: OtpCode,
-        organization: Organization,
-        arrival: Arrival,
-    ) -> Result<SignedIn, Problem> {
-        let now = arrival.now;
-        let challenge_id = challenge_id(body.challenge_id.as_deref())?;
-        let idempotency = request.header("idempotency-key").map(idempotency).transpose()?;
-        let phone = body.phone_number.as_deref().ok_or_else(of_another_form)?;
-        let DialledNumber { number, country, .. } = phone_number(phone, organization.default_country)?;
-        let fixed = organization.fixed_code(&number, now).cloned();
-        let submit = domain::submit_otp::SubmitOtp {
-            phone: number,
-            code: TypedCode { code, organization: organization.id.clone(), fixed },
-            challenge_id,
-            idempotency,
-            arrival,
-        };
-        telemetry::trace("a code is submitted", &submit);
         let limits = &self.app.config.limits;
-        let signed_in = submit_otp(&self.store, &self.codes, self.push.as_ref(), limits, submit).await?;
-        if signed_in.is_test_number {
-            telemetry::test_number_used("submit-otp", &organization.id);
-        }
-        if let Some(gateway) = signed_in.carried_by {
-            telemetry::code_accepted(gateway, country, now);
-        }
-        Ok(signed_in)
+        let claims = self.app.config.issuer.tokens(&session, &user.roles, Grant::Code, ids, now, limits);
+        let mut body = key.sign(&claims)?.to_json();
+        body.insert("is_new_user".into(), json!(is_new_user));
+        body.insert("user".into(), user_json(&user));
+        Ok(Answer::json(200, &Value::Object(body)).uncached())
     }
 
-    async fn submit_token(
+    async fn second_signal(
         &self,
-        body: &Body,
-        token: &str,
+        submitted: Option<SubmittedSignal>,
+        now: Timestamp,
+    ) -> Result<Option<SecondSignal>, Problem> {
+        match submitted {
+            None => Ok(None),
+            Some(SubmittedSignal::FreshAccount) => Ok(Some(SecondSignal::FreshAccount)),
+            Some(SubmittedSignal::RefreshToken(token)) => match self.guard.refresh_token(&token, now).await {
+                Ok(token) => Ok(Some(SecondSignal::RefreshToken(token))),
+                // An invalid token is no signal, and no reason to refuse a number that needs none.
+                Err(RefreshTokenError::Invalid | RefreshTokenError::Expired) => Ok(None),
+                Err(RefreshTokenError::Unavailable(source)) => Err(source.into()),
+            },
+        }
+    }
+
+    async fn sign_in(
+        &self,
+        proof: SubmittedProof,
         organization: &Organization,
-        arrival: Arrival,
+        context: SignInContext,
     ) -> Result<SignedIn, Problem> {
-        let Some(firebase) = &self.firebase else {
-            return Err(Problem::malformed("firebase_id_token: not accepted here. Send otp."));
-        };
-        let said = body.phone_number.as_deref().map(|phone| phone_number(phone, organization.default_country));
-        let said = said.transpose()?;
-        let Verified { phone, digest, until } = firebase.verify(token, arrival.now).await?;
-        if said.is_some_and(|said| said.number != phone) {
-            return Err(Problem::new(Code::FirebaseTokenInvalid));
+        let (limits, now, plan) = (&self.app.config.limits, context.now, &self.app.numbering_plan);
+        let dialled = |phone: TypedPhoneNumber| phone.dialled(organization.default_country, plan);
+        match proof {
+            SubmittedProof::Code { phone, code, challenge_id, idempotency } => {
+                let DialledNumber { number, country, .. } = dialled(phone)?;
+                let fixed = organization.fixed_code(&number, now).cloned();
+                let code = SubmittedCode { code, organization: organization.id.clone(), fixed };
+                let submit = SubmitOtpRequest { phone: number, code, challenge_id, idempotency, context };
+                telemetry::trace("a code is submitted", &submit);
+                let signed_in = submit_otp(&self.store, &self.codes, self.push.as_ref(), limits, submit).await?;
+                if signed_in.is_test_number {
+                    telemetry::test_number_used("submit-otp", &organization.id);
+                }
+                if let Some(gateway) = signed_in.carrier {
+                    telemetry::code_accepted(gateway, country, now);
+                }
+                Ok(signed_in)
+            }
+            SubmittedProof::FirebaseToken { token, phone } => {
+                let Some(firebase) = &self.firebase else {
+                    return Err(Problem::malformed(
+                        "firebase_id_token: this deployment does not accept Firebase sign-ins. Send otp instead.",
+                    ));
+                };
+                let claimed = phone.map(dialled).transpose()?;
+                let token = firebase.verify(&token, now).await?;
+                if claimed.is_some_and(|claimed| claimed.number != token.phone) {
+                    return Err(Problem::new(Code::FirebaseTokenInvalid));
+                }
+                let submit = SubmitFirebaseRequest { token, context };
+                telemetry::trace("a Firebase token is submitted", &submit);
+                Ok(submit_firebase(&self.store, limits, submit).await?)
+            }
         }
-        let submit = SubmitFirebaseToken { phone, digest, until, arrival };
-        telemetry::trace("a Firebase token is submitted", &submit);
-        Ok(submit_firebase_token(&self.store, &self.app.config.limits, submit).await?)
     }
-}
-
-fn given(body: &Body) -> Result<Given<'_>, Problem> {
-    match (body.otp.as_deref(), body.firebase_id_token.as_deref()) {
-        (Some(otp), None) => {
-            let code = OtpCode::parse(otp).map_err(|_| Problem::malformed("otp: expected six digits."))?;
-            Ok(Given::Code(code))
-        }
-        (None, Some(token)) => Ok(Given::FirebaseToken(token)),
-        (None, None) => Err(of_another_form()),
-        (Some(_), Some(_)) => Err(Problem::malformed("otp, firebase_id_token: expected one of the two.")),
-    }
-}
-
-fn idempotency(key: &str) -> Result<IdempotencyDigest, Problem> {
-    let readable = key.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
-    if key.is_empty() || key.len() > LONGEST_IDEMPOTENCY_KEY || !readable {
-        return Err(Problem::malformed("Idempotency-Key: expected 1 to 255 characters."));
-    }
-    Ok(IdempotencyDigest::new(URL_SAFE_NO_PAD.encode(Sha256::digest(key))))
 }

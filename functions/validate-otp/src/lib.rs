@@ -1,33 +1,33 @@
-//! `POST /v1/phone/otp/validate`: a code, and the phone is the caller's.
+//! `POST /v1/phone/otp/validate`: binding a phone to the caller who proves it by a code.
 
-use adapters::config::{ConfigError, Table};
-use adapters::guard::Guard;
-use adapters::http::{Answer, Request, challenge_id, phone_number, serve};
-use adapters::problem::{Code, Problem};
+use adapters::app::{App, during_init};
+use adapters::config::ConfigError;
+use adapters::dynamodb::{AllTables, Store};
+use adapters::http::{
+    Answer, Code, Guard, Problem, Request, Route, TypedPhoneNumber, challenge_id, optional_member,
+    requested_organization, serve,
+};
 use adapters::secrets::CodeKeySecret;
-use adapters::store::Store;
-use adapters::{App, organization, telemetry, warm};
-use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
-use domain::Timestamp;
-use domain::challenge::TypedCode;
-use domain::code::OtpCode;
-use domain::ids::UserId;
-use domain::phone::{Country, DialledNumber};
-use domain::send_otp::CodeKeys;
-use domain::validate_otp::{Verified, validate_otp};
+use adapters::telemetry;
+use domain::use_cases::check_code::{CodeKeys, SubmittedCode};
+use domain::use_cases::validate_otp::{ValidateOtpRequest, VerifiedPhone, validate_otp};
+use domain::values::ids::ChallengeId;
+use domain::values::otp_code::OtpCode;
+use domain::values::phone::DialledNumber;
+use domain::values::text::OrganizationId;
+use lambda_http::aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use serde::Deserialize;
 use serde_json::json;
 
-/// The function.
 #[derive(Clone)]
 pub struct ValidateOtp {
     app: App,
-    store: Store,
-    guard: Guard,
+    store: Store<AllTables>,
+    guard: Guard<AllTables>,
     codes: CodeKeySecret,
 }
 
-/// The older system named the phone `phone`; both names serve.
+/// The older system named the phone `phone`; both names are accepted.
 #[derive(Deserialize)]
 struct Body {
     phone_number: Option<String>,
@@ -38,91 +38,91 @@ struct Body {
     organization_id: Option<String>,
 }
 
-/// The longest code that is read, with its spaces, in characters.
-const LONGEST_OTP: usize = 16;
+/// The longest code with its spaces, in characters.
+const MAX_OTP_CHARACTERS: usize = 16;
 
-impl ValidateOtp {
-    /// Wires it.
-    ///
-    /// # Errors
-    /// When a variable that it needs is not set.
-    pub fn new(app: &App) -> Result<Self, ConfigError> {
+/// A request, parsed before anything but the caller is read.
+struct ParsedRequest {
+    phone: TypedPhoneNumber,
+    code: OtpCode,
+    username: String,
+    challenge_id: Option<ChallengeId>,
+    organization: Option<OrganizationId>,
+}
+
+impl ParsedRequest {
+    fn parse(request: &Request) -> Result<Self, Problem> {
+        let invalid = || Problem::new(Code::InvalidValidationRequest);
+        let body: Body = request.json()?;
+        let required = |text: Option<String>| text.filter(|text| !text.trim().is_empty()).ok_or_else(invalid);
+        let phone = required(body.phone_number.or(body.phone))?;
+        let otp = required(body.otp)?;
+        let username = required(body.username)?;
+        if otp.chars().count() > MAX_OTP_CHARACTERS {
+            return Err(Problem::malformed("otp: expected at most 16 characters."));
+        }
         Ok(Self {
-            app: app.clone(),
-            store: Store::new(app, &[Table::Users, Table::Otps, Table::Settings])?,
-            guard: Guard::new(app)?,
-            codes: CodeKeySecret::new(app)?,
+            code: OtpCode::parse(&otp).map_err(|_| invalid())?,
+            challenge_id: challenge_id(body.challenge_id.as_deref())?,
+            organization: optional_member("organization_id", body.organization_id.as_deref(), OrganizationId::parse)?,
+            phone: TypedPhoneNumber::parse(&phone)?,
+            username,
         })
     }
+}
 
-    /// Opens connections and reads what the first request would wait for.
-    pub async fn warm(&self) {
+impl ValidateOtp {
+    pub fn new(app: &App) -> Result<Self, ConfigError> {
+        let store = Store::new(app)?;
+        let guard = Guard::new(app, &store);
+        Ok(Self { app: app.clone(), store, guard, codes: CodeKeySecret::new(app)? })
+    }
+
+    /// Opens connections and reads what the first request needs.
+    pub async fn prepare(&self) {
         let now = self.app.clock.now();
         let default = &self.app.config.default_organization;
-        warm::ahead(async {
+        during_init(async {
             tokio::join!(
                 self.store.organization(&default.id, default, now),
-                // A second connection: the claim goes side by side with a read.
-                self.store.key_set(),
+                // A second connection, for the claim and the read that run at the same time.
+                self.guard.read_keys_ahead(now),
                 self.codes.current(),
-                // Last, while the others wait.
-                warm::numbering_plan(default.default_country),
+                // Last, because it computes while the others wait.
+                async { self.app.numbering_plan.load_home() },
             )
         })
         .await;
     }
 
-    /// Serves one request.
     pub async fn handle(&self, event: ApiGatewayV2httpRequest) -> ApiGatewayV2httpResponse {
-        serve("validate-otp", &event, |request| self.answer(request)).await
+        serve("validate-otp", event, |request| async move { self.answer(&request).await }).await
     }
 
-    async fn answer(&self, request: Request<'_>) -> Result<Answer, Problem> {
+    async fn answer(&self, request: &Request) -> Result<Answer, Problem> {
         let now = self.app.clock.now();
-        if request.route() != ("POST", "/v1/phone/otp/validate") {
-            return Err(Problem::new(Code::NotFound));
-        }
-        let caller = self.guard.caller(request, now).await?;
-        let (validation, country) = self.read(request, caller.user, now).await?;
-        let organization = validation.code.organization.clone();
-        let caller = validation.caller.clone();
-        telemetry::trace("a code is typed to verify a phone", &validation);
-        let Verified { is_test_number, set_aside, carried_by } =
+        let Some((Route::ValidatePhoneOtp, _)) = request.route() else { return Err(Problem::new(Code::NotFound)) };
+        let caller = self.guard.caller(request, now).await?.user;
+        let ParsedRequest { phone, code, username, challenge_id, organization } = ParsedRequest::parse(request)?;
+        let organization = requested_organization(&self.store, &self.app.config, organization.as_ref(), now).await?;
+        let DialledNumber { number, country, .. } =
+            phone.dialled(organization.default_country, &self.app.numbering_plan)?;
+        let fixed = organization.fixed_code(&number, now).cloned();
+        let code = SubmittedCode { code, organization: organization.id.clone(), fixed };
+        let validation =
+            ValidateOtpRequest { caller: caller.clone(), username, phone: number, code, challenge_id, now };
+        telemetry::trace("a code is validated", &validation);
+        let VerifiedPhone { is_test_number, former_holder, carrier } =
             validate_otp(&self.store, &self.codes, &self.app.config.limits, validation).await?;
         if is_test_number {
-            telemetry::test_number_used("validate-otp", &organization);
+            telemetry::test_number_used("validate-otp", &organization.id);
         }
-        if let Some(gateway) = carried_by {
+        if let Some(gateway) = carrier {
             telemetry::code_accepted(gateway, country, now);
         }
-        if let Some(former) = set_aside {
-            telemetry::account_set_aside("validate-otp", &former, &caller);
+        if let Some(former) = former_holder {
+            telemetry::phone_reassigned("validate-otp", &former, &caller);
         }
         Ok(Answer::json(200, &json!({"message": "Success! You have verified your phone number."})).uncached())
-    }
-
-    async fn read(
-        &self,
-        request: Request<'_>,
-        caller: UserId,
-        now: Timestamp,
-    ) -> Result<(domain::validate_otp::ValidateOtp, Country), Problem> {
-        let invalid = || Problem::new(Code::InvalidValidationRequest);
-        let body: Body = request.json()?;
-        let present = |text: Option<String>| text.filter(|text| !text.trim().is_empty()).ok_or_else(invalid);
-        let phone = present(body.phone_number.or(body.phone))?;
-        let otp = present(body.otp)?;
-        let username = present(body.username)?;
-        if otp.chars().count() > LONGEST_OTP {
-            return Err(Problem::malformed("otp: expected at most 16 characters."));
-        }
-        let code = OtpCode::parse(&otp).map_err(|_| invalid())?;
-        let challenge_id = challenge_id(body.challenge_id.as_deref())?;
-        let name = body.organization_id.as_deref();
-        let organization = organization::requested(&self.store, &self.app.config, name, now).await?;
-        let DialledNumber { number, country, .. } = phone_number(&phone, organization.default_country)?;
-        let fixed = organization.fixed_code(&number, now).cloned();
-        let code = TypedCode { code, organization: organization.id, fixed };
-        Ok((domain::validate_otp::ValidateOtp { caller, username, phone: number, code, challenge_id, now }, country))
     }
 }

@@ -1,16 +1,15 @@
-//! The `validate-otp` function, wired once per cold start.
+//! The `validate-otp` function, wired once for each cold start.
 
-use adapters::App;
-use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
-use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use adapters::app::App;
+use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequest;
+use lambda_http::lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use validate_otp::ValidateOtp;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let function = ValidateOtp::new(&App::from_environment()?)?;
-    function.warm().await;
-    let function = &function;
-    run(service_fn(|event: LambdaEvent<ApiGatewayV2httpRequest>| async move {
+    let function = &ValidateOtp::new(&App::from_environment()?)?;
+    function.prepare().await;
+    run(service_fn(async |event: LambdaEvent<ApiGatewayV2httpRequest>| {
         Ok::<_, Error>(function.handle(event.payload).await)
     }))
     .await

@@ -1,7 +1,6 @@
-//! HTTP over the SDK's own client, to AWS and to others: no second TLS stack in the binary.
+//! HTTP over the SDK's own client, to AWS and to other services, so that the binary has one TLS stack.
 
-use std::error::Error;
-use std::fmt;
+use std::error::Error as StdError;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -12,65 +11,56 @@ use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_smithy_runtime_api::client::http::{
     HttpConnector, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector, http_client_fn,
 };
-use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse as SdkResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::http::HttpError;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
 use hyper_util::client::legacy;
+use thiserror::Error;
 
-use crate::config::AwsSettings;
+use crate::config::AwsConfig;
 
-/// How long to wait for a connection to others than AWS.
+/// How long to wait for a connection to services other than AWS.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_millis(2_000);
-/// More than anyone here has to say, in bytes.
-const LARGEST_ANSWER: usize = 65_536;
-/// How long a connection may lie idle and be used again. Lambda stops a process between events, and what the other side
-/// hangs up on meanwhile looks whole.
+/// Larger than any documented response, in bytes.
+const MAX_RESPONSE_BYTES: usize = 65_536;
+/// How long an idle connection may be used again. Lambda stops a process between events, and a connection that the other
+/// side closes in the meantime still looks open.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
-/// What the certificates of AWS's endpoints end in (<https://www.amazontrust.com/repository/>).
+/// The roots of the certificates of AWS's endpoints (<https://www.amazontrust.com/repository/>).
 const AMAZON_ROOTS: &str = include_str!("amazon_roots.pem");
 
-/// What was answered.
 #[derive(Default)]
-pub(crate) struct Reply {
+pub(crate) struct HttpResponse {
     pub(crate) status: u16,
     pub(crate) cache_control: Option<String>,
     pub(crate) body: Vec<u8>,
 }
 
-/// Why there is no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Unanswered {
-    /// Nothing was sent: the URL is none, or a header can't be one.
-    NoRequest,
-    /// Nothing was sent: there was no connection.
-    OutOfReach,
-    /// Nobody can tell what arrived: the answer did not come, or not whole.
+/// Why there is no response.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub(crate) enum NoResponse {
+    /// Nothing was sent.
+    #[error("the URL or a header is invalid")]
+    InvalidRequest,
+    /// Nothing was sent.
+    #[error("no connection")]
+    NotConnected,
+    /// The request may have arrived: the response did not come, or not completely.
+    #[error("no response")]
     Lost,
 }
 
-impl fmt::Display for Unanswered {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NoRequest => "its URL or a header is none",
-            Self::OutOfReach => "out of reach",
-            Self::Lost => "no answer",
-        })
-    }
-}
-
-impl Error for Unanswered {}
-
-impl From<HttpError> for Unanswered {
+impl From<HttpError> for NoResponse {
     fn from(_: HttpError) -> Self {
-        Self::NoRequest
+        Self::InvalidRequest
     }
 }
 
-impl From<&ConnectorError> for Unanswered {
+impl From<&ConnectorError> for NoResponse {
     fn from(error: &ConnectorError) -> Self {
-        let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+        let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
         let mut was_connected = !error.is_user();
         while let Some(error) = cause {
             if error.downcast_ref::<legacy::Error>().is_some_and(legacy::Error::is_connect) {
@@ -78,19 +68,19 @@ impl From<&ConnectorError> for Unanswered {
             }
             cause = error.source();
         }
-        if was_connected { Self::Lost } else { Self::OutOfReach }
+        if was_connected { Self::Lost } else { Self::NotConnected }
     }
 }
 
-/// A client for all of the SDK's clients: one connector, so that they share roots and connections. Left to itself, the
-/// SDK makes two for each of its clients and parses the roots anew for each.
-pub(crate) fn aws_client(settings: &AwsSettings) -> SharedHttpClient {
-    let trust = if settings.trusts_system {
+/// One connector for all of the SDK's clients, so that they share roots and connections. By default the SDK makes two for
+/// each client and parses the roots again for each.
+pub(crate) fn aws_client(config: &AwsConfig) -> SharedHttpClient {
+    let trust = if config.trusts_system {
         TrustStore::default()
     } else {
         TrustStore::empty().with_pem_certificate(AMAZON_ROOTS)
     };
-    let connector = SharedHttpConnector::new(connector(settings.timeouts.connect, trust));
+    let connector = SharedHttpConnector::new(connector(config.timeouts.connect, trust));
     http_client_fn(move |_, _| connector.clone())
 }
 
@@ -105,8 +95,8 @@ fn connector(connect_timeout: Duration, trust: TrustStore) -> Connector {
         .build()
 }
 
-/// A client for others than AWS, made when it is first used: it trusts whom the system trusts, and to read that takes
-/// milliseconds. Its callers say how long they wait.
+/// A client for services other than AWS. It is made when it is first used, because reading the system's roots takes
+/// milliseconds. Its callers limit the time.
 #[derive(Clone)]
 pub(crate) struct HttpsClient(Arc<LazyLock<Connector>>);
 
@@ -115,38 +105,41 @@ impl HttpsClient {
         Self(Arc::new(LazyLock::new(|| connector(CONNECT_TIMEOUT, TrustStore::default()))))
     }
 
-    /// Reads whom the system trusts, ahead of the first request.
-    pub(crate) fn warm(&self) {
+    /// Reads the system's roots.
+    pub(crate) fn load_roots(&self) {
         LazyLock::force(&self.0);
     }
 
-    /// Opens a connection ahead of the first request, by one that asks for nothing (RFC 9110 §9.3.2).
-    pub(crate) async fn connect(&self, url: &str) -> Result<(), Unanswered> {
+    /// Opens a connection by a request without effect (`HEAD`, RFC 9110 §9.3.2).
+    pub(crate) async fn connect(&self, url: &str) -> Result<(), NoResponse> {
         let mut request = HttpRequest::new(SdkBody::empty());
         request.set_method("HEAD")?;
         request.set_uri(url)?;
         self.call(request).await.map(drop)
     }
 
-    pub(crate) async fn get(&self, url: &str) -> Result<Reply, Unanswered> {
+    pub(crate) async fn get(&self, url: &str) -> Result<HttpResponse, NoResponse> {
         let mut request = HttpRequest::new(SdkBody::empty());
         request.set_uri(url)?;
         self.call(request).await
     }
 
-    /// Posts a form.
     pub(crate) async fn post_form(
         &self,
         url: &str,
         authorization: Option<&str>,
         fields: &[(&str, &str)],
-    ) -> Result<Reply, Unanswered> {
+    ) -> Result<HttpResponse, NoResponse> {
         let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
         self.post(url, authorization, "application/x-www-form-urlencoded", form).await
     }
 
-    /// Posts JSON.
-    pub(crate) async fn post_json(&self, url: &str, authorization: &str, body: String) -> Result<Reply, Unanswered> {
+    pub(crate) async fn post_json(
+        &self,
+        url: &str,
+        authorization: &str,
+        body: String,
+    ) -> Result<HttpResponse, NoResponse> {
         self.post(url, Some(authorization), "application/json", body).await
     }
 
@@ -156,7 +149,7 @@ impl HttpsClient {
         authorization: Option<&str>,
         media_type: &'static str,
         body: String,
-    ) -> Result<Reply, Unanswered> {
+    ) -> Result<HttpResponse, NoResponse> {
         let mut request = HttpRequest::new(SdkBody::from(body));
         request.set_method("POST")?;
         request.set_uri(url)?;
@@ -167,21 +160,21 @@ impl HttpsClient {
         self.call(request).await
     }
 
-    async fn call(&self, request: HttpRequest) -> Result<Reply, Unanswered> {
-        let response = self.0.call(request).await.map_err(|error| Unanswered::from(&error))?;
+    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, NoResponse> {
+        let response = self.0.call(request).await.map_err(|error| NoResponse::from(&error))?;
         let status = response.status().as_u16();
         let cache_control = response.headers().get("cache-control").map(str::to_owned);
-        Ok(Reply { status, cache_control, body: body(response).await? })
+        Ok(HttpResponse { status, cache_control, body: body(response).await? })
     }
 }
 
-async fn body(response: HttpResponse) -> Result<Vec<u8>, Unanswered> {
+async fn body(response: SdkResponse) -> Result<Vec<u8>, NoResponse> {
     let mut parts = ByteStream::new(response.into_body());
     let mut body = Vec::new();
     while let Some(part) = parts.next().await {
-        body.extend_from_slice(&part.map_err(|_| Unanswered::Lost)?);
-        if body.len() > LARGEST_ANSWER {
-            return Err(Unanswered::Lost);
+        body.extend_from_slice(&part.map_err(|_| NoResponse::Lost)?);
+        if body.len() > MAX_RESPONSE_BYTES {
+            return Err(NoResponse::Lost);
         }
     }
     Ok(body)
@@ -192,9 +185,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_of_amazons_five_roots_can_be_read() {
+    fn all_five_amazon_roots_are_readable() {
         assert_eq!(AMAZON_ROOTS.matches("BEGIN CERTIFICATE").count(), 5);
-        // It panics at one that can't be read.
-        aws_client(&AwsSettings::default());
+        // Panics at an unreadable one.
+        aws_client(&AwsConfig::default());
     }
 }

@@ -1,22 +1,16 @@
-//! Fresh randomness, straight from the kernel.
+//! Randomness, directly from the operating system.
 
-use domain::Unavailable;
+use domain::values::unavailable::Unavailable;
+use rand::TryRng;
+use rand::rngs::SysRng;
 
 /// Sixteen random bytes, enough for any identifier.
-///
-/// # Errors
-/// When the kernel has no randomness to give.
 pub fn bytes() -> Result<[u8; 16], Unavailable> {
     let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|error| Unavailable::new("draw randomness", error.to_string()))?;
+    SysRng.try_fill_bytes(&mut bytes).map_err(|error| Unavailable::new("draw random bytes", error.to_string()))?;
     Ok(bytes)
 }
 
-/// A random number.
-///
-/// # Errors
-/// When the kernel has no randomness to give.
 pub fn number() -> Result<u32, Unavailable> {
-    let [a, b, c, d, ..] = bytes()?;
-    Ok(u32::from_be_bytes([a, b, c, d]))
+    SysRng.try_next_u32().map_err(|error| Unavailable::new("draw a random number", error.to_string()))
 }

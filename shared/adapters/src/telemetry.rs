@@ -1,16 +1,19 @@
-//! The log and the metrics: one JSON line an event on standard output, for CloudWatch. Neither ever sees a code, a
-//! token or a number.
+//! The log and the metrics: one JSON line for each event on standard output, for CloudWatch. No code, token or phone number
+//! reaches either.
 
+use std::error::Error;
 use std::fmt::Debug;
 use std::io::Write;
 use std::str::FromStr;
 
-use domain::gateway::Gateway;
-use domain::ids::UserId;
-use domain::phone::Country;
-use domain::pumping::{Budget, PumpingBudgets};
-use domain::text::OrganizationId;
-use domain::{Timestamp, Unavailable};
+use domain::rules::limits::BudgetMode;
+use domain::rules::pumping::Budget;
+use domain::values::country::Country;
+use domain::values::gateway::Gateway;
+use domain::values::ids::UserId;
+use domain::values::text::OrganizationId;
+use domain::values::time::Timestamp;
+use domain::values::unavailable::Unavailable;
 use serde_json::{Map, Value, json};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
@@ -20,34 +23,28 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
-use crate::http::causes;
+/// The only crates whose events are logged. At its finer levels the SDK would log whole requests with their secrets.
+const LOGGED_CRATES: [&str; 2] = ["adapters", "rotate_keys"];
 
-/// The crates whose events are logged. No others': at its finer levels the SDK would log whole requests, and in them
-/// what nobody may see.
-const OURS: [&str; 2] = ["adapters", "rotate_keys"];
-
-/// What may be logged at a level.
 pub fn filter(level: &str) -> Targets {
     let level = Level::from_str(level).unwrap_or(Level::INFO);
-    Targets::new().with_default(LevelFilter::OFF).with_targets(OURS.map(|name| (name, level)))
+    Targets::new().with_default(LevelFilter::OFF).with_targets(LOGGED_CRATES.map(|name| (name, level)))
 }
 
-/// The target of events that are metrics; the log leaves them out.
+/// The target of events that are metrics, which the log omits.
 const METRICS: &str = "metrics";
-/// The namespace of the metrics in CloudWatch.
 const NAMESPACE: &str = "Latchkey";
 
-/// Starts the log and, whatever its level, the metrics. A level that is no level is `info`; what was started already
-/// stays.
+/// Starts the log and, at every level, the metrics. An invalid level counts as `info`. A second start changes nothing.
 pub fn start(level: &str) {
     let to_standard_output = |line: &str| {
-        // A reader that has gone is no reason to stop.
+        // A closed reader is no reason to stop.
         let _ = std::io::stdout().lock().write_all(line.as_bytes());
     };
     let _ = tracing_subscriber::registry().with(log(level)).with(metrics(to_standard_output)).try_init();
 }
 
-/// Starts the log alone.
+/// Starts the log without the metrics.
 pub fn start_log(level: &str) {
     let _ = tracing_subscriber::registry().with(log(level)).try_init();
 }
@@ -59,17 +56,17 @@ fn log<S: Subscriber + for<'a> LookupSpan<'a>>(level: &str) -> impl Layer<S> {
         .with_current_span(false)
         .with_span_list(false)
         .with_target(false)
-        // CloudWatch stamps each line.
+        // CloudWatch adds the time to each line.
         .without_time()
         .with_filter(filter(level))
 }
 
-/// Traces a value as it is: in debug builds alone, at the finest level. What holds a code, a token or a number hides it.
+/// Traces a whole value, at the finest level and only in debug builds. The `Debug` of codes, tokens and numbers hides them.
 pub fn trace(what: &'static str, value: &impl Debug) {
     tracing::trace!(what, ?value);
 }
 
-/// Hands each metric to `write` as one line in CloudWatch's embedded metric format
+/// Passes each metric to `write` as one line in CloudWatch's embedded metric format
 /// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>).
 pub fn metrics<S: Subscriber + for<'a> LookupSpan<'a>>(write: impl Fn(&str) + Send + Sync + 'static) -> impl Layer<S> {
     Metrics(write).with_filter(Targets::new().with_target(METRICS, LevelFilter::INFO))
@@ -85,8 +82,7 @@ impl<S: Subscriber, W: Fn(&str) + Send + Sync + 'static> Layer<S> for Metrics<W>
     }
 }
 
-/// An event as a document: a text of it is a dimension, a number without sign a count, and `at` the time in epoch
-/// seconds.
+/// An event as a document: a text field is a dimension, an unsigned number a count, and `at` the time in epoch seconds.
 #[derive(Default)]
 struct Document {
     at_seconds: i64,
@@ -110,7 +106,7 @@ impl Visit for Document {
         self.at_seconds = value;
     }
 
-    // Nothing else is part of a metric.
+    // Other fields are not part of a metric.
     fn record_debug(&mut self, _field: &Field, _value: &dyn Debug) {}
 }
 
@@ -124,7 +120,7 @@ impl Document {
     }
 }
 
-/// Counts what became of a message at one gateway.
+/// Counts the outcome of a message at one gateway.
 pub(crate) fn sms_attempt(gateway: Gateway, country: Country, outcome: &'static str, at: Timestamp) {
     tracing::info!(
         target: METRICS,
@@ -136,7 +132,7 @@ pub(crate) fn sms_attempt(gateway: Gateway, country: Country, outcome: &'static 
     );
 }
 
-/// Counts a code that came by `gateway` and was accepted, so that its share of those sent can be seen.
+/// Counts an accepted code for the gateway that carried it, so that conversion can be computed.
 pub fn code_accepted(gateway: Gateway, country: Country, at: Timestamp) {
     tracing::info!(
         target: METRICS,
@@ -147,8 +143,8 @@ pub fn code_accepted(gateway: Gateway, country: Country, at: Timestamp) {
     );
 }
 
-/// Counts a message that was over a budget of unverified ones, whether it was refused for that or not.
-pub fn send_over_budget(budget: Budget, country: Country, mode: PumpingBudgets, at: Timestamp) {
+/// Counts a message that exceeded a budget, whether it was refused or not.
+pub fn send_over_budget(budget: Budget, country: Country, mode: BudgetMode, at: Timestamp) {
     tracing::info!(
         target: METRICS,
         SendsOverBudget = 1_u64,
@@ -159,17 +155,29 @@ pub fn send_over_budget(budget: Budget, country: Country, mode: PumpingBudgets, 
     );
 }
 
-/// Logs a use of a test number: whose it is, never which.
+/// Logs the use of a test number by organization, without the number.
 pub fn test_number_used(function: &'static str, organization: &OrganizationId) {
     tracing::info!(function, organization = organization.as_str(), "a test number was used");
 }
 
-/// Reports that a phone was taken from a user who had not proven it for long; their account stays, without it.
-pub fn account_set_aside(function: &'static str, former: &UserId, new: &UserId) {
-    tracing::warn!(function, former = %former, new = %new, "an account was set aside");
+/// Logs that a user lost their phone, because they had not proven it for long. Their account stays.
+pub fn phone_reassigned(function: &'static str, former: &UserId, new: &UserId) {
+    tracing::warn!(function, former = %former, new = %new, "a phone was reassigned");
 }
 
-/// Logs that something was out of reach, with what led to it.
+/// Logs an unavailable dependency with its causes.
 pub fn unavailable(function: &'static str, unavailable: &Unavailable) {
     tracing::error!(function, cause = causes(unavailable), "unavailable");
+}
+
+/// An error and its causes, in one line.
+pub fn causes(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        line.push_str(": ");
+        line.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    line
 }

@@ -1,27 +1,29 @@
-//! JSON Web Tokens, ES256 (RFC 7519, RFC 8725): signed by those who hold the secret, checked by anyone.
+//! JSON Web Tokens, ES256 (RFC 7519, RFC 8725): signing them and verifying their signatures.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use domain::Unavailable;
-use domain::ids::{KeyId, TokenId};
-use domain::signing_keys::{KeySet, PublicKey};
-use domain::token::{ACCESS_TYPE, AccessClaims, REFRESH_TYPE, RefreshClaims, TokenClaims};
+use domain::rules::signing_keys::{KeySet, PublicKey};
+use domain::rules::token::{ACCESS_TYPE, AccessClaims, REFRESH_TYPE, RefreshClaims, TokenClaims};
+use domain::values::ids::{KeyId, TokenId};
+use domain::values::time::Timestamp;
+use domain::values::unavailable::Unavailable;
 use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation, decode, decode_header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use thiserror::Error;
 
 use crate::random;
 
-/// Longer than any token of ours; a longer one is refused unread.
-const LONGEST_TOKEN: usize = 8_192;
+/// Longer than any token that we issue, in bytes. A longer token is refused unread.
+const MAX_TOKEN_BYTES: usize = 8_192;
 
-/// A signed pair.
 #[derive(Clone)]
 pub struct SignedTokens {
     access: String,
@@ -31,14 +33,13 @@ pub struct SignedTokens {
 }
 
 impl SignedTokens {
-    /// The access token.
     pub fn access_token(&self) -> &str {
         &self.access
     }
 
-    /// The members of a token answer (RFC 6749 §5.1).
-    pub fn to_json(&self) -> serde_json::Map<String, Value> {
-        let mut members = serde_json::Map::new();
+    /// The members of a token response (RFC 6749 §5.1).
+    pub fn to_json(&self) -> Map<String, Value> {
+        let mut members = Map::new();
         members.insert("token_type".into(), json!("Bearer"));
         members.insert("access_token".into(), json!(self.access));
         members.insert("expires_in".into(), json!(self.access_expires_in));
@@ -48,47 +49,37 @@ impl SignedTokens {
     }
 }
 
-/// Two fresh token identifiers.
-///
-/// # Errors
-/// When there is no randomness.
-pub fn fresh_ids() -> Result<[TokenId; 2], Unavailable> {
+/// The identifiers of a new pair of tokens.
+pub fn new_token_ids() -> Result<[TokenId; 2], Unavailable> {
     Ok([TokenId::from_random(random::bytes()?), TokenId::from_random(random::bytes()?)])
 }
 
-/// A key that signs.
 #[derive(Clone)]
 pub struct SigningKey {
     id: KeyId,
     pair: Arc<EcdsaKeyPair>,
 }
 
-impl std::fmt::Debug for SigningKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SigningKey({}, …)", self.id)
     }
 }
 
 impl SigningKey {
-    /// Takes a P-256 key in PKCS #8 (RFC 5958). That it fits its public half is checked, which costs more than to sign.
-    ///
-    /// # Errors
-    /// When the key is no key.
+    /// Parses a P-256 key in PKCS #8 (RFC 5958). This checks the key against its public half, which takes longer than
+    /// signing.
     pub fn from_pkcs8(id: KeyId, pkcs8: &[u8]) -> Result<Self, Unavailable> {
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8);
         let pair = pair.map_err(|error| Unavailable::new("read a signing key", error.to_string()))?;
         Ok(Self { id, pair: Arc::new(pair) })
     }
 
-    /// Which key it is.
     pub fn id(&self) -> &KeyId {
         &self.id
     }
 
-    /// Signs both tokens of an answer.
-    ///
-    /// # Errors
-    /// When there is no randomness.
+    /// Signs both tokens of a response.
     pub fn sign(&self, claims: &TokenClaims) -> Result<SignedTokens, Unavailable> {
         Ok(SignedTokens {
             access: self.sign_one(ACCESS_TYPE, &claims.access)?,
@@ -102,7 +93,7 @@ impl SigningKey {
         let mut header = Header::new(Algorithm::ES256);
         header.typ = Some(kind.to_owned());
         header.kid = Some(self.id.to_string());
-        // By hand (RFC 7515 §7.1): `jsonwebtoken` would take the key in anew for each token.
+        // Assembled here (RFC 7515 §7.1), because `jsonwebtoken` would parse the key again for each token.
         let signed = format!("{}.{}", encoded(&header)?, encoded(claims)?);
         let signature = self.pair.sign(&SystemRandom::new(), signed.as_bytes());
         let signature = signature.map_err(|_| Unavailable::new("sign a token", "no randomness"))?;
@@ -115,64 +106,58 @@ fn encoded(part: &impl Serialize) -> Result<String, Unavailable> {
     Ok(URL_SAFE_NO_PAD.encode(json))
 }
 
-/// The token is not one of ours: forged, foreign, of the other kind, or no token at all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotOurs;
+/// Forged, issued by someone else, of the other kind, or not a token.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("the token was not issued here")]
+pub struct InvalidToken;
 
-/// The published keys, ready to check signatures.
+/// The published keys, parsed.
 pub struct VerifyingKeys(BTreeMap<String, DecodingKey>);
 
 impl VerifyingKeys {
-    /// Of a key set; a key that is no point on the curve is left out.
-    pub fn new(keys: &KeySet, now: domain::Timestamp) -> Self {
+    /// Omits keys that are not points on the curve.
+    pub fn new(keys: &KeySet, now: Timestamp) -> Self {
         let key = |public: &PublicKey| {
             Some((public.id.to_string(), DecodingKey::from_ec_components(&public.x, &public.y).ok()?))
         };
-        Self(keys.good(now).filter_map(key).collect())
+        Self(keys.valid(now).filter_map(key).collect())
     }
 
-    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The claims of an access token whose signature holds. What they mean is for the domain to say.
-    ///
-    /// # Errors
-    /// [`NotOurs`].
-    pub fn access(&self, token: &str) -> Result<AccessClaims, NotOurs> {
+    /// The claims of an access token with a valid signature. The domain decides what they mean.
+    pub fn access(&self, token: &str) -> Result<AccessClaims, InvalidToken> {
         self.claims(token, ACCESS_TYPE)
     }
 
-    /// The claims of a refresh token whose signature holds.
-    ///
-    /// # Errors
-    /// [`NotOurs`].
-    pub fn refresh(&self, token: &str) -> Result<RefreshClaims, NotOurs> {
+    /// The claims of a refresh token with a valid signature.
+    pub fn refresh(&self, token: &str) -> Result<RefreshClaims, InvalidToken> {
         self.claims(token, REFRESH_TYPE)
     }
 
-    fn claims<T: DeserializeOwned>(&self, token: &str, kind: &str) -> Result<T, NotOurs> {
-        if token.len() > LONGEST_TOKEN {
-            return Err(NotOurs);
+    fn claims<T: DeserializeOwned>(&self, token: &str, kind: &str) -> Result<T, InvalidToken> {
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(InvalidToken);
         }
-        let header = decode_header(token).map_err(|_| NotOurs)?;
-        // The kind first, then what we would have to understand and don't (RFC 7515 §4.1.11), then one of our own keys:
-        // never one that the token brings or points to.
+        let header = decode_header(token).map_err(|_| InvalidToken)?;
+        // The kind must match, critical extensions are not supported (RFC 7515 §4.1.11), and the key must be a published
+        // one, never one that the token contains or points to.
         if header.typ.as_deref() != Some(kind) || header.crit.is_some() || header.alg != Algorithm::ES256 {
-            return Err(NotOurs);
+            return Err(InvalidToken);
         }
-        let key = self.0.get(header.kid.as_deref().ok_or(NotOurs)?).ok_or(NotOurs)?;
+        let key = self.0.get(header.kid.as_deref().ok_or(InvalidToken)?).ok_or(InvalidToken)?;
         let mut signature_alone = Validation::new(Algorithm::ES256);
         signature_alone.required_spec_claims.clear();
         signature_alone.validate_exp = false;
         signature_alone.validate_aud = false;
-        decode(token, key, &signature_alone).map(|data| data.claims).map_err(|_| NotOurs)
+        decode(token, key, &signature_alone).map(|data| data.claims).map_err(|_| InvalidToken)
     }
 }
 
-/// The key set as RFC 7517 §5 writes it.
-pub fn jwks_json(keys: &KeySet, now: domain::Timestamp) -> Value {
+/// The key set in the format of RFC 7517 §5.
+pub fn jwks_json(keys: &KeySet, now: Timestamp) -> Value {
     let key = |key: &PublicKey| json!({"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": key.id.as_str(), "x": key.x, "y": key.y});
-    json!({"keys": keys.good(now).map(key).collect::<Vec<Value>>()})
+    json!({"keys": keys.valid(now).map(key).collect::<Vec<Value>>()})
 }

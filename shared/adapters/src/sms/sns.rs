@@ -1,4 +1,4 @@
-//! Amazon SNS, straight to a phone number (<https://docs.aws.amazon.com/sns/latest/api/API_Publish.html>).
+//! Amazon SNS, directly to a phone number (<https://docs.aws.amazon.com/sns/latest/api/API_Publish.html>).
 
 use std::sync::{Arc, OnceLock};
 
@@ -7,21 +7,21 @@ use aws_sdk_sns::config::retry::RetryConfig;
 use aws_sdk_sns::config::timeout::TimeoutConfig;
 use aws_sdk_sns::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sns::types::MessageAttributeValue;
-use domain::message::Message;
-use domain::phone::DialledNumber;
+use domain::rules::message::Message;
+use domain::values::phone::DialledNumber;
 
-use super::{MessageId, Outcome};
+use super::outcome::{MessageId, Outcome};
 use crate::app::App;
-use crate::config::SnsSettings;
-use crate::https::{CONNECT_TIMEOUT, Unanswered};
+use crate::config::SnsConfig;
+use crate::https::{CONNECT_TIMEOUT, NoResponse};
 
-/// The calling code under which SNS wants to know entity and template.
+/// The calling code for which SNS requires entity and template.
 const INDIA: u16 = 91;
 
 #[derive(Clone)]
 pub(super) struct Sns {
     app: App,
-    /// Made for the first message: most starts carry none by SNS, and to make one takes as long as to make a request.
+    /// Made for the first message, because making one takes as long as a request and most processes send none by SNS.
     client: Arc<OnceLock<Client>>,
 }
 
@@ -44,10 +44,10 @@ impl Sns {
         }
         match publish.send().await {
             Ok(answer) => Outcome::Accepted(answer.message_id().and_then(MessageId::new)),
-            // An answer that can't be read may be a success.
+            // An unreadable response may be a success.
             Err(SdkError::TimeoutError(_) | SdkError::ResponseError(_)) => Outcome::Unknown,
             Err(SdkError::DispatchFailure(failure)) => {
-                failure.as_connector_error().map_or(Unanswered::Lost, Unanswered::from).into()
+                failure.as_connector_error().map_or(NoResponse::Lost, NoResponse::from).into()
             }
             Err(error) => read(error.code(), error.message()),
         }
@@ -55,7 +55,7 @@ impl Sns {
 
     /// Names, types and values (<https://docs.aws.amazon.com/sns/latest/dg/sms_publish-to-phone.html>).
     fn attributes(&self, to: &DialledNumber) -> impl Iterator<Item = (&'static str, &'static str, &str)> {
-        let SnsSettings { sender_id, max_price, origination_number, india } = &self.app.config.sns;
+        let SnsConfig { sender_id, max_price, origination_number, india } = &self.app.config.sms.sns;
         let india = india.as_ref().filter(|_| to.calling_code == INDIA);
         [
             ("AWS.SNS.SMS.SMSType", "String", Some("Transactional")),
@@ -71,7 +71,7 @@ impl Sns {
 }
 
 fn client(app: &App) -> Client {
-    // A second `Publish` is a second message, and the next gateway is our second try. Whoever sends limits the time.
+    // No retries, because a second `Publish` is a second message. The caller limits the time.
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .disable_read_timeout()
@@ -86,11 +86,11 @@ fn client(app: &App) -> Client {
 
 /// What an error means. <https://docs.aws.amazon.com/sns/latest/api/API_Publish.html#API_Publish_Errors>
 pub(super) fn read(code: Option<&str>, message: Option<&str>) -> Outcome {
-    let Some(code) = code else { return Outcome::Unavailable("out of reach".into()) };
-    // A bad sender id or origination number is an invalid parameter too: that is our fault, not the number's.
-    let of_the_number = message.is_some_and(|message| message.contains("PhoneNumber"));
+    let Some(code) = code else { return Outcome::Unavailable("no connection".into()) };
+    // An invalid sender id or origination number is an invalid parameter too, and not the number's fault.
+    let is_of_number = message.is_some_and(|message| message.contains("PhoneNumber"));
     match code {
-        "InvalidParameter" | "ParameterValueInvalid" | "InvalidParameterValue" if of_the_number => {
+        "InvalidParameter" | "ParameterValueInvalid" | "InvalidParameterValue" if is_of_number => {
             Outcome::NumberRefused
         }
         "InternalError" | "InternalFailure" | "ServiceUnavailable" | "Throttled" | "Throttling" => {
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_documented_error_means_what_aws_says() {
+    fn each_documented_error_has_the_documented_meaning() {
         let number = "Invalid parameter: PhoneNumber Reason: it is not valid to publish to";
         for (code, message, kind) in [
             (Some("InvalidParameter"), Some(number), "number_refused"),

@@ -1,12 +1,12 @@
 //! Sparrow SMS, version 2: one form-encoded request (<https://docs.sparrowsms.com/sms/outgoing_sendsms/>).
 
-use domain::message::Message;
-use domain::phone::DialledNumber;
+use domain::rules::message::Message;
+use domain::values::phone::DialledNumber;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{MessageId, Outcome};
-use crate::https::{HttpsClient, Reply};
+use super::outcome::{MessageId, Outcome};
+use crate::https::{HttpResponse, HttpsClient};
 use crate::secrets::GatewayCredentials;
 
 #[derive(Clone)]
@@ -15,7 +15,7 @@ pub(super) struct Sparrow {
     url: String,
 }
 
-/// The vendor documents these members; others may come.
+/// The vendor may send further members.
 #[derive(Deserialize)]
 struct Answer {
     response_code: i64,
@@ -28,30 +28,38 @@ impl Sparrow {
         Self { client, url: format!("{base_url}/v2/sms/") }
     }
 
-    /// Where it takes messages.
     pub(super) fn url(&self) -> &str {
         &self.url
     }
 
-    pub(super) async fn send(&self, with: &GatewayCredentials, to: &DialledNumber, message: &Message) -> Outcome {
+    pub(super) async fn send(
+        &self,
+        credentials: &GatewayCredentials,
+        to: &DialledNumber,
+        message: &Message,
+    ) -> Outcome {
         // Ten digits, without +977.
         let (to, text) = (to.national(), message.reveal());
-        let fields =
-            [("token", with.sparrow_token.as_str()), ("from", &with.sparrow_identity), ("to", to), ("text", text)];
-        self.client.post_form(&self.url, None, &fields).await.map_or_else(Outcome::from, |reply| read(&reply))
+        let fields = [
+            ("token", credentials.sparrow_token.as_str()),
+            ("from", &credentials.sparrow_identity),
+            ("to", to),
+            ("text", text),
+        ];
+        self.client.post_form(&self.url, None, &fields).await.map_or_else(Outcome::from, |response| read(&response))
     }
 }
 
-/// What an answer means.
-pub(super) fn read(reply: &Reply) -> Outcome {
-    let Ok(Answer { response_code, message_id }) = serde_json::from_slice(&reply.body) else {
-        return match reply.status {
-            // It may have taken the message and failed to say so.
+/// What a response means.
+pub(super) fn read(response: &HttpResponse) -> Outcome {
+    let Ok(Answer { response_code, message_id }) = serde_json::from_slice(&response.body) else {
+        return match response.status {
+            // The gateway may have accepted the message.
             200..=299 => Outcome::Unknown,
-            status => Outcome::Unavailable(format!("status {status}, and an answer that can't be read")),
+            status => Outcome::Unavailable(format!("status {status}, and an unreadable response")),
         };
     };
-    match (reply.status, response_code) {
+    match (response.status, response_code) {
         (200, 200) => Outcome::Accepted(MessageId::of_json(&message_id)),
         // Invalid receiver; no valid receiver.
         (_, 1007 | 1011) => Outcome::NumberRefused,
@@ -66,16 +74,20 @@ mod tests {
     use super::*;
 
     fn kind(status: u16, body: &str) -> &'static str {
-        read(&Reply { status, body: body.as_bytes().to_vec(), ..Reply::default() }).kind()
+        read(&HttpResponse { status, body: body.as_bytes().to_vec(), ..HttpResponse::default() }).kind()
     }
 
     #[test]
-    fn each_documented_answer_means_what_the_vendor_says() {
+    fn each_documented_response_has_the_documented_meaning() {
         let queued = r#"{"count":1,"response_code":200,"response":"1 mesages has been queued for delivery"}"#;
         assert_eq!(kind(200, queued), "accepted");
         let with_extras = r#"{"count":1,"response_code":200,"response":"…","message_id":7,"credit_available":9.5,"credit_consumed":1}"#;
         assert_eq!(kind(200, with_extras), "accepted");
-        let id = |body: &str| match read(&Reply { status: 200, body: body.as_bytes().to_vec(), ..Reply::default() }) {
+        let id = |body: &str| match read(&HttpResponse {
+            status: 200,
+            body: body.as_bytes().to_vec(),
+            ..HttpResponse::default()
+        }) {
             Outcome::Accepted(id) => id.map(|id| id.to_string()),
             other => panic!("{other:?}"),
         };
@@ -89,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_documented_is_an_outage_and_a_success_that_cannot_be_read_may_be_one() {
+    fn an_undocumented_response_is_an_outage_and_an_unreadable_success_is_unknown() {
         assert_eq!(kind(403, r#"{"response_code":1999,"response":"new"}"#), "unavailable");
         assert_eq!(kind(500, "<html>Internal Server Error</html>"), "unavailable");
         assert_eq!(kind(502, ""), "unavailable");

@@ -3,19 +3,19 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use domain::message::Message;
-use domain::phone::DialledNumber;
+use domain::rules::message::Message;
+use domain::values::phone::DialledNumber;
 use serde::Deserialize;
 
-use super::{MessageId, Outcome};
-use crate::https::{HttpsClient, Reply};
+use super::outcome::{MessageId, Outcome};
+use crate::https::{HttpResponse, HttpsClient};
 use crate::secrets::GatewayCredentials;
 
 #[derive(Clone)]
 pub(super) struct Twilio {
     client: HttpsClient,
     base_url: String,
-    /// A code is of no use after it has expired, so neither is its message. Seconds.
+    /// The lifetime of a code, after which its message is useless. Seconds.
     validity: String,
 }
 
@@ -34,46 +34,50 @@ impl Twilio {
         Self { client, base_url: base_url.to_owned(), validity: code_lifetime_seconds.to_string() }
     }
 
-    /// Where it is.
     pub(super) fn url(&self) -> &str {
         &self.base_url
     }
 
-    pub(super) async fn send(&self, with: &GatewayCredentials, to: &DialledNumber, message: &Message) -> Outcome {
-        let account = &with.twilio_account_sid;
-        // The account becomes part of a path: a SID is letters and digits, and nothing else is sent.
+    pub(super) async fn send(
+        &self,
+        credentials: &GatewayCredentials,
+        to: &DialledNumber,
+        message: &Message,
+    ) -> Outcome {
+        let account = &credentials.twilio_account_sid;
+        // The account becomes part of a path, and a SID has only letters and digits.
         if account.is_empty() || !account.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-            return Outcome::RefusedUs("the secret holds no TWILIO_ACCOUNT_SID".into());
+            return Outcome::RefusedUs("the secret has no valid TWILIO_ACCOUNT_SID".into());
         }
         let url = format!("{}/2010-04-01/Accounts/{account}/Messages.json", self.base_url);
-        let basic = format!("Basic {}", STANDARD.encode(format!("{account}:{}", with.twilio_auth_token)));
-        let sender = if with.twilio_from.starts_with("MG") { "MessagingServiceSid" } else { "From" };
+        let basic = format!("Basic {}", STANDARD.encode(format!("{account}:{}", credentials.twilio_auth_token)));
+        let sender = if credentials.twilio_from.starts_with("MG") { "MessagingServiceSid" } else { "From" };
         let fields = [
             ("To", to.number.e164()),
-            (sender, &with.twilio_from),
+            (sender, &credentials.twilio_from),
             ("Body", message.reveal()),
             ("ValidityPeriod", &self.validity),
         ];
-        self.client.post_form(&url, Some(&basic), &fields).await.map_or_else(Outcome::from, |reply| read(&reply))
+        self.client.post_form(&url, Some(&basic), &fields).await.map_or_else(Outcome::from, |response| read(&response))
     }
 }
 
-/// What an answer means.
-pub(super) fn read(reply: &Reply) -> Outcome {
-    match reply.status {
-        200..=299 => match serde_json::from_slice::<Created>(&reply.body) {
+/// What a response means.
+pub(super) fn read(response: &HttpResponse) -> Outcome {
+    match response.status {
+        200..=299 => match serde_json::from_slice::<Created>(&response.body) {
             Ok(created) if !created.sid.is_empty() => Outcome::Accepted(MessageId::new(&created.sid)),
-            // It may have taken the message and failed to say so.
+            // The gateway may have accepted the message.
             _ => Outcome::Unknown,
         },
-        status => match serde_json::from_slice::<Refused>(&reply.body) {
+        status => match serde_json::from_slice::<Refused>(&response.body) {
             // Not a number; unsubscribed; unroutable; a landline.
             Ok(Refused { code: 21211 | 21610 | 21612 | 21614 }) => Outcome::NumberRefused,
             Ok(Refused { code }) if (400..500).contains(&status) && status != 429 => {
                 Outcome::RefusedUs(format!("error {code}"))
             }
             Ok(Refused { code }) => Outcome::Unavailable(format!("status {status}, error {code}")),
-            Err(_) => Outcome::Unavailable(format!("status {status}, and an answer that can't be read")),
+            Err(_) => Outcome::Unavailable(format!("status {status}, and an unreadable response")),
         },
     }
 }
@@ -83,7 +87,7 @@ mod tests {
     use super::*;
 
     fn kind(status: u16, body: &str) -> &'static str {
-        read(&Reply { status, body: body.as_bytes().to_vec(), ..Reply::default() }).kind()
+        read(&HttpResponse { status, body: body.as_bytes().to_vec(), ..HttpResponse::default() }).kind()
     }
 
     fn refusal(status: u16, code: u32) -> &'static str {
@@ -91,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn each_documented_answer_means_what_the_vendor_says() {
+    fn each_documented_response_has_the_documented_meaning() {
         assert_eq!(kind(201, r#"{"sid":"SM0123456789abcdef0123456789abcdef","status":"queued"}"#), "accepted");
         for code in [21211, 21610, 21612, 21614] {
             assert_eq!(refusal(400, code), "number_refused", "{code}");
@@ -103,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_an_outage_or_not_known() {
+    fn an_unreadable_response_is_an_outage_and_an_unreadable_success_is_unknown() {
         assert_eq!(kind(503, "<html>"), "unavailable");
         assert_eq!(kind(400, r#"{"code":"#), "unavailable");
         assert_eq!(kind(201, r#"{"sid":"SM0123"#), "unknown");

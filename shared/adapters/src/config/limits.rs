@@ -1,0 +1,26 @@
+//! The limits. Each variable is named after its field in [`Limits`].
+
+use domain::rules::limits::{BudgetMode, Limits};
+use domain::values::time::DAY;
+
+use super::variables::{ConfigError, Variables};
+
+pub(super) fn read(variables: &Variables) -> Result<Limits, ConfigError> {
+    let default = Limits::default();
+    let positive = |variable, default| variables.positive(variable, default);
+    Ok(Limits {
+        code_lifetime_seconds: positive("CODE_LIFETIME_SECONDS", default.code_lifetime_seconds)?,
+        code_attempts: positive("CODE_ATTEMPTS", default.code_attempts)?,
+        send_waits_seconds: variables.list("SEND_WAITS_SECONDS", "seconds")?.unwrap_or(default.send_waits_seconds),
+        phone_sends_per_hour: positive("PHONE_SENDS_PER_HOUR", default.phone_sends_per_hour)?,
+        phone_sends_per_day: positive("PHONE_SENDS_PER_DAY", default.phone_sends_per_day)?,
+        source_sends_per_hour: positive("SOURCE_SENDS_PER_HOUR", default.source_sends_per_hour)?,
+        source_sends_per_day: positive("SOURCE_SENDS_PER_DAY", default.source_sends_per_day)?,
+        country_sends_per_day: positive("COUNTRY_SENDS_PER_DAY", default.country_sends_per_day)?,
+        phone_dormant_seconds: positive("PHONE_DORMANT_DAYS", default.phone_dormant_seconds / DAY)?.saturating_mul(DAY),
+        budget_mode: variables.parsed("PUMPING_BUDGETS", str::parse::<BudgetMode>)?.unwrap_or(default.budget_mode),
+        access_token_seconds: positive("ACCESS_TOKEN_SECONDS", default.access_token_seconds)?,
+        refresh_idle_seconds: positive("REFRESH_IDLE_SECONDS", default.refresh_idle_seconds)?,
+        refresh_total_seconds: positive("REFRESH_TOTAL_SECONDS", default.refresh_total_seconds)?,
+    })
+}

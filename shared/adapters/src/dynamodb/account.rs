@@ -1,0 +1,164 @@
+//! Accounts: changing a profile, deleting user, locks, sessions and pending codes together, and registering FCM tokens.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use domain::rules::token::Caller;
+use domain::rules::user::User;
+use domain::use_cases::account::{AccountStore, ChangeOutcome, ProfileChange, RegistrationOutcome};
+use domain::values::ids::{SessionId, UserId};
+use domain::values::purpose::Purpose;
+use domain::values::text::FcmToken;
+use domain::values::time::Timestamp;
+use domain::values::unavailable::Unavailable;
+
+use super::expression::Expression;
+use super::items::attributes::{Item, moment, text};
+use super::items::challenge::{APPROVAL, CONSUMPTION, record_key, verification_key};
+use super::items::session::{session, session_key};
+use super::items::user::{if_free_or_held_by, if_held_by, phone_lock_key, user_key, username_lock, username_lock_key};
+use super::store::{Store, Updated};
+use super::tables::{HasOtps, HasSessions, HasUsers};
+use super::transaction::{Transaction, Written};
+
+/// A transaction takes 100 items (DynamoDB's limit); user, locks and codes need some of them.
+const SESSIONS_IN_TRANSACTION: usize = 90;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    User,
+    NewUsername,
+    FormerUsername,
+    Phone,
+    Code,
+    Session,
+}
+
+impl<T: HasUsers + HasOtps + HasSessions> AccountStore for Store<T> {
+    async fn user(&self, id: &UserId) -> Result<Option<User>, Unavailable> {
+        self.find_user(id).await
+    }
+
+    async fn change_profile(&self, seen: &User, change: &ProfileChange) -> Result<ChangeOutcome, Unavailable> {
+        let users = self.tables.users();
+        let mut changed = seen.clone();
+        let mut expression = Expression::new().if_exists("pk");
+        if let Some(name) = &change.name {
+            expression = expression.set_or_remove("name", name.as_ref().map(|name| text(name.as_str())));
+            changed.name.clone_from(name);
+        }
+        if let Some(image_url) = &change.image_url {
+            expression = expression.set_or_remove("image_url", image_url.as_ref().map(|url| text(url.as_str())));
+            changed.image_url.clone_from(image_url);
+        }
+        if let Some(username) = &change.username {
+            expression = expression
+                .set_or_remove("username", username.as_ref().map(|username| text(username.as_str())))
+                .if_equals_or_absent("username", seen_username(seen));
+            changed.username.clone_from(username);
+        }
+        let mut transaction =
+            Transaction::new("change a profile").update(Step::User, users, user_key(&seen.id), expression);
+        if let Some(username) = &change.username {
+            if let Some(username) = username {
+                let lock = username_lock(username, &seen.id);
+                transaction = transaction.put(Step::NewUsername, users, lock, if_free_or_held_by(&seen.id));
+            }
+            let folded = username.as_ref().map(|username| username.folded());
+            if let Some(former) = seen.username.as_ref().filter(|former| Some(former.folded()) != folded) {
+                let key = username_lock_key(former);
+                transaction = transaction.delete(Step::FormerUsername, users, key, if_held_by(&seen.id));
+            }
+        }
+        match self.transact(transaction).await? {
+            Written::Done => Ok(ChangeOutcome::Changed(changed)),
+            Written::Refused(refusal) if refusal.met_by(&Step::User).is_some() => Ok(ChangeOutcome::Stale),
+            Written::Refused(refusal) if refusal.met_by(&Step::NewUsername).is_some() => {
+                Ok(ChangeOutcome::UsernameTaken)
+            }
+            Written::Refused(_) => Ok(ChangeOutcome::Stale),
+        }
+    }
+
+    async fn delete_account(&self, seen: &User, own: &SessionId, now: Timestamp) -> Result<bool, Unavailable> {
+        let (users, otps) = (self.tables.users(), self.tables.otps());
+        let mut sessions: Vec<Item> = self.session_items(&seen.id).await?.iter().filter_map(session_key_of).collect();
+        // A user may have more sessions than a transaction takes. The surplus is ended first. The caller's own session ends
+        // with the account, so that the caller can ask again.
+        sessions.sort_by_key(|key| *key != session_key(&seen.id, own));
+        for key in sessions.split_off(sessions.len().min(SESSIONS_IN_TRANSACTION)) {
+            self.delete("delete an account", self.tables.sessions(), key).await?;
+        }
+        let unchanged = Expression::new()
+            // A sign-in since the user was read has opened a session that is not in the list: read again, then.
+            .if_equals("last_sign_in_at", moment(seen.last_sign_in_at))
+            .if_equals_or_absent("phone", seen.phone.as_ref().map(|phone| text(phone.e164())))
+            .if_equals_or_absent("username", seen_username(seen));
+        let mut transaction = Transaction::new("delete an account")
+            .delete(Step::User, users, user_key(&seen.id), unchanged)
+            .delete(Step::Code, otps, verification_key(&seen.id), Expression::new());
+        if let Some(username) = &seen.username {
+            let key = username_lock_key(username);
+            transaction = transaction.delete(Step::FormerUsername, users, key, if_held_by(&seen.id));
+        }
+        if let Some(phone) = &seen.phone {
+            // The code is removed and the counts of wrong codes stay, or deleting an account would reset them.
+            let no_code = Expression::new()
+                .set_if_absent("expires_at", moment(now))
+                .remove_all(&["phone", "challenge_id", "credit_source"])
+                .remove_all(&CONSUMPTION)
+                .remove_all(&APPROVAL);
+            transaction = transaction.delete(Step::Phone, users, phone_lock_key(phone), if_held_by(&seen.id)).update(
+                Step::Code,
+                otps,
+                record_key(&Purpose::SignIn, phone),
+                no_code,
+            );
+        }
+        for key in sessions {
+            transaction = transaction.delete(Step::Session, self.tables.sessions(), key, Expression::new());
+        }
+        Ok(self.transact(transaction).await?.is_done())
+    }
+
+    async fn register_fcm_token(
+        &self,
+        caller: &Caller,
+        token: &FcmToken,
+        now: Timestamp,
+    ) -> Result<RegistrationOutcome, Unavailable> {
+        let (user, is_registered) =
+            tokio::try_join!(self.find_user_item(&caller.user), self.write_fcm_token(caller, token, now))?;
+        Ok(match (user, is_registered) {
+            (None, _) => RegistrationOutcome::NoSuchUser,
+            (Some(_), false) => RegistrationOutcome::NoSuchSession,
+            (Some(_), true) => RegistrationOutcome::Registered,
+        })
+    }
+}
+
+impl<T: HasSessions> Store<T> {
+    /// Returns whether the session exists.
+    async fn write_fcm_token(&self, caller: &Caller, token: &FcmToken, now: Timestamp) -> Result<bool, Unavailable> {
+        let stamp = || Expression::new().set("fcm_token_at", moment(now)).if_exists("session_id");
+        let update = |expression| {
+            let key = session_key(&caller.user, &caller.session);
+            self.update("register an FCM token", self.tables.sessions(), key, expression)
+        };
+        match update(stamp()).await? {
+            Updated::ConditionFailed(_) => Ok(false),
+            Updated::Done(item) if session(&item)?.fcm_token.as_ref() == Some(token) => Ok(true),
+            Updated::Done(_) => {
+                let updated = update(stamp().set("fcm_token", text(token.as_str()))).await?;
+                Ok(matches!(updated, Updated::Done(_)))
+            }
+        }
+    }
+}
+
+fn seen_username(seen: &User) -> Option<AttributeValue> {
+    seen.username.as_ref().map(|username| text(username.as_str()))
+}
+
+fn session_key_of(item: &Item) -> Option<Item> {
+    let member = |name: &str| Some((name.to_owned(), item.get(name)?.clone()));
+    Some(Item::from([member("user_id")?, member("session_id")?]))
+}

@@ -1,0 +1,9 @@
+//! Items: how each kind of record is stored, and how it is read back.
+
+pub(super) mod attributes;
+pub(super) mod challenge;
+pub(super) mod firebase_token;
+pub(super) mod organization;
+pub(super) mod public_keys;
+pub(super) mod session;
+pub(super) mod user;

@@ -1,0 +1,67 @@
+//! Organizations: the settings as a person wrote them.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use domain::values::text::OrganizationId;
+
+use super::attributes::{Corrupt, Item, Row, key, text};
+use crate::config::{OrganizationSettings, TestNumberSettings};
+
+pub(in crate::dynamodb) fn organization_key(id: &OrganizationId) -> Item {
+    key(format!("organization#{}", id.as_str()))
+}
+
+pub(in crate::dynamodb) fn organization_settings(
+    item: &Item,
+    id: &OrganizationId,
+) -> Result<OrganizationSettings, Corrupt> {
+    let row = Row(item);
+    let optional = |name| Ok::<_, Corrupt>(row.optional_text(name)?.map(str::to_owned));
+    let list = |name| Ok::<_, Corrupt>(row.optional_text(name)?.map(split));
+    Ok(OrganizationSettings {
+        id: id.as_str().to_owned(),
+        app_name: row.text("app_name")?.to_owned(),
+        site: optional("site")?,
+        android_app_hash: optional("android_app_hash")?,
+        web_domain: optional("web_domain")?,
+        languages: list("languages")?,
+        default_region: optional("default_region")?,
+        allowed_countries: list("allowed_countries")?,
+        test_numbers: match item.get("test_numbers") {
+            None => Vec::new(),
+            Some(AttributeValue::L(numbers)) => numbers.iter().map(test_number).collect::<Result<_, _>>()?,
+            Some(_) => return Err(Corrupt::new("test_numbers")),
+        },
+    })
+}
+
+fn split(list: &str) -> Vec<String> {
+    list.split(',').map(|part| part.trim().to_owned()).collect()
+}
+
+fn test_number(value: &AttributeValue) -> Result<TestNumberSettings, Corrupt> {
+    let row = Row(value.as_m().map_err(|_| Corrupt::new("test_numbers"))?);
+    let member = |name| row.text(name).map(str::to_owned);
+    Ok(TestNumberSettings { phone_number: member("phone_number")?, code: member("code")?, until: member("until")? })
+}
+
+pub(in crate::dynamodb) fn organization_item(id: &OrganizationId, settings: &OrganizationSettings) -> Item {
+    let mut item = organization_key(id);
+    let members = [
+        ("app_name", Some(settings.app_name.clone())),
+        ("site", settings.site.clone()),
+        ("android_app_hash", settings.android_app_hash.clone()),
+        ("web_domain", settings.web_domain.clone()),
+        ("languages", settings.languages.as_ref().map(|tags| tags.join(","))),
+        ("default_region", settings.default_region.clone()),
+        ("allowed_countries", settings.allowed_countries.as_ref().map(|codes| codes.join(","))),
+    ];
+    item.extend(members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), text(value?)))));
+    if !settings.test_numbers.is_empty() {
+        let number = |number: &TestNumberSettings| {
+            let members = [("phone_number", &number.phone_number), ("code", &number.code), ("until", &number.until)];
+            AttributeValue::M(members.map(|(name, value)| (name.to_owned(), text(value))).into())
+        };
+        item.insert("test_numbers".into(), AttributeValue::L(settings.test_numbers.iter().map(number).collect()));
+    }
+    item
+}

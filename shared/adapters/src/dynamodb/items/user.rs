@@ -1,0 +1,116 @@
+//! Users, and the locks that make a phone and a username unique: one item for each, which names its user.
+
+use std::collections::BTreeSet;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use domain::rules::user::{PhoneHolder, Roles, User};
+use domain::values::ids::UserId;
+use domain::values::phone::PhoneNumber;
+use domain::values::text::{ImageUrl, Name, OrganizationId, Source, Username};
+use domain::values::time::Timestamp;
+
+use super::attributes::{Corrupt, Item, Row, key, moment, text};
+use crate::dynamodb::expression::Expression;
+
+/// An attribute with this prefix is a role: a set of organizations, so that joining one is one `ADD`.
+pub(in crate::dynamodb) const ROLE_PREFIX: &str = "role_";
+
+pub(in crate::dynamodb) fn user_key(id: &UserId) -> Item {
+    key(format!("user#{id}"))
+}
+
+pub(in crate::dynamodb) fn phone_lock_key(phone: &PhoneNumber) -> Item {
+    key(format!("phone#{}", phone.e164()))
+}
+
+pub(in crate::dynamodb) fn username_lock_key(username: &Username) -> Item {
+    key(format!("username#{}", username.folded()))
+}
+
+pub(in crate::dynamodb) fn username_lock(username: &Username, user: &UserId) -> Item {
+    lock(username_lock_key(username), user)
+}
+
+/// The phone's lock also says when its holder last proved the phone.
+pub(in crate::dynamodb) fn phone_lock(phone: &PhoneNumber, user: &UserId, proven_at: Timestamp) -> Item {
+    let mut item = lock(phone_lock_key(phone), user);
+    item.insert("proven_at".into(), moment(proven_at));
+    item
+}
+
+fn lock(mut key: Item, user: &UserId) -> Item {
+    key.insert("user_id".into(), text(user.as_str()));
+    key
+}
+
+pub(in crate::dynamodb) fn phone_holder(item: &Item) -> Result<PhoneHolder, Corrupt> {
+    let row = Row(item);
+    Ok(PhoneHolder { user: row.parsed("user_id", str::parse::<UserId>)?, proven_at: row.optional_moment("proven_at")? })
+}
+
+/// The condition that a lock is held by this user.
+pub(in crate::dynamodb) fn if_held_by(user: &UserId) -> Expression {
+    Expression::new().if_equals("user_id", text(user.as_str()))
+}
+
+/// The condition that a lock is free or held by this user.
+pub(in crate::dynamodb) fn if_free_or_held_by(user: &UserId) -> Expression {
+    Expression::new().if_any(|on| [on.absent("pk"), on.equals("user_id", text(user.as_str()))])
+}
+
+/// Takes the phone from a user who has not proven it for long. Everything else of theirs stays.
+pub(in crate::dynamodb) fn lose_phone(phone: &PhoneNumber, new_holder: &UserId, now: Timestamp) -> Expression {
+    Expression::new()
+        .set("phone_lost_at", moment(now))
+        .set("phone_lost_to", text(new_holder.as_str()))
+        .remove("phone")
+        .if_equals("phone", text(phone.e164()))
+}
+
+pub(in crate::dynamodb) fn user(item: &Item) -> Result<User, Corrupt> {
+    let row = Row(item);
+    let mut roles = Roles::new();
+    for (name, value) in item {
+        if let Some(role) = name.strip_prefix(ROLE_PREFIX)
+            && let Ok(organizations) = value.as_ss()
+        {
+            let organizations = organizations.iter().filter_map(|id| OrganizationId::parse(id).ok());
+            roles.insert(role.to_owned(), organizations.collect::<BTreeSet<_>>());
+        }
+    }
+    Ok(User {
+        id: row.parsed("user_id", str::parse::<UserId>)?,
+        phone: row.optional("phone", PhoneNumber::from_e164)?,
+        username: row.optional("username", Username::parse)?,
+        name: row.optional("name", Name::parse)?,
+        image_url: row.optional("image_url", ImageUrl::parse)?,
+        source: row.optional("source", Source::parse)?,
+        roles,
+        created_at: row.moment("created_at")?,
+        last_sign_in_at: row.moment("last_sign_in_at")?,
+    })
+}
+
+pub(in crate::dynamodb) fn user_item(user: &User) -> Item {
+    let mut item = lock(user_key(&user.id), &user.id);
+    let texts = [
+        ("phone", user.phone.as_ref().map(PhoneNumber::e164)),
+        ("username", user.username.as_ref().map(Username::as_str)),
+        ("name", user.name.as_ref().map(Name::as_str)),
+        ("image_url", user.image_url.as_ref().map(ImageUrl::as_str)),
+        ("source", user.source.as_ref().map(Source::as_str)),
+    ];
+    item.extend(texts.into_iter().filter_map(|(name, value)| Some((name.to_owned(), text(value?)))));
+    item.insert("created_at".into(), moment(user.created_at));
+    item.insert("last_sign_in_at".into(), moment(user.last_sign_in_at));
+    for (role, organizations) in &user.roles {
+        item.insert(format!("{ROLE_PREFIX}{role}"), organization_set(organizations));
+    }
+    item
+}
+
+pub(in crate::dynamodb) fn organization_set<'a>(
+    organizations: impl IntoIterator<Item = &'a OrganizationId>,
+) -> AttributeValue {
+    AttributeValue::Ss(organizations.into_iter().map(|id| id.as_str().to_owned()).collect())
+}

@@ -1,0 +1,30 @@
+//! DynamoDB: each port of the domain in the file named after its use case. A verb is one conditional write, one transaction,
+//! or reads that run at the same time.
+//!
+//! Reads are strongly consistent, except those of past days. TTL deletes late, so every condition checks the expiry itself.
+
+mod account;
+mod approval;
+mod authorize;
+mod check_code;
+mod contention;
+mod counters;
+mod expression;
+mod items;
+mod open_session;
+mod organizations;
+mod refresh;
+mod send_otp;
+mod sessions;
+mod signing_keys;
+mod store;
+mod submit_firebase;
+mod submit_otp;
+mod tables;
+mod transaction;
+mod validate_otp;
+
+pub use self::store::Store;
+pub use self::tables::{
+    AllTables, HasOtps, HasSessions, HasSettings, HasUsers, SessionTables, SettingsTable, TableSet,
+};

@@ -1,0 +1,64 @@
+//! Refreshing: one conditional write rotates the session, and at the same time the user is read.
+
+use domain::rules::limits::Limits;
+use domain::rules::session::Rotation;
+use domain::rules::token::PresentedRefreshToken;
+use domain::rules::user::User;
+use domain::use_cases::refresh::RefreshStore;
+use domain::values::ids::{SessionId, UserId};
+use domain::values::time::Timestamp;
+use domain::values::unavailable::Unavailable;
+
+use super::expression::Expression;
+use super::items::attributes::{moment, number};
+use super::items::session::{session, session_key};
+use super::store::{Store, Updated};
+use super::tables::{HasSessions, HasUsers};
+use crate::telemetry::trace;
+
+const ATTEMPTED: &str = "rotate a session";
+
+impl<T: HasUsers + HasSessions> RefreshStore for Store<T> {
+    async fn rotate_and_read_user(
+        &self,
+        token: &PresentedRefreshToken,
+        now: Timestamp,
+        limits: &Limits,
+    ) -> Result<(Rotation, Option<User>), Unavailable> {
+        let rotated = tokio::try_join!(self.rotate(token, now, limits), self.find_user(&token.user))?;
+        trace("a session is refreshed", &rotated);
+        Ok(rotated)
+    }
+
+    async fn revoke_session(&self, user: &UserId, session: &SessionId) -> Result<(), Unavailable> {
+        self.delete_session(user, session).await
+    }
+}
+
+impl<T: HasSessions> Store<T> {
+    /// [`domain::rules::session::Session::rotate`] as one write. If its condition fails, the transition itself decides about
+    /// the session that the condition met.
+    async fn rotate(
+        &self,
+        token: &PresentedRefreshToken,
+        now: Timestamp,
+        limits: &Limits,
+    ) -> Result<Rotation, Unavailable> {
+        let expression = Expression::new()
+            .set("counter", number(token.counter.saturating_add(1)))
+            .set("last_used_at", moment(now))
+            .set("expires_at", moment(now.plus(limits.refresh_idle_seconds)))
+            .if_equals("counter", number(token.counter))
+            .if_above("expires_at", moment(now))
+            .if_above("ends_at", moment(now));
+        let key = session_key(&token.user, &token.session);
+        match self.update(ATTEMPTED, self.tables.sessions(), key, expression).await? {
+            Updated::Done(item) => Ok(Rotation::Rotated(session(&item)?)),
+            Updated::ConditionFailed(None) => Ok(Rotation::Revoked),
+            Updated::ConditionFailed(Some(item)) => match session(&item)?.rotate(token.counter, now, limits) {
+                Rotation::Rotated(_) => Err(Unavailable::new(ATTEMPTED, "the condition contradicts the rule")),
+                other => Ok(other),
+            },
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! The published keys, on one item.
+
+use domain::rules::limits::Limits;
+use domain::rules::signing_keys::{KeySet, PublicKey};
+use domain::values::time::Timestamp;
+use domain::values::unavailable::Unavailable;
+
+use super::expression::Expression;
+use super::items::attributes::number;
+use super::items::public_keys::{key_set, key_set_item, key_set_key};
+use super::store::Store;
+use super::tables::HasSettings;
+use super::transaction::Transaction;
+
+/// How often a publication is retried because another key was published in between.
+const MAX_RETRIES: usize = 5;
+
+impl<T: HasSettings> Store<T> {
+    /// The published keys; empty before the first rotation.
+    pub async fn key_set(&self) -> Result<KeySet, Unavailable> {
+        let item = self.get("read the public keys", self.tables.settings(), key_set_key()).await?;
+        Ok(item.as_ref().map(key_set).transpose()?.unwrap_or_default())
+    }
+
+    /// Publishes a key as the newest one.
+    pub async fn publish_key(&self, public: &PublicKey, now: Timestamp, limits: &Limits) -> Result<(), Unavailable> {
+        for _ in 0..MAX_RETRIES {
+            let before = self.key_set().await?;
+            let after = before.publish(public.clone(), now, limits);
+            if after == before {
+                return Ok(());
+            }
+            let unchanged =
+                Expression::new().if_any(|on| [on.absent("pk"), on.equals("revision", number(before.revision))]);
+            let table = self.tables.settings();
+            let transaction = Transaction::new("publish a key").put((), table, key_set_item(&after), unchanged);
+            if self.transact(transaction).await?.is_done() {
+                return Ok(());
+            }
+        }
+        Err(Unavailable::new("publish a key", "another key was published each time"))
+    }
+}

@@ -1,0 +1,170 @@
+//! The store of one function: one client, and the tables that the function may use.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::builders::KeysAndAttributesBuilder;
+use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
+use domain::rules::organization::Organization;
+use domain::values::country::Country;
+use domain::values::numbering_plan::NumberingPlan;
+use domain::values::text::OrganizationId;
+use domain::values::unavailable::Unavailable;
+
+use super::contention::TransactionConflicts;
+use super::expression::Expression;
+use super::items::attributes::{Item, Row};
+use super::tables::TableSet;
+use crate::app::App;
+use crate::config::ConfigError;
+use crate::expiring::Expiring;
+use crate::random;
+
+/// The longest pause after each attempt of a batch. Milliseconds.
+const BATCH_PAUSES_MILLISECONDS: [u32; 4] = [50, 100, 200, 400];
+/// The most organizations, and countries of organizations, that are cached, unknown ones included.
+const CACHED: usize = 256;
+
+/// Cheap to clone. `T` is the set of tables.
+pub struct Store<T> {
+    pub(super) client: Client,
+    pub(super) tables: Arc<T>,
+    pub(super) numbering_plan: Arc<NumberingPlan>,
+    pub(super) organizations: Arc<Expiring<OrganizationId, Option<Organization>>>,
+    pub(super) highest_days: Arc<Expiring<(OrganizationId, Country), u32>>,
+}
+
+impl<T> Clone for Store<T> {
+    fn clone(&self) -> Self {
+        Self {
+            client: self.client.clone(),
+            tables: Arc::clone(&self.tables),
+            numbering_plan: Arc::clone(&self.numbering_plan),
+            organizations: Arc::clone(&self.organizations),
+            highest_days: Arc::clone(&self.highest_days),
+        }
+    }
+}
+
+/// What a single conditional write did.
+pub(super) enum Updated {
+    /// Holds the item after the write.
+    Done(Item),
+    /// Holds the item that the condition met, if there is one.
+    ConditionFailed(Option<Item>),
+}
+
+/// Items that were read together, by their partition keys, which say of what kind each is.
+#[derive(Default)]
+pub(super) struct Found(HashMap<String, Item>);
+
+impl Found {
+    pub(super) fn get(&self, key: &Item) -> Option<&Item> {
+        self.0.get(Row(key).text("pk").ok()?)
+    }
+}
+
+impl<T: TableSet> Store<T> {
+    /// # Errors
+    /// When the name of one of the tables is not configured.
+    pub fn new(app: &App) -> Result<Self, ConfigError> {
+        let mut config = aws_sdk_dynamodb::config::Builder::from(&app.aws);
+        config.set_endpoint_url(app.config.aws.dynamodb_endpoint.clone());
+        let config = config.retry_classifier(TransactionConflicts);
+        Ok(Self {
+            client: Client::from_conf(config.build()),
+            tables: Arc::new(T::from_config(&app.config.resources)?),
+            numbering_plan: Arc::clone(&app.numbering_plan),
+            organizations: Arc::new(Expiring::new(CACHED)),
+            highest_days: Arc::new(Expiring::new(CACHED)),
+        })
+    }
+}
+
+impl<T> Store<T> {
+    pub(super) async fn get(
+        &self,
+        attempted: &'static str,
+        table: &str,
+        key: Item,
+    ) -> Result<Option<Item>, Unavailable> {
+        let request = self.client.get_item().table_name(table).set_key(Some(key)).consistent_read(true);
+        request.send().await.map(|answer| answer.item).map_err(|error| Unavailable::new(attempted, error))
+    }
+
+    /// Writes if the conditions hold.
+    pub(super) async fn update(
+        &self,
+        attempted: &'static str,
+        table: &str,
+        key: Item,
+        expression: Expression,
+    ) -> Result<Updated, Unavailable> {
+        let request = self
+            .client
+            .update_item()
+            .table_name(table)
+            .set_key(Some(key))
+            .update_expression(expression.update())
+            .set_condition_expression(expression.condition())
+            .set_expression_attribute_names(expression.names())
+            .set_expression_attribute_values(expression.values())
+            .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        match request.send().await {
+            Ok(answer) => {
+                let item = answer.attributes.ok_or_else(|| Unavailable::new(attempted, "no item was returned"))?;
+                Ok(Updated::Done(item))
+            }
+            Err(error) => match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
+                    Ok(Updated::ConditionFailed(failed.item().cloned()))
+                }
+                _ => Err(Unavailable::new(attempted, error)),
+            },
+        }
+    }
+
+    pub(super) async fn delete(&self, attempted: &'static str, table: &str, key: Item) -> Result<(), Unavailable> {
+        let request = self.client.delete_item().table_name(table).set_key(Some(key));
+        request.send().await.map(|_| ()).map_err(|error| Unavailable::new(attempted, error))
+    }
+
+    /// Reads up to 100 items of tables that have only a partition key, in one request. Asks again for the items that
+    /// DynamoDB leaves out under load.
+    pub(super) async fn get_all(
+        &self,
+        attempted: &'static str,
+        keys: Vec<(&str, Item)>,
+        is_consistent: bool,
+    ) -> Result<Found, Unavailable> {
+        let mut by_table: BTreeMap<&str, KeysAndAttributesBuilder> = BTreeMap::new();
+        for (table, key) in keys {
+            let of_table = by_table.remove(table).unwrap_or_default();
+            by_table.insert(table, of_table.keys(key));
+        }
+        let mut wanted = HashMap::new();
+        for (table, keys) in by_table {
+            let keys = keys.consistent_read(is_consistent).build();
+            wanted.insert(table.to_owned(), keys.map_err(|error| Unavailable::new(attempted, error))?);
+        }
+        let mut found = Found::default();
+        for pause in BATCH_PAUSES_MILLISECONDS {
+            let answer = self.client.batch_get_item().set_request_items(Some(wanted)).send().await;
+            let answer = answer.map_err(|error| Unavailable::new(attempted, error))?;
+            for item in answer.responses.unwrap_or_default().into_values().flatten() {
+                found.0.insert(Row(&item).text("pk")?.to_owned(), item);
+            }
+            wanted = answer.unprocessed_keys.unwrap_or_default();
+            if wanted.is_empty() {
+                return Ok(found);
+            }
+            let jitter = random::number()?.checked_rem(pause).unwrap_or_default();
+            tokio::time::sleep(Duration::from_millis(u64::from(jitter))).await;
+        }
+        Err(Unavailable::new(attempted, "DynamoDB left out some items each time"))
+    }
+}

@@ -1,0 +1,21 @@
+//! Submitting a code: the claim, and at the same time the phone's holder.
+
+use domain::rules::challenge::Claim;
+use domain::rules::limits::Limits;
+use domain::rules::user::PhoneHolder;
+use domain::use_cases::check_code::{CheckCodeStore, CountOutcome};
+use domain::use_cases::submit_otp::SubmitOtpStore;
+use domain::values::unavailable::Unavailable;
+
+use super::store::Store;
+use super::tables::{HasOtps, HasSessions, HasUsers};
+
+impl<T: HasUsers + HasOtps + HasSessions> SubmitOtpStore for Store<T> {
+    async fn count_attempt_and_find_holder(
+        &self,
+        claim: &Claim,
+        limits: &Limits,
+    ) -> Result<(CountOutcome, Option<PhoneHolder>), Unavailable> {
+        tokio::try_join!(self.count_attempt(claim, limits), self.find_holder(&claim.phone))
+    }
+}

@@ -1,0 +1,81 @@
+//! Validating a code: the claim and the caller at the same time, then one transaction that binds the phone.
+
+use domain::rules::challenge::Claim;
+use domain::rules::limits::Limits;
+use domain::rules::user::User;
+use domain::use_cases::check_code::{CheckCodeStore, CountOutcome};
+use domain::use_cases::validate_otp::{BindOutcome, PhoneBinding, ValidateOtpStore};
+use domain::values::ids::UserId;
+use domain::values::purpose::Purpose;
+use domain::values::unavailable::Unavailable;
+
+use super::expression::Expression;
+use super::items::attributes::text;
+use super::items::challenge::{consume, record_key};
+use super::items::user::{
+    if_free_or_held_by, if_held_by, lose_phone, phone_holder, phone_lock, phone_lock_key, user, user_key,
+};
+use super::store::Store;
+use super::tables::{HasOtps, HasUsers};
+use super::transaction::{Transaction, Written};
+use crate::telemetry::trace;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Code,
+    User,
+    PhoneLock,
+    FormerLock,
+    FormerHolder,
+    Credit,
+}
+
+impl<T: HasUsers + HasOtps> ValidateOtpStore for Store<T> {
+    async fn count_attempt_and_read_caller(
+        &self,
+        claim: &Claim,
+        caller: &UserId,
+        limits: &Limits,
+    ) -> Result<(CountOutcome, Option<User>), Unavailable> {
+        tokio::try_join!(self.count_attempt(claim, limits), self.find_user(caller))
+    }
+
+    async fn bind_phone(&self, binding: &PhoneBinding) -> Result<BindOutcome, Unavailable> {
+        trace("a verification writes", binding);
+        let (users, PhoneBinding { user: seen, phone, challenge, former_holder, now, .. }) =
+            (self.tables.users(), binding);
+        let record = record_key(&Purpose::VerifyPhone { caller: seen.id.clone() }, phone);
+        let own_phone = seen.phone.as_ref().map(|phone| text(phone.e164()));
+        let changed =
+            Expression::new().set("phone", text(phone.e164())).if_exists("pk").if_equals_or_absent("phone", own_phone);
+        let lock_condition = match former_holder {
+            Some(former) => if_held_by(former),
+            None => if_free_or_held_by(&seen.id),
+        };
+        let mut transaction = Transaction::new("bind a phone")
+            .update(Step::Code, self.tables.otps(), record, consume(challenge, &binding.consumption()))
+            .update(Step::User, users, user_key(&seen.id), changed)
+            .put(Step::PhoneLock, users, phone_lock(phone, &seen.id, *now), lock_condition);
+        if let Some(before) = seen.phone.as_ref().filter(|before| *before != phone) {
+            transaction = transaction.delete(Step::FormerLock, users, phone_lock_key(before), if_held_by(&seen.id));
+        }
+        if let Some(former) = former_holder {
+            let lost = lose_phone(phone, &seen.id, *now);
+            transaction = transaction.update(Step::FormerHolder, users, user_key(former), lost);
+        }
+        transaction = self.credit_messages(transaction, Step::Credit, challenge, binding.credit.as_ref());
+        let refusal = match self.transact(transaction).await? {
+            Written::Done => return Ok(BindOutcome::Bound),
+            Written::Refused(refusal) => refusal,
+        };
+        if refusal.met_by(&Step::Code).is_some() {
+            Ok(BindOutcome::AlreadyConsumed)
+        } else if let Some(met) = refusal.met_by(&Step::User) {
+            Ok(BindOutcome::UserChanged(met.map(user).transpose()?))
+        } else if let Some(met) = refusal.met_by(&Step::PhoneLock) {
+            Ok(BindOutcome::PhoneTaken(met.map(phone_holder).transpose()?))
+        } else {
+            Ok(BindOutcome::UserChanged(self.find_user(&seen.id).await?))
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Who calls. Behind the authorizer, its context says so; without a context, the token itself is verified.
+//!
+//! No caller is trusted by default: without a context and a valid token, a request is refused.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use domain::rules::signing_keys::KEY_SET_CACHE_SECONDS;
+use domain::rules::token::{Caller, Issuer, PresentedRefreshToken, TokenRefusal};
+use domain::use_cases::authorize::{AuthorizeError, authorize};
+use domain::values::time::Timestamp;
+use domain::values::unavailable::Unavailable;
+use serde_json::Value;
+use thiserror::Error;
+
+use super::problem::{Code, Problem};
+use super::request::Request;
+use crate::app::App;
+use crate::dynamodb::{HasSessions, HasSettings, HasUsers, Store};
+use crate::expiring::{Expiring, Fetched};
+use crate::tokens::VerifyingKeys;
+
+/// The member of the authorizer's context with the code of a refusal, which the function behind the route renders. API
+/// Gateway itself would answer 403 to every refusal.
+pub const REFUSAL: &str = "refusal";
+
+/// The code of a refusal, as [`REFUSAL`] carries it.
+pub fn refusal_code(error: AuthorizeError) -> &'static str {
+    Problem::from(error).code.as_str()
+}
+
+#[derive(Debug, Error)]
+pub enum RefreshTokenError {
+    #[error("the refresh token is not valid here")]
+    Invalid,
+    #[error("the refresh token has expired")]
+    Expired,
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// Verifies tokens with the published keys and the session's record.
+pub struct Guard<T> {
+    store: Store<T>,
+    issuer: Issuer,
+    keys: Arc<Expiring<(), Arc<VerifyingKeys>>>,
+}
+
+impl<T> Clone for Guard<T> {
+    fn clone(&self) -> Self {
+        Self { store: self.store.clone(), issuer: self.issuer.clone(), keys: Arc::clone(&self.keys) }
+    }
+}
+
+impl<T: HasUsers + HasSessions + HasSettings> Guard<T> {
+    pub fn new(app: &App, store: &Store<T>) -> Self {
+        // Published keys stay valid for long, so they are used through any outage.
+        let keys = Expiring::new(1).stale_for(u32::MAX);
+        Self { store: store.clone(), issuer: app.config.issuer.clone(), keys: Arc::new(keys) }
+    }
+
+    /// Reads the keys before the first request.
+    pub async fn read_keys_ahead(&self, now: Timestamp) {
+        let _ = self.keys(now).await;
+    }
+
+    /// The caller of a guarded route.
+    pub async fn caller(&self, request: &Request, now: Timestamp) -> Result<Caller, AuthorizeError> {
+        match context(request) {
+            Some(context) => caller_of_context(context),
+            None => Ok(self.authorize(request.header("authorization"), now).await?.0),
+        }
+    }
+
+    /// The caller by their bearer token, and their roles as the token says them: verifies the signature, then the claims,
+    /// then reads the session.
+    pub async fn authorize(
+        &self,
+        authorization: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(Caller, BTreeMap<String, Vec<String>>), AuthorizeError> {
+        let token = bearer(authorization)?;
+        let claims = self.keys(now).await?.access(token).map_err(|_| AuthorizeError::TokenInvalid)?;
+        let caller = self.issuer.accept_access(&claims, now).map_err(|refusal| match refusal {
+            TokenRefusal::Expired => AuthorizeError::TokenExpired,
+            TokenRefusal::Invalid => AuthorizeError::TokenInvalid,
+        })?;
+        authorize(&self.store, &caller, now).await?;
+        Ok((caller, claims.roles))
+    }
+
+    /// Verifies a refresh token without reading its session.
+    pub async fn refresh_token(&self, token: &str, now: Timestamp) -> Result<PresentedRefreshToken, RefreshTokenError> {
+        let claims = self.keys(now).await?.refresh(token).map_err(|_| RefreshTokenError::Invalid)?;
+        self.issuer.accept_refresh(&claims, now).map_err(|refusal| match refusal {
+            TokenRefusal::Expired => RefreshTokenError::Expired,
+            TokenRefusal::Invalid => RefreshTokenError::Invalid,
+        })
+    }
+
+    /// The published keys. An unknown key in a token never makes this read again, because new keys are published long
+    /// before they sign.
+    async fn keys(&self, now: Timestamp) -> Result<Arc<VerifyingKeys>, Unavailable> {
+        let fetch = async {
+            let keys = Arc::new(VerifyingKeys::new(&self.store.key_set().await?, now));
+            // An empty set is not cached: the first key of a new deployment is about to be published.
+            let fresh_until = if keys.is_empty() { now } else { now.plus(KEY_SET_CACHE_SECONDS) };
+            Ok(Fetched { value: keys, fresh_until })
+        };
+        self.keys.get(&(), now, fetch).await
+    }
+}
+
+fn bearer(authorization: Option<&str>) -> Result<&str, AuthorizeError> {
+    // RFC 6750 §2.1. The scheme is case-insensitive (RFC 9110 §11.1).
+    let (scheme, token) =
+        authorization.unwrap_or_default().trim().split_once(' ').ok_or(AuthorizeError::TokenRequired)?;
+    if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(AuthorizeError::TokenRequired) }
+}
+
+/// The context of our authorizer, if there is one. The context of another authorizer does not identify a caller.
+fn context(request: &Request) -> Option<&HashMap<String, Value>> {
+    let context = request.context()?.authorizer.as_ref().map(|authorizer| &authorizer.fields)?;
+    (context.contains_key(REFUSAL) || context.contains_key("user_id")).then_some(context)
+}
+
+fn caller_of_context(context: &HashMap<String, Value>) -> Result<Caller, AuthorizeError> {
+    let text = |name: &str| context.get(name).and_then(Value::as_str);
+    if let Some(refusal) = text(REFUSAL) {
+        return Err(refused(refusal));
+    }
+    let caller = || {
+        let user = text("user_id")?.parse().ok()?;
+        let session = text("session_id")?.parse().ok()?;
+        // API Gateway passes on a boolean; an emulator may pass on a text.
+        let fresh =
+            context.get("fresh").is_some_and(|fresh| fresh.as_bool() == Some(true) || fresh.as_str() == Some("true"));
+        Some(Caller { user, session, fresh })
+    };
+    caller().ok_or(AuthorizeError::TokenInvalid)
+}
+
+/// The refusal with this code; see [`refusal_code`].
+fn refused(code: &str) -> AuthorizeError {
+    let known: [(Code, fn() -> AuthorizeError); 5] = [
+        (Code::TokenRequired, || AuthorizeError::TokenRequired),
+        (Code::TokenInvalid, || AuthorizeError::TokenInvalid),
+        (Code::TokenExpired, || AuthorizeError::TokenExpired),
+        (Code::SessionRevoked, || AuthorizeError::SessionRevoked),
+        (Code::NoSuchUser, || AuthorizeError::NoSuchUser),
+    ];
+    let error = known.into_iter().find(|(known, _)| known.as_str() == code).map(|(_, error)| error());
+    error.unwrap_or_else(|| Unavailable::new("authorize", "the authorizer could not verify the token").into())
+}
+
+impl From<RefreshTokenError> for Problem {
+    fn from(error: RefreshTokenError) -> Self {
+        match error {
+            RefreshTokenError::Invalid => Self::new(Code::TokenInvalid),
+            RefreshTokenError::Expired => Self::new(Code::TokenExpired),
+            RefreshTokenError::Unavailable(source) => source.into(),
+        }
+    }
+}

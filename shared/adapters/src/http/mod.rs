@@ -1,0 +1,21 @@
+//! The HTTP edge: an API Gateway event (payload 2.0) in, a response out, one line in the log between.
+
+mod answer;
+mod guard;
+mod members;
+mod organization;
+mod problem;
+mod profile;
+mod request;
+mod routes;
+mod serve;
+
+pub use self::answer::Answer;
+pub use self::guard::{Guard, REFUSAL, RefreshTokenError, refusal_code};
+pub use self::members::{TypedPhoneNumber, challenge_id, member, nullable, optional_member};
+pub use self::organization::requested_organization;
+pub use self::problem::{Code, Problem};
+pub use self::profile::user_json;
+pub use self::request::Request;
+pub use self::routes::{Route, RouteGuard};
+pub use self::serve::serve;

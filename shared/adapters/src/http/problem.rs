@@ -1,0 +1,483 @@
+//! Problems as clients see them: RFC 9457 problem details, each code one row of one table.
+
+use std::borrow::Cow;
+
+use domain::rules::challenge::CodeRefusal;
+use domain::rules::firebase_token::FirebaseRefusal;
+use domain::use_cases::account::AccountError;
+use domain::use_cases::approval::ApprovalError;
+use domain::use_cases::authorize::AuthorizeError;
+use domain::use_cases::refresh::RefreshError;
+use domain::use_cases::send_otp::{ContextError, SendOtpError};
+use domain::use_cases::sessions::SessionsError;
+use domain::use_cases::submit_firebase::SubmitFirebaseError;
+use domain::use_cases::submit_otp::SubmitOtpError;
+use domain::use_cases::validate_otp::ValidateOtpError;
+use domain::values::unavailable::Unavailable;
+use serde_json::{Map, Value, json};
+
+use super::answer::Answer;
+
+/// Stable: programs branch on these codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    MalformedRequest,
+    InvalidPhoneNumber,
+    InvalidValidationRequest,
+    PayloadTooLarge,
+    UnsupportedMediaType,
+    NoSuchOrganization,
+    CountryNotAllowed,
+    FirebaseTokenInvalid,
+    FirebaseTokenExpired,
+    IncorrectOtp,
+    OtpExpired,
+    TooManyAttempts,
+    TooManyRequests,
+    PhoneOrUsernameMistaken,
+    AlreadyVerified,
+    TestNumberRefused,
+    SecondSignalRequired,
+    UsernameTaken,
+    NoSuchUser,
+    NothingToApprove,
+    TokenRequired,
+    TokenInvalid,
+    TokenExpired,
+    SessionRevoked,
+    RefreshReused,
+    FreshTokenRequired,
+    NotFound,
+    SmsGatewayUnavailable,
+    ServiceUnavailable,
+}
+
+/// Status, code, title, and the detail: what is wrong and what to do.
+struct Row(u16, &'static str, &'static str, &'static str);
+
+impl Code {
+    const fn row(self) -> Row {
+        match self {
+            Self::MalformedRequest => Row(
+                400,
+                "malformed_request",
+                "malformed request",
+                "The request is malformed. Fix the request before retrying.",
+            ),
+            Self::InvalidPhoneNumber => Row(
+                400,
+                "invalid_phone_number",
+                "invalid phone number",
+                "This is not a mobile phone number. Check it and try again.",
+            ),
+            Self::InvalidValidationRequest => Row(
+                400,
+                "invalid_validation_request",
+                "invalid validation request",
+                "Invalid phone, username or otp provided.",
+            ),
+            Self::PayloadTooLarge => Row(
+                413,
+                "payload_too_large",
+                "payload too large",
+                "The body is larger than 16 KiB. Send a smaller one.",
+            ),
+            Self::UnsupportedMediaType => {
+                Row(415, "unsupported_media_type", "unsupported media type", "Send the body as application/json.")
+            }
+            Self::NoSuchOrganization => Row(
+                400,
+                "no_such_organization",
+                "no such organization",
+                "No organization has this id. Check organization_id.",
+            ),
+            Self::CountryNotAllowed => Row(
+                403,
+                "country_not_allowed",
+                "country not allowed",
+                "This organization does not send codes to numbers of this country.",
+            ),
+            Self::FirebaseTokenInvalid => Row(
+                400,
+                "firebase_token_invalid",
+                "Firebase token invalid",
+                "This Firebase ID token is not valid here. Sign in with Firebase again.",
+            ),
+            Self::FirebaseTokenExpired => Row(
+                400,
+                "firebase_token_expired",
+                "Firebase token expired",
+                "The Firebase sign-in is too old. Sign in with Firebase again.",
+            ),
+            Self::IncorrectOtp => Row(400, "incorrect_otp", "incorrect code", "Incorrect OTP. Try again"),
+            Self::OtpExpired => Row(
+                400,
+                "otp_expired",
+                "code expired",
+                "This code has expired or was already used. Request a new code.",
+            ),
+            Self::TooManyAttempts => Row(
+                429,
+                "too_many_attempts",
+                "too many attempts",
+                "This code was tried too often. Request a new code after retry_after seconds.",
+            ),
+            Self::TooManyRequests => Row(
+                429,
+                "too_many_requests",
+                "too many requests",
+                "Too many requests. Wait retry_after seconds before retrying.",
+            ),
+            Self::PhoneOrUsernameMistaken => Row(
+                400,
+                "phone_or_username_mistaken",
+                "phone number or username mistaken",
+                "Phone number or username is mistaken. Please check.",
+            ),
+            Self::AlreadyVerified => {
+                Row(403, "already_verified", "already verified", "Either phone or user is already verified.")
+            }
+            Self::TestNumberRefused => Row(
+                403,
+                "test_number_refused",
+                "test number refused",
+                "A test number's fixed code works only for users with the default role.",
+            ),
+            Self::SecondSignalRequired => Row(
+                403,
+                "second_signal_required",
+                "second signal required",
+                "This number has not been verified for a long time and may belong to another person now. Send the code \
+                 again with a refresh_token of a device that is signed in to the account, with fresh_account to create \
+                 a new account, or after such a device has approved the sign-in.",
+            ),
+            Self::UsernameTaken => {
+                Row(409, "username_taken", "username taken", "Another user has this username. Choose a different one.")
+            }
+            Self::NoSuchUser => {
+                Row(403, "no_such_user", "no such user", "The user of this token no longer exists. Sign in again.")
+            }
+            Self::TokenRequired => Row(
+                401,
+                "token_required",
+                "token required",
+                "Send an access token in the Authorization header: Bearer <token>.",
+            ),
+            Self::TokenInvalid => {
+                Row(401, "token_invalid", "token invalid", "This token is not valid here. Sign in again.")
+            }
+            Self::TokenExpired => {
+                Row(401, "token_expired", "token expired", "This token has expired. Refresh it, or sign in again.")
+            }
+            Self::SessionRevoked => {
+                Row(401, "session_revoked", "session revoked", "This device was signed out. Sign in again.")
+            }
+            Self::RefreshReused => Row(
+                401,
+                "refresh_reused",
+                "refresh token reused",
+                "This refresh token was used before, so the session was ended. Sign in again.",
+            ),
+            Self::FreshTokenRequired => Row(
+                401,
+                "fresh_token_required",
+                "fresh token required",
+                "Sign in with a code again before you change the phone number.",
+            ),
+            Self::NothingToApprove => Row(
+                404,
+                "nothing_to_approve",
+                "nothing to approve",
+                "No sign-in waits for this approval. It has ended, has expired or was replaced by a newer one.",
+            ),
+            Self::NotFound => Row(404, "not_found", "not found", "No route has this path and method."),
+            Self::SmsGatewayUnavailable => Row(
+                503,
+                "sms_gateway_unavailable",
+                "SMS gateway unavailable",
+                "No gateway accepted the message. The send was not counted. Retry after retry_after seconds.",
+            ),
+            Self::ServiceUnavailable => Row(
+                503,
+                "service_unavailable",
+                "service unavailable",
+                "A service that Latchkey depends on is unavailable. Retry the same request after retry_after seconds.",
+            ),
+        }
+    }
+
+    pub const fn as_str(self) -> &'static str {
+        self.row().1
+    }
+
+    pub const fn status(self) -> u16 {
+        self.row().0
+    }
+
+    /// The `WWW-Authenticate` header of a 401 (RFC 6750 §3; step-up: RFC 9470 §3).
+    const fn www_authenticate(self) -> Option<&'static str> {
+        match self {
+            Self::TokenRequired => Some(r#"Bearer realm="latchkey""#),
+            Self::TokenInvalid => {
+                Some(r#"Bearer realm="latchkey", error="invalid_token", error_description="the token is not valid""#)
+            }
+            Self::TokenExpired => {
+                Some(r#"Bearer realm="latchkey", error="invalid_token", error_description="the token expired""#)
+            }
+            Self::SessionRevoked => {
+                Some(r#"Bearer realm="latchkey", error="invalid_token", error_description="the session was revoked""#)
+            }
+            Self::RefreshReused => Some(
+                r#"Bearer realm="latchkey", error="invalid_token", error_description="the refresh token was reused""#,
+            ),
+            Self::FreshTokenRequired => Some(
+                r#"Bearer realm="latchkey", error="insufficient_user_authentication", error_description="an access token issued for a code is required", max_age="900""#,
+            ),
+            Self::MalformedRequest
+            | Self::InvalidPhoneNumber
+            | Self::InvalidValidationRequest
+            | Self::PayloadTooLarge
+            | Self::UnsupportedMediaType
+            | Self::NoSuchOrganization
+            | Self::CountryNotAllowed
+            | Self::FirebaseTokenInvalid
+            | Self::FirebaseTokenExpired
+            | Self::IncorrectOtp
+            | Self::OtpExpired
+            | Self::TooManyAttempts
+            | Self::TooManyRequests
+            | Self::PhoneOrUsernameMistaken
+            | Self::AlreadyVerified
+            | Self::TestNumberRefused
+            | Self::SecondSignalRequired
+            | Self::UsernameTaken
+            | Self::NoSuchUser
+            | Self::NothingToApprove
+            | Self::NotFound
+            | Self::SmsGatewayUnavailable
+            | Self::ServiceUnavailable => None,
+        }
+    }
+}
+
+/// When a 503 may be retried. Seconds.
+const UNAVAILABLE_RETRY_SECONDS: u32 = 5;
+
+/// A problem. Its source is for the log; the client never sees it.
+#[derive(Debug)]
+pub struct Problem {
+    pub code: Code,
+    detail: Cow<'static, str>,
+    retry_after_seconds: Option<u32>,
+    attempts_left: Option<u32>,
+    approval_asked: bool,
+    source: Option<Unavailable>,
+}
+
+impl Problem {
+    /// A problem with the table's own detail.
+    pub const fn new(code: Code) -> Self {
+        Self {
+            code,
+            detail: Cow::Borrowed(code.row().3),
+            retry_after_seconds: None,
+            attempts_left: None,
+            approval_asked: false,
+            source: None,
+        }
+    }
+
+    /// A malformed request, with what was expected and nothing of what came.
+    pub fn malformed(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { detail: detail.into(), ..Self::new(Code::MalformedRequest) }
+    }
+
+    pub(super) fn not_json() -> Self {
+        Self::malformed("The body is not valid JSON.")
+    }
+
+    /// The body is JSON of another form than expected.
+    pub fn wrong_members() -> Self {
+        Self::malformed("The body is valid JSON, but a member is missing, repeated or of the wrong type.")
+    }
+
+    fn later(code: Code, retry_after_seconds: u32) -> Self {
+        // A wait of 0 seconds would make clients retry at once.
+        Self { retry_after_seconds: Some(retry_after_seconds.max(1)), ..Self::new(code) }
+    }
+
+    fn unavailable(code: Code, source: Unavailable) -> Self {
+        Self { source: Some(source), ..Self::later(code, UNAVAILABLE_RETRY_SECONDS) }
+    }
+
+    fn with_attempts_left(mut self, attempts_left: Option<u32>) -> Self {
+        self.attempts_left = attempts_left;
+        self
+    }
+
+    /// What the log gets beyond the code.
+    pub const fn source(&self) -> Option<&Unavailable> {
+        self.source.as_ref()
+    }
+
+    pub fn into_answer(self) -> Answer {
+        let Row(status, code, title, _) = self.code.row();
+        let mut members = Map::new();
+        members.insert("type".into(), json!(format!("urn:latchkey:problem:{code}")));
+        members.insert("title".into(), json!(title));
+        members.insert("status".into(), json!(status));
+        members.insert("detail".into(), json!(self.detail));
+        members.insert("code".into(), json!(code));
+        for (name, value) in [("retry_after", self.retry_after_seconds), ("attempts_left", self.attempts_left)] {
+            if let Some(value) = value {
+                members.insert(name.into(), json!(value));
+            }
+        }
+        if self.approval_asked {
+            members.insert("approval_asked".into(), json!(true));
+        }
+        let mut answer = Answer::json(status, &Value::Object(members))
+            .with_header("content-type", "application/problem+json")
+            .with_header("cache-control", "no-store");
+        if let Some(seconds) = self.retry_after_seconds {
+            answer = answer.with_header("retry-after", &seconds.to_string());
+        }
+        if let Some(challenge) = self.code.www_authenticate() {
+            answer = answer.with_header("www-authenticate", challenge);
+        }
+        answer
+    }
+}
+
+impl From<Unavailable> for Problem {
+    fn from(source: Unavailable) -> Self {
+        Self::unavailable(Code::ServiceUnavailable, source)
+    }
+}
+
+impl From<SendOtpError> for Problem {
+    fn from(error: SendOtpError) -> Self {
+        match error {
+            SendOtpError::Context(ContextError::CountryNotAllowed) => Self::new(Code::CountryNotAllowed),
+            SendOtpError::Context(ContextError::FreshTokenRequired) => Self::new(Code::FreshTokenRequired),
+            SendOtpError::NoSuchUser => Self::new(Code::NoSuchUser),
+            SendOtpError::AlreadyVerified => Self::new(Code::AlreadyVerified),
+            SendOtpError::TooManyAttempts { retry_after_seconds } => {
+                Self::later(Code::TooManyAttempts, retry_after_seconds).with_attempts_left(Some(0))
+            }
+            SendOtpError::TooManyRequests { retry_after_seconds } => {
+                Self::later(Code::TooManyRequests, retry_after_seconds)
+            }
+            SendOtpError::NumberRefused => Self::new(Code::InvalidPhoneNumber),
+            SendOtpError::NoGateway(source) => Self::unavailable(Code::SmsGatewayUnavailable, source),
+            SendOtpError::Unavailable(source) => source.into(),
+        }
+    }
+}
+
+impl From<CodeRefusal> for Problem {
+    fn from(refusal: CodeRefusal) -> Self {
+        match refusal {
+            CodeRefusal::Incorrect { attempts_left } => Self::new(Code::IncorrectOtp).with_attempts_left(attempts_left),
+            CodeRefusal::Expired => Self::new(Code::OtpExpired),
+            CodeRefusal::TooManyAttempts { retry_after_seconds } => {
+                Self::later(Code::TooManyAttempts, retry_after_seconds).with_attempts_left(Some(0))
+            }
+            CodeRefusal::TooManyRequests { retry_after_seconds } => {
+                Self::later(Code::TooManyRequests, retry_after_seconds)
+            }
+        }
+    }
+}
+
+impl From<SubmitOtpError> for Problem {
+    fn from(error: SubmitOtpError) -> Self {
+        match error {
+            SubmitOtpError::Code(refusal) => refusal.into(),
+            SubmitOtpError::TestNumberRefused => Self::new(Code::TestNumberRefused),
+            SubmitOtpError::SecondSignalRequired { approval_requested } => {
+                Self { approval_asked: approval_requested, ..Self::new(Code::SecondSignalRequired) }
+            }
+            SubmitOtpError::Unavailable(source) => source.into(),
+        }
+    }
+}
+
+impl From<SubmitFirebaseError> for Problem {
+    fn from(error: SubmitFirebaseError) -> Self {
+        match error {
+            SubmitFirebaseError::Token(FirebaseRefusal::Invalid) => Self::new(Code::FirebaseTokenInvalid),
+            SubmitFirebaseError::Token(FirebaseRefusal::Expired) => Self::new(Code::FirebaseTokenExpired),
+            SubmitFirebaseError::SecondSignalRequired => Self::new(Code::SecondSignalRequired),
+            SubmitFirebaseError::Unavailable(source) => source.into(),
+        }
+    }
+}
+
+impl From<ValidateOtpError> for Problem {
+    fn from(error: ValidateOtpError) -> Self {
+        match error {
+            ValidateOtpError::NoSuchUser => Self::new(Code::NoSuchUser),
+            ValidateOtpError::PhoneOrUsernameMistaken => Self::new(Code::PhoneOrUsernameMistaken),
+            ValidateOtpError::AlreadyVerified => Self::new(Code::AlreadyVerified),
+            ValidateOtpError::Code(refusal) => refusal.into(),
+            ValidateOtpError::TestNumberRefused => Self::new(Code::TestNumberRefused),
+            ValidateOtpError::Unavailable(source) => source.into(),
+        }
+    }
+}
+
+impl From<RefreshError> for Problem {
+    fn from(error: RefreshError) -> Self {
+        match error {
+            RefreshError::Expired => Self::new(Code::TokenExpired),
+            RefreshError::SessionRevoked => Self::new(Code::SessionRevoked),
+            RefreshError::RefreshReused => Self::new(Code::RefreshReused),
+            RefreshError::NoSuchUser => Self::new(Code::NoSuchUser),
+            RefreshError::Unavailable(source) => source.into(),
+        }
+    }
+}
+
+impl From<AuthorizeError> for Problem {
+    fn from(error: AuthorizeError) -> Self {
+        match error {
+            AuthorizeError::TokenRequired => Self::new(Code::TokenRequired),
+            AuthorizeError::TokenInvalid => Self::new(Code::TokenInvalid),
+            AuthorizeError::TokenExpired => Self::new(Code::TokenExpired),
+            AuthorizeError::SessionRevoked => Self::new(Code::SessionRevoked),
+            AuthorizeError::NoSuchUser => Self::new(Code::NoSuchUser),
+            AuthorizeError::Unavailable(source) => source.into(),
+        }
+    }
+}
+
+impl From<ApprovalError> for Problem {
+    fn from(error: ApprovalError) -> Self {
+        match error {
+            ApprovalError::NoSuchUser => Self::new(Code::NoSuchUser),
+            ApprovalError::NothingToApprove => Self::new(Code::NothingToApprove),
+            ApprovalError::Unavailable(source) => source.into(),
+        }
+    }
+}
+
+impl From<AccountError> for Problem {
+    fn from(error: AccountError) -> Self {
+        match error {
+            AccountError::NoSuchUser => Self::new(Code::NoSuchUser),
+            AccountError::UsernameTaken => Self::new(Code::UsernameTaken),
+            AccountError::SessionRevoked => Self::new(Code::SessionRevoked),
+            AccountError::Unavailable(source) => source.into(),
+        }
+    }
+}
+
+impl From<SessionsError> for Problem {
+    fn from(error: SessionsError) -> Self {
+        match error {
+            SessionsError::NoSuchUser => Self::new(Code::NoSuchUser),
+            SessionsError::Unavailable(source) => source.into(),
+        }
+    }
+}

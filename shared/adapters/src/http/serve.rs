@@ -1,0 +1,40 @@
+//! Serves one event: converts it, runs the handler, renders the answer, and writes one line to the log.
+
+use std::time::Instant;
+
+use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+
+use super::answer::Answer;
+use super::problem::Problem;
+use super::request::Request;
+use crate::telemetry::causes;
+
+pub async fn serve<F>(
+    function: &'static str,
+    event: ApiGatewayV2httpRequest,
+    handler: impl FnOnce(Request) -> F,
+) -> ApiGatewayV2httpResponse
+where
+    F: Future<Output = Result<Answer, Problem>>,
+{
+    let started = Instant::now();
+    let request_id = event.request_context.request_id.clone();
+    let request_id = request_id.as_deref().unwrap_or("-");
+    let outcome = match Request::from_event(event) {
+        Ok(request) => handler(request).await,
+        Err(problem) => Err(problem),
+    };
+    let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let (answer, code) = match outcome {
+        Ok(answer) => (answer, "ok"),
+        Err(problem) => {
+            let code = problem.code.as_str();
+            if let Some(unavailable) = problem.source() {
+                tracing::error!(function, request_id, code, cause = causes(unavailable), "unavailable");
+            }
+            (problem.into_answer(), code)
+        }
+    };
+    tracing::info!(function, request_id, status = answer.status, code, milliseconds, "served");
+    answer.into_response(request_id)
+}

@@ -1,0 +1,15 @@
+//! Secrets, from Secrets Manager, cached in the process. No secret has a `Debug` that shows it.
+
+mod code_key;
+mod gateways;
+mod reader;
+mod rotation;
+mod service_account;
+mod signing_key;
+
+pub use self::code_key::CodeKeySecret;
+pub use self::gateways::{GatewayCredentials, GatewaySecret};
+pub use self::reader::{SecretReader, read_together};
+pub use self::rotation::{RotatingSecret, Stages};
+pub use self::service_account::{PushSecret, ServiceAccount};
+pub use self::signing_key::{SigningKeyPair, SigningKeySecret};

@@ -1,0 +1,13 @@
+//! Rules: what a challenge, a session, a user and a limit are, and how each may change. Pure and synchronous.
+
+pub mod challenge;
+pub mod code_key;
+pub mod firebase_token;
+pub mod limits;
+pub mod message;
+pub mod organization;
+pub mod pumping;
+pub mod session;
+pub mod signing_keys;
+pub mod token;
+pub mod user;

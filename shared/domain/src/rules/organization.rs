@@ -1,0 +1,54 @@
+//! An organization: the tenant whose app a person signs in to, and how its messages read.
+
+use std::collections::BTreeSet;
+
+use super::message::MessageFormat;
+use crate::values::country::Country;
+use crate::values::otp_code::OtpCode;
+use crate::values::phone::PhoneNumber;
+use crate::values::text::OrganizationId;
+use crate::values::time::Timestamp;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AllowedCountries {
+    /// Only the default country.
+    Default,
+    Only(BTreeSet<Country>),
+    /// All countries. Only the caps then limit SMS pumping.
+    All,
+}
+
+/// A number with a fixed code, for an app store's reviewers and for tests. No message is sent to it.
+#[derive(Clone, Debug)]
+pub struct TestNumber {
+    pub phone: PhoneNumber,
+    pub code: OtpCode,
+    /// From then on the number is treated like any other.
+    pub until: Timestamp,
+}
+
+#[derive(Clone, Debug)]
+pub struct Organization {
+    pub id: OrganizationId,
+    pub format: MessageFormat,
+    /// The country in which a national number is read.
+    pub default_country: Country,
+    pub allowed_countries: AllowedCountries,
+    pub test_numbers: Vec<TestNumber>,
+}
+
+impl Organization {
+    pub fn sends_to(&self, country: Country) -> bool {
+        match &self.allowed_countries {
+            AllowedCountries::Default => country == self.default_country,
+            AllowedCountries::Only(countries) => countries.contains(&country),
+            AllowedCountries::All => true,
+        }
+    }
+
+    /// The fixed code of a number that is a test number at `now`.
+    pub fn fixed_code(&self, phone: &PhoneNumber, now: Timestamp) -> Option<&OtpCode> {
+        let listed = self.test_numbers.iter().find(|number| number.phone == *phone && now < number.until);
+        listed.map(|number| &number.code)
+    }
+}

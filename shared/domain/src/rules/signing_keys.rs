@@ -1,0 +1,56 @@
+//! Signing keys over time: published before they sign, kept until the last token they signed has expired.
+
+use super::limits::Limits;
+use crate::values::ids::KeyId;
+use crate::values::time::{DAY, Timestamp};
+
+/// How long verifiers may cache the key set. Seconds.
+pub const KEY_SET_CACHE_SECONDS: u32 = 300;
+/// How long a new key is published before it signs: twice as long as anyone caches an older key set, our own processes
+/// included. Seconds.
+pub const PUBLISHED_BEFORE_USE_SECONDS: u32 = 2 * KEY_SET_CACHE_SECONDS;
+
+/// A public key on P-256 (RFC 7518 §6.2.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicKey {
+    /// `kid`.
+    pub id: KeyId,
+    /// `x`, base64url.
+    pub x: String,
+    /// `y`, base64url.
+    pub y: String,
+    /// When every token that it signed has expired; `None` while it is the newest key.
+    pub retires_at: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeySet {
+    /// Oldest first.
+    pub keys: Vec<PublicKey>,
+    /// Grows with each change.
+    pub revision: u64,
+}
+
+impl KeySet {
+    /// The set with `key` as the newest. Older keys retire when every token that they may have signed has expired, and
+    /// retired keys are dropped. Publishing a key again changes nothing.
+    pub fn publish(&self, key: PublicKey, now: Timestamp, limits: &Limits) -> Self {
+        if self.keys.iter().any(|published| published.id == key.id) {
+            return self.clone();
+        }
+        let last_signature = now.plus(PUBLISHED_BEFORE_USE_SECONDS);
+        let longest_token = limits.refresh_idle_seconds.max(limits.access_token_seconds);
+        let mut keys: Vec<PublicKey> = self.valid(now).cloned().collect();
+        for older in keys.iter_mut().filter(|older| older.retires_at.is_none()) {
+            // One day more than needed, because the older key goes on signing if a rotation gets stuck.
+            older.retires_at = Some(last_signature.plus(longest_token).plus(DAY));
+        }
+        keys.push(key);
+        Self { keys, revision: self.revision.saturating_add(1) }
+    }
+
+    /// The keys whose tokens may still be valid.
+    pub fn valid(&self, now: Timestamp) -> impl Iterator<Item = &PublicKey> {
+        self.keys.iter().filter(move |key| key.retires_at.is_none_or(|retires_at| now < retires_at))
+    }
+}

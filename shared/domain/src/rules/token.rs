@@ -1,0 +1,194 @@
+//! The claims of tokens and what they mean. The adapters sign tokens and verify signatures.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::limits::Limits;
+use super::session::Session;
+use super::user::Roles;
+use crate::values::ids::{SessionId, TokenId, UserId};
+use crate::values::time::Timestamp;
+
+/// `typ` of an access token (RFC 9068 §2.1).
+pub const ACCESS_TYPE: &str = "at+jwt";
+/// `typ` of a refresh token. The types differ so that neither kind of token passes for the other (RFC 8725 §3.11).
+pub const REFRESH_TYPE: &str = "latchkey-refresh+jwt";
+/// How far in the future `nbf` may lie, because clocks differ. Seconds.
+const CLOCK_SKEW_SECONDS: u32 = 5;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issuer {
+    /// `iss`: the URL under which the metadata is published.
+    pub issuer: String,
+    /// `aud` of access tokens: the APIs that accept them.
+    pub audience: String,
+    /// `client_id`: the app.
+    pub client_id: String,
+}
+
+/// Claims of an access token (RFC 9068 §2.2).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessClaims {
+    pub iss: String,
+    pub aud: String,
+    pub sub: String,
+    pub iat: Timestamp,
+    pub nbf: Timestamp,
+    pub exp: Timestamp,
+    pub jti: String,
+    pub client_id: String,
+    /// The session.
+    pub sid: String,
+    /// Whether the token was issued for a code rather than for a refresh token.
+    pub fresh: bool,
+    /// Each role with the organizations in which the user has it.
+    pub roles: BTreeMap<String, Vec<String>>,
+}
+
+/// Claims of a refresh token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefreshClaims {
+    pub iss: String,
+    /// The issuer itself: nobody else accepts refresh tokens.
+    pub aud: String,
+    pub sub: String,
+    pub iat: Timestamp,
+    pub nbf: Timestamp,
+    pub exp: Timestamp,
+    pub jti: String,
+    /// The session.
+    pub sid: String,
+    /// The number of this token in its session, from 1.
+    pub counter: u64,
+}
+
+/// The claims of both tokens of one response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenClaims {
+    pub access: AccessClaims,
+    pub refresh: RefreshClaims,
+}
+
+/// What a pair of tokens is issued for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grant {
+    /// A code: the access token is fresh.
+    Code,
+    /// A refresh token: the access token is not fresh.
+    RefreshToken,
+}
+
+/// Why a token with a valid signature is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenRefusal {
+    Expired,
+    /// Another audience or issuer, not valid yet, or malformed.
+    Invalid,
+}
+
+/// The holder of a valid access token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    pub user: UserId,
+    pub session: SessionId,
+    /// Whether the token was issued for a code.
+    pub fresh: bool,
+}
+
+/// The refresh token that a client presented, verified but not yet compared with its session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PresentedRefreshToken {
+    pub user: UserId,
+    pub session: SessionId,
+    /// The number of this token in its session, from 1.
+    pub counter: u64,
+}
+
+impl Issuer {
+    pub fn tokens(
+        &self,
+        session: &Session,
+        roles: &Roles,
+        grant: Grant,
+        ids: [TokenId; 2],
+        now: Timestamp,
+        limits: &Limits,
+    ) -> TokenClaims {
+        let [access_id, refresh_id] = ids;
+        let access = AccessClaims {
+            iss: self.issuer.clone(),
+            aud: self.audience.clone(),
+            sub: session.user.to_string(),
+            iat: now,
+            nbf: now,
+            exp: now.plus(limits.access_token_seconds).min(session.ends_at),
+            jti: access_id.to_string(),
+            client_id: self.client_id.clone(),
+            sid: session.id.to_string(),
+            fresh: grant == Grant::Code,
+            roles: roles
+                .iter()
+                .map(|(role, organizations)| {
+                    (role.clone(), organizations.iter().map(|id| id.as_str().to_owned()).collect())
+                })
+                .collect(),
+        };
+        let refresh = RefreshClaims {
+            iss: self.issuer.clone(),
+            aud: self.issuer.clone(),
+            sub: session.user.to_string(),
+            iat: now,
+            nbf: now,
+            exp: session.expires_at(),
+            jti: refresh_id.to_string(),
+            sid: session.id.to_string(),
+            counter: session.counter,
+        };
+        TokenClaims { access, refresh }
+    }
+
+    /// The caller that an access token with these claims identifies.
+    pub fn accept_access(&self, claims: &AccessClaims, now: Timestamp) -> Result<Caller, TokenRefusal> {
+        if claims.iss != self.issuer
+            || claims.aud != self.audience
+            || claims.client_id.is_empty()
+            || claims.jti.is_empty()
+        {
+            return Err(TokenRefusal::Invalid);
+        }
+        let (user, session) = subject(&claims.sub, &claims.sid)?;
+        check_times(claims.nbf, claims.exp, now)?;
+        Ok(Caller { user, session, fresh: claims.fresh })
+    }
+
+    /// The session that a refresh token with these claims continues.
+    pub fn accept_refresh(
+        &self,
+        claims: &RefreshClaims,
+        now: Timestamp,
+    ) -> Result<PresentedRefreshToken, TokenRefusal> {
+        if claims.iss != self.issuer || claims.aud != self.issuer || claims.jti.is_empty() {
+            return Err(TokenRefusal::Invalid);
+        }
+        let (user, session) = subject(&claims.sub, &claims.sid)?;
+        check_times(claims.nbf, claims.exp, now)?;
+        Ok(PresentedRefreshToken { user, session, counter: claims.counter })
+    }
+}
+
+fn subject(sub: &str, sid: &str) -> Result<(UserId, SessionId), TokenRefusal> {
+    let user = sub.parse().map_err(|_| TokenRefusal::Invalid)?;
+    let session = sid.parse().map_err(|_| TokenRefusal::Invalid)?;
+    Ok((user, session))
+}
+
+fn check_times(not_before: Timestamp, expires_at: Timestamp, now: Timestamp) -> Result<(), TokenRefusal> {
+    if not_before > now.plus(CLOCK_SKEW_SECONDS) {
+        Err(TokenRefusal::Invalid)
+    } else if now >= expires_at {
+        Err(TokenRefusal::Expired)
+    } else {
+        Ok(())
+    }
+}

@@ -1,0 +1,96 @@
+//! A user: the person who signs in. A phone and a username each belong to at most one user.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::limits::Limits;
+use crate::values::ids::UserId;
+use crate::values::phone::PhoneNumber;
+use crate::values::text::{ImageUrl, Name, OrganizationId, Source, Username};
+use crate::values::time::Timestamp;
+
+/// The role that signing in to an organization gives.
+pub const DEFAULT_ROLE: &str = "default";
+
+/// Each role with the organizations in which the user has it.
+pub type Roles = BTreeMap<String, BTreeSet<OrganizationId>>;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// `sub` in tokens.
+    pub id: UserId,
+    /// Proven by a code. None for a user who was migrated from elsewhere or whose number another person has now.
+    pub phone: Option<PhoneNumber>,
+    /// Unique without regard to case.
+    pub username: Option<Username>,
+    pub name: Option<Name>,
+    pub image_url: Option<ImageUrl>,
+    /// The source of the first sign-in.
+    pub source: Option<Source>,
+    pub roles: Roles,
+    pub created_at: Timestamp,
+    pub last_sign_in_at: Timestamp,
+}
+
+/// What a client may say about a new user.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NewProfile {
+    pub name: Option<Name>,
+    pub image_url: Option<ImageUrl>,
+    pub source: Option<Source>,
+}
+
+impl User {
+    /// A user who has just proven `phone` for the first time.
+    pub fn new(
+        id: UserId,
+        phone: PhoneNumber,
+        profile: NewProfile,
+        organization: OrganizationId,
+        now: Timestamp,
+    ) -> Self {
+        let mut user = Self {
+            id,
+            phone: Some(phone),
+            username: None,
+            name: profile.name,
+            image_url: profile.image_url,
+            source: profile.source,
+            roles: Roles::new(),
+            created_at: now,
+            last_sign_in_at: now,
+        };
+        user.join(organization);
+        user
+    }
+
+    /// Signs in an existing user: the profile stays, and the user joins the organization.
+    pub fn signed_in(mut self, organization: OrganizationId, now: Timestamp) -> Self {
+        self.join(organization);
+        self.last_sign_in_at = self.last_sign_in_at.max(now);
+        self
+    }
+
+    /// Several people know a fixed code, so it opens only accounts that have no role but the default one.
+    pub fn may_use_fixed_code(&self) -> bool {
+        self.roles.keys().all(|role| role == DEFAULT_ROLE)
+    }
+
+    fn join(&mut self, organization: OrganizationId) {
+        self.roles.entry(DEFAULT_ROLE.to_owned()).or_default().insert(organization);
+    }
+}
+
+/// The user that a phone belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PhoneHolder {
+    pub user: UserId,
+    /// When the user last proved the phone. None if no proof was recorded.
+    pub proven_at: Option<Timestamp>,
+}
+
+impl PhoneHolder {
+    /// Whether the number may belong to another person by now, because nobody has proven it for so long.
+    pub fn is_dormant(&self, limits: &Limits, now: Timestamp) -> bool {
+        self.proven_at.is_some_and(|proven_at| now >= proven_at.plus(limits.phone_dormant_seconds))
+    }
+}

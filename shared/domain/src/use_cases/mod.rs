@@ -1,0 +1,13 @@
+//! Use cases: one async function for each thing a client can ask for, with its port and its error.
+
+pub mod account;
+pub mod approval;
+pub mod authorize;
+pub mod check_code;
+pub mod open_session;
+pub mod refresh;
+pub mod send_otp;
+pub mod sessions;
+pub mod submit_firebase;
+pub mod submit_otp;
+pub mod validate_otp;

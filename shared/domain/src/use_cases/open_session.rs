@@ -1,0 +1,313 @@
+//! Opening a session for whoever has proven a phone, by a code or with Firebase. One transaction uses up the proof and
+//! writes user, locks and session.
+
+use std::future::Future;
+
+use crate::rules::challenge::{Challenge, Consumption, IdempotencyDigest};
+use crate::rules::firebase_token::TokenDigest;
+use crate::rules::limits::Limits;
+use crate::rules::session::{Rotation, Session};
+use crate::rules::token::PresentedRefreshToken;
+use crate::rules::user::{NewProfile, PhoneHolder, User};
+use crate::values::gateway::Gateway;
+use crate::values::ids::{SessionId, UserId};
+use crate::values::phone::PhoneNumber;
+use crate::values::text::{DeviceName, FcmToken, OrganizationId};
+use crate::values::time::Timestamp;
+use crate::values::unavailable::Unavailable;
+
+/// How often a sign-in is retried because the phone changed its holder in between.
+const MAX_RETRIES: usize = 4;
+
+/// What the client adds to the proof of a dormant number.
+#[derive(Clone, Debug)]
+pub enum SecondSignal {
+    /// A current refresh token of one of the holder's sessions: the account is still theirs.
+    RefreshToken(PresentedRefreshToken),
+    /// The person has no account yet: the number belonged to someone else.
+    FreshAccount,
+}
+
+/// Everything that comes with a proof.
+#[derive(Clone, Debug)]
+pub struct SignInContext {
+    pub organization: OrganizationId,
+    /// Used only for a new user.
+    pub profile: NewProfile,
+    /// Used only for a dormant number.
+    pub second_signal: Option<SecondSignal>,
+    pub fcm_token: Option<FcmToken>,
+    pub device_name: Option<DeviceName>,
+    pub now: Timestamp,
+    /// The id of the user, if they are new.
+    pub new_user: UserId,
+    pub new_session: SessionId,
+}
+
+/// What proved the phone. Each proof opens one session.
+#[derive(Clone, Debug)]
+pub enum PhoneProof {
+    Code {
+        /// Not consumed when it was claimed.
+        challenge: Box<Challenge>,
+        idempotency: Option<IdempotencyDigest>,
+    },
+    Firebase {
+        digest: TokenDigest,
+        /// From then on the token may be forgotten.
+        valid_until: Timestamp,
+    },
+}
+
+impl PhoneProof {
+    const fn challenge(&self) -> Option<&Challenge> {
+        match self {
+            Self::Code { challenge, .. } => Some(challenge),
+            Self::Firebase { .. } => None,
+        }
+    }
+
+    fn idempotency(&self) -> Option<&IdempotencyDigest> {
+        match self {
+            Self::Code { idempotency, .. } => idempotency.as_ref(),
+            Self::Firebase { .. } => None,
+        }
+    }
+
+    /// Whether the proof is a test number's fixed code.
+    fn is_fixed_code(&self) -> bool {
+        self.challenge().is_some_and(|challenge| challenge.fixed_code_of.is_some())
+    }
+
+    fn is_approved_by(&self, user: &UserId) -> bool {
+        self.challenge().is_some_and(|challenge| challenge.approved_by.as_ref() == Some(user))
+    }
+}
+
+/// The user that a sign-in signs in.
+#[derive(Clone, Debug)]
+pub enum SignInUser {
+    /// Nobody has this phone: a user is created.
+    New(User),
+    /// The phone's holder.
+    Existing(UserId),
+    /// A user is created and takes over the phone of a former holder.
+    Replacing { new: User, former: UserId },
+}
+
+impl SignInUser {
+    const fn id(&self) -> &UserId {
+        match self {
+            Self::Existing(user) => user,
+            Self::New(new) | Self::Replacing { new, .. } => &new.id,
+        }
+    }
+
+    const fn is_new(&self) -> bool {
+        !matches!(self, Self::Existing(_))
+    }
+
+    fn former_holder(&self) -> Option<UserId> {
+        match self {
+            Self::Replacing { former, .. } => Some(former.clone()),
+            Self::New(_) | Self::Existing(_) => None,
+        }
+    }
+}
+
+/// A sign-in, written as one transaction.
+#[derive(Clone, Debug)]
+pub struct SignIn {
+    pub phone: PhoneNumber,
+    pub proof: PhoneProof,
+    pub consumption: Consumption,
+    pub user: SignInUser,
+    pub organization: OrganizationId,
+    pub session: Session,
+}
+
+#[derive(Clone, Debug)]
+pub enum SignInOutcome {
+    /// Holds the user after the write.
+    SignedIn(User),
+    /// Another request used up the proof first.
+    AlreadyConsumed(Option<Consumption>),
+    /// The phone has another holder by now.
+    HolderChanged(Option<PhoneHolder>),
+}
+
+pub trait OpenSessionStore: Sync {
+    /// Uses up the proof and writes user, locks and session: all or nothing.
+    fn sign_in(&self, sign_in: &SignIn) -> impl Future<Output = Result<SignInOutcome, Unavailable>> + Send;
+    /// [`User::may_use_fixed_code`]; true if the user does not exist.
+    fn may_use_fixed_code(&self, user: &UserId) -> impl Future<Output = Result<bool, Unavailable>> + Send;
+    fn read_session(
+        &self,
+        user: &UserId,
+        session: &SessionId,
+    ) -> impl Future<Output = Result<Option<Session>, Unavailable>> + Send;
+    fn read_user_and_session(
+        &self,
+        user: &UserId,
+        session: &SessionId,
+    ) -> impl Future<Output = Result<Option<(User, Session)>, Unavailable>> + Send;
+}
+
+/// A user is signed in. Tokens are issued for the session.
+#[derive(Clone, Debug)]
+pub struct SignedIn {
+    pub user: User,
+    pub session: Session,
+    /// Whether this sign-in created the user.
+    pub is_new_user: bool,
+    /// Whether the proof was a test number's fixed code.
+    pub is_test_number: bool,
+    /// The user who lost the phone, because they had not proven it for long.
+    pub former_holder: Option<UserId>,
+    /// The gateway that carried the code, as far as is known; none in a replayed answer.
+    pub carrier: Option<Gateway>,
+}
+
+/// A phone, what proved it, and its holder when it was last read.
+pub(super) struct ProvenPhone {
+    pub(super) phone: PhoneNumber,
+    pub(super) proof: PhoneProof,
+    pub(super) holder: Option<PhoneHolder>,
+}
+
+#[derive(Debug)]
+pub(super) enum OpenOutcome {
+    SignedIn(Box<SignedIn>),
+    /// The proof was used up before.
+    AlreadyConsumed(Option<Consumption>),
+    /// The proof was a fixed code, and its user has roles that such a code must not open.
+    TestNumberRefused,
+    /// The number is dormant. Holds its holder.
+    SecondSignalRequired(UserId),
+}
+
+/// Opens a session for the holder of the proven phone, who is created as a user if there is none.
+pub(super) async fn open_session(
+    store: &impl OpenSessionStore,
+    limits: &Limits,
+    proven: ProvenPhone,
+    context: SignInContext,
+) -> Result<OpenOutcome, Unavailable> {
+    let ProvenPhone { phone, proof, mut holder } = proven;
+    let is_test_number = proof.is_fixed_code();
+    for _ in 0..MAX_RETRIES {
+        if is_test_number
+            && let Some(holder) = &holder
+            && !store.may_use_fixed_code(&holder.user).await?
+        {
+            return Ok(OpenOutcome::TestNumberRefused);
+        }
+        let user = match (choose_user(store, limits, &phone, &proof, holder.as_ref(), &context).await?, holder) {
+            (Some(user), _) => user,
+            (None, Some(holder)) => return Ok(OpenOutcome::SecondSignalRequired(holder.user)),
+            (None, None) => return Err(Unavailable::new("sign in", "no user was chosen for a phone without a holder")),
+        };
+        let (is_new_user, former_holder) = (user.is_new(), user.former_holder());
+        let sign_in = sign_in(limits, &phone, &proof, user, &context);
+        match store.sign_in(&sign_in).await? {
+            SignInOutcome::SignedIn(user) => {
+                let carrier = proof.challenge().and_then(|challenge| challenge.carrier);
+                let session = sign_in.session;
+                let signed_in = SignedIn { user, session, is_new_user, is_test_number, former_holder, carrier };
+                return Ok(OpenOutcome::SignedIn(Box::new(signed_in)));
+            }
+            SignInOutcome::AlreadyConsumed(consumption) => return Ok(OpenOutcome::AlreadyConsumed(consumption)),
+            SignInOutcome::HolderChanged(current) => holder = current,
+        }
+    }
+    Err(Unavailable::new("sign in", "the phone's holder changed each time"))
+}
+
+/// The user to sign in; none if the phone is dormant and the client added no sufficient signal.
+async fn choose_user(
+    store: &impl OpenSessionStore,
+    limits: &Limits,
+    phone: &PhoneNumber,
+    proof: &PhoneProof,
+    holder: Option<&PhoneHolder>,
+    context: &SignInContext,
+) -> Result<Option<SignInUser>, Unavailable> {
+    let new = || {
+        let (id, profile, organization) = (&context.new_user, &context.profile, &context.organization);
+        User::new(id.clone(), phone.clone(), profile.clone(), organization.clone(), context.now)
+    };
+    let Some(holder) = holder else { return Ok(Some(SignInUser::New(new()))) };
+    let existing = Some(SignInUser::Existing(holder.user.clone()));
+    if !holder.is_dormant(limits, context.now) {
+        return Ok(existing);
+    }
+    match &context.second_signal {
+        Some(SecondSignal::FreshAccount) => Ok(Some(SignInUser::Replacing { new: new(), former: holder.user.clone() })),
+        _ if proof.is_approved_by(&holder.user) => Ok(existing),
+        Some(SecondSignal::RefreshToken(token)) if is_current(store, limits, holder, token, context.now).await? => {
+            Ok(existing)
+        }
+        Some(SecondSignal::RefreshToken(_)) | None => Ok(None),
+    }
+}
+
+fn sign_in(
+    limits: &Limits,
+    phone: &PhoneNumber,
+    proof: &PhoneProof,
+    user: SignInUser,
+    context: &SignInContext,
+) -> SignIn {
+    let session = Session::open(
+        user.id().clone(),
+        context.new_session.clone(),
+        context.device_name.clone(),
+        context.fcm_token.clone(),
+        context.now,
+        limits,
+    );
+    SignIn {
+        phone: phone.clone(),
+        proof: proof.clone(),
+        consumption: Consumption {
+            at: context.now,
+            idempotency: proof.idempotency().cloned(),
+            user: user.id().clone(),
+            session: Some(session.id.clone()),
+        },
+        user,
+        organization: context.organization.clone(),
+        session,
+    }
+}
+
+/// Whether a refresh token is the current one, or the previous one in its grace period, of a session of the holder's.
+async fn is_current(
+    store: &impl OpenSessionStore,
+    limits: &Limits,
+    holder: &PhoneHolder,
+    token: &PresentedRefreshToken,
+    now: Timestamp,
+) -> Result<bool, Unavailable> {
+    if token.user != holder.user {
+        return Ok(false);
+    }
+    let session = store.read_session(&token.user, &token.session).await?;
+    let rotation = session.map(|session| session.rotate(token.counter, now, limits));
+    Ok(matches!(rotation, Some(Rotation::Rotated(_) | Rotation::Replayed(_))))
+}
+
+/// The session that an earlier request opened with the same proof, if it is still live.
+pub(super) async fn resume_session(
+    store: &impl OpenSessionStore,
+    consumption: &Consumption,
+    is_test_number: bool,
+    now: Timestamp,
+) -> Result<Option<SignedIn>, Unavailable> {
+    let Some(session) = &consumption.session else { return Ok(None) };
+    let found = store.read_user_and_session(&consumption.user, session).await?;
+    Ok(found.filter(|(_, session)| session.is_live(now)).map(|(user, session)| {
+        let is_new_user = user.created_at == session.created_at;
+        SignedIn { user, session, is_new_user, is_test_number, former_holder: None, carrier: None }
+    }))
+}

@@ -1,0 +1,119 @@
+//! Signing in by a code: claim an attempt, compare, then consume the code and open the session in one transaction.
+
+use std::future::Future;
+
+use thiserror::Error;
+
+use super::approval::{ApprovalRequestStore, PushGateway, request_approval};
+use super::check_code::{CheckCodeStore, ClaimOutcome, CodeKeys, CountOutcome, SubmittedCode, claim_attempt};
+use super::open_session::{
+    OpenOutcome, OpenSessionStore, PhoneProof, ProvenPhone, SignInContext, SignedIn, open_session, resume_session,
+};
+use crate::rules::challenge::{Claim, ClaimRefusal, CodeRefusal, Consumption, IdempotencyDigest};
+use crate::rules::limits::Limits;
+use crate::rules::user::PhoneHolder;
+use crate::values::ids::ChallengeId;
+use crate::values::phone::PhoneNumber;
+use crate::values::purpose::Purpose;
+use crate::values::unavailable::Unavailable;
+
+#[derive(Clone, Debug)]
+pub struct SubmitOtpRequest {
+    pub phone: PhoneNumber,
+    pub code: SubmittedCode,
+    pub challenge_id: Option<ChallengeId>,
+    pub idempotency: Option<IdempotencyDigest>,
+    pub context: SignInContext,
+}
+
+pub trait SubmitOtpStore: CheckCodeStore + OpenSessionStore {
+    /// [`CheckCodeStore::count_attempt`] and, at the same time, a read of the phone's holder.
+    fn count_attempt_and_find_holder(
+        &self,
+        claim: &Claim,
+        limits: &Limits,
+    ) -> impl Future<Output = Result<(CountOutcome, Option<PhoneHolder>), Unavailable>> + Send;
+}
+
+#[derive(Debug, Error)]
+pub enum SubmitOtpError {
+    #[error("the code was not accepted")]
+    Code(CodeRefusal),
+    /// Several people know the fixed code.
+    #[error("the fixed code was right, but its user has roles that such a code must not open")]
+    TestNumberRefused,
+    /// The code was not consumed.
+    #[error("the number is dormant and may belong to another person by now")]
+    SecondSignalRequired {
+        /// Whether a device of the phone's holder was asked to approve the sign-in.
+        approval_requested: bool,
+    },
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// Signs in whoever holds the phone and typed the code. If the number is dormant, the holder's devices are asked through
+/// `pushes`.
+///
+/// If it is `Unavailable`, the same request may be repeated; after any other error nobody was signed in.
+pub async fn submit_otp(
+    store: &(impl SubmitOtpStore + ApprovalRequestStore),
+    keys: &impl CodeKeys,
+    pushes: Option<&impl PushGateway>,
+    limits: &Limits,
+    request: SubmitOtpRequest,
+) -> Result<SignedIn, SubmitOtpError> {
+    let claim = Claim {
+        purpose: Purpose::SignIn,
+        phone: request.phone.clone(),
+        challenge_id: request.challenge_id,
+        idempotency: request.idempotency.clone(),
+        now: request.context.now,
+    };
+    let (counted, holder) = store.count_attempt_and_find_holder(&claim, limits).await?;
+    let granted = match claim_attempt(store, &claim, limits, counted).await? {
+        ClaimOutcome::Granted(granted) => granted,
+        ClaimOutcome::Refused(refusal, _) => return Err(SubmitOtpError::Code(refusal.to_client(&claim))),
+    };
+    if !granted.accepts(&request.code, keys).await? {
+        return Err(SubmitOtpError::Code(granted.incorrect(limits)));
+    }
+    let challenge = granted.challenge();
+    let is_test_number = challenge.fixed_code_of.is_some();
+    if let Some(consumption) = &challenge.consumption {
+        return replay(store, &claim, consumption, is_test_number).await;
+    }
+    let proof = PhoneProof::Code { challenge: Box::new(challenge.clone()), idempotency: request.idempotency };
+    let proven = ProvenPhone { phone: request.phone, proof, holder };
+    match open_session(store, limits, proven, request.context).await? {
+        OpenOutcome::SignedIn(signed_in) => Ok(*signed_in),
+        OpenOutcome::TestNumberRefused => Err(SubmitOtpError::TestNumberRefused),
+        OpenOutcome::SecondSignalRequired(holder) => {
+            let issued = claim.challenge_id.as_ref();
+            let approval_requested =
+                request_approval(store, pushes, &holder, &claim.phone, challenge, issued, claim.now).await?;
+            Err(SubmitOtpError::SecondSignalRequired { approval_requested })
+        }
+        OpenOutcome::AlreadyConsumed(consumption) => {
+            // The request that consumed the code may be this one, sent twice.
+            match consumption.filter(|consumption| consumption.may_be_replayed_by(&claim)) {
+                Some(consumption) => replay(store, &claim, &consumption, is_test_number).await,
+                None => Err(consumed(&claim)),
+            }
+        }
+    }
+}
+
+/// Answers a retry of the request that consumed the code.
+async fn replay(
+    store: &impl SubmitOtpStore,
+    claim: &Claim,
+    consumption: &Consumption,
+    is_test_number: bool,
+) -> Result<SignedIn, SubmitOtpError> {
+    resume_session(store, consumption, is_test_number, claim.now).await?.ok_or_else(|| consumed(claim))
+}
+
+fn consumed(claim: &Claim) -> SubmitOtpError {
+    SubmitOtpError::Code(ClaimRefusal::Consumed.to_client(claim))
+}

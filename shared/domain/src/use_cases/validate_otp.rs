@@ -1,0 +1,196 @@
+//! Verifying or changing the caller's phone: the five outcomes of the older system, in their order.
+
+use std::future::Future;
+
+use thiserror::Error;
+
+use super::check_code::{
+    CheckCodeStore, ClaimOutcome, CodeKeys, CountOutcome, GrantedClaim, SubmittedCode, claim_attempt,
+};
+use crate::rules::challenge::{Claim, ClaimRefusal, CodeRefusal, Consumption};
+use crate::rules::limits::Limits;
+use crate::rules::pumping::VerificationCredit;
+use crate::rules::user::{PhoneHolder, User};
+use crate::values::gateway::Gateway;
+use crate::values::ids::{ChallengeId, UserId};
+use crate::values::phone::PhoneNumber;
+use crate::values::purpose::Purpose;
+use crate::values::time::Timestamp;
+use crate::values::unavailable::Unavailable;
+
+/// How often a binding is retried because the caller's user changed in between.
+const MAX_RETRIES: usize = 4;
+
+#[derive(Clone, Debug)]
+pub struct ValidateOtpRequest {
+    pub caller: UserId,
+    /// Must be the caller's own.
+    pub username: String,
+    pub phone: PhoneNumber,
+    pub code: SubmittedCode,
+    pub challenge_id: Option<ChallengeId>,
+    pub now: Timestamp,
+}
+
+/// A proven phone and the user to bind it to, written as one transaction.
+#[derive(Clone, Debug)]
+pub struct PhoneBinding {
+    /// The user as they were read.
+    pub user: User,
+    pub phone: PhoneNumber,
+    /// Not consumed when it was claimed.
+    pub challenge: ChallengeId,
+    /// The user who loses the phone, because they have not proven it for long.
+    pub former_holder: Option<UserId>,
+    pub credit: Option<VerificationCredit>,
+    pub now: Timestamp,
+}
+
+impl PhoneBinding {
+    pub fn consumption(&self) -> Consumption {
+        Consumption { at: self.now, idempotency: None, user: self.user.id.clone(), session: None }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub enum BindOutcome {
+    /// The phone is the caller's, and the number they had before is available.
+    Bound,
+    /// Another request consumed the code first.
+    AlreadyConsumed,
+    /// Another user has the phone.
+    PhoneTaken(Option<PhoneHolder>),
+    /// The caller's phone changed since it was read. Holds the user as they are now.
+    UserChanged(Option<User>),
+}
+
+pub trait ValidateOtpStore: CheckCodeStore {
+    /// [`CheckCodeStore::count_attempt`] and, at the same time, a read of the caller's user.
+    fn count_attempt_and_read_caller(
+        &self,
+        claim: &Claim,
+        caller: &UserId,
+        limits: &Limits,
+    ) -> impl Future<Output = Result<(CountOutcome, Option<User>), Unavailable>> + Send;
+    /// Consumes the code and binds the phone to the caller: all or nothing.
+    fn bind_phone(&self, binding: &PhoneBinding) -> impl Future<Output = Result<BindOutcome, Unavailable>> + Send;
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifiedPhone {
+    /// Whether the code was a test number's fixed code.
+    pub is_test_number: bool,
+    /// The user who lost the phone, because they had not proven it for long.
+    pub former_holder: Option<UserId>,
+    /// The gateway that carried the code, as far as is known.
+    pub carrier: Option<Gateway>,
+}
+
+#[derive(Debug, Error)]
+pub enum ValidateOtpError {
+    #[error("the user no longer exists")]
+    NoSuchUser,
+    #[error("the username is not the caller's, or no code is pending for this phone and caller")]
+    PhoneOrUsernameMistaken,
+    #[error("the caller is verified and did not ask to change the number, or another user has the phone by now")]
+    AlreadyVerified,
+    #[error("the code was not accepted")]
+    Code(CodeRefusal),
+    /// Several people know the fixed code.
+    #[error("the fixed code was right, but the caller has roles that such a code must not serve")]
+    TestNumberRefused,
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// Binds the phone to the caller if the code is right. After an error nothing was bound.
+pub async fn validate_otp(
+    store: &impl ValidateOtpStore,
+    keys: &impl CodeKeys,
+    limits: &Limits,
+    request: ValidateOtpRequest,
+) -> Result<VerifiedPhone, ValidateOtpError> {
+    let claim = Claim {
+        purpose: Purpose::VerifyPhone { caller: request.caller.clone() },
+        phone: request.phone.clone(),
+        challenge_id: request.challenge_id.clone(),
+        idempotency: None,
+        now: request.now,
+    };
+    let (counted, user) = store.count_attempt_and_read_caller(&claim, &request.caller, limits).await?;
+    let outcome = claim_attempt(store, &claim, limits, counted).await?;
+    let user = user.ok_or(ValidateOtpError::NoSuchUser)?;
+    if !user.username.as_ref().is_some_and(|own| own.is(&request.username)) {
+        return Err(ValidateOtpError::PhoneOrUsernameMistaken);
+    }
+    let granted = match outcome {
+        ClaimOutcome::Granted(granted) => granted,
+        ClaimOutcome::Refused(refusal, record) => {
+            let changes_number = record.is_some_and(|record| record.challenge.changes_number);
+            return Err(refused(&refusal, &user, changes_number, &claim));
+        }
+    };
+    let challenge = granted.challenge();
+    if user.phone.is_some() && !challenge.changes_number {
+        return Err(ValidateOtpError::AlreadyVerified);
+    }
+    if !granted.accepts(&request.code, keys).await? {
+        return Err(ValidateOtpError::Code(granted.incorrect(limits)));
+    }
+    if challenge.fixed_code_of.is_some() && !user.may_use_fixed_code() {
+        return Err(ValidateOtpError::TestNumberRefused);
+    }
+    bind_phone(store, limits, &granted, user, request).await
+}
+
+async fn bind_phone(
+    store: &impl ValidateOtpStore,
+    limits: &Limits,
+    granted: &GrantedClaim,
+    mut user: User,
+    request: ValidateOtpRequest,
+) -> Result<VerifiedPhone, ValidateOtpError> {
+    let challenge = granted.challenge();
+    let mut former_holder = None;
+    for _ in 0..MAX_RETRIES {
+        let binding = PhoneBinding {
+            user,
+            phone: request.phone.clone(),
+            challenge: challenge.id.clone(),
+            former_holder: former_holder.clone(),
+            credit: challenge.credit.clone(),
+            now: request.now,
+        };
+        match store.bind_phone(&binding).await? {
+            BindOutcome::Bound => {
+                let is_test_number = challenge.fixed_code_of.is_some();
+                return Ok(VerifiedPhone { is_test_number, former_holder, carrier: challenge.carrier });
+            }
+            BindOutcome::PhoneTaken(Some(holder)) if holder.is_dormant(limits, request.now) => {
+                former_holder = Some(holder.user);
+                user = binding.user;
+            }
+            BindOutcome::AlreadyConsumed | BindOutcome::PhoneTaken(_) => return Err(ValidateOtpError::AlreadyVerified),
+            BindOutcome::UserChanged(current) => user = current.ok_or(ValidateOtpError::NoSuchUser)?,
+        }
+    }
+    Err(Unavailable::new("bind a phone", "the user changed each time").into())
+}
+
+fn refused(refusal: &ClaimRefusal, user: &User, changes_number: bool, claim: &Claim) -> ValidateOtpError {
+    match refusal {
+        ClaimRefusal::NoSuchChallenge => ValidateOtpError::PhoneOrUsernameMistaken,
+        // An expired code is no longer pending; only a client that shows its challenge learns that it was.
+        ClaimRefusal::Expired if claim.challenge_id.is_none() => ValidateOtpError::PhoneOrUsernameMistaken,
+        // The code was consumed by an earlier request, so whoever repeats that request is verified.
+        ClaimRefusal::Consumed => ValidateOtpError::AlreadyVerified,
+        ClaimRefusal::AttemptsExhausted { .. } | ClaimRefusal::Closed { .. }
+            if user.phone.is_some() && !changes_number =>
+        {
+            ValidateOtpError::AlreadyVerified
+        }
+        ClaimRefusal::Expired | ClaimRefusal::AttemptsExhausted { .. } | ClaimRefusal::Closed { .. } => {
+            ValidateOtpError::Code(refusal.to_client(claim))
+        }
+    }
+}
