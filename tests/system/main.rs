@@ -12,6 +12,8 @@ mod bounds;
 mod events;
 mod growth;
 mod house;
+mod imports;
+mod layers;
 mod local;
 mod members;
 mod organization;
