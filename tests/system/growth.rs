@@ -69,7 +69,7 @@ async fn fifty_organizations_and_twenty_devices_cost_a_sign_in_four_more_units()
         assert!(size < KB, "{kind}: {size} bytes");
     }
 
-    // Another phone's request comes first each time, so that it refreshes the functions' caches.
+    // Other requests come first, so that the measured ones find the functions' caches filled.
     world.advance(PAUSE_SECONDS);
     let organization_again = ORGANIZATIONS - 1;
     world.send_code("+9779841000002").await;

@@ -19,7 +19,7 @@ impl Crate {
         Self::new(folder, files)
     }
 
-    /// The names of the sources are relative to the folder. Programs beside a library are modules that nobody imports.
+    /// The names of the sources are relative to the folder. A program beside a library counts as a module of the library.
     fn new(folder: &str, sources: impl IntoIterator<Item = (String, String)>) -> Self {
         let sources: BTreeMap<_, _> = sources.into_iter().collect();
         let root = if sources.contains_key("lib.rs") { "lib.rs" } else { "main.rs" };
@@ -124,10 +124,10 @@ fn raw_string(text: &str, word: usize) -> Option<usize> {
     Some(text.len() - inside.len() + inside.find(&end).map_or(inside.len(), |at| at + end.len()))
 }
 
-/// The paths of a file that lead to a file of the same crate, each with the module of that file.
+/// The paths in a file that lead to a file of the same crate, each with the module of that file.
 fn paths(file: &Module, tokens: &[&str], files: &BTreeMap<Module, String>) -> Vec<(String, Module)> {
     let mut found = Vec::new();
-    // The open braces. Those of a module in this file have its name.
+    // The open braces, each with a name where it opens an inline module.
     let mut braces: Vec<Option<&str>> = Vec::new();
     let mut at = 0;
     while at < tokens.len() {
@@ -186,12 +186,12 @@ fn tree<'a>(tokens: &[&'a str], mut at: usize, before: &[&'a str], found: &mut V
         }
         at += 1;
     }
-    // `*`, or what follows the path of a generic function.
+    // The path ended with `::*` or `::<`.
     found.push(path);
     at + 1
 }
 
-/// Past the attributes and the item that begin here.
+/// The end of the item that begins here, with its attributes.
 fn end_of_item(tokens: &[&str], start: usize) -> usize {
     let mut depth = 0_usize;
     for (at, token) in tokens.iter().enumerate().skip(start) {
@@ -226,7 +226,7 @@ fn resolve(scope: &Module, path: &[&str], files: &BTreeMap<Module, String>) -> O
             break;
         }
     }
-    // A module in a file is of that file.
+    // An inline module belongs to the file that contains it.
     while !files.contains_key(&module) {
         module.pop()?;
     }

@@ -120,7 +120,7 @@ impl Crate {
         let folders: BTreeSet<_> = self.files.keys().filter_map(|module| module.first()).collect();
         let named = layers.iter().flat_map(|layer| layer.folders);
         let absent = named.filter(|name| !folders.iter().any(|folder| folder == *name));
-        misplaced.extend(absent.map(|name| format!("the layer's {name} does not exist")));
+        misplaced.extend(absent.map(|name| format!("{name} is in a layer but does not exist")));
         misplaced
     }
 }

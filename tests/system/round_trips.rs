@@ -178,7 +178,7 @@ async fn a_refresh_takes_one_request_in_a_row() {
 }
 
 #[tokio::test]
-async fn reading_the_own_account_takes_one_request_and_its_authorizer_another() {
+async fn reading_the_callers_account_takes_one_request_and_its_authorizer_another() {
     let tapped = TappedWorld::new().await;
     let person = tapped.world.sign_in(PHONE).await;
     let (in_a_row, _) =
