@@ -19,7 +19,7 @@ impl Crate {
         Self::new(folder, files)
     }
 
-    /// The names of the sources are relative to the folder. A program beside a library counts as a module of the library.
+    /// The names of the sources are relative to the folder. A program beside a library counts as one of its modules.
     fn new(folder: &str, sources: impl IntoIterator<Item = (String, String)>) -> Self {
         let sources: BTreeMap<_, _> = sources.into_iter().collect();
         let root = if sources.contains_key("lib.rs") { "lib.rs" } else { "main.rs" };

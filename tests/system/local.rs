@@ -1,5 +1,5 @@
-//! What `cargo local` adds to the API: the inbox, faults, the clock, the page, throttles, and emulated vendors. It listens
-//! on loopback only.
+//! What `cargo local` adds to the API: the inbox, faults, the clock, the page, throttles and emulated vendors. It
+//! listens on loopback only.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
