@@ -1,10 +1,10 @@
-//! What a function is made of grows by decision: its crates are held to `.ci/bounds` here, its bytes by `.ci/size`.
+//! The limits in `.ci/bounds`: the number of crates in each function is tested here, its size by `.ci/size`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::workspace::{cargo, functions, text};
 
-/// The functions of `.ci/bounds`, and how many crates each may be made of.
+/// The functions of `.ci/bounds`, and the most crates that each may have.
 fn bounds() -> BTreeMap<String, usize> {
     let text = text(".ci/bounds");
     let lines = text.lines().filter(|line| !line.starts_with('#'));
@@ -26,21 +26,21 @@ fn crates(function: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn each_function_has_its_bounds() {
+fn each_function_has_its_limits() {
     assert_eq!(bounds().into_keys().collect::<BTreeSet<_>>(), functions());
 }
 
 #[test]
-fn no_function_is_made_of_more_crates_than_it_may_be() {
+fn no_function_has_more_crates_than_its_limit() {
     for (function, most) in bounds() {
         let crates = crates(&function);
         assert!(crates.iter().any(|name| name.starts_with("adapters v")), "{crates:?}");
-        assert!(crates.len() <= most, "{function}: {} crates, of {most} in .ci/bounds: {crates:#?}", crates.len());
+        assert!(crates.len() <= most, "{function} has {} crates, .ci/bounds allows {most}: {crates:#?}", crates.len());
     }
 }
 
 #[test]
-fn what_only_the_laptop_and_the_tests_need_reaches_no_function() {
+fn no_function_has_a_crate_that_only_cargo_local_and_the_tests_need() {
     for function in functions() {
         let strays = ["aws-config", "aws-sdk-sts", "axum", "dynoxide-rs", "rusqlite"];
         let stray = |name: &&String| strays.iter().any(|stray| name.split(' ').next() == Some(stray));

@@ -1,10 +1,11 @@
-//! Every sample event, through its function's own handler, on an empty system.
+//! Every sample event, handled by its function on an empty system.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use tests::World;
 
+use crate::routes::ROUTES;
 use crate::sample;
 use crate::workspace::{functions, logical_id, names};
 
@@ -21,25 +22,24 @@ fn files() -> BTreeSet<String> {
 }
 
 #[test]
-fn every_event_has_an_expectation_and_every_expectation_an_event() {
+fn every_event_has_an_expectation_and_every_expectation_has_an_event() {
     assert_eq!(expected().keys().cloned().collect::<BTreeSet<_>>(), files());
 }
 
 #[test]
-fn every_event_of_a_route_names_one_that_exists_or_the_default() {
-    let routes = crate::template::routes();
+fn every_event_names_a_route_of_its_function_or_the_default_route() {
     for file in files().iter().filter(|file| !file.starts_with("rotate-keys/") && !file.starts_with("authorizer/")) {
         let event = sample::read(file);
         let route = event["routeKey"].as_str().unwrap();
         let function = file.split('/').next().unwrap();
         assert!(
-            route == "$default" || routes.iter().any(|known| known.key == route && known.function == function),
+            route == "$default" || ROUTES.iter().any(|known| known.key() == route && known.function == function),
             "{file}: {route}"
         );
     }
 }
 
-/// What an answer amounts to, in the terms of `expected.json`.
+/// An answer in the form of `expected.json`.
 fn outcome(answer: &Value) -> Value {
     if let Some(status) = answer.get("statusCode") {
         let body: Value = serde_json::from_str(answer["body"].as_str().unwrap_or("null")).unwrap();
@@ -66,7 +66,7 @@ async fn replay(function: &str) {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// One test a function: a world of its own each.
+/// One test for each function, on a system of its own.
 macro_rules! replay {
     ($($name:ident: $function:literal),* $(,)?) => {
         $(#[tokio::test]
@@ -91,7 +91,7 @@ replay! {
     each_event_of_validate_otp_is_answered_as_expected: "validate-otp",
 }
 
-/// The event and all that must have succeeded before it, first things first.
+/// The event, after all that must have succeeded before it.
 fn chain(expected: &serde_json::Map<String, Value>, file: &str) -> Vec<String> {
     let mut chain = match expected[file]["after"].as_str() {
         Some(before) => chain(expected, before),
@@ -102,7 +102,7 @@ fn chain(expected: &serde_json::Map<String, Value>, file: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn each_event_of_rotate_keys_is_answered_as_expected_after_those_it_builds_on() {
+async fn each_event_of_rotate_keys_is_answered_as_expected_after_the_events_it_needs() {
     let expected = expected();
     for (file, _) in expected.iter().filter(|(file, _)| file.starts_with("rotate-keys/")) {
         let world = World::new().await;

@@ -1,4 +1,4 @@
-//! What grows with a user's organizations and devices, and how far: items, and what each path of the sign-in consumes.
+//! The sizes of items and the costs of requests for a user with many organizations, many devices or long values.
 
 use serde_json::{Value, json};
 use tests::tap::{Cost, TappedWorld, Units, item_size};
@@ -7,22 +7,22 @@ use tests::{Person, World, person};
 const PHONE: &str = "+9779841000001";
 const ORGANIZATIONS: usize = 50;
 const DEVICES: usize = 20;
-/// Between sign-ins, so that a day has nine of them. Seconds.
-const PAUSE: u64 = 9_000;
+/// Between sign-ins. It allows nine sign-ins a day.
+const PAUSE_SECONDS: u64 = 9_000;
 const KB: usize = 1_024;
 
-/// Names of organizations as long as UUIDs.
+/// As long as a UUID.
 fn organization(n: usize) -> String {
     format!("018f2b6e-5c1d-7a3f-9b2e-{n:012}")
 }
 
-/// As long as FCM's tokens are: 142 characters after the installation's 22.
+/// As long as a token of FCM: 142 characters after the installation's 22.
 fn fcm_token(n: usize) -> String {
     format!("{n:022}:{}", "A".repeat(142))
 }
 
 async fn sign_in(tapped: &TappedWorld, n: usize) -> Person {
-    tapped.world.advance(PAUSE);
+    tapped.world.advance(PAUSE_SECONDS);
     let sent = tapped.world.send_code(PHONE).await;
     person(PHONE, &submit(&tapped.world, &sent.code, n).await)
 }
@@ -48,7 +48,7 @@ fn cost(in_a_row: usize, requests: usize, writes: f64, reads: f64) -> Cost {
 }
 
 #[tokio::test]
-async fn fifty_organizations_and_twenty_devices_cost_a_sign_in_four_units_more() {
+async fn fifty_organizations_and_twenty_devices_cost_a_sign_in_four_more_units() {
     let tapped = TappedWorld::new().await;
     let world = &tapped.world;
     for n in 0..ORGANIZATIONS {
@@ -62,15 +62,15 @@ async fn fifty_organizations_and_twenty_devices_cost_a_sign_in_four_units_more()
         }
     }
     let [user, session] = [largest(&tapped, "UsersTable", "user#").await, largest(&tapped, "SessionsTable", "").await];
-    assert!((2 * KB..3 * KB).contains(&user), "a user of 50 organizations: {user} bytes");
+    assert!((2 * KB..3 * KB).contains(&user), "a user of 50 organizations has {user} bytes");
     assert!(session < KB, "a session: {session} bytes");
     for kind in ["phone#", "source#", "spend#", "verified#", "sign_in#"] {
         let size = largest(&tapped, "OtpsTable", kind).await;
         assert!(size < KB, "{kind}: {size} bytes");
     }
 
-    // From here on the functions have met somebody first, who looks up again what they keep for a while.
-    world.advance(PAUSE);
+    // Other requests come first, so that the measured ones find the functions' caches filled.
+    world.advance(PAUSE_SECONDS);
     let organization_again = ORGANIZATIONS - 1;
     world.send_code("+9779841000002").await;
     let (send, sent) = tapped.cost(world.send_code(PHONE)).await;
@@ -93,7 +93,7 @@ async fn fifty_organizations_and_twenty_devices_cost_a_sign_in_four_units_more()
 }
 
 #[tokio::test]
-async fn the_longest_members_there_can_be_make_no_item_of_more_than_six_kb() {
+async fn the_longest_allowed_members_make_no_item_larger_than_five_kb() {
     let tapped = TappedWorld::new().await;
     let sent = tapped.world.send_code(PHONE).await;
     let longest = |characters: usize| "ༀ".repeat(characters);
@@ -103,5 +103,5 @@ async fn the_longest_members_there_can_be_make_no_item_of_more_than_six_kb() {
     });
     person(PHONE, &tapped.world.post("/v1/otp/submit", body).send().await);
     let [user, session] = [largest(&tapped, "UsersTable", "user#").await, largest(&tapped, "SessionsTable", "").await];
-    assert!(user < 3 * KB && session < 5 * KB, "a user of {user} bytes, a session of {session}");
+    assert!(user < 3 * KB && session < 5 * KB, "a user has {user} bytes, a session {session}");
 }

@@ -1,4 +1,5 @@
-//! What `cargo local` has beside the API: the inbox, the faults, the clock, the page, the throttle, and whom it hears.
+//! What `cargo local` adds to the API: the inbox, faults, the clock, the page, throttles and emulated vendors. It
+//! listens on loopback only.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -25,7 +26,7 @@ fn numbers(messages: &[Value]) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn the_inbox_has_every_message_newest_first_and_those_to_one_number_on_request() {
+async fn the_inbox_lists_all_messages_or_those_to_one_number_newest_first() {
     let world = World::new().await;
     assert_eq!(inbox(&world, "").await, Vec::<Value>::new());
     world.send_code(PHONE).await;
@@ -42,7 +43,7 @@ async fn the_inbox_has_every_message_newest_first_and_those_to_one_number_on_req
     let members: BTreeSet<_> = all[0].as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(members, BTreeSet::from(["at", "from", "gateway", "id", "text", "to"]));
 
-    // A plus sign that nobody encoded is a space by the time it arrives.
+    // A plus sign that is not encoded is decoded as a space.
     for to in ["%2B9779841000001", "+9779841000001", "9779841000001"] {
         assert_eq!(numbers(&inbox(&world, &format!("?to={to}")).await), [PHONE, PHONE], "{to}");
     }
@@ -50,7 +51,7 @@ async fn the_inbox_has_every_message_newest_first_and_those_to_one_number_on_req
 }
 
 #[tokio::test]
-async fn every_fault_of_every_vendor_can_be_asked_for_and_taken_back() {
+async fn every_fault_of_every_vendor_can_be_set_and_cleared() {
     let world = World::new().await;
     for target in ["sparrow", "sns", "twilio", "fcm", "dynamodb", "secretsmanager"] {
         for mode in ["refuse", "error", "timeout", "slow", "duplicate"] {
@@ -66,9 +67,9 @@ async fn every_fault_of_every_vendor_can_be_asked_for_and_taken_back() {
 }
 
 #[tokio::test]
-async fn a_fault_that_makes_no_sense_is_refused_and_does_nothing() {
+async fn an_invalid_fault_is_refused_and_has_no_effect() {
     let world = World::new().await;
-    let bad = [
+    let invalid = [
         json!({"target": "sparrow"}),
         json!({"mode": "refuse"}),
         json!({"target": "pigeon", "mode": "refuse"}),
@@ -78,17 +79,17 @@ async fn a_fault_that_makes_no_sense_is_refused_and_does_nothing() {
         json!({"target": "sparrow", "mode": "refuse", "times": "once"}),
         json!([]),
     ];
-    for body in bad {
+    for body in invalid {
         world.post("/local/faults", body.clone()).send().await.assert_problem(400, "malformed_request");
     }
-    let cut_off = world.call("POST", "/local/faults").bytes("application/json", b"{\"target\":".to_vec());
-    cut_off.send().await.assert_problem(400, "malformed_request");
+    let truncated = world.call("POST", "/local/faults").bytes("application/json", b"{\"target\":".to_vec());
+    truncated.send().await.assert_problem(400, "malformed_request");
     world.send_code(PHONE).await;
     assert_eq!(inbox(&world, "").await[0]["gateway"], json!("sparrow"));
 }
 
 #[tokio::test]
-async fn a_gateway_that_refuses_or_errs_is_passed_over_as_often_as_was_asked() {
+async fn a_gateway_refuses_or_fails_as_often_as_its_fault_says() {
     for mode in ["refuse", "error"] {
         let world = World::new().await;
         world.fault("sparrow", mode, 2).await;
@@ -101,7 +102,7 @@ async fn a_gateway_that_refuses_or_errs_is_passed_over_as_often_as_was_asked() {
 }
 
 #[tokio::test]
-async fn the_local_google_gives_nobody_else_a_token_and_takes_no_push_without_one() {
+async fn the_local_google_issues_no_token_to_another_key_and_accepts_no_push_without_a_token() {
     let world = World::new().await;
     let google = |path: &'static str, headers: &'static [(&'static str, &'static str)], body: String| {
         let address = world.system.aws_address();
@@ -138,7 +139,7 @@ async fn the_local_sns_refuses_attributes_that_sns_would_refuse() {
         let answer = call(&client(1), "POST", (world.system.aws_address(), "/"), &headers, form).await.unwrap();
         (answer.status, answer.text.contains("<Code>InvalidParameter</Code>"))
     };
-    for (name, data_type, good, bad) in [
+    for (name, data_type, valid, invalid) in [
         ("AWS.SNS.SMS.SMSType", "String", "Transactional", "Urgent"),
         ("AWS.SNS.SMS.SenderID", "String", "Latchkey", "12345"),
         ("AWS.SNS.SMS.MaxPrice", "Number", "0.10", "cheap"),
@@ -146,9 +147,9 @@ async fn the_local_sns_refuses_attributes_that_sns_would_refuse() {
         ("AWS.MM.SMS.EntityId", "String", "1001000000000000001", ""),
         ("AWS.MM.SMS.TemplateId", "String", "1007000000000000002", ""),
     ] {
-        assert_eq!(publish(name, data_type, good).await, (200, false), "{name}");
-        assert_eq!(publish(name, data_type, bad).await, (400, true), "{name}={bad}");
-        assert_eq!(publish(name, "Binary", good).await, (400, true), "{name} of another type");
+        assert_eq!(publish(name, data_type, valid).await, (200, false), "{name}");
+        assert_eq!(publish(name, data_type, invalid).await, (400, true), "{name}={invalid}");
+        assert_eq!(publish(name, "Binary", valid).await, (400, true), "{name} of another type");
     }
     assert_eq!(inbox(&world, "").await.len(), 6);
 }
@@ -163,14 +164,14 @@ async fn a_duplicate_delivers_one_message_twice() {
     assert_eq!(messages[0]["text"], messages[1]["text"]);
 }
 
-/// A value put under a version that shows whether the call was carried out.
+/// Writes a value that shows later whether the call took effect.
 async fn put(world: &World, token: &str) -> Value {
     let request = json!({"SecretId": "GatewaySecret", "SecretString": token, "ClientRequestToken": token});
     secrets_manager(world.system.aws_address(), "PutSecretValue", &request).await.ok()
 }
 
 #[tokio::test]
-async fn a_call_that_is_slow_or_times_out_is_carried_out_all_the_same() {
+async fn a_slow_call_and_a_call_that_times_out_still_take_effect() {
     let world = World::new().await;
     let current = async || {
         let request = json!({"SecretId": "GatewaySecret"});
@@ -184,12 +185,12 @@ async fn a_call_that_is_slow_or_times_out_is_carried_out_all_the_same() {
     assert_eq!(current().await, json!(slow));
 
     world.fault("secretsmanager", "timeout", 1).await;
-    assert!(timeout(Duration::from_secs(2), put(&world, lost)).await.is_err(), "an answer came");
+    assert!(timeout(Duration::from_secs(2), put(&world, lost)).await.is_err(), "a call that times out got an answer");
     assert_eq!(current().await, json!(lost));
 }
 
 #[tokio::test]
-async fn the_clock_put_forward_makes_a_code_expire() {
+async fn moving_the_clock_forward_makes_a_code_expire() {
     let world = World::new().await;
     let sent = world.send_code(PHONE).await;
     let before = world.now();
@@ -203,7 +204,7 @@ async fn the_clock_put_forward_makes_a_code_expire() {
 }
 
 #[tokio::test]
-async fn the_clock_is_put_neither_back_nor_out_of_this_age() {
+async fn the_clock_moves_neither_back_nor_years_ahead() {
     let world = World::new().await;
     let before = world.now();
     for seconds in [json!(-1), json!(1.5), json!("60"), json!(null), json!(400_000_000), json!(u64::MAX)] {
@@ -214,7 +215,7 @@ async fn the_clock_is_put_neither_back_nor_out_of_this_age() {
 }
 
 #[tokio::test]
-async fn the_page_is_html_and_brings_everything_with_it() {
+async fn the_page_is_html_that_loads_nothing_else() {
     let world = World::new().await;
     let page = call(&client(1), "GET", (world.system.address(), "/"), &[], "").await.unwrap();
     assert_eq!(page.status, 200);
@@ -223,8 +224,8 @@ async fn the_page_is_html_and_brings_everything_with_it() {
     assert!(policy.starts_with("default-src 'none';") && !policy.contains("http"), "{policy}");
     let text = page.text.to_lowercase();
     assert!(text.starts_with("<!doctype html>") && text.contains("<script"), "{text}");
-    for outside in ["src=", "href=\"http", "href=\"/", "@import", "url(", "<iframe", "<object"] {
-        assert!(!text.contains(outside), "{outside}");
+    for external in ["src=", "href=\"http", "href=\"/", "@import", "url(", "<iframe", "<object"] {
+        assert!(!text.contains(external), "the page has {external}");
     }
 }
 
@@ -242,13 +243,13 @@ async fn a_route_that_does_not_exist_is_not_found() {
 }
 
 #[tokio::test]
-async fn a_route_is_throttled_as_the_template_says_and_the_others_go_on() {
-    let declared = "SendBurst:\n    Type: Number\n    Default: 200";
-    let declared_rate = "SendRate:\n    Type: Number\n    Default: 50";
-    let template = text("template.yaml");
-    assert!(template.contains(declared) && template.contains(declared_rate));
-    let template = template.replace(declared, &declared.replace("200", "2"));
-    let template = template.replace(declared_rate, &declared_rate.replace("50", "0.001"));
+async fn a_route_is_throttled_as_the_template_says_and_other_routes_are_not() {
+    let mut template = text("template.yaml");
+    for (parameter, default, lower) in [("SendBurst", "200", "2"), ("SendRate", "50", "0.001")] {
+        let declared = |value: &str| format!("{parameter}:\n    Type: Number\n    Default: {value}\n");
+        assert!(template.contains(&declared(default)), "{parameter} has another default: change it in this test too");
+        template = template.replace(&declared(default), &declared(lower));
+    }
     let folder = Folder::new("throttled");
     let template = folder.write("template.yaml", template);
     let system = System::start(Options { template, ..Options::default() }).await.unwrap();
@@ -261,9 +262,9 @@ async fn a_route_is_throttled_as_the_template_says_and_the_others_go_on() {
 }
 
 #[tokio::test]
-async fn a_caller_is_known_by_the_socket_and_not_by_a_header() {
+async fn a_source_address_comes_from_the_socket_and_not_from_a_header() {
     let world = World::with(&[("SOURCE_SENDS_PER_HOUR", "1")]).await;
-    // The hour is one of the clock: begin with a whole one.
+    // Hours are counted from the full hour, so start at one.
     world.advance(3600 - world.now().unsigned_abs() % 3600);
     let send = |phone: &str, source: u8, claimed: &str| {
         let call = world.post("/v1/otp/send", json!({"phone_number": phone})).from(source);
@@ -277,7 +278,7 @@ async fn a_caller_is_known_by_the_socket_and_not_by_a_header() {
     assert_eq!(send("+9779841000003", 3, "127.0.0.2").await.status, 200);
 }
 
-/// The local addresses, in the kernel's hexadecimal, on which this process listens.
+/// The local addresses on which this process listens, as the kernel writes them in hexadecimal.
 #[cfg(target_os = "linux")]
 fn listeners() -> Vec<String> {
     let own: BTreeSet<String> = std::fs::read_dir("/proc/self/fd")
@@ -295,13 +296,13 @@ fn listeners() -> Vec<String> {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn everything_listens_on_loopback_alone() {
+async fn everything_listens_on_loopback_only() {
     let world = World::new().await;
     let listeners = listeners();
     for address in [world.system.address(), world.system.dynamodb_address(), world.system.aws_address()] {
         assert!(address.ip().is_loopback(), "{address}");
         assert!(listeners.contains(&format!("0100007F:{:04X}", address.port())), "{address} {listeners:?}");
     }
-    // Those three and the engine's own.
+    // Those three and the database engine's.
     assert!(listeners.len() >= 4 && listeners.iter().all(|address| address.starts_with("0100007F:")), "{listeners:?}");
 }

@@ -1,4 +1,4 @@
-//! The system as a whole: its house, its deployment, its round trips, its restarts.
+//! The system as a whole: its sources and dependencies, its deployment, its requests to AWS, its restarts.
 
 #![allow(
     clippy::unwrap_used,
@@ -9,16 +9,22 @@
 )]
 
 mod bounds;
+mod dependencies;
+mod documents;
 mod events;
 mod growth;
-mod house;
+mod imports;
+mod layers;
 mod local;
 mod members;
 mod organization;
+mod policies;
 mod restart;
 mod rotate_keys;
 mod round_trips;
+mod routes;
 mod sample;
+mod sources;
 mod template;
 mod units;
 mod wire;

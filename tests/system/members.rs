@@ -1,4 +1,4 @@
-//! What `openapi.yaml` says of a member is what is taken: neither more nor less.
+//! A request's members: the API accepts exactly the values that `openapi.yaml` allows.
 
 use serde_json::{Value, json};
 use tests::{World, takes};
@@ -42,41 +42,41 @@ fn texts() -> Vec<String> {
     texts
 }
 
-/// Asks with a member of each of these values, in a request that fails for another reason if the member is good.
-async fn agree(world: &World, path: &str, schema: &str, body: &Value, members: &[&str]) {
+/// Sends each value of each member, in a request that fails for another reason if the value is accepted.
+async fn assert_agreement(world: &World, path: &str, schema: &str, body: &Value, members: &[&str]) {
     for member in members {
         let at = format!("/components/schemas/{schema}/properties/{member}");
         for value in texts().into_iter().map(Value::String).chain([Value::Null, json!(7), json!(["x"]), json!({})]) {
             let mut body = body.clone();
             body[member] = value.clone();
             let reply = world.post(path, body).send().await;
-            let is_taken = reply.body["code"] != "malformed_request";
-            assert_eq!(is_taken, takes(&at, &value), "{member}: {value}: {}", reply.body);
+            let is_accepted = reply.body["code"] != "malformed_request";
+            assert_eq!(is_accepted, takes(&at, &value), "{member}: {value}: {}", reply.body);
         }
     }
 }
 
 #[tokio::test]
-async fn the_members_of_a_sign_in_are_what_the_document_says() {
+async fn the_members_of_a_submit_are_accepted_as_documented() {
     let world = World::new().await;
-    let nobody = json!({"phone_number": "9841234567", "otp": "000000"});
+    let unknown = json!({"phone_number": "9841234567", "otp": "000000"});
     let members = ["name", "image_url", "source", "organization_id", "fcm_token", "device_name", "challenge_id"];
-    agree(&world, "/v1/otp/submit", "SubmitRequest", &nobody, &members).await;
+    assert_agreement(&world, "/v1/otp/submit", "SubmitRequest", &unknown, &members).await;
 }
 
 #[tokio::test]
-async fn the_members_of_a_send_are_what_the_document_says() {
+async fn the_members_of_a_send_and_of_a_refresh_are_accepted_as_documented() {
     let world = World::new().await;
-    let nobody = json!({"phone_number": "9841234567", "organization_id": "nobody"});
-    agree(&world, "/v1/otp/send", "SendRequest", &nobody, &["source", "locale"]).await;
-    agree(&world, "/v1/session/refresh", "RefreshRequest", &json!({}), &["refresh_token"]).await;
+    let unknown = json!({"phone_number": "9841234567", "organization_id": "nobody"});
+    assert_agreement(&world, "/v1/otp/send", "SendRequest", &unknown, &["source", "locale"]).await;
+    assert_agreement(&world, "/v1/session/refresh", "RefreshRequest", &json!({}), &["refresh_token"]).await;
 }
 
 #[tokio::test]
-async fn an_idempotency_key_is_what_the_document_says() {
+async fn an_idempotency_key_is_accepted_as_documented() {
     let world = World::new().await;
     let at = "/paths/~1v1~1otp~1submit/post/parameters/0/schema";
-    // What a header can bear, and the client does not trim.
+    // Values that a header can have and that the client does not trim.
     for key in ["", "a", "a b", "5f0c3a52-7d0e-4f0e-9a37-1f0b7c1f7a11", "a\tb", &"x".repeat(255), &"x".repeat(256)] {
         let call = world.post("/v1/otp/submit", json!({"phone_number": "9841234567", "otp": "000000"}));
         let reply = call.header("idempotency-key", key).send().await;

@@ -1,4 +1,4 @@
-//! `cargo organization`, the command: what it writes is in force, and what would not do is refused with the reason.
+//! The command `cargo organization`: the settings that it writes take effect, and it refuses invalid ones with a reason.
 
 use std::process::{Command, Output};
 
@@ -9,7 +9,7 @@ use tests::World;
 
 use crate::workspace::{Folder, path, program};
 
-/// Runs the command on settings, beside a world.
+/// Runs the command with these settings on the database of a running system.
 fn run(world: &World, settings: &Value, options: &[&str]) -> Output {
     let port = world.system.dynamodb_address().port().to_string();
     let folder = Folder::new(&format!("organization-{port}"));
@@ -27,20 +27,20 @@ async fn message(world: &World, organization: &str) -> (u16, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_example_is_written_and_in_force() {
+async fn the_example_is_written_and_takes_effect() {
     let world = World::new().await;
     let example: Value = serde_json::from_slice(&std::fs::read(path("examples/organization.json")).unwrap()).unwrap();
     let output = run(&world, &example, &[]);
     assert!(output.status.success(), "{output:?}");
-    let said = String::from_utf8(output.stdout).unwrap();
-    assert!(said.contains("ne: 57 of 70 UCS-2 characters\n    <#> तपाईंको Himal कोड:\n"), "{said}");
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(printed.contains("ne: 57 of 70 UCS-2 characters\n    <#> तपाईंको Himal कोड:\n"), "{printed}");
     let (status, text) = message(&world, "himal").await;
     assert_eq!(status, 200);
     assert!(text.starts_with("<#> तपाईंको Himal कोड:\n@himal.example #"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_that_may_be_set_is_kept() {
+async fn every_setting_takes_effect() {
     let world = World::new().await;
     let day = DateTime::from_secs(world.now() + 3 * 86_400).fmt(Format::DateTime).unwrap()[..10].to_owned();
     let settings = json!({
@@ -59,7 +59,7 @@ async fn all_that_may_be_set_is_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_would_not_do_is_refused_with_the_reason_and_nothing_is_written() {
+async fn invalid_settings_are_refused_with_the_reason_and_not_written() {
     let world = World::new().await;
     let number =
         |number: &str, code: &str, until: &str| json!([{"phone_number": number, "code": code, "until": until}]);
@@ -99,11 +99,11 @@ async fn what_would_not_do_is_refused_with_the_reason_and_nothing_is_written() {
         let mut settings = json!({"id": "acme", "app_name": "Acme", "android_app_hash": "FA+9qCX9VSu"});
         settings[member] = value;
         let output = run(&world, &settings, &[]);
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{settings}: {said}");
-        assert!(said.contains(reason), "{said}");
-        assert_eq!(said.lines().count(), 1, "{said}");
-        assert!(!said.contains("135790") && !said.contains("9800000000"), "{said}");
+        let printed = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{settings}: {printed}");
+        assert!(printed.contains(reason), "{printed}");
+        assert_eq!(printed.lines().count(), 1, "{printed}");
+        assert!(!printed.contains("135790") && !printed.contains("9800000000"), "{printed}");
     }
     assert_eq!(message(&world, "acme").await.0, 400);
 }
@@ -117,12 +117,12 @@ async fn a_check_writes_nothing() {
 }
 
 #[test]
-fn without_a_cargo_local_it_says_so() {
+fn the_command_says_so_if_cargo_local_does_not_run() {
     let output = Command::new(program("latchkey-organization"))
         .args([path("examples/organization.json").to_str().unwrap(), "--dynamodb-port", "9"])
         .output()
         .unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
+    let printed = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!(said.contains("Does `cargo local` run?"), "{said}");
+    assert!(printed.contains("Does `cargo local` run?"), "{printed}");
 }

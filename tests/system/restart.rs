@@ -1,4 +1,4 @@
-//! The program itself, `cargo local`: killed, stopped, started again, and started on what can't serve.
+//! The program `cargo local`: it survives a kill and a stop with its data, and it refuses to start on invalid input.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read};
@@ -22,7 +22,7 @@ fn command(arguments: &[&str]) -> Command {
     command
 }
 
-/// `cargo local` at work; killed at the latest when the test ends.
+/// A running `cargo local`, killed when the test ends.
 struct Running {
     child: Child,
     out: BufReader<ChildStdout>,
@@ -31,7 +31,7 @@ struct Running {
 }
 
 impl Running {
-    /// Starts it on a data folder, and returns once it says that it is up.
+    /// Starts it on a data folder, and returns when it prints that it is up.
     fn start(data: &Path, port: u16) -> Self {
         let mut child = command(&["--port", &port.to_string(), "--data", data.to_str().unwrap()]).spawn().unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap());
@@ -54,8 +54,8 @@ impl Running {
     }
 }
 
-/// A port for a program that is started twice: its tokens name it. None of those that are handed out to who asks for
-/// any, or another test could have it in between.
+/// A port for a program that is started twice, because its tokens name the port. It is outside the range from which the
+/// system assigns ports, so that no other test gets it between the two starts.
 fn lasting_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let offset = u16::try_from(std::process::id() % 10_000).unwrap();
@@ -76,21 +76,21 @@ async fn get(client: &Http, address: SocketAddr, path: &str) -> Result<Value, St
     Ok(call(client, "GET", (address, path), &[], "").await?.ok())
 }
 
-/// What was answered, if it was a success; a refusal fails the test.
-async fn ask(client: &Http, address: SocketAddr, path: &str, body: Value) -> Result<Value, String> {
+/// Posts a request. A refusal fails the test; without an answer it is an error.
+async fn post_ok(client: &Http, address: SocketAddr, path: &str, body: Value) -> Result<Value, String> {
     Ok(post(client, address, path, &body).await?.ok())
 }
 
-/// Signs in; an error if the other side is gone before it has answered.
+/// Signs in. It is an error if the program ends before it has answered.
 async fn sign_in(client: &Http, api: SocketAddr, phone: &str) -> Result<Value, String> {
-    ask(client, api, "/v1/otp/send", json!({"phone_number": phone})).await?;
+    post_ok(client, api, "/v1/otp/send", json!({"phone_number": phone})).await?;
     let inbox = get(client, api, &format!("/local/inbox?to={phone}")).await?;
     let text = inbox["messages"][0]["text"].as_str().unwrap();
     let code = text.split(|c: char| !c.is_ascii_digit()).find(|run| run.len() == 6).unwrap();
-    ask(client, api, "/v1/otp/submit", json!({"phone_number": phone, "otp": code})).await
+    post_ok(client, api, "/v1/otp/submit", json!({"phone_number": phone, "otp": code})).await
 }
 
-/// The users by their phones, as the table has them; no phone may have two, and the lock on it must be its user's.
+/// The user of each phone in the table. A phone must have one user, and its lock must name that user.
 async fn users(client: &Http, dynamodb: SocketAddr) -> BTreeMap<String, String> {
     let headers = [
         ("x-amz-target", "DynamoDB_20120810.Scan"),
@@ -119,7 +119,7 @@ async fn users(client: &Http, dynamodb: SocketAddr) -> BTreeMap<String, String> 
     users
 }
 
-/// Signs 200 people in, 20 from a source address. So many at a time that a debug build on a busy machine keeps pace.
+/// Signs in 200 phones, 20 from each source address. 16 at a time are few enough for a debug build on a busy machine.
 fn sign_all_in(api: SocketAddr) -> JoinSet<(String, Result<Value, String>)> {
     const AT_A_TIME: usize = 16;
     let clients: Vec<_> = (1..=10).map(client).collect();
@@ -136,7 +136,7 @@ fn sign_all_in(api: SocketAddr) -> JoinSet<(String, Result<Value, String>)> {
 }
 
 #[tokio::test]
-async fn a_kill_in_the_middle_of_200_sign_ins_loses_nobody_and_doubles_nobody() {
+async fn a_kill_during_200_sign_ins_loses_no_user_and_creates_none_twice() {
     let (folder, port) = (Folder::new("killed"), lasting_port());
     let mut before = Running::start(&folder.0, port);
     let mut sign_ins = sign_all_in(before.api);
@@ -154,73 +154,77 @@ async fn a_kill_in_the_middle_of_200_sign_ins_loses_nobody_and_doubles_nobody() 
             is_killed = true;
         }
     }
-    assert!((60..200).contains(&answered.len()), "{} were answered: that is not in the middle", answered.len());
+    assert!(
+        (60..200).contains(&answered.len()),
+        "{} were answered: the kill must come between the first and the last",
+        answered.len()
+    );
     drop(before);
 
     let after = Running::start(&folder.0, port);
-    let one = client(1);
-    let found = users(&one, after.dynamodb).await;
+    let caller = client(1);
+    let found = users(&caller, after.dynamodb).await;
     for (phone, answer) in &answered {
         assert_eq!(found.get(phone).map(String::as_str), answer["user"]["user_id"].as_str(), "{phone}");
         let refresh = json!({"refresh_token": answer["refresh_token"]});
-        ask(&one, after.api, "/v1/session/refresh", refresh).await.unwrap();
+        post_ok(&caller, after.api, "/v1/session/refresh", refresh).await.unwrap();
     }
 
-    // Past every wait and the hour of the source addresses, any number signs in, to the user it had.
-    ask(&one, after.api, "/local/clock", json!({"advance_seconds": 3600})).await.unwrap();
+    // After every wait and the source addresses' hour, each phone signs in to the user that it had.
+    post_ok(&caller, after.api, "/local/clock", json!({"advance_seconds": 3600})).await.unwrap();
     let mut signed_in = BTreeMap::new();
     for (phone, answer) in sign_all_in(after.api).join_all().await {
         let answer = answer.unwrap();
         assert_eq!(answer["is_new_user"], json!(!found.contains_key(&phone)), "{phone}");
         signed_in.insert(phone, answer["user"]["user_id"].as_str().unwrap().to_owned());
     }
-    let found_again = users(&one, after.dynamodb).await;
+    let found_again = users(&caller, after.dynamodb).await;
     assert_eq!(found_again, signed_in);
     assert!(found.iter().all(|found| found_again.get(found.0) == Some(found.1)));
 }
 
 #[tokio::test]
-async fn a_stop_by_ctrl_c_is_clean_and_what_was_there_is_there_at_the_next_start() {
+async fn ctrl_c_stops_cleanly_and_the_next_start_has_the_same_data() {
     let (folder, port) = (Folder::new("stopped"), lasting_port());
     let phone = "+9779841000001";
-    let one = client(1);
+    let caller = client(1);
     let mut before = Running::start(&folder.0, port);
-    let person = sign_in(&one, before.api, phone).await.unwrap();
-    ask(&one, before.api, "/local/clock", json!({"advance_seconds": 86_400})).await.unwrap();
+    let person = sign_in(&caller, before.api, phone).await.unwrap();
+    post_ok(&caller, before.api, "/local/clock", json!({"advance_seconds": 86_400})).await.unwrap();
     before.signal("-INT");
     let mut rest = String::new();
     before.out.read_to_string(&mut rest).unwrap();
     assert_eq!(before.child.wait().unwrap().code(), Some(0));
     assert!(rest.ends_with("\nstopping\n"), "{rest}");
-    assert!(!rest.contains("CloudWatchMetrics"), "metrics are no news to a person: {rest}");
+    assert!(!rest.contains("CloudWatchMetrics"), "metrics must not be printed: {rest}");
     let mut errors = String::new();
     before.child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
     assert_eq!(errors, "");
 
     let after = Running::start(&folder.0, port);
-    // The connections of the first client ended with the program.
-    let one = client(1);
-    let inbox = get(&one, after.api, &format!("/local/inbox?to={phone}")).await.unwrap();
+    // The first client's connections ended with the program.
+    let caller = client(1);
+    let inbox = get(&caller, after.api, &format!("/local/inbox?to={phone}")).await.unwrap();
     assert_eq!(inbox["messages"].as_array().unwrap().len(), 1);
-    let now = get(&one, after.api, "/local/clock").await.unwrap()["now"].as_i64().unwrap();
+    let now = get(&caller, after.api, "/local/clock").await.unwrap()["now"].as_i64().unwrap();
     let token_issued = crate::sample::claims(person["access_token"].as_str().unwrap())["iat"].as_i64().unwrap();
-    assert!(now >= token_issued + 86_400, "the clock went back");
+    assert!(now >= token_issued + 86_400, "the clock must not go back");
     let refresh = json!({"refresh_token": person["refresh_token"]});
-    let refreshed = ask(&one, after.api, "/v1/session/refresh", refresh).await.unwrap();
+    let refreshed = post_ok(&caller, after.api, "/v1/session/refresh", refresh).await.unwrap();
     let bearer = format!("Bearer {}", refreshed["access_token"].as_str().unwrap());
-    let me = call(&one, "GET", (after.api, "/v1/me"), &[("authorization", &bearer)], "").await.unwrap().ok();
+    let me = call(&caller, "GET", (after.api, "/v1/me"), &[("authorization", &bearer)], "").await.unwrap().ok();
     assert_eq!(me["user_id"], person["user"]["user_id"]);
 }
 
 #[tokio::test]
-async fn a_request_to_terminate_is_a_clean_stop_too() {
+async fn a_request_to_terminate_stops_cleanly() {
     let folder = Folder::new("terminated");
     let mut running = Running::start(&folder.0, 0);
     running.signal("-TERM");
     assert_eq!(running.child.wait().unwrap().code(), Some(0));
 }
 
-/// Starts it on what can't serve: the exit code and what it wrote to stderr, of which it must be one line.
+/// Starts it on invalid input, and returns the exit code and stderr, which must be one line.
 fn refused(arguments: &[&str]) -> (Option<i32>, String) {
     let mut child = command(arguments).spawn().unwrap();
     let mut banner = String::new();
@@ -245,16 +249,16 @@ fn assert_refused(arguments: &[&str], words: &[&str]) {
 }
 
 #[test]
-fn a_port_that_is_taken_is_named_with_the_option_that_chooses_another() {
-    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let port = taken.local_addr().unwrap().port().to_string();
+fn a_port_in_use_is_named_with_the_option_that_chooses_another() {
+    let in_use = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = in_use.local_addr().unwrap().port().to_string();
     for option in ["--port", "--dynamodb-port", "--aws-port"] {
         assert_refused(&["--ephemeral", "--port", "0", option, &port], &[&port, "already in use", option]);
     }
 }
 
 #[test]
-fn a_data_folder_that_is_a_file_or_holds_what_is_broken_is_named_and_left_as_it_is() {
+fn an_invalid_data_folder_is_named_and_not_changed() {
     let folder = Folder::new("broken");
     let file = folder.write("file", "not a folder");
     assert_refused(&["--port", "0", "--data", file.to_str().unwrap()], &["data folder", file.to_str().unwrap()]);
@@ -270,7 +274,7 @@ fn a_data_folder_that_is_a_file_or_holds_what_is_broken_is_named_and_left_as_it_
 }
 
 #[tokio::test]
-async fn a_database_damaged_in_its_middle_is_refused_at_the_start() {
+async fn a_damaged_database_is_refused_at_the_start() {
     let folder = Folder::new("damaged");
     let mut running = Running::start(&folder.0, 0);
     sign_in(&client(1), running.api, "+9779841000001").await.unwrap();
@@ -286,7 +290,7 @@ async fn a_database_damaged_in_its_middle_is_refused_at_the_start() {
 }
 
 #[test]
-fn a_data_folder_in_use_is_not_shared() {
+fn a_data_folder_in_use_is_refused() {
     let folder = Folder::new("shared");
     let _running = Running::start(&folder.0, 0);
     let words = ["data folder", "another cargo local is using it"];
@@ -294,7 +298,7 @@ fn a_data_folder_in_use_is_not_shared() {
 }
 
 #[test]
-fn a_template_that_cannot_be_read_or_makes_no_sense_is_named() {
+fn an_unreadable_or_invalid_template_is_named() {
     let folder = Folder::new("template");
     let yaml = "Resources:\n  OtherFunction:\n    Type: AWS::Serverless::Function\n    Properties: {}\n";
     let templates = [
@@ -311,7 +315,7 @@ fn a_template_that_cannot_be_read_or_makes_no_sense_is_named() {
 }
 
 #[test]
-fn an_option_that_does_not_exist_is_an_error_of_use() {
+fn an_invalid_option_is_a_usage_error() {
     let wrong: [&[&str]; 4] = [&["--nonsense"], &["--port"], &["--port", "70000"], &["--ephemeral", "--data", "x"]];
     let codes: BTreeSet<_> = wrong.into_iter().map(|arguments| refused(arguments).0).collect();
     assert_eq!(codes, BTreeSet::from([Some(2)]));

@@ -1,4 +1,4 @@
-//! The signing key changes hands, and nobody is signed out by it.
+//! The rotation of the signing key: it signs no user out, and each of its steps can be repeated or left unfinished.
 
 use serde_json::{Value, json};
 use tests::{Person, World};
@@ -12,7 +12,7 @@ const VERSION: &str = "3f1d2c4b-5a69-4e87-9b0c-7d8e9fa0b1c2";
 const MINUTE: u64 = 60;
 const DAY: u64 = 24 * 60 * MINUTE;
 
-/// The key that signed a token.
+/// The id of the key that signed a token.
 fn signer(token: &str) -> String {
     sample::header(token)["kid"].as_str().unwrap().to_owned()
 }
@@ -37,7 +37,7 @@ async fn step(world: &World, step: &str, version: &str) -> Result<Value, String>
     world.system.invoke("RotateKeysFunction", event).await
 }
 
-/// What the secret's versions hold and are labelled, and what is published.
+/// The secret's versions with their labels, and the published keys.
 async fn state(world: &World) -> Value {
     let stages = secret(world, "DescribeSecret", json!({})).await["VersionIdsToStages"].clone();
     let mut versions = Vec::new();
@@ -47,7 +47,7 @@ async fn state(world: &World) -> Value {
     json!([stages, versions, world.items("SettingsTable").await])
 }
 
-/// The person's tokens still serve: the access token is taken, the refresh token brings new ones.
+/// Asserts that both tokens are still accepted, and returns the new ones.
 async fn refreshed(world: &World, person: &Person) -> Person {
     let me = world.call("GET", "/v1/me").as_person(person).send().await;
     assert_eq!(me.status, 200, "{me:?}");
@@ -88,7 +88,7 @@ async fn an_older_key_is_published_until_the_last_token_that_it_signed_has_expir
     let world = World::new().await;
     let old = published(&world).await;
     rotate(&world).await;
-    // The last moment at which it signs.
+    // Just before the new key takes over.
     world.advance(10 * MINUTE - 5);
     let person = world.sign_in(PHONES[0]).await;
     assert_eq!([signer(&person.refresh)], old.as_slice());
@@ -102,7 +102,7 @@ async fn an_older_key_is_published_until_the_last_token_that_it_signed_has_expir
 }
 
 #[tokio::test]
-async fn a_step_repeated_changes_nothing() {
+async fn a_repeated_step_changes_nothing() {
     let world = World::new().await;
     let mut before = state(&world).await;
     for name in STEPS {
@@ -116,10 +116,10 @@ async fn a_step_repeated_changes_nothing() {
     for name in STEPS {
         step(&world, name, VERSION).await.unwrap();
     }
-    assert_eq!(state(&world).await, before, "all of it once more");
+    assert_eq!(state(&world).await, before, "all steps again");
 }
 
-/// The key of a version of the secret.
+/// The id of the key in a version of the secret.
 async fn key_of(world: &World, version: &str) -> String {
     let value = secret(world, "GetSecretValue", json!({"VersionId": version})).await;
     let pair: Value = serde_json::from_str(value["SecretString"].as_str().unwrap()).unwrap();
@@ -127,7 +127,7 @@ async fn key_of(world: &World, version: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_rotation_cut_off_after_any_step_is_finished_by_the_next() {
+async fn the_next_rotation_finishes_one_that_stopped_after_any_step() {
     for steps in 1..STEPS.len() {
         let world = World::new().await;
         let person = world.sign_in(PHONES[0]).await;
@@ -135,7 +135,11 @@ async fn a_rotation_cut_off_after_any_step_is_finished_by_the_next() {
             step(&world, name, VERSION).await.unwrap();
         }
         let pending = key_of(&world, VERSION).await;
-        assert_eq!(signer(&world.sign_in(PHONES[1]).await.access), signer(&person.access), "{steps}: meanwhile");
+        assert_eq!(
+            signer(&world.sign_in(PHONES[1]).await.access),
+            signer(&person.access),
+            "{steps}: before the next rotation"
+        );
         rotate(&world).await;
         assert_eq!(published(&world).await, [signer(&person.access), pending.clone()], "{steps}");
         world.advance(10 * MINUTE + 1);
@@ -144,15 +148,15 @@ async fn a_rotation_cut_off_after_any_step_is_finished_by_the_next() {
 }
 
 #[tokio::test]
-async fn a_rotation_given_up_after_any_step_stands_in_the_way_of_no_other() {
+async fn a_rotation_abandoned_after_any_step_does_not_block_the_next() {
     for steps in 1..STEPS.len() {
         let world = World::new().await;
         let person = world.sign_in(PHONES[0]).await;
         for name in &STEPS[..steps] {
             step(&world, name, VERSION).await.unwrap();
         }
-        let given_up = json!({"VersionStage": "AWSPENDING", "RemoveFromVersionId": VERSION});
-        secret(&world, "UpdateSecretVersionStage", given_up).await;
+        let abandoned = json!({"VersionStage": "AWSPENDING", "RemoveFromVersionId": VERSION});
+        secret(&world, "UpdateSecretVersionStage", abandoned).await;
         rotate(&world).await;
         world.advance(10 * MINUTE + 1);
         let again = refreshed(&world, &person).await;
@@ -164,7 +168,7 @@ async fn a_rotation_given_up_after_any_step_stands_in_the_way_of_no_other() {
 }
 
 #[tokio::test]
-async fn a_step_out_of_turn_or_of_an_unknown_kind_is_refused_and_changes_nothing() {
+async fn a_step_out_of_order_or_unknown_is_refused_and_changes_nothing() {
     let world = World::new().await;
     let before = state(&world).await;
     for name in ["setSecret", "testSecret", "finishSecret", "deleteSecret"] {
@@ -180,7 +184,7 @@ async fn a_step_out_of_turn_or_of_an_unknown_kind_is_refused_and_changes_nothing
 }
 
 #[tokio::test]
-async fn a_private_key_is_in_the_secret_and_nowhere_in_the_tables() {
+async fn a_private_key_is_in_the_secret_and_in_no_table() {
     let world = World::new().await;
     world.sign_in(PHONES[0]).await;
     rotate(&world).await;

@@ -1,4 +1,4 @@
-//! The budgets of DESIGN.md, section 4: requests to DynamoDB in a row on the path of a warm function.
+//! How many requests, to DynamoDB one after another and to Secrets Manager, each route needs in a warm function.
 
 use domain::signing_keys::PUBLISHED_BEFORE_USE_SECONDS;
 use local::{Aim, Mode, Outgoing, Target};
@@ -10,32 +10,32 @@ use tests::{Person, World, person};
 use crate::sample;
 
 const PHONE: &str = "+9779841000001";
-/// Until a phone may get a second code: past that wait, and not past what a warm function remembers for a minute.
-const WAIT: u64 = 31;
+/// Longer than the wait before a phone's second code, and shorter than the minute for which a warm function caches.
+const WAIT_SECONDS: u64 = 31;
 
 async fn invoke(world: &World, function: &str, event: Value) -> Value {
     world.system.invoke(function, event).await.unwrap()
 }
 
-/// Calls a function for someone for whom the authorizer has vouched, and holds it to 200.
+/// Calls a function with the authorizer's context of this person, and asserts that the status is 200.
 async fn invoke_as(world: &World, person: &Person, function: &str, route: &str, body: Option<Value>) -> Value {
     let answer = invoke(world, function, sample::authorized(route, person, body)).await;
     assert_eq!(answer["statusCode"], json!(200), "{answer}");
     answer
 }
 
-/// What the functions asked of Secrets Manager since aim was taken.
-fn of_secrets(world: &World) -> Vec<String> {
+/// The requests to Secrets Manager since the last aim, sorted.
+fn requests_for_secrets(world: &World) -> Vec<String> {
     let outgoing = world.system.outgoing().into_iter().filter(|request| request.target == Target::SecretsManager);
-    let mut asked: Vec<_> = outgoing.map(|request| request.what).collect();
-    asked.sort();
-    asked
+    let mut requests: Vec<_> = outgoing.map(|request| request.what).collect();
+    requests.sort();
+    requests
 }
 
 #[tokio::test]
 async fn a_start_reads_each_functions_secrets_in_one_request_and_the_first_events_read_none() {
     let world = World::new().await;
-    // Until then a new key signs nothing, and the one before it is read as well.
+    // Before that a new key does not sign, so the previous one is read too.
     world.advance(u64::from(PUBLISHED_BEFORE_USE_SECONDS));
     world.system.cool();
     world.system.aim(None);
@@ -46,14 +46,14 @@ async fn a_start_reads_each_functions_secrets_in_one_request_and_the_first_event
         "GetSecretValue CodeKeySecret AWSCURRENT",
         "GetSecretValue SigningKeySecret AWSCURRENT",
     ];
-    assert_eq!(of_secrets(&world), of_starts);
+    assert_eq!(requests_for_secrets(&world), of_starts);
     world.system.aim(None);
     world.sign_in(PHONE).await;
-    assert_eq!(of_secrets(&world), [""; 0]);
+    assert_eq!(requests_for_secrets(&world), [""; 0]);
 }
 
 #[tokio::test]
-async fn secrets_that_a_start_could_not_read_the_first_events_read() {
+async fn the_first_events_read_the_secrets_that_a_start_could_not_read() {
     let world = World::new().await;
     let batch = |secrets: &str| Outgoing {
         target: Target::SecretsManager,
@@ -61,7 +61,7 @@ async fn secrets_that_a_start_could_not_read_the_first_events_read() {
         nth: 1,
     };
     world.advance(u64::from(PUBLISHED_BEFORE_USE_SECONDS));
-    // The signing key is taken in by the start itself, which then reads it alone.
+    // The start itself reads the signing key alone if the batch fails.
     let cases: [(&str, &[&str]); 2] = [
         ("CodeKeySecret GatewaySecret", &["CodeKeySecret", "GatewaySecret"]),
         ("CodeKeySecret SigningKeySecret", &["CodeKeySecret"]),
@@ -75,8 +75,8 @@ async fn secrets_that_a_start_could_not_read_the_first_events_read() {
         world.sign_in(PHONE).await;
         let wanted: Vec<_> =
             of_first_events.iter().map(|secret| format!("GetSecretValue {secret} AWSCURRENT")).collect();
-        assert_eq!(of_secrets(&world), wanted, "{secrets}");
-        world.advance(WAIT);
+        assert_eq!(requests_for_secrets(&world), wanted, "{secrets}");
+        world.advance(WAIT_SECONDS);
     }
 }
 
@@ -85,13 +85,13 @@ async fn a_send_takes_two_requests_in_a_row() {
     let tapped = TappedWorld::new().await;
     let (in_a_row, _) = tapped.requests_in_a_row(tapped.world.send_code(PHONE)).await;
     assert_eq!(in_a_row, 2, "the first send");
-    tapped.world.advance(WAIT);
+    tapped.world.advance(WAIT_SECONDS);
     let (in_a_row, _) = tapped.requests_in_a_row(tapped.world.send_code(PHONE)).await;
-    assert_eq!(in_a_row, 2, "sending the same code again");
+    assert_eq!(in_a_row, 2, "a resend of the same code");
 }
 
 #[tokio::test]
-async fn what_is_left_out_of_a_batch_is_asked_for_again_and_a_send_that_cannot_count_is_not_sent() {
+async fn unprocessed_keys_of_a_batch_are_requested_again_and_no_message_goes_out_without_the_counters() {
     let tapped = TappedWorld::new().await;
     tapped.world.send_code("+9779841000002").await;
     tapped.halve_batches(3);
@@ -105,7 +105,7 @@ async fn what_is_left_out_of_a_batch_is_asked_for_again_and_a_send_that_cannot_c
         [19, 10, 5, 3],
         "schedule, challenge, eight counters of sends, eight of sign-ins, the source's"
     );
-    tapped.world.advance(WAIT);
+    tapped.world.advance(WAIT_SECONDS);
     tapped.halve_batches(usize::MAX);
     let reply = tapped.world.post("/v1/otp/send", json!({"phone_number": PHONE})).send().await;
     reply.assert_problem(503, "service_unavailable");
@@ -113,12 +113,12 @@ async fn what_is_left_out_of_a_batch_is_asked_for_again_and_a_send_that_cannot_c
 }
 
 #[tokio::test]
-async fn a_send_by_another_gateway_than_the_first_takes_one_more_and_the_next_send_does_not() {
+async fn a_send_by_the_second_gateway_takes_one_more_request_and_the_next_send_does_not() {
     let tapped = TappedWorld::new().await;
     tapped.world.fault("sparrow", "error", 1).await;
     let (in_a_row, _) = tapped.requests_in_a_row(tapped.world.send_code(PHONE)).await;
     assert_eq!(in_a_row, 3, "by the second gateway");
-    tapped.world.advance(WAIT);
+    tapped.world.advance(WAIT_SECONDS);
     let (in_a_row, _) = tapped.requests_in_a_row(tapped.world.send_code(PHONE)).await;
     assert_eq!(in_a_row, 2, "the same code, by the first gateway again");
 }
@@ -133,19 +133,19 @@ async fn a_send_to_verify_a_phone_takes_two_requests_in_a_row() {
 }
 
 #[tokio::test]
-async fn a_submit_takes_two_requests_in_a_row_for_a_new_user_and_for_a_known_one() {
+async fn a_submit_takes_two_requests_in_a_row_for_a_new_user_and_for_a_known_user() {
     let tapped = TappedWorld::new().await;
     for is_new in [true, false] {
         let sent = tapped.world.send_code(PHONE).await;
         let (in_a_row, reply) = tapped.requests_in_a_row(tapped.world.submit(PHONE, &sent.code).send()).await;
         person(PHONE, &reply);
         assert_eq!((in_a_row, &reply.body["is_new_user"]), (2, &json!(is_new)));
-        tapped.world.advance(WAIT);
+        tapped.world.advance(WAIT_SECONDS);
     }
 }
 
 #[tokio::test]
-async fn a_firebase_token_takes_two_requests_in_a_row_and_so_does_the_same_one_again() {
+async fn a_firebase_token_takes_two_requests_in_a_row_also_when_it_is_repeated() {
     let google = Google::serving("max-age=19204").await;
     let tapped = TappedWorld::with(&google.variables()).await;
     let token = Key::of_google().sign(&header(), &claims(&tapped.world, PHONE));
@@ -178,7 +178,7 @@ async fn a_refresh_takes_one_request_in_a_row() {
 }
 
 #[tokio::test]
-async fn reading_oneself_takes_one_request_and_the_authorizer_before_it_another() {
+async fn reading_the_callers_account_takes_one_request_and_its_authorizer_another() {
     let tapped = TappedWorld::new().await;
     let person = tapped.world.sign_in(PHONE).await;
     let (in_a_row, _) =
@@ -190,7 +190,7 @@ async fn reading_oneself_takes_one_request_and_the_authorizer_before_it_another(
 }
 
 #[tokio::test]
-async fn the_authorizer_takes_one_request_and_none_for_a_bad_signature() {
+async fn the_authorizer_takes_one_request_and_none_for_an_invalid_signature() {
     let tapped = TappedWorld::new().await;
     let person = tapped.world.sign_in(PHONE).await;
     let (signed, signature) = person.access.rsplit_once('.').unwrap();

@@ -1,4 +1,4 @@
-//! Events made from the samples of `events/`, for calls of one function past the gateway and its authorizer.
+//! Events made from the samples in `events/`, to call one function without API Gateway and its authorizer.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -11,7 +11,7 @@ pub fn read(name: &str) -> Value {
     serde_json::from_str(&workspace::text(&format!("events/{name}"))).unwrap()
 }
 
-/// A request that passed no authorizer: the function checks the token by itself.
+/// A request without an authorizer's context: the function checks the token itself.
 pub fn request(route: &str, token: Option<&str>, body: Option<Value>) -> Value {
     let (method, path) = route.split_once(' ').unwrap();
     let mut event = read("send-otp/login.json");
@@ -27,7 +27,7 @@ pub fn request(route: &str, token: Option<&str>, body: Option<Value>) -> Value {
     event
 }
 
-/// A request for which the authorizer has vouched.
+/// A request with the context that the authorizer adds for a valid token.
 pub fn authorized(route: &str, person: &Person, body: Option<Value>) -> Value {
     let mut event = request(route, None, body);
     let context = json!({
@@ -37,23 +37,22 @@ pub fn authorized(route: &str, person: &Person, body: Option<Value>) -> Value {
     event
 }
 
-/// The authorizer's own event.
+/// An event for the authorizer.
 pub fn authorization(token: &str) -> Value {
     let mut event = read("authorizer/garbage-token.json");
     event["headers"]["authorization"] = json!(format!("Bearer {token}"));
     event
 }
 
-/// The header of a JWT.
 pub fn header(token: &str) -> Value {
     part(token, 0)
 }
 
-/// The claims of a JWT.
 pub fn claims(token: &str) -> Value {
     part(token, 1)
 }
 
+/// The header of a JWT is part 0, its claims are part 1.
 fn part(token: &str, index: usize) -> Value {
     let part = token.split('.').nth(index).unwrap();
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()

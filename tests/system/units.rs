@@ -1,4 +1,4 @@
-//! What each route asks of DynamoDB and consumes there on the path of a warm function: ARCHITECTURE.md's own table.
+//! The DynamoDB requests and capacity units of each route in a warm function, compared with the table in ARCHITECTURE.md.
 
 use serde_json::{Value, json};
 use tests::tap::TappedWorld;
@@ -8,18 +8,18 @@ use crate::{sample, workspace};
 
 const PHONE: &str = "+9779841000001";
 const OTHER_PHONE: &str = "+9779841000002";
-/// Past the waits before a phone's second code and its third. Seconds.
-const WAITS: [u64; 2] = [31, 61];
-/// The head of the table.
+/// Longer than the waits before a phone's second code and its third.
+const WAIT_SECONDS: [u64; 2] = [31, 61];
+/// The first line of the table.
 const HEAD: &str = "| path of a warm function | in a row | requests | write units | read units |";
 
-/// The table, as it is measured.
-struct Bill<'a> {
+/// The measured rows of the table.
+struct Measured<'a> {
     tapped: &'a TappedWorld,
     rows: Vec<String>,
 }
 
-impl Bill<'_> {
+impl Measured<'_> {
     async fn note<T>(&mut self, path: &str, work: impl Future<Output = T>) -> T {
         let (cost, done) = self.tapped.cost(work).await;
         let (writes, reads) = (cost.units.writes, cost.units.reads);
@@ -27,7 +27,7 @@ impl Bill<'_> {
         done
     }
 
-    /// A guarded route's function by itself: what its authorizer costs has a row of its own.
+    /// Measures a guarded route's function alone, because its authorizer has a row of its own.
     async fn note_as(&mut self, person: &Person, path: &str, function: &str, route: &str, body: Option<Value>) {
         let event = sample::authorized(route, person, body);
         let answer = self.note(path, invoke(&self.tapped.world, function, event)).await;
@@ -39,72 +39,76 @@ async fn invoke(world: &World, function: &str, event: Value) -> Value {
     world.system.invoke(function, event).await.unwrap()
 }
 
-/// Lets time pass, and somebody else meet the functions first, who look up again what they keep for a while.
-async fn wait(world: &World, seconds: u64, somebody: &str) {
+/// Lets time pass, and signs another phone in so that the functions' caches are fresh.
+async fn wait(world: &World, seconds: u64, other_phone: &str) {
     world.advance(seconds);
-    world.sign_in(somebody).await;
+    world.sign_in(other_phone).await;
 }
 
 #[tokio::test]
-async fn every_route_costs_what_architecture_md_says() {
+async fn every_route_costs_what_the_architecture_document_says() {
     let tapped = TappedWorld::new().await;
     let world = &tapped.world;
-    let mut bill = Bill { tapped: &tapped, rows: Vec::new() };
+    let mut measured = Measured { tapped: &tapped, rows: Vec::new() };
     wait(world, 0, "+9779841000010").await;
 
-    let sent = bill.note("send, a new code", world.send_code(PHONE)).await;
-    bill.note("submit, a wrong code", world.submit(PHONE, &wrong(&sent.code)).send()).await;
-    let reply = bill.note("submit, a new user", world.submit(PHONE, &sent.code).send()).await;
+    let sent = measured.note("send, a new code", world.send_code(PHONE)).await;
+    measured.note("submit, a wrong code", world.submit(PHONE, &wrong(&sent.code)).send()).await;
+    let reply = measured.note("submit, a new user", world.submit(PHONE, &sent.code).send()).await;
     assert_eq!(reply.body["is_new_user"], json!(true), "{reply:?}");
-    let reply = bill.note("submit, a code that was used", world.submit(PHONE, &sent.code).send()).await;
+    let reply = measured.note("submit, a code that was used", world.submit(PHONE, &sent.code).send()).await;
     reply.assert_problem(400, "incorrect_otp");
 
-    wait(world, WAITS[0], "+9779841000011").await;
+    wait(world, WAIT_SECONDS[0], "+9779841000011").await;
     world.send_code(PHONE).await;
-    wait(world, WAITS[1], "+9779841000012").await;
-    let sent = bill.note("send, the same code again", world.send_code(PHONE)).await;
-    let reply = bill.note("submit, a known user", world.submit(PHONE, &sent.code).send()).await;
+    wait(world, WAIT_SECONDS[1], "+9779841000012").await;
+    let sent = measured.note("send, the same code again", world.send_code(PHONE)).await;
+    let reply = measured.note("submit, a known user", world.submit(PHONE, &sent.code).send()).await;
     assert_eq!(reply.body["is_new_user"], json!(false), "{reply:?}");
     let person = person(PHONE, &reply);
 
     let account = "AccountFunction";
     let session = "SessionFunction";
     let asha = json!({"username": "asha"});
-    bill.note_as(&person, "change of username", account, "PATCH /v1/me", Some(asha)).await;
+    measured.note_as(&person, "change of username", account, "PATCH /v1/me", Some(asha)).await;
     let send = json!({"phone_number": OTHER_PHONE, "change": true});
-    bill.note_as(&person, "send, to verify a phone", "SendOtpFunction", "POST /v1/phone/otp/send", Some(send)).await;
+    measured
+        .note_as(&person, "send, to verify a phone", "SendOtpFunction", "POST /v1/phone/otp/send", Some(send))
+        .await;
     let code = world.code(OTHER_PHONE).await;
     let proof = |otp: &str| Some(json!({"phone_number": OTHER_PHONE, "otp": otp, "username": "asha"}));
     let (validate, route) = ("ValidateOtpFunction", "POST /v1/phone/otp/validate");
-    // The first that this function hears of anybody.
+    // This function's first request, which fills its caches.
     invoke(world, validate, sample::authorized(route, &person, proof(&wrong(&code)))).await;
-    bill.note_as(&person, "validate, a change of number", validate, route, proof(&code)).await;
+    measured.note_as(&person, "validate, a change of number", validate, route, proof(&code)).await;
 
     let refresh = world.post("/v1/session/refresh", json!({"refresh_token": person.refresh}));
-    bill.note("refresh", refresh.send()).await.ok();
-    bill.note("authorizer", invoke(world, "AuthorizerFunction", sample::authorization(&person.access))).await;
+    measured.note("refresh", refresh.send()).await.ok();
+    measured.note("authorizer", invoke(world, "AuthorizerFunction", sample::authorization(&person.access))).await;
     let (signed, signature) = person.access.rsplit_once('.').unwrap();
     let forged = format!("{signed}.{}", signature.chars().rev().collect::<String>());
-    bill.note("authorizer, a forged token", invoke(world, "AuthorizerFunction", sample::authorization(&forged))).await;
-    bill.note_as(&person, "me", account, "GET /v1/me", None).await;
+    measured
+        .note("authorizer, a forged token", invoke(world, "AuthorizerFunction", sample::authorization(&forged)))
+        .await;
+    measured.note_as(&person, "me", account, "GET /v1/me", None).await;
     let name = json!({"name": "Asha"});
-    bill.note_as(&person, "change of name", account, "PATCH /v1/me", Some(name)).await;
+    measured.note_as(&person, "change of name", account, "PATCH /v1/me", Some(name)).await;
     for path in ["FCM token, another one", "FCM token, the same one"] {
         let token = json!({"fcm_token": "fcm-token"});
-        bill.note_as(&person, path, account, "PUT /v1/me/fcm-token", Some(token)).await;
+        measured.note_as(&person, path, account, "PUT /v1/me/fcm-token", Some(token)).await;
     }
-    bill.note_as(&person, "list of two sessions", session, "GET /v1/sessions", None).await;
+    measured.note_as(&person, "list of two sessions", session, "GET /v1/sessions", None).await;
     let sid = sample::claims(&person.access)["sid"].as_str().unwrap().to_owned();
     let listed = world.call("GET", "/v1/sessions").as_person(&person).send().await.ok();
     let listed = listed["sessions"].as_array().unwrap().iter().map(|session| session["session_id"].as_str().unwrap());
     let older = format!("DELETE /v1/sessions/{}", listed.clone().find(|id| *id != sid).unwrap());
-    bill.note_as(&person, "end of one session", session, &older, None).await;
-    bill.note("published keys", world.call("GET", "/.well-known/jwks.json").send()).await.ok();
-    bill.note("metadata", world.call("GET", "/.well-known/openid-configuration").send()).await.ok();
-    bill.note_as(&person, "deletion of an account with one session", account, "DELETE /v1/me", None).await;
+    measured.note_as(&person, "end of one session", session, &older, None).await;
+    measured.note("published keys", world.call("GET", "/.well-known/jwks.json").send()).await.ok();
+    measured.note("metadata", world.call("GET", "/.well-known/openid-configuration").send()).await.ok();
+    measured.note_as(&person, "deletion of an account with one session", account, "DELETE /v1/me", None).await;
 
     let architecture = workspace::text("ARCHITECTURE.md");
     let written =
         architecture.lines().skip_while(|line| *line != HEAD).skip(2).take_while(|line| line.starts_with('|'));
-    assert_eq!(bill.rows, written.collect::<Vec<_>>(), "\n{}", bill.rows.join("\n"));
+    assert_eq!(measured.rows, written.collect::<Vec<_>>(), "\n{}", measured.rows.join("\n"));
 }

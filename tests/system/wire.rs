@@ -1,4 +1,4 @@
-//! HTTP to what is no route of the API: other processes, and the endpoints beside it.
+//! HTTP calls that no `World` makes: to other processes, and to endpoints that are not routes of the API.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -12,7 +12,6 @@ use serde_json::Value;
 
 pub type Http = Client<HttpConnector, Full<Bytes>>;
 
-/// What was answered.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -39,7 +38,8 @@ pub fn client(source: u8) -> Http {
     Client::builder(TokioExecutor::new()).build(connector)
 }
 
-/// Calls, and answers with what the other side said, or with why there is no answer.
+/// # Errors
+/// The reason why there is no answer.
 pub async fn call(
     client: &Http,
     method: &str,
@@ -59,12 +59,10 @@ pub async fn call(
     Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, text })
 }
 
-/// Posts JSON.
 pub async fn post(client: &Http, address: SocketAddr, path: &str, body: &Value) -> Result<Answer, String> {
     call(client, "POST", (address, path), &[("content-type", "application/json")], body.to_string()).await
 }
 
-/// Asks an emulated Secrets Manager.
 pub async fn secrets_manager(address: SocketAddr, operation: &str, body: &Value) -> Answer {
     let target = format!("secretsmanager.{operation}");
     let headers = [("x-amz-target", target.as_str()), ("content-type", "application/x-amz-json-1.1")];

@@ -1,4 +1,4 @@
-//! The workspace's own files, read as a person would read them.
+//! The workspace's own files: its sources, its manifests, its template and its programs.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -17,14 +17,13 @@ pub fn text(name: &str) -> String {
     std::fs::read_to_string(path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// The names of what stands in a folder and passes.
+/// The names of the wanted files and folders in a folder.
 pub fn names(folder: &str, is_wanted: impl Fn(&Path) -> bool) -> BTreeSet<String> {
     let entries = std::fs::read_dir(path(folder)).unwrap().map(|entry| entry.unwrap());
     let wanted = entries.filter(|entry| is_wanted(&entry.path()));
     wanted.map(|entry| entry.file_name().into_string().unwrap()).collect()
 }
 
-/// The functions, by their folders.
 pub fn functions() -> BTreeSet<String> {
     names("functions", Path::is_dir)
 }
@@ -35,22 +34,25 @@ pub fn logical_id(function: &str) -> String {
     words.chain(["Function".to_owned()]).collect()
 }
 
-/// All Rust files under a folder, by their paths from the workspace's root.
-pub fn rust_files(folder: &str) -> Vec<String> {
+/// What builds and tools write into the repository, and the corpus, which is data.
+const SKIPPED: [&str; 8] = [".git", ".local", ".aws-sam", ".venv", "target", "artifacts", "corpus", "__pycache__"];
+
+/// All files under a folder, by their paths from the workspace's root. The root itself is "".
+pub fn files(folder: &str) -> Vec<String> {
     let mut found = Vec::new();
-    for name in names(folder, |_| true) {
-        let inner = format!("{folder}/{name}");
-        if path(&inner).is_dir() {
-            found.extend(rust_files(&inner));
-        } else if name.ends_with(".rs") {
-            found.push(inner);
-        }
+    for name in names(folder, |_| true).into_iter().filter(|name| !SKIPPED.contains(&name.as_str())) {
+        let inner = if folder.is_empty() { name } else { format!("{folder}/{name}") };
+        if path(&inner).is_dir() { found.extend(files(&inner)) } else { found.push(inner) }
     }
     found
 }
 
-/// A program of the workspace. Cargo does not build it for a test of another package, and one of older sources may lie
-/// about; so all are built here, of what cargo has compiled already.
+pub fn rust_files(folder: &str) -> Vec<String> {
+    files(folder).into_iter().filter(|file| file.ends_with(".rs")).collect()
+}
+
+/// A program of the workspace. Cargo does not build it for a test of another package, and an existing one may be
+/// outdated. So it is built here, mostly from what cargo has compiled already.
 pub fn program(name: &str) -> &'static Path {
     static PROGRAMS: OnceLock<Vec<PathBuf>> = OnceLock::new();
     let programs = PROGRAMS.get_or_init(|| {
@@ -66,7 +68,7 @@ pub fn program(name: &str) -> &'static Path {
     programs.iter().find(|built| built.file_stem().is_some_and(|stem| stem == name)).unwrap()
 }
 
-/// What cargo answers to these arguments.
+/// What cargo prints.
 pub fn cargo(arguments: &[&str]) -> String {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into());
     let output = Command::new(cargo).args(arguments).current_dir(path("")).output().unwrap();
@@ -74,7 +76,7 @@ pub fn cargo(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The manifests of all members, as cargo understands them.
+/// `cargo metadata` of the workspace's members.
 pub fn metadata() -> &'static Value {
     static METADATA: OnceLock<Value> = OnceLock::new();
     METADATA.get_or_init(|| {
@@ -87,6 +89,10 @@ pub fn metadata() -> &'static Value {
 pub fn template() -> &'static Value {
     static TEMPLATE: OnceLock<Value> = OnceLock::new();
     TEMPLATE.get_or_init(|| long_form(&serde_yaml_ng::from_str(&text("template.yaml")).unwrap()))
+}
+
+pub fn resource(id: &str) -> &'static Value {
+    &template()["Resources"][id]
 }
 
 fn long_form(yaml: &Yaml) -> Value {
@@ -105,12 +111,12 @@ fn long_form(yaml: &Yaml) -> Value {
     }
 }
 
-/// One value or a list of them, as CloudFormation lets a list of one be written.
+/// CloudFormation accepts a single value in place of a list of one.
 pub fn list(value: &Value) -> Vec<&Value> {
     value.as_array().map_or_else(|| vec![value], |values| values.iter().collect())
 }
 
-/// A folder of a test's own, gone when the test ends.
+/// A folder for one test, removed when the test ends.
 pub struct Folder(pub PathBuf);
 
 impl Folder {

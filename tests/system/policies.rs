@@ -1,0 +1,250 @@
+//! The policies of `template.yaml`: each function may do exactly what it does.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use local::{Aim, Mode, Outgoing, Target};
+use serde_json::{Value, json};
+use tests::google::{Google, Key, claims, header};
+use tests::tap::{Tapped, TappedWorld};
+
+use crate::routes::{ROUTES, Route};
+use crate::sample;
+use crate::wire::secrets_manager;
+use crate::workspace::{functions, list, logical_id, resource};
+
+/// Actions, each with the table or secret that it acts on.
+type Actions = BTreeSet<(String, String)>;
+
+/// The value of an optional entry where its condition holds.
+fn if_present(value: &Value) -> &Value {
+    value.get("Fn::If").map_or(value, |branches| &branches[1])
+}
+
+/// The resource that an entry of a policy names.
+fn target(entry: &Value) -> String {
+    let entry = if_present(entry);
+    let target = entry["Fn::GetAtt"].as_str().or(entry["Ref"].as_str()).or(entry.as_str());
+    target.unwrap_or_else(|| panic!("{entry}")).trim_end_matches(".Arn").to_owned()
+}
+
+fn allowed(function: &str) -> Actions {
+    let mut allowed = Actions::new();
+    for policy in list(&resource(function)["Properties"]["Policies"]) {
+        for statement in list(&policy["Statement"]).into_iter().filter(|statement| statement["Effect"] == "Allow") {
+            assert!(statement["NotAction"].is_null() && statement["NotResource"].is_null(), "{statement}");
+            for action in list(&statement["Action"]) {
+                for entry in list(&statement["Resource"]) {
+                    allowed.insert((action.as_str().unwrap().to_owned(), target(entry)));
+                }
+            }
+        }
+    }
+    allowed
+}
+
+fn allowed_by_kind(function: &str, kind: &str) -> Actions {
+    allowed(function).into_iter().filter(|(action, _)| action.starts_with(kind)).collect()
+}
+
+/// Reading secrets in a batch cannot be limited to some of them. It returns only those that the function may also read
+/// one at a time
+/// (<https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_BatchGetSecretValue.html>).
+#[test]
+fn only_messages_to_phones_and_batches_of_secrets_are_allowed_by_a_wildcard() {
+    for function in functions() {
+        let wild = allowed(&logical_id(&function)).into_iter().filter(|(action, on)| action.contains('*') || on == "*");
+        let wanted: &[&str] = match function.as_str() {
+            "send-otp" => &["secretsmanager:BatchGetSecretValue", "sns:Publish"],
+            "submit-otp" => &["secretsmanager:BatchGetSecretValue"],
+            _ => &[],
+        };
+        let wanted: Vec<_> = wanted.iter().map(|action| ((*action).to_owned(), "*".to_owned())).collect();
+        assert_eq!(wild.collect::<Vec<_>>(), wanted, "{function}");
+    }
+}
+
+#[test]
+fn a_function_has_the_names_of_exactly_the_tables_and_secrets_that_it_may_use() {
+    for function in functions().iter().map(|name| logical_id(name)) {
+        let variables = resource(&function)["Properties"]["Environment"]["Variables"].as_object().unwrap();
+        for (kind, resource_type) in
+            [("dynamodb:", "AWS::DynamoDB::Table"), ("secretsmanager:", "AWS::SecretsManager::Secret")]
+        {
+            let references = variables.values().filter_map(|value| if_present(value)["Ref"].as_str());
+            let named: BTreeSet<_> = references.filter(|id| resource(id)["Type"] == resource_type).collect();
+            let usable = allowed_by_kind(&function, kind);
+            let usable = usable.iter().map(|(_, on)| on.as_str()).filter(|on| *on != "*");
+            assert_eq!(named, usable.collect(), "{function} {kind}");
+        }
+    }
+}
+
+#[test]
+fn only_functions_that_sign_may_read_the_signing_key_and_only_rotation_may_write_it() {
+    let on_key = |function: &String| -> Vec<String> {
+        let allowed = allowed_by_kind(&logical_id(function), "secretsmanager:");
+        allowed.into_iter().filter(|(_, on)| on == "SigningKeySecret").map(|(action, _)| action).collect()
+    };
+    let by_function: BTreeMap<String, Vec<String>> =
+        functions().into_iter().map(|name| (name.clone(), on_key(&name))).filter(|(_, on)| !on.is_empty()).collect();
+    let read = ["secretsmanager:GetSecretValue"];
+    let rotate = ["DescribeSecret", "GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage"];
+    let rotate = rotate.map(|action| format!("secretsmanager:{action}"));
+    assert_eq!(json!(by_function), json!({"rotate-keys": rotate, "session": read, "submit-otp": read}));
+}
+
+/// The actions that a policy must allow for a request: a transaction needs one for each of its steps.
+fn actions(request: &Tapped) -> Actions {
+    let on =
+        |action: &str, part: &Value| (format!("dynamodb:{action}"), part["TableName"].as_str().unwrap().to_owned());
+    if let Some(tables) = request.body["RequestItems"].as_object() {
+        return tables.keys().map(|table| (format!("dynamodb:{}", request.operation), table.clone())).collect();
+    }
+    match request.body["TransactItems"].as_array() {
+        None => [on(&request.operation, &request.body)].into(),
+        Some(steps) => {
+            let action =
+                |kind: &str| if kind == "ConditionCheck" { "ConditionCheckItem".into() } else { format!("{kind}Item") };
+            let parts = steps.iter().flat_map(|step| step.as_object().unwrap());
+            parts.map(|(kind, part)| on(&action(kind), part)).collect()
+        }
+    }
+}
+
+/// The logical id of the function behind a route, whose path may have an id in place of `{session_id}`.
+fn function_of(route: &str) -> String {
+    let key = |known: &Route| known.key().split('{').next().unwrap().to_owned();
+    let known = ROUTES.iter().filter(|known| route.starts_with(&key(known))).max_by_key(|known| known.key().len());
+    logical_id(known.unwrap_or_else(|| panic!("no route {route}")).function)
+}
+
+/// Functions that are called, and the actions of each.
+struct Work {
+    tapped: TappedWorld,
+    done: BTreeMap<String, Actions>,
+}
+
+impl Work {
+    async fn record<T>(&mut self, function: &str, work: impl AsyncFnOnce(&TappedWorld) -> T) -> T {
+        let (requests, answer) = self.tapped.requests(work(&self.tapped)).await;
+        self.done.entry(function.to_owned()).or_default().extend(requests.iter().flat_map(actions));
+        answer
+    }
+
+    async fn answer(&mut self, function: &str, event: Value) -> Value {
+        self.record(function, async |tapped| tapped.world.system.invoke(function, event).await.unwrap()).await
+    }
+
+    /// Calls a function, which must succeed, and returns the body of its answer.
+    async fn invoke(&mut self, function: &str, event: Value) -> Value {
+        let answer = self.answer(function, event).await;
+        assert!(answer["statusCode"].as_u64().is_none_or(|status| status < 300), "{function}: {answer}");
+        serde_json::from_str(answer["body"].as_str().filter(|body| !body.is_empty()).unwrap_or("null")).unwrap()
+    }
+
+    /// Calls the function behind a route, past the authorizer: the function then does the most that it ever does.
+    async fn call(&mut self, route: &str, token: &str, body: Value) -> Value {
+        let body = (!body.is_null()).then_some(body);
+        self.invoke(&function_of(route), sample::request(route, Some(token), body)).await
+    }
+
+    async fn refused(&mut self, route: &str, body: Value, status: u16) {
+        let answer = self.answer(&function_of(route), sample::request(route, None, Some(body))).await;
+        assert_eq!(answer["statusCode"], json!(status), "{answer}");
+    }
+
+    async fn send(&mut self, phone: &str) -> String {
+        self.call("POST /v1/otp/send", "", json!({"phone_number": phone})).await;
+        self.tapped.world.code(phone).await
+    }
+
+    async fn sign_in(&mut self, phone: &str) -> Value {
+        let code = self.send(phone).await;
+        self.call("POST /v1/otp/submit", "", json!({"phone_number": phone, "otp": code})).await
+    }
+}
+
+/// Asks a device to approve a sign-in although FCM no longer knows its token, and approves the sign-in there.
+async fn ask_an_unregistered_device(work: &mut Work, phone: &str) {
+    let owner = work.sign_in(phone).await;
+    let token = owner["access_token"].as_str().unwrap();
+    work.call("PUT /v1/me/fcm-token", token, json!({"fcm_token": "a-token-of-that-device"})).await;
+    work.tapped.world.advance(86_400);
+    let owner = work.call("POST /v1/session/refresh", "", json!({"refresh_token": owner["refresh_token"]})).await;
+    let code = work.send(phone).await;
+    let at = Outgoing { target: Target::Fcm, what: "a push".to_owned(), nth: 1 };
+    let aim = Aim { at, mode: Mode::Refuse, code: Some("UNREGISTERED"), lasts: false };
+    work.tapped.world.system.aim(Some(aim));
+    work.refused("POST /v1/otp/submit", json!({"phone_number": phone, "otp": code}), 403).await;
+    work.tapped.world.advance(31);
+    let challenge = work.tapped.world.send_code(phone).await.challenge_id;
+    let approval = json!({"challenge_id": challenge});
+    work.call("POST /v1/me/sign-in-approval", owner["access_token"].as_str().unwrap(), approval).await;
+}
+
+/// Least privilege: without any of its permissions a function would fail, and it has none that it does not use.
+#[tokio::test]
+async fn a_policy_allows_exactly_the_requests_that_its_function_makes() {
+    let google = Google::serving("max-age=19204").await;
+    let variables = [&google.variables()[..], &[("PHONE_DORMANT_DAYS", "1")]].concat();
+    let tapped = TappedWorld::with(&variables).await;
+    let mut work = Work { tapped, done: BTreeMap::new() };
+    let [phone, other_phone] = ["+9779841000001", "+9779841000002"];
+    // What the start read has expired by then, so the functions read it again.
+    work.tapped.world.advance(600);
+
+    let code = work.send(phone).await;
+    let mut submit = sample::request("POST /v1/otp/submit", None, Some(json!({"phone_number": phone, "otp": code})));
+    submit["headers"]["idempotency-key"] = json!("a-key-of-this-submission");
+    let first = work.invoke("SubmitOtpFunction", submit.clone()).await;
+    let again = work.invoke("SubmitOtpFunction", submit).await;
+    assert_eq!((&first["is_new_user"], &first["user"]), (&json!(true), &again["user"]));
+    work.tapped.world.advance(600);
+    let known = work.sign_in(phone).await;
+    assert_eq!(known["is_new_user"], json!(false));
+
+    let claims = claims(&work.tapped.world, phone);
+    let token = Key::of_google().sign(&header(), &claims);
+    let by_firebase = work.call("POST /v1/otp/submit", "", json!({"firebase_id_token": token})).await;
+    assert_eq!(by_firebase["user"]["user_id"], known["user"]["user_id"]);
+
+    let token = known["access_token"].as_str().unwrap().to_owned();
+    let sessions = work.call("GET /v1/sessions", &token, Value::Null).await;
+    let is_current = |session: &&Value| session["current"] == json!(true);
+    let earlier = sessions["sessions"].as_array().unwrap().iter().find(|session| !is_current(session)).unwrap();
+    let earlier = earlier["session_id"].as_str().unwrap();
+    work.call(&format!("DELETE /v1/sessions/{earlier}"), &token, Value::Null).await;
+    work.call("POST /v1/session/refresh", "", json!({"refresh_token": known["refresh_token"]})).await;
+
+    for username in ["first-name", "second-name"] {
+        work.call("PATCH /v1/me", &token, json!({"username": username})).await;
+    }
+    work.call("PUT /v1/me/fcm-token", &token, json!({"fcm_token": "a-token-of-this-device"})).await;
+    work.call("GET /v1/me", &token, Value::Null).await;
+    let change = json!({"phone_number": other_phone, "change": true});
+    work.call("POST /v1/phone/otp/send", &token, change).await;
+    let code = work.tapped.world.code(other_phone).await;
+    let proof = json!({"phone_number": other_phone, "otp": code, "username": "second-name"});
+    work.call("POST /v1/phone/otp/validate", &token, proof).await;
+    work.invoke("AuthorizerFunction", sample::authorization(&token)).await;
+    work.call("DELETE /v1/me", &token, Value::Null).await;
+
+    for (route, phone) in [("DELETE /v1/session", "+9779841000003"), ("DELETE /v1/sessions", "+9779841000004")] {
+        let again = work.sign_in(phone).await;
+        work.call(route, again["access_token"].as_str().unwrap(), Value::Null).await;
+    }
+    work.tapped.world.fault("sparrow", "refuse", 1).await;
+    work.tapped.world.fault("sns", "refuse", 1).await;
+    work.refused("POST /v1/otp/send", json!({"phone_number": "+9779841000005"}), 503).await;
+    ask_an_unregistered_device(&mut work, "+9779841000006").await;
+    for route in ["GET /.well-known/jwks.json", "GET /.well-known/openid-configuration"] {
+        work.call(route, "", Value::Null).await;
+    }
+    let address = work.tapped.world.system.aws_address();
+    let rotation = json!({"SecretId": "SigningKeySecret"});
+    work.record("RotateKeysFunction", async |_| secrets_manager(address, "RotateSecret", &rotation).await.ok()).await;
+
+    for function in functions().iter().map(|name| logical_id(name)) {
+        assert_eq!(work.done[&function], allowed_by_kind(&function, "dynamodb:"), "{function}");
+    }
+}
