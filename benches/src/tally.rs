@@ -1,10 +1,9 @@
-//! What the runs of one program come to.
+//! Medians and percentiles over all runs of one program.
 
 use std::time::Duration;
 
 use crate::run::Run;
 
-/// The runs of one program.
 #[derive(Default)]
 pub struct Tally {
     ready: Vec<Duration>,
@@ -16,7 +15,6 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Takes one more.
     pub fn add(&mut self, run: Run) {
         self.ready.push(run.ready);
         self.first.push(run.first);
@@ -26,27 +24,27 @@ impl Tally {
         self.peak_kib.push(run.peak_kib);
     }
 
-    /// The median from the start to the first event's request, in milliseconds; so the others.
+    /// Milliseconds, as for all times below: the median from the start to the first request for an event.
     pub fn ready(&self) -> f64 {
         milliseconds(percentile(&self.ready, 50))
     }
 
-    /// From the start to the first answer.
+    /// The median from the start to the first answer.
     pub fn first(&self) -> f64 {
         milliseconds(percentile(&self.first, 50))
     }
 
-    /// Processor time until then.
+    /// The median processor time of the start and the first answer.
     pub fn cold_cpu(&self) -> f64 {
         milliseconds(percentile(&self.cold_cpu, 50))
     }
 
-    /// A warm request's time, at a percentile.
+    /// A percentile of the time from an event to its answer in warm requests.
     pub fn warm(&self, percent: usize) -> f64 {
         milliseconds(percentile(&self.warm, percent))
     }
 
-    /// A warm request's processor time.
+    /// The median processor time of a warm request.
     pub fn warm_cpu(&self) -> f64 {
         milliseconds(percentile(&self.warm_cpu, 50))
     }
@@ -58,7 +56,7 @@ impl Tally {
     }
 }
 
-/// The smallest value that at least so many percent of them do not exceed; nothing if there are none.
+/// The nearest-rank percentile; the default value if there are no values.
 pub fn percentile<T: Copy + Default + Ord>(values: &[T], percent: usize) -> T {
     let mut sorted = values.to_vec();
     sorted.sort_unstable();
@@ -66,7 +64,6 @@ pub fn percentile<T: Copy + Default + Ord>(values: &[T], percent: usize) -> T {
     sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()
 }
 
-/// A duration in milliseconds.
 pub fn milliseconds(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1_000.0
 }
@@ -76,7 +73,7 @@ mod tests {
     use super::percentile;
 
     #[test]
-    fn a_percentile_is_one_of_the_values_and_the_median_the_middle_one() {
+    fn a_percentile_is_one_of_the_values_and_the_median_is_the_middle_one() {
         let values: Vec<u32> = (1..=200).rev().collect();
         assert_eq!([50, 99, 100].map(|percent| percentile(&values, percent)), [100, 198, 200]);
         assert_eq!([50, 99].map(|percent| percentile(&[3, 1, 2], percent)), [2, 3]);
