@@ -13,19 +13,13 @@ pub enum Flow {
     Hello,
     /// Any request to the yardstick, which does one read.
     Read,
-    /// A valid token for the authorizer.
     Authorize,
-    /// A code to the phone of a new user.
     Send,
-    /// The right code of a new user.
     Submit,
-    /// The newest refresh token of a session.
     Refresh,
     /// The right code for a change of number.
     Validate,
-    /// `GET /v1/me`.
     Me,
-    /// The public keys.
     Keys,
     /// `Send` in the older system's API.
     PeerSend,
@@ -44,11 +38,10 @@ pub struct Conversation<'a> {
 }
 
 impl<'a> Conversation<'a> {
-    /// Signs in a person if the requests need one.
     pub async fn begin(world: &'a World, flow: Flow) -> Result<Self, Fault> {
         let has_person = matches!(flow, Flow::Authorize | Flow::Refresh | Flow::Validate | Flow::Me);
         let person = if has_person { Some(world.sign_in().await?) } else { None };
-        let (phone, source) = world.stranger();
+        let (phone, source) = world.new_user();
         let username = phone.replace('+', "u");
         if let (Flow::Validate, Some(person)) = (flow, &person) {
             let rename = world.request_as(person, "PATCH /v1/me", source, &json!({"username": username}));
@@ -59,7 +52,7 @@ impl<'a> Conversation<'a> {
 
     /// The next event, with everything prepared that it needs to succeed.
     pub async fn event(&mut self) -> Result<Value, Fault> {
-        let (phone, source) = self.world.stranger();
+        let (phone, source) = self.world.new_user();
         let request = |route: &str, body: &Value| self.world.request(route, source, body);
         Ok(match self.flow {
             Flow::Hello | Flow::Read => request("GET /", &Value::Null),

@@ -31,12 +31,10 @@ pub struct Served {
     pub took: Duration,
 }
 
-/// How a process is started.
 #[derive(Default)]
 pub struct Start<'a> {
-    /// The command line of a tool that runs the program.
+    /// The command line of a tool that runs the program, such as valgrind.
     pub wrapper: Vec<PathBuf>,
-    /// The CPU limit, if any.
     pub quota: Option<&'a Quota>,
     /// Environment variables that override those of the `World`.
     pub variables: Vec<(String, String)>,
@@ -100,7 +98,6 @@ impl Process {
         }
     }
 
-    /// Sends an event and waits for its answer.
     pub async fn serve(&mut self, event: &Value) -> Result<Served, Fault> {
         let sent = self.api.send_event(event)?;
         let (answered, answer) = tokio::select! {
@@ -113,7 +110,7 @@ impl Process {
     /// Waits until the process asks for the next event and is idle.
     pub async fn rest(&mut self) -> Result<(), Fault> {
         self.asked().await?;
-        tokio::time::sleep(NAP).await;
+        tokio::time::sleep(IDLE_PAUSE).await;
         Ok(())
     }
 
@@ -136,7 +133,6 @@ impl Process {
         Ok(line.trim().trim_end_matches(" kB").parse()?)
     }
 
-    /// Kills it.
     pub async fn end(mut self) -> Result<(), Fault> {
         self.child.kill().await?;
         Ok(())

@@ -5,19 +5,14 @@ use std::path::{Path, PathBuf};
 use crate::Fault;
 use crate::flows::Flow;
 
-/// A client of the Runtime API.
 pub struct Program {
-    /// Its name in the tables.
     pub name: &'static str,
-    /// The executable and its arguments.
     pub command: Vec<PathBuf>,
-    /// Its working directory.
     pub folder: PathBuf,
     pub flow: Flow,
     pub role: Role,
 }
 
-/// A program's role in the comparison.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Role {
     /// One of the functions, and the maximum of its time to the first answer divided by the yardstick's, if it has one.

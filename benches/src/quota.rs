@@ -47,7 +47,7 @@ impl Quota {
     /// Creates the group, with version 2 of Linux's control groups or else version 1.
     ///
     /// # Errors
-    /// The reason that this machine or this user has no permission or no support for it.
+    /// The machine does not support it, or this user may not do it.
     pub fn open(period: Period) -> Result<Self, String> {
         let mut reasons = Vec::new();
         for root in ["/sys/fs/cgroup", "/sys/fs/cgroup/cpu"] {
@@ -70,7 +70,7 @@ impl Quota {
         Ok(())
     }
 
-    /// The shell command that a shell must run before it becomes the limited process.
+    /// A command for the shell that then becomes the limited process.
     pub fn prepare_command(&self) -> &'static str {
         if self.period.needs_one_core() { "taskset -cp 0 $$ >/dev/null" } else { "true" }
     }

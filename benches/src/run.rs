@@ -18,7 +18,6 @@ pub struct Run {
     pub cold_cpu: Duration,
     /// From an event to its answer, for each warm request.
     pub warm: Vec<Duration>,
-    /// Processor time of each warm request.
     pub warm_cpu: Vec<Duration>,
     pub peak_kib: u64,
 }

@@ -66,7 +66,6 @@ impl RuntimeApi {
         Ok(Self { address, events, received, server })
     }
 
-    /// The value for `AWS_LAMBDA_RUNTIME_API`.
     pub fn address(&self) -> String {
         self.address.to_string()
     }

@@ -135,7 +135,6 @@ fn binary_mib(program: &Program) -> Result<f64, Fault> {
     Ok(bytes / 1024.0 / 1024.0)
 }
 
-/// Each program's requests to AWS and SMS gateways.
 pub fn print_requests(ledgers: &[(Program, Ledger)]) {
     println!("{:<16}{:>36}  {:>44}", "", "start to first answer", "warm request");
     println!(

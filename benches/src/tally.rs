@@ -5,54 +5,42 @@ use std::time::Duration;
 use crate::run::Run;
 
 #[derive(Default)]
-pub struct Tally {
-    ready: Vec<Duration>,
-    first: Vec<Duration>,
-    cold_cpu: Vec<Duration>,
-    warm: Vec<Duration>,
-    warm_cpu: Vec<Duration>,
-    peak_kib: Vec<u64>,
-}
+pub struct Tally(Vec<Run>);
 
+/// Times are medians in milliseconds; `Run` says what each one measures.
 impl Tally {
     pub fn add(&mut self, run: Run) {
-        self.ready.push(run.ready);
-        self.first.push(run.first);
-        self.cold_cpu.push(run.cold_cpu);
-        self.warm.extend(run.warm);
-        self.warm_cpu.extend(run.warm_cpu);
-        self.peak_kib.push(run.peak_kib);
+        self.0.push(run);
     }
 
-    /// Milliseconds, as for all times below: the median from the start to the first request for an event.
     pub fn ready(&self) -> f64 {
-        milliseconds(percentile(&self.ready, 50))
+        self.time(50, |run| vec![run.ready])
     }
 
-    /// The median from the start to the first answer.
     pub fn first(&self) -> f64 {
-        milliseconds(percentile(&self.first, 50))
+        self.time(50, |run| vec![run.first])
     }
 
-    /// The median processor time of the start and the first answer.
     pub fn cold_cpu(&self) -> f64 {
-        milliseconds(percentile(&self.cold_cpu, 50))
+        self.time(50, |run| vec![run.cold_cpu])
     }
 
-    /// A percentile of the time from an event to its answer in warm requests.
     pub fn warm(&self, percent: usize) -> f64 {
-        milliseconds(percentile(&self.warm, percent))
+        self.time(percent, |run| run.warm.clone())
     }
 
-    /// The median processor time of a warm request.
     pub fn warm_cpu(&self) -> f64 {
-        milliseconds(percentile(&self.warm_cpu, 50))
+        self.time(50, |run| run.warm_cpu.clone())
     }
 
-    /// The median of the runs' peak memory, in MiB.
     pub fn peak_mib(&self) -> f64 {
-        let kib = percentile(&self.peak_kib, 50) as f64;
-        kib / 1024.0
+        let kib: Vec<u64> = self.0.iter().map(|run| run.peak_kib).collect();
+        percentile(&kib, 50) as f64 / 1024.0
+    }
+
+    fn time(&self, percent: usize, of: impl Fn(&Run) -> Vec<Duration>) -> f64 {
+        let times: Vec<Duration> = self.0.iter().flat_map(of).collect();
+        milliseconds(percentile(&times, percent))
     }
 }
 

@@ -46,7 +46,6 @@ const PEER_TABLE: &str = "PeerTable";
 const MACHINE_ROOTS: [&str; 3] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
 
-/// The certificate authorities that the programs trust.
 #[derive(Clone, Copy)]
 pub enum Roots {
     /// Only the benchmark's own authority.
@@ -66,7 +65,6 @@ impl fmt::Display for Roots {
 
 pub struct World {
     pub system: System,
-    /// The environment of the measured programs.
     pub variables: BTreeMap<String, String>,
     pub folder: Folder,
     http: Client<HttpConnector, Full<Bytes>>,
@@ -116,8 +114,7 @@ impl World {
         Ok(world)
     }
 
-    /// A new user's phone and source address.
-    pub fn stranger(&self) -> (String, Ipv4Addr) {
+    pub fn new_user(&self) -> (String, Ipv4Addr) {
         let n = self.people.fetch_add(1, Ordering::Relaxed);
         let [_, a, b, c] = n.to_be_bytes();
         (format!("+977984{n:07}"), Ipv4Addr::new(10, a, b, c))
@@ -150,7 +147,6 @@ impl World {
         body(&self.system.invoke(function, event).await?)
     }
 
-    /// Signs in a new user.
     pub async fn sign_in(&self) -> Result<Person, Fault> {
         let submit = self.typed_code().await?;
         let body = self.serve("SubmitOtpFunction", submit).await?;
@@ -162,9 +158,8 @@ impl World {
         Ok(Person { access, refresh, context })
     }
 
-    /// The submission of a code that was just sent to a new user.
     pub async fn typed_code(&self) -> Result<Value, Fault> {
-        let (phone, source) = self.stranger();
+        let (phone, source) = self.new_user();
         let send = self.request("POST /v1/otp/send", source, &json!({"phone_number": phone}));
         let sent = self.serve("SendOtpFunction", send).await?;
         self.submission(&phone, source, &sent).await
@@ -187,15 +182,14 @@ impl World {
         Ok(code.ok_or("the message has no code")?.to_owned())
     }
 
-    /// Stores a pending code for the Python peer.
     pub async fn peer_code(&self, phone: &str, code: &str) -> Result<(), Fault> {
         let item = json!({"pk": {"S": format!("otp#{phone}")}, "otp": {"S": code}, "expires_at": {"N": "4102444800"}});
         let put = json!({"TableName": PEER_TABLE, "Item": item});
         self.call_aws(self.system.dynamodb_address(), "DynamoDB_20120810.PutItem", put).await.map(drop)
     }
 
-    /// Makes the signing key as old as it is on most days: functions also read the previous key while a new key has not
-    /// reached all verifiers.
+    /// Makes the signing key old, as it is on most days. While a key is new, functions also read the previous key, because
+    /// the new one has not reached all verifiers.
     async fn age_signing_key(&self) -> Result<(), Fault> {
         let (aws, secret) = (self.system.aws_address(), "SigningKeySecret");
         let value = self.call_aws(aws, "secretsmanager.GetSecretValue", json!({"SecretId": secret})).await?;
@@ -261,7 +255,7 @@ impl Folder {
         Ok(Self(folder))
     }
 
-    /// The file for the standard output of a measured program whose log bytes are counted.
+    /// The file for a measured program's standard output when its bytes are counted.
     pub fn log(&self) -> PathBuf {
         self.0.join("log")
     }

@@ -21,7 +21,7 @@ use submit_otp::SubmitOtp;
 use tokio::runtime::{Builder, Runtime};
 use validate_otp::ValidateOtp;
 
-/// The id of a public key whose private key is deleted, so that nobody can sign more tokens.
+/// The id of a public key. Its private key is deleted, so nobody can sign more tokens.
 pub const KEY_ID: &str = "key_0rryxntg4kqcyz38f2fxsd9nxd";
 /// The coordinates of the key's point, in base64url.
 pub const KEY: (&str, &str) =

@@ -19,7 +19,6 @@ const FIRST_PAUSE_MICROSECONDS: u64 = 10_000;
 const ROUND_TRIP_MICROSECONDS: u64 = 3_000;
 const DURATION_MICROSECONDS: u64 = 20_000_000;
 
-/// The outcome of all transactions.
 pub struct Outcome {
     /// The mean number of requests per transaction.
     pub requests: f64,

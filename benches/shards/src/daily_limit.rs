@@ -20,7 +20,7 @@ const MAX_RESERVATIONS: u32 = 12;
 const STAGES: [(&str, u64); 5] =
     [("to 50 %", 50), ("to 90 %", 90), ("to 99 %", 99), ("to 100 %", 100), ("used up", u64::MAX)];
 
-/// The outcome of the sends whose first reservation was in this stage of the limit.
+/// The outcome of the sends that made their first reservation in this stage of the limit.
 #[derive(Clone, Default)]
 pub struct Stage {
     pub name: &'static str,
@@ -31,7 +31,7 @@ pub struct Stage {
     pub most_reservations: u32,
     /// Sends that were refused although the limit was not used up.
     pub refused_early: u32,
-    /// Sends whose last reservation failed too.
+    /// Sends that failed with their last reservation too.
     pub lost: u32,
 }
 

@@ -37,7 +37,7 @@ fn main() {
         }
     }
     println!(
-        "\n2. A daily limit as it fills, with the domain's own reservations: sends whose first reservation failed, and their outcome.\n"
+        "\n2. A daily limit as it fills, with the domain's own rule: how often sends reserve again, and their outcome.\n"
     );
     println!("| limit | sends/s | limit used | sends | reserved again | most reservations | refused too early | 503 |");
     println!("|---|---|---|---|---|---|---|---|");

@@ -1,6 +1,5 @@
 //! Pseudo-random numbers, the same at each run: SplitMix64 (<https://prng.di.unimi.it/splitmix64.c>).
 
-/// The generator's state.
 pub struct Random(pub u64);
 
 impl Random {
