@@ -1,4 +1,4 @@
-"""The older system's login, as a person would put it on Lambda: one route with an action, a code kept as it is."""
+"""The older system's login, ported to Lambda in the usual way: one route with an action, and codes stored in plain text."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from boto3.dynamodb.conditions import Attr
 from flask import Flask, jsonify, request
 from flask_jwt_extended import JWTManager, create_access_token, create_refresh_token
 
-# What a warm process keeps: clients, their connections and the secrets.
+# Created once per process: clients and their connections. The secrets below are also read only once.
 table = boto3.resource("dynamodb").Table(os.environ["PEER_TABLE"])
 secrets = boto3.client("secretsmanager")
 sms = requests.Session()
@@ -28,7 +28,7 @@ gateway = json.loads(secret("GATEWAY_SECRET"))
 jwt = JWTManager(app)
 
 
-def push_to_sparrow(phone_number, text):
+def send_by_sparrow(phone_number, text):
     reply = sms.post(
         os.environ["SPARROW_BASE_URL"] + "/v2/sms/",
         data={
@@ -44,16 +44,16 @@ def push_to_sparrow(phone_number, text):
 
 def send_otp(phone_number):
     otp = str(random.randint(99999, 999999))
-    counted = table.update_item(
+    counter = table.update_item(
         Key={"pk": f"count#{phone_number}"},
         UpdateExpression="ADD otp_count :one SET expires_at = if_not_exists(expires_at, :end)",
         ExpressionAttributeValues={":one": 1, ":end": int(time.time()) + 3600},
         ReturnValues="ALL_NEW",
     )
-    if counted["Attributes"]["otp_count"] > 5:
+    if counter["Attributes"]["otp_count"] > 5:
         return jsonify(message="otp limit exceeded"), 429
     table.put_item(Item={"pk": f"otp#{phone_number}", "otp": otp, "expires_at": int(time.time()) + 600})
-    if not push_to_sparrow(phone_number, f"<#> {otp} is your code for Latchkey."):
+    if not send_by_sparrow(phone_number, f"<#> {otp} is your code for Latchkey."):
         return jsonify(message="could not send otp"), 503
     return jsonify(message="sent otp")
 

@@ -1,5 +1,5 @@
-//! TLS in front of the stand-ins on loopback, with certificates of this process's own making: a handshake is most of
-//! what a connection costs a cold start.
+//! TLS in front of the emulated services on loopback, with certificates that this process issues: the handshake is most
+//! of what a connection adds to a cold start.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -17,18 +17,17 @@ use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 use crate::Fault;
 
-/// Why a connection ended before its time: its client's affair.
-type Broken = Box<dyn std::error::Error + Send + Sync>;
+/// Why a connection ended early. Only its client needs to know, so it is dropped.
+type ConnectionError = Box<dyn std::error::Error + Send + Sync>;
 
-/// An authority, and the certificate that it gave to 127.0.0.1.
+/// A certificate authority, and the certificate that it issued for 127.0.0.1.
 pub struct Authority {
-    /// The authority's certificate, for those who are to trust it.
+    /// The authority's own certificate, which clients must trust.
     pub pem: String,
     acceptor: TlsAcceptor,
 }
 
 impl Authority {
-    /// Makes one.
     pub fn new() -> Result<Self, Fault> {
         let mut authority = CertificateParams::default();
         authority.distinguished_name.push(DnType::CommonName, "latchkey-bench");
@@ -51,7 +50,7 @@ impl Authority {
         Ok(Self { pem, acceptor: TlsAcceptor::from(Arc::new(config)) })
     }
 
-    /// Serves `router` behind TLS, for as long as this process lives.
+    /// Serves `router` behind TLS until this process ends.
     pub async fn serve(&self, router: Router) -> Result<SocketAddr, Fault> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
@@ -65,7 +64,7 @@ impl Authority {
     }
 }
 
-async fn answer(acceptor: TlsAcceptor, client: TcpStream, router: Router) -> Result<(), Broken> {
+async fn answer(acceptor: TlsAcceptor, client: TcpStream, router: Router) -> Result<(), ConnectionError> {
     client.set_nodelay(true)?;
     let client = TokioIo::new(acceptor.accept(client).await?);
     Builder::new(TokioExecutor::new()).http1_only().serve_connection(client, TowerToHyperService::new(router)).await

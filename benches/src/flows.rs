@@ -1,4 +1,4 @@
-//! What is asked of each program: requests that do the real work and succeed, every one of them.
+//! The requests to each program. Each one does the real work and must succeed.
 
 use std::net::Ipv4Addr;
 
@@ -7,49 +7,41 @@ use serde_json::{Value, json};
 use crate::Fault;
 use crate::world::{Person, World, body, sample};
 
-/// A kind of request.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Flow {
-    /// Anything: the hello world does not look.
+    /// Any request: the hello world ignores it.
     Hello,
-    /// One read: the yardstick's.
+    /// Any request to the yardstick, which does one read.
     Read,
-    /// A valid token, to the authorizer.
     Authorize,
-    /// A code to a stranger's phone.
     Send,
-    /// The right code, typed by someone new.
     Submit,
-    /// The newest refresh token of a session.
     Refresh,
     /// The right code for a change of number.
     Validate,
-    /// The caller's own profile.
     Me,
-    /// The public keys.
     Keys,
-    /// As `Send`, in the older system's words.
+    /// `Send` in the older system's API.
     PeerSend,
-    /// As `Submit`, in the older system's words.
+    /// `Submit` in the older system's API.
     PeerSubmit,
 }
 
-/// The requests to one process, of one person where they need one.
+/// The requests to one process. Those that need a session belong to one signed-in person.
 pub struct Conversation<'a> {
     world: &'a World,
     flow: Flow,
     person: Option<Person>,
     username: String,
-    /// Who was last sent a code, and from where they called.
+    /// The phone that the last code was sent to, and the source address of that request.
     sent: Option<(String, Ipv4Addr)>,
 }
 
 impl<'a> Conversation<'a> {
-    /// Signs in whom the requests need.
     pub async fn begin(world: &'a World, flow: Flow) -> Result<Self, Fault> {
         let has_person = matches!(flow, Flow::Authorize | Flow::Refresh | Flow::Validate | Flow::Me);
         let person = if has_person { Some(world.sign_in().await?) } else { None };
-        let (phone, source) = world.stranger();
+        let (phone, source) = world.new_user();
         let username = phone.replace('+', "u");
         if let (Flow::Validate, Some(person)) = (flow, &person) {
             let rename = world.request_as(person, "PATCH /v1/me", source, &json!({"username": username}));
@@ -58,9 +50,9 @@ impl<'a> Conversation<'a> {
         Ok(Self { world, flow, person, username, sent: None })
     }
 
-    /// The next event; what must be so for it to succeed is so when this returns.
+    /// The next event, with everything prepared that it needs to succeed.
     pub async fn event(&mut self) -> Result<Value, Fault> {
-        let (phone, source) = self.world.stranger();
+        let (phone, source) = self.world.new_user();
         let request = |route: &str, body: &Value| self.world.request(route, source, body);
         Ok(match self.flow {
             Flow::Hello | Flow::Read => request("GET /", &Value::Null),
@@ -86,15 +78,15 @@ impl<'a> Conversation<'a> {
         })
     }
 
-    /// Holds an answer to what it must be, and does with it what a person would: codes come back, and the newest refresh
-    /// token is the next one to be used.
+    /// Checks an answer and continues as a client would: submits a code that was sent, and keeps the newest refresh token
+    /// for the next request.
     pub async fn hear(&mut self, answer: &Value) -> Result<(), Fault> {
         if self.flow == Flow::Authorize {
             let passes = answer["isAuthorized"] == true && answer["context"]["user_id"].is_string();
-            return if passes { Ok(()) } else { Err(format!("answered {answer}").into()) };
+            return if passes { Ok(()) } else { Err(format!("token not accepted: {answer}").into()) };
         }
         let body = body(answer)?;
-        let wanted = match self.flow {
+        let member = match self.flow {
             Flow::Hello | Flow::Read => return Ok(()),
             Flow::Keys => "keys",
             Flow::Send => "challenge_id",
@@ -102,8 +94,8 @@ impl<'a> Conversation<'a> {
             Flow::Me => "user_id",
             Flow::Authorize | Flow::Validate | Flow::PeerSend => "message",
         };
-        if body[wanted].is_null() {
-            return Err(format!("answered without {wanted}: {answer}").into());
+        if body[member].is_null() {
+            return Err(format!("the answer has no {member}: {answer}").into());
         }
         if let (Flow::Refresh, Some(person), Some(next)) = (self.flow, &mut self.person, body["refresh_token"].as_str())
         {
@@ -127,6 +119,6 @@ impl<'a> Conversation<'a> {
     }
 
     fn person(&self) -> Result<&Person, Fault> {
-        self.person.as_ref().ok_or_else(|| "nobody is signed in".into())
+        self.person.as_ref().ok_or_else(|| "this flow has no signed-in person".into())
     }
 }

@@ -1,23 +1,24 @@
-//! Instructions of a warm request, by valgrind's cachegrind: a number that a busy machine does not blur.
+//! Counts the instructions of a warm request with valgrind's cachegrind. A busy machine does not change the count.
 
 use std::path::{Path, PathBuf};
 
 use crate::Fault;
 use crate::flows::Conversation;
 use crate::process::{Process, Start};
-use crate::programs::{Part, Program, programs};
+use crate::programs::{Program, Role, programs};
 use crate::world::{Roots, World};
 
-/// Warm requests of the shorter and of the longer run; what the one has more is shared by the requests between.
+/// Warm requests of the shorter and of the longer run. The difference of their counts, divided by the difference of their
+/// requests, is the count of one warm request.
 const FEW: u32 = 20;
 const MANY: u32 = 120;
 
-/// Counts each program of ours twice, and prints both.
+/// Counts each Rust program twice and prints both counts.
 pub async fn print() -> Result<(), Fault> {
     let world = World::start(Roots::Small).await?;
-    println!("{:<16}{:>16}{:>16}{:>16}", "instructions", "a warm request", "again", "to the first");
+    println!("{:<16}{:>16}{:>16}{:>16}", "instructions", "warm request", "second count", "to first answer");
     for program in programs(Path::new(""))? {
-        if matches!(program.part, Part::Peer(_)) {
+        if matches!(program.role, Role::Peer(_)) {
             continue;
         }
         let mut counts = Vec::new();
@@ -32,14 +33,14 @@ pub async fn print() -> Result<(), Fault> {
     Ok(())
 }
 
-/// The instructions of a process from its start to the answer to its last request.
+/// The instructions of a process from its start to its last answer.
 async fn count(world: &World, program: &Program, warm: u32) -> Result<u64, Fault> {
     let mut conversation = Conversation::begin(world, program.flow).await?;
     let report = world.folder.0.join("valgrind");
-    let under = ["valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]
+    let wrapper = ["valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]
         .map(PathBuf::from)
         .into();
-    let start = Start { under, errors: Some(report.clone()), ..Start::default() };
+    let start = Start { wrapper, errors: Some(report.clone()), ..Start::default() };
     let mut process = Process::start(world, program, start).await?;
     for _ in 0..=warm {
         process.asked().await?;
@@ -50,8 +51,8 @@ async fn count(world: &World, program: &Program, warm: u32) -> Result<u64, Fault
     process.asked().await?;
     process.terminate().await?;
     let report = std::fs::read_to_string(report)?;
-    // As in `==7== I refs:        1,234,567`.
+    // The line looks like `==7== I refs:        1,234,567`.
     let count =
         report.lines().find_map(|line| line.split_once("refs:")).map(|(_, count)| count.trim().replace(',', ""));
-    Ok(count.ok_or_else(|| format!("valgrind counted nothing: {report}"))?.parse()?)
+    Ok(count.ok_or_else(|| format!("no count in valgrind's report: {report}"))?.parse()?)
 }

@@ -1,14 +1,14 @@
-//! What AWS charges, by `benches/prices.json`, and what requests come to by that.
+//! AWS list prices from `benches/prices.json`, and the cost of requests at these prices.
 
 use serde::Deserialize;
 
 use crate::Fault;
 use crate::ledger::Counts;
 
-/// The list. Its file says of each price where and as of when it stands.
+/// The file names the source and the date of each price.
 #[derive(Deserialize)]
 pub struct Prices {
-    /// A function's memory, by which its time is billed.
+    /// A function's memory: Lambda bills time multiplied by memory.
     pub memory_gb: f64,
     lambda_request: Price,
     lambda_gb_second: Price,
@@ -26,7 +26,7 @@ struct Price {
     as_of: String,
 }
 
-/// US dollars, by what they are for.
+/// US dollars.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Cost {
     pub api_gateway: f64,
@@ -36,12 +36,12 @@ pub struct Cost {
 }
 
 impl Prices {
-    /// Reads the list.
     pub fn read() -> Result<Self, Fault> {
         Ok(serde_json::from_str(include_str!("../prices.json"))?)
     }
 
-    /// What so many warm requests cost; the authorizer's come with no request to API Gateway of their own.
+    /// The cost of this many warm requests. An authorizer is not routed: API Gateway bills the request once, and the
+    /// function behind the authorizer already has it.
     pub fn cost(&self, counts: &Counts, requests: f64, is_routed: bool) -> Cost {
         let gateway = if is_routed { self.api_gateway_request.usd } else { 0.0 };
         // Billed time is rounded up to the millisecond.
@@ -55,22 +55,22 @@ impl Prices {
         }
     }
 
-    /// What a millisecond more costs, in each of so many requests.
+    /// The cost of one more millisecond in each of this many requests.
     pub fn millisecond(&self, requests: f64) -> f64 {
         requests * self.memory_gb / 1_000.0 * self.lambda_gb_second.usd
     }
 
-    /// What secrets cost a month.
+    /// The monthly cost of stored secrets.
     pub fn secrets(&self, secrets: f64) -> f64 {
         secrets * self.secret_month.usd
     }
 
-    /// What calls to Secrets Manager cost.
+    /// The cost of calls to Secrets Manager.
     pub fn secret_calls(&self, calls: f64) -> f64 {
         calls * self.secret_call.usd
     }
 
-    /// The dates between which the prices were looked up.
+    /// The dates of the oldest and the newest price.
     pub fn dates(&self) -> (&str, &str) {
         let prices = [
             &self.lambda_request,
@@ -88,12 +88,10 @@ impl Prices {
 }
 
 impl Cost {
-    /// All of it.
     pub fn sum(&self) -> f64 {
         self.api_gateway + self.lambda + self.dynamodb + self.logs
     }
 
-    /// Both.
     pub fn plus(self, other: Self) -> Self {
         Self {
             api_gateway: self.api_gateway + other.api_gateway,
@@ -110,7 +108,7 @@ mod tests {
     use crate::ledger::Counts;
 
     #[test]
-    fn a_million_requests_cost_what_the_list_says_of_each_part() {
+    fn a_million_requests_cost_the_list_price_of_each_part() {
         let counts = Counts { milliseconds: 3.2, reads: 2.0, writes: 4.0, log_bytes: 500.0, ..Counts::default() };
         let cost = Prices::read().unwrap().cost(&counts, 1e6, true);
         let near = |left: f64, right: f64| (left - right).abs() < 1e-6;

@@ -1,4 +1,4 @@
-//! One process under measurement: started, spoken to through its Runtime API, looked at from outside, ended.
+//! One measured process: starts it, serves it through its Runtime API, reads its usage from `/proc`, and ends it.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -14,54 +14,49 @@ use crate::quota::Quota;
 use crate::runtime_api::RuntimeApi;
 use crate::world::World;
 
-/// How long a process gets to fall asleep after it has asked for the next event.
-const NAP: Duration = Duration::from_millis(1);
+/// The pause after a request for the next event, in which the process becomes idle.
+const IDLE_PAUSE: Duration = Duration::from_millis(1);
 
-/// The process and its Runtime API.
 pub struct Process {
-    /// When it was started.
     pub spawned: Instant,
     child: Child,
     id: u32,
     api: RuntimeApi,
 }
 
-/// An answer, and when it was there.
 pub struct Served {
     pub answer: Value,
     pub answered: Instant,
-    /// How long it took from the handing over of the event.
+    /// From the event to its answer.
     pub took: Duration,
 }
 
-/// How a process is started.
 #[derive(Default)]
 pub struct Start<'a> {
-    /// What stands before the program: a tool that runs it.
-    pub under: Vec<PathBuf>,
-    /// The share of a core that it has.
+    /// The command line of a tool that runs the program, such as valgrind.
+    pub wrapper: Vec<PathBuf>,
     pub quota: Option<&'a Quota>,
-    /// Variables over those of the world.
+    /// Environment variables that override those of the `World`.
     pub variables: Vec<(String, String)>,
-    /// Where its standard output goes, if anywhere.
+    /// The file for its standard output, which is otherwise discarded.
     pub log: Option<PathBuf>,
-    /// Where its standard error goes, if not to ours.
+    /// The file for its standard error, which is otherwise this process's own.
     pub errors: Option<PathBuf>,
 }
 
 impl Process {
-    /// Starts a program as Lambda does: with the variables it is given and no others.
+    /// Starts a program as Lambda does, with no inherited environment variables.
     pub async fn start(world: &World, program: &Program, start: Start<'_>) -> Result<Self, Fault> {
         let api = RuntimeApi::start().await?;
         let mut words = Vec::new();
         if let Some(quota) = start.quota {
-            // The shell joins the group, and when it is told to becomes the program, under the same id.
-            let join = format!("echo $$ >\"$0\" && {} && read go && exec \"$@\"", quota.preparation());
-            words.extend(["/bin/sh".into(), "-c".into(), join.into(), quota.door()]);
+            // The shell joins the group, waits for a line, then becomes the program under the same process id.
+            let join = format!("echo $$ >\"$0\" && {} && read go && exec \"$@\"", quota.prepare_command());
+            words.extend(["/bin/sh".into(), "-c".into(), join.into(), quota.procs_file()]);
         }
-        words.extend(start.under);
+        words.extend(start.wrapper);
         words.extend(program.command.iter().cloned());
-        let (first, rest) = words.split_first().ok_or("a program without a name")?;
+        let (first, rest) = words.split_first().ok_or("the command line is empty")?;
         let file = |path: Option<PathBuf>, otherwise: Stdio| match path {
             Some(path) => std::fs::File::create(path).map(Stdio::from),
             None => Ok(otherwise),
@@ -86,41 +81,40 @@ impl Process {
         }
         let mut spawned = Instant::now();
         let mut child = command.spawn().map_err(|error| format!("{}: {error}", first.display()))?;
-        let id = child.id().ok_or("a process without an id")?;
+        let id = child.id().ok_or("the process has already ended")?;
         if let (Some(quota), Some(mut shell)) = (start.quota, child.stdin.take()) {
-            quota.joined(id).await?;
+            quota.wait_until_joined(id).await?;
             spawned = Instant::now();
             shell.write_all(b"go\n").await?;
         }
         Ok(Self { spawned, child, id, api })
     }
 
-    /// Waits until it asks for an event, and says when it did.
+    /// Waits until the process asks for an event, and returns when it did.
     pub async fn asked(&mut self) -> Result<Instant, Fault> {
         tokio::select! {
             asked = self.api.asked() => asked,
-            ended = self.child.wait() => Err(format!("it ended: {}", ended?).into()),
+            ended = self.child.wait() => Err(format!("the process ended early: {}", ended?).into()),
         }
     }
 
-    /// Hands an event over, and waits for its answer.
     pub async fn serve(&mut self, event: &Value) -> Result<Served, Fault> {
-        let handed = self.api.hand_over(event)?;
+        let sent = self.api.send_event(event)?;
         let (answered, answer) = tokio::select! {
             answer = self.api.answer() => answer?,
-            ended = self.child.wait() => return Err(format!("it ended: {}", ended?).into()),
+            ended = self.child.wait() => return Err(format!("the process ended early: {}", ended?).into()),
         };
-        Ok(Served { answer, answered, took: answered.saturating_duration_since(handed) })
+        Ok(Served { answer, answered, took: answered.saturating_duration_since(sent) })
     }
 
-    /// Waits until it asks for another event and sleeps over it.
+    /// Waits until the process asks for the next event and is idle.
     pub async fn rest(&mut self) -> Result<(), Fault> {
         self.asked().await?;
-        tokio::time::sleep(NAP).await;
+        tokio::time::sleep(IDLE_PAUSE).await;
         Ok(())
     }
 
-    /// How long its threads have been on a processor, to the nanosecond
+    /// The processor time of its threads, to the nanosecond
     /// (<https://docs.kernel.org/scheduler/sched-stats.html>).
     pub fn cpu(&self) -> Result<Duration, Fault> {
         let mut nanoseconds = 0_u64;
@@ -132,20 +126,19 @@ impl Process {
         Ok(Duration::from_nanos(nanoseconds))
     }
 
-    /// The most memory that it has had at once, in KiB.
+    /// The peak resident memory, in KiB.
     pub fn peak_kib(&self) -> Result<u64, Fault> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM in /proc")?;
         Ok(line.trim().trim_end_matches(" kB").parse()?)
     }
 
-    /// Ends it.
     pub async fn end(mut self) -> Result<(), Fault> {
         self.child.kill().await?;
         Ok(())
     }
 
-    /// Asks it to end, and waits until it has.
+    /// Sends SIGTERM and waits for the end, so that a wrapper can write its report.
     pub async fn terminate(mut self) -> Result<(), Fault> {
         Command::new("kill").arg(self.id.to_string()).status().await?;
         self.child.wait().await?;

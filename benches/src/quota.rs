@@ -1,4 +1,4 @@
-//! A control group whose processes have a fifth of a core, about what Lambda gives a function of 360 MB
+//! A control group that limits processes to a fifth of a core, about what Lambda gives a function of 360 MB
 //! (<https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html>: one vCPU at 1,769 MB).
 
 use std::fmt;
@@ -7,23 +7,23 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// A fifth of each period, in microseconds.
+/// The scheduling period in microseconds. Processes may run for a fifth of each period.
 #[derive(Clone, Copy, PartialEq)]
 pub struct Period(u32);
 
 impl Period {
-    /// The kernel's own, which containers and services get unless they are given another.
-    pub const USUAL: Self = Self(100_000);
-    /// The shortest that there can be a fifth of: what waits for the end of one waits for it at almost every step.
+    /// The kernel's default, which containers and services usually have.
+    pub const DEFAULT: Self = Self(100_000);
+    /// The shortest period of which the kernel allows a fifth. Almost every step of a process waits for a new period.
     pub const SHORTEST: Self = Self(5_000);
 
     const fn share(self) -> u32 {
         self.0 / 5
     }
 
-    /// Whether a process had better keep to one core: what it overdraws on one, until the kernel's next look, is not held
-    /// against it on another.
-    fn is_soon_overdrawn(self) -> bool {
+    /// Whether to pin the process to one core. Between two ticks of the kernel a process may exceed a short quota, and on
+    /// another core it would not pay that back.
+    fn needs_one_core(self) -> bool {
         self == Self::SHORTEST
     }
 }
@@ -34,20 +34,20 @@ impl fmt::Display for Period {
     }
 }
 
-/// Until what was used up is there again, overdrawn shares included.
-const REST: Duration = Duration::from_millis(100);
+/// The time in which a used up quota is restored, even if it was exceeded.
+const RESTORE_PAUSE: Duration = Duration::from_millis(100);
 
-/// The group; it goes when this does.
+/// The control group. Dropping this removes it.
 pub struct Quota {
     folder: PathBuf,
     period: Period,
 }
 
 impl Quota {
-    /// Makes the group, in version 2 of Linux's control groups or in version 1.
+    /// Creates the group, with version 2 of Linux's control groups or else version 1.
     ///
     /// # Errors
-    /// Why this machine or this user can't.
+    /// The machine does not support it, or this user may not do it.
     pub fn open(period: Period) -> Result<Self, String> {
         let mut reasons = Vec::new();
         for root in ["/sys/fs/cgroup", "/sys/fs/cgroup/cpu"] {
@@ -57,26 +57,26 @@ impl Quota {
                 Err(error) => reasons.push(format!("{root}: {error}")),
             }
         }
-        Err(format!("no control group can be had ({})", reasons.join("; ")))
+        Err(format!("cannot create a control group ({})", reasons.join("; ")))
     }
 
-    /// Waits until a process has joined, which the kernel lets wait for tens of milliseconds, and until what it and the
-    /// one before it used up is there again.
-    pub async fn joined(&self, id: u32) -> io::Result<()> {
-        while !fs::read_to_string(self.door())?.lines().any(|line| line == id.to_string()) {
+    /// Waits until a process has joined, which may take the kernel tens of milliseconds, and until the quota that it and the
+    /// previous process used up is restored.
+    pub async fn wait_until_joined(&self, id: u32) -> io::Result<()> {
+        while !fs::read_to_string(self.procs_file())?.lines().any(|line| line == id.to_string()) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        tokio::time::sleep(REST).await;
+        tokio::time::sleep(RESTORE_PAUSE).await;
         Ok(())
     }
 
-    /// What the shell `$$` has to do before it becomes a process under this quota.
-    pub fn preparation(&self) -> &'static str {
-        if self.period.is_soon_overdrawn() { "taskset -cp 0 $$ >/dev/null" } else { "true" }
+    /// A command for the shell that then becomes the limited process.
+    pub fn prepare_command(&self) -> &'static str {
+        if self.period.needs_one_core() { "taskset -cp 0 $$ >/dev/null" } else { "true" }
     }
 
-    /// Where a process writes its id to join.
-    pub fn door(&self) -> PathBuf {
+    /// A process joins the group by writing its id to this file.
+    pub fn procs_file(&self) -> PathBuf {
         self.folder.join("cgroup.procs")
     }
 
@@ -90,7 +90,7 @@ impl Quota {
         Ok(self)
     }
 
-    /// Writes what the kernel has there; a file of our own making would limit nothing.
+    /// Writes to an existing file only: a file that the kernel did not create would limit nothing.
     fn set(&self, name: &str, value: &str) -> io::Result<()> {
         OpenOptions::new().write(true).open(self.folder.join(name))?.write_all(value.as_bytes())
     }

@@ -1,4 +1,4 @@
-//! One run of one program: from its start to its first answer, then some warm requests.
+//! One run of one program: its start, its first answer, then warm requests.
 
 use std::time::Duration;
 
@@ -9,23 +9,19 @@ use crate::programs::Program;
 use crate::quota::Quota;
 use crate::world::World;
 
-/// What one run showed.
 pub struct Run {
-    /// From the start until it asked for its first event.
+    /// From the start to the first request for an event.
     pub ready: Duration,
-    /// From the start until its first answer was there.
+    /// From the start to the first answer.
     pub first: Duration,
-    /// Processor time until then.
+    /// Processor time until the process is idle after the first answer.
     pub cold_cpu: Duration,
     /// From an event to its answer, for each warm request.
     pub warm: Vec<Duration>,
-    /// Processor time of each warm request.
     pub warm_cpu: Vec<Duration>,
-    /// The most memory that it had at once, in KiB.
     pub peak_kib: u64,
 }
 
-/// Runs a program once.
 pub async fn run(world: &World, program: &Program, warm: usize, quota: Option<&Quota>) -> Result<Run, Fault> {
     let mut conversation = Conversation::begin(world, program.flow).await?;
     let event = conversation.event().await?;

@@ -1,5 +1,5 @@
-//! Lambda's Runtime API (<https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>) for one process: hands it
-//! events and hears its answers, with the time of each.
+//! Lambda's Runtime API (<https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>) for one process: sends it
+//! events and receives its answers, with the time of each.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -20,42 +20,41 @@ use tokio::time::timeout;
 
 use crate::Fault;
 
-/// Far longer than anything takes, under valgrind too.
-const PATIENCE: Duration = Duration::from_secs(120);
-/// What the function believes it has left.
+/// Much longer than any step takes, even under valgrind.
+const TIMEOUT: Duration = Duration::from_secs(120);
+/// The remaining time that each event announces to the function.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// The API, as its driver sees it. Dropping it stops it.
+/// Dropping it stops the server.
 pub struct RuntimeApi {
     address: SocketAddr,
     events: mpsc::UnboundedSender<Bytes>,
-    heard: mpsc::UnboundedReceiver<(Instant, Heard)>,
+    received: mpsc::UnboundedReceiver<(Instant, Received)>,
     server: JoinHandle<()>,
 }
 
-enum Heard {
+enum Received {
     Next,
     Answer(Bytes),
     Failure(Bytes),
 }
 
-struct Wires {
+struct Channels {
     events: Mutex<mpsc::UnboundedReceiver<Bytes>>,
-    heard: mpsc::UnboundedSender<(Instant, Heard)>,
+    received: mpsc::UnboundedSender<(Instant, Received)>,
 }
 
 impl RuntimeApi {
-    /// Starts one on a port of its own.
     pub async fn start() -> Result<Self, Fault> {
-        let (events, waiting) = mpsc::unbounded_channel();
-        let (hear, heard) = mpsc::unbounded_channel();
-        let wires = Arc::new(Wires { events: Mutex::new(waiting), heard: hear });
+        let (events, next_events) = mpsc::unbounded_channel();
+        let (sender, received) = mpsc::unbounded_channel();
+        let channels = Arc::new(Channels { events: Mutex::new(next_events), received: sender });
         let router = Router::new()
             .route("/2018-06-01/runtime/invocation/next", get(next))
             .route("/2018-06-01/runtime/invocation/{id}/response", post(answer))
             .route("/2018-06-01/runtime/invocation/{id}/error", post(failure))
             .route("/2018-06-01/runtime/init/error", post(failure))
-            .with_state(wires);
+            .with_state(channels);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let listener = listener.tap_io(|stream| {
@@ -64,43 +63,42 @@ impl RuntimeApi {
         let server = tokio::spawn(async move {
             let _ = axum::serve(listener, router).await;
         });
-        Ok(Self { address, events, heard, server })
+        Ok(Self { address, events, received, server })
     }
 
-    /// What `AWS_LAMBDA_RUNTIME_API` is to say.
     pub fn address(&self) -> String {
         self.address.to_string()
     }
 
-    /// Waits until the process asks for an event, and says when it did.
+    /// Waits until the process asks for an event, and returns when it did.
     pub async fn asked(&mut self) -> Result<Instant, Fault> {
-        match self.hear().await? {
-            (at, Heard::Next) => Ok(at),
-            (_, Heard::Answer(_)) => Err("it answered what nobody asked".into()),
-            (_, Heard::Failure(body)) => Err(String::from_utf8_lossy(&body).into()),
+        match self.receive().await? {
+            (at, Received::Next) => Ok(at),
+            (_, Received::Answer(_)) => Err("the process answered without an event".into()),
+            (_, Received::Failure(body)) => Err(String::from_utf8_lossy(&body).into()),
         }
     }
 
-    /// Hands an event over, and says when.
-    pub fn hand_over(&self, event: &Value) -> Result<Instant, Fault> {
+    /// Sends an event, and returns when it did.
+    pub fn send_event(&self, event: &Value) -> Result<Instant, Fault> {
         let event = Bytes::from(event.to_string());
         let now = Instant::now();
         self.events.send(event).map_err(|_| "the Runtime API has stopped")?;
         Ok(now)
     }
 
-    /// Waits for the answer, and says when it was there.
+    /// Waits for the answer, and returns when it was received.
     pub async fn answer(&mut self) -> Result<(Instant, Value), Fault> {
-        match self.hear().await? {
-            (at, Heard::Answer(body)) => Ok((at, serde_json::from_slice(&body)?)),
-            (_, Heard::Next) => Err("it asked for another event and has not answered this one".into()),
-            (_, Heard::Failure(body)) => Err(String::from_utf8_lossy(&body).into()),
+        match self.receive().await? {
+            (at, Received::Answer(body)) => Ok((at, serde_json::from_slice(&body)?)),
+            (_, Received::Next) => Err("the process asked for the next event before it answered this one".into()),
+            (_, Received::Failure(body)) => Err(String::from_utf8_lossy(&body).into()),
         }
     }
 
-    async fn hear(&mut self) -> Result<(Instant, Heard), Fault> {
-        let heard = timeout(PATIENCE, self.heard.recv()).await.map_err(|_| "it keeps silent")?;
-        heard.ok_or_else(|| "the Runtime API has stopped".into())
+    async fn receive(&mut self) -> Result<(Instant, Received), Fault> {
+        let received = timeout(TIMEOUT, self.received.recv()).await.map_err(|_| "the process does not respond")?;
+        received.ok_or_else(|| "the Runtime API has stopped".into())
     }
 }
 
@@ -110,9 +108,9 @@ impl Drop for RuntimeApi {
     }
 }
 
-async fn next(State(wires): State<Arc<Wires>>) -> Response {
-    let _ = wires.heard.send((Instant::now(), Heard::Next));
-    let Some(event) = wires.events.lock().await.recv().await else {
+async fn next(State(channels): State<Arc<Channels>>) -> Response {
+    let _ = channels.received.send((Instant::now(), Received::Next));
+    let Some(event) = channels.events.lock().await.recv().await else {
         return StatusCode::GONE.into_response();
     };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -129,12 +127,12 @@ async fn next(State(wires): State<Arc<Wires>>) -> Response {
     (headers, event).into_response()
 }
 
-async fn answer(State(wires): State<Arc<Wires>>, body: Bytes) -> StatusCode {
-    let _ = wires.heard.send((Instant::now(), Heard::Answer(body)));
+async fn answer(State(channels): State<Arc<Channels>>, body: Bytes) -> StatusCode {
+    let _ = channels.received.send((Instant::now(), Received::Answer(body)));
     StatusCode::ACCEPTED
 }
 
-async fn failure(State(wires): State<Arc<Wires>>, body: Bytes) -> StatusCode {
-    let _ = wires.heard.send((Instant::now(), Heard::Failure(body)));
+async fn failure(State(channels): State<Arc<Channels>>, body: Bytes) -> StatusCode {
+    let _ = channels.received.send((Instant::now(), Received::Failure(body)));
     StatusCode::ACCEPTED
 }

@@ -1,64 +1,50 @@
-//! What the runs of one program come to.
+//! Medians and percentiles over all runs of one program.
 
 use std::time::Duration;
 
 use crate::run::Run;
 
-/// The runs of one program.
 #[derive(Default)]
-pub struct Tally {
-    ready: Vec<Duration>,
-    first: Vec<Duration>,
-    cold_cpu: Vec<Duration>,
-    warm: Vec<Duration>,
-    warm_cpu: Vec<Duration>,
-    peak_kib: Vec<u64>,
-}
+pub struct Tally(Vec<Run>);
 
+/// Times are medians in milliseconds; `Run` says what each one measures.
 impl Tally {
-    /// Takes one more.
     pub fn add(&mut self, run: Run) {
-        self.ready.push(run.ready);
-        self.first.push(run.first);
-        self.cold_cpu.push(run.cold_cpu);
-        self.warm.extend(run.warm);
-        self.warm_cpu.extend(run.warm_cpu);
-        self.peak_kib.push(run.peak_kib);
+        self.0.push(run);
     }
 
-    /// The median from the start to the first event's request, in milliseconds; so the others.
     pub fn ready(&self) -> f64 {
-        milliseconds(percentile(&self.ready, 50))
+        self.time(50, |run| vec![run.ready])
     }
 
-    /// From the start to the first answer.
     pub fn first(&self) -> f64 {
-        milliseconds(percentile(&self.first, 50))
+        self.time(50, |run| vec![run.first])
     }
 
-    /// Processor time until then.
     pub fn cold_cpu(&self) -> f64 {
-        milliseconds(percentile(&self.cold_cpu, 50))
+        self.time(50, |run| vec![run.cold_cpu])
     }
 
-    /// A warm request's time, at a percentile.
     pub fn warm(&self, percent: usize) -> f64 {
-        milliseconds(percentile(&self.warm, percent))
+        self.time(percent, |run| run.warm.clone())
     }
 
-    /// A warm request's processor time.
     pub fn warm_cpu(&self) -> f64 {
-        milliseconds(percentile(&self.warm_cpu, 50))
+        self.time(50, |run| run.warm_cpu.clone())
     }
 
-    /// The median of the runs' peak memory, in MiB.
     pub fn peak_mib(&self) -> f64 {
-        let kib = percentile(&self.peak_kib, 50) as f64;
-        kib / 1024.0
+        let kib: Vec<u64> = self.0.iter().map(|run| run.peak_kib).collect();
+        percentile(&kib, 50) as f64 / 1024.0
+    }
+
+    fn time(&self, percent: usize, of: impl Fn(&Run) -> Vec<Duration>) -> f64 {
+        let times: Vec<Duration> = self.0.iter().flat_map(of).collect();
+        milliseconds(percentile(&times, percent))
     }
 }
 
-/// The smallest value that at least so many percent of them do not exceed; nothing if there are none.
+/// The nearest-rank percentile; the default value if there are no values.
 pub fn percentile<T: Copy + Default + Ord>(values: &[T], percent: usize) -> T {
     let mut sorted = values.to_vec();
     sorted.sort_unstable();
@@ -66,7 +52,6 @@ pub fn percentile<T: Copy + Default + Ord>(values: &[T], percent: usize) -> T {
     sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()
 }
 
-/// A duration in milliseconds.
 pub fn milliseconds(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1_000.0
 }
@@ -76,7 +61,7 @@ mod tests {
     use super::percentile;
 
     #[test]
-    fn a_percentile_is_one_of_the_values_and_the_median_the_middle_one() {
+    fn a_percentile_is_one_of_the_values_and_the_median_is_the_middle_one() {
         let values: Vec<u32> = (1..=200).rev().collect();
         assert_eq!([50, 99, 100].map(|percent| percentile(&values, percent)), [100, 198, 200]);
         assert_eq!([50, 99].map(|percent| percentile(&[3, 1, 2], percent)), [2, 3]);

@@ -1,5 +1,5 @@
-//! The system in this process that the programs under measurement share: its endpoints behind TLS, and people who send,
-//! type and sign in, so that each event asks for real work.
+//! The emulated system that all measured programs share, with its endpoints behind TLS. It also signs people in and
+//! prepares codes, so that each event causes real work.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use crate::Fault;
 use crate::endpoints::Authority;
 
-/// What the functions need to be told. `cargo local` calls tables and secrets by their names in the template.
+/// The functions' environment. `cargo local` names tables and secrets as the template does.
 const VARIABLES: [(&str, &str); 15] = [
     ("AWS_REGION", "us-east-1"),
     ("AWS_DEFAULT_REGION", "us-east-1"),
@@ -38,54 +38,47 @@ const VARIABLES: [(&str, &str); 15] = [
     OVERRIDES[0],
     OVERRIDES[1],
 ];
-/// What is otherwise than by default, here as in the functions under measurement: all those people are of one country.
+/// Settings that differ from the defaults, here and in the measured functions. All phones are in one country, so its limit
+/// is raised.
 const OVERRIDES: [(&str, &str); 2] = [("ISSUER", "https://auth.example.com"), ("COUNTRY_SENDS_PER_DAY", "1000000000")];
-/// The Python peer's table.
 const PEER_TABLE: &str = "PeerTable";
-/// Where systems keep the certificates of all authorities they trust: Debian and its kin, Fedora and its, the others.
+/// The files with all trusted authorities: on Debian and its derivatives, on Fedora and its derivatives, elsewhere.
 const MACHINE_ROOTS: [&str; 3] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
 
-/// Which authorities the programs trust.
 #[derive(Clone, Copy)]
 pub enum Roots {
-    /// This benchmark's own alone.
+    /// Only the benchmark's own authority.
     Small,
-    /// The machine's, and this benchmark's.
+    /// The machine's authorities and the benchmark's own.
     Full,
 }
 
 impl fmt::Display for Roots {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Small => "one of the",
-            Self::Full => "the machine's full set of",
+            Self::Small => "one TLS root",
+            Self::Full => "all TLS roots of the machine",
         })
     }
 }
 
-/// The running system.
 pub struct World {
-    /// The system itself.
     pub system: System,
-    /// The environment of the programs under measurement.
     pub variables: BTreeMap<String, String>,
-    /// Holds what they trust, and goes with this.
     pub folder: Folder,
     http: Client<HttpConnector, Full<Bytes>>,
     people: AtomicU32,
 }
 
-/// Someone who is signed in.
 pub struct Person {
     pub access: String,
     pub refresh: String,
-    /// What the authorizer tells the functions of them.
+    /// The authorizer's context in events.
     pub context: Value,
 }
 
 impl World {
-    /// Starts one.
     pub async fn start(roots: Roots) -> Result<Self, Fault> {
         let text = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
         let options = Options { overrides: OVERRIDES.map(text).into(), ..Options::default() };
@@ -103,7 +96,7 @@ impl World {
             ("AWS_ENDPOINT_URL_SECRETS_MANAGER".to_owned(), format!("https://{aws}")),
             ("AWS_ENDPOINT_URL_SNS".to_owned(), format!("https://{aws}")),
             ("SPARROW_BASE_URL".to_owned(), format!("https://{aws}/sparrow")),
-            // By these the AWS SDKs, rustls and Python's requests are told whom to trust.
+            // The trusted roots: for the AWS SDKs, for rustls, for Python's requests.
             ("AWS_CA_BUNDLE".to_owned(), trusted.clone()),
             ("SSL_CERT_FILE".to_owned(), trusted.clone()),
             ("REQUESTS_CA_BUNDLE".to_owned(), trusted),
@@ -121,14 +114,13 @@ impl World {
         Ok(world)
     }
 
-    /// Someone nobody has heard of yet: their phone, and the address they call from.
-    pub fn stranger(&self) -> (String, Ipv4Addr) {
+    pub fn new_user(&self) -> (String, Ipv4Addr) {
         let n = self.people.fetch_add(1, Ordering::Relaxed);
         let [_, a, b, c] = n.to_be_bytes();
         (format!("+977984{n:07}"), Ipv4Addr::new(10, a, b, c))
     }
 
-    /// An event of API Gateway (payload 2.0), from that address.
+    /// An event of API Gateway (payload format 2.0).
     pub fn request(&self, route: &str, source: Ipv4Addr, body: &Value) -> Value {
         let (method, path) = route.split_once(' ').unwrap_or_default();
         let mut event = sample(include_str!("../../events/send-otp/login.json"));
@@ -143,39 +135,37 @@ impl World {
         event
     }
 
-    /// The same, of someone for whom the authorizer has vouched.
+    /// An event that the authorizer has accepted for this person.
     pub fn request_as(&self, person: &Person, route: &str, source: Ipv4Addr, body: &Value) -> Value {
         let mut event = self.request(route, source, body);
         event["requestContext"]["authorizer"] = json!({ "lambda": person.context });
         event
     }
 
-    /// Lets the system in this process serve an event, and reads its answer.
+    /// Serves an event in this process and returns the answer's body.
     pub async fn serve(&self, function: &str, event: Value) -> Result<Value, Fault> {
         body(&self.system.invoke(function, event).await?)
     }
 
-    /// Signs a stranger in.
     pub async fn sign_in(&self) -> Result<Person, Fault> {
         let submit = self.typed_code().await?;
         let body = self.serve("SubmitOtpFunction", submit).await?;
-        let text = |name: &str| body[name].as_str().map(str::to_owned).ok_or("a sign-in without tokens");
+        let text = |name: &str| body[name].as_str().map(str::to_owned).ok_or("the sign-in returned no tokens");
         let (access, refresh) = (text("access_token")?, text("refresh_token")?);
-        let claims = access.split('.').nth(1).ok_or("an access token that is none")?;
+        let claims = access.split('.').nth(1).ok_or("the access token is not a JWT")?;
         let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims)?)?;
         let context = json!({"user_id": claims["sub"], "session_id": claims["sid"], "fresh": true, "roles": claims["roles"].to_string()});
         Ok(Person { access, refresh, context })
     }
 
-    /// The submission of a code that a stranger just got.
     pub async fn typed_code(&self) -> Result<Value, Fault> {
-        let (phone, source) = self.stranger();
+        let (phone, source) = self.new_user();
         let send = self.request("POST /v1/otp/send", source, &json!({"phone_number": phone}));
         let sent = self.serve("SendOtpFunction", send).await?;
         self.submission(&phone, source, &sent).await
     }
 
-    /// The submission of the code in the newest message to a phone; `sent` is what the send answered.
+    /// The submission of the code in the newest message to a phone. `sent` is the body of the send's answer.
     pub async fn submission(&self, phone: &str, source: Ipv4Addr, sent: &Value) -> Result<Value, Fault> {
         let code = self.code(phone).await?;
         let submit = json!({"phone_number": phone, "otp": code, "challenge_id": sent["challenge_id"]});
@@ -187,24 +177,24 @@ impl World {
         let url = format!("http://{}/local/inbox?to={}", self.system.address(), phone.replace('+', "%2B"));
         let reply = self.http.get(url.parse()?).await?.into_body().collect().await?.to_bytes();
         let inbox: Value = serde_json::from_slice(&reply)?;
-        let text = inbox["messages"][0]["text"].as_str().ok_or("no message came")?;
+        let text = inbox["messages"][0]["text"].as_str().ok_or("the inbox has no message for this phone")?;
         let code = text.split(|c: char| !c.is_ascii_digit()).find(|run| run.len() == 6);
-        Ok(code.ok_or("a message without a code")?.to_owned())
+        Ok(code.ok_or("the message has no code")?.to_owned())
     }
 
-    /// Lets a code be pending for the Python peer.
     pub async fn peer_code(&self, phone: &str, code: &str) -> Result<(), Fault> {
         let item = json!({"pk": {"S": format!("otp#{phone}")}, "otp": {"S": code}, "expires_at": {"N": "4102444800"}});
         let put = json!({"TableName": PEER_TABLE, "Item": item});
         self.call_aws(self.system.dynamodb_address(), "DynamoDB_20120810.PutItem", put).await.map(drop)
     }
 
-    /// Lets the signing key be older than verifiers take to read it, as on any day but that of a rotation: until then
-    /// the key before it is read as well.
+    /// Makes the signing key old, as it is on most days. While a key is new, functions also read the previous key, because
+    /// the new one has not reached all verifiers.
     async fn age_signing_key(&self) -> Result<(), Fault> {
         let (aws, secret) = (self.system.aws_address(), "SigningKeySecret");
         let value = self.call_aws(aws, "secretsmanager.GetSecretValue", json!({"SecretId": secret})).await?;
-        let mut key: Value = serde_json::from_str(value["SecretString"].as_str().ok_or("a key that is no text")?)?;
+        let mut key: Value =
+            serde_json::from_str(value["SecretString"].as_str().ok_or("the signing key's secret is not text")?)?;
         key["signs_from"] = json!(0);
         let put = json!({
             "SecretId": secret,
@@ -214,7 +204,7 @@ impl World {
         self.call_aws(aws, "secretsmanager.PutSecretValue", put).await.map(drop)
     }
 
-    /// One call of AWS, as the stand-ins understand it.
+    /// Calls an emulated AWS service, which does not check the signature.
     async fn call_aws(&self, address: SocketAddr, target: &str, body: Value) -> Result<Value, Fault> {
         let request = axum::http::Request::builder()
             .method("POST")
@@ -232,15 +222,14 @@ impl World {
     }
 }
 
-/// The body of an answer to API Gateway, which must be 200.
+/// The body of an answer to API Gateway. Its status must be 200.
 pub fn body(answer: &Value) -> Result<Value, Fault> {
     if answer["statusCode"] != 200 {
-        return Err(format!("answered {answer}").into());
+        return Err(format!("the status is not 200: {answer}").into());
     }
     Ok(answer["body"].as_str().and_then(|body| serde_json::from_str(body).ok()).unwrap_or_default())
 }
 
-/// One of the sample events.
 pub fn sample(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_default()
 }
@@ -250,13 +239,13 @@ fn trust(roots: Roots, authority: &Authority) -> Result<String, Fault> {
         Roots::Small => String::new(),
         Roots::Full => {
             let found = MACHINE_ROOTS.iter().find_map(|file| std::fs::read_to_string(file).ok());
-            found.ok_or_else(|| format!("none of {} is there", MACHINE_ROOTS.join(", ")))?
+            found.ok_or_else(|| format!("found none of {}", MACHINE_ROOTS.join(", ")))?
         }
     };
     Ok(format!("{machine}\n{}", authority.pem))
 }
 
-/// A folder of this process's own.
+/// A temporary folder of this process. Dropping it removes it.
 pub struct Folder(pub PathBuf);
 
 impl Folder {
@@ -266,7 +255,7 @@ impl Folder {
         Ok(Self(folder))
     }
 
-    /// Where the standard output of a program under measurement goes when its bytes are counted.
+    /// The file for a measured program's standard output when its bytes are counted.
     pub fn log(&self) -> PathBuf {
         self.0.join("log")
     }

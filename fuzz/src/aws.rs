@@ -1,4 +1,4 @@
-//! AWS as far as the functions ask it: every write succeeds, every read finds the same few items.
+//! The AWS APIs that the functions call, emulated: every write succeeds, and every read finds the same few items.
 
 use std::sync::LazyLock;
 
@@ -14,34 +14,35 @@ use serde_json::{Value, json};
 
 use crate::{KEY, KEY_ID};
 
-/// The user and the session of the tokens, and the challenge that is pending for the phone.
-pub const USER: &str = "usr_00000000000000000000000001";
+// The user and the session of the signed tokens, and the pending challenge of the phone.
+const USER: &str = "usr_00000000000000000000000001";
 const SESSION: &str = "ses_00000000000000000000000002";
 const CHALLENGE: &str = "chl_00000000000000000000000003";
 const PHONE: &str = "+9779841234567";
-/// The end of 2099.
-const LATE: &str = "4102444799";
+const END_OF_2099: &str = "4102444799";
 
-/// The key that signs new tokens, published beside the fixed one.
+const SNS_ANSWER: &str = "<PublishResponse><PublishResult><MessageId>1</MessageId></PublishResult></PublishResponse>";
+
+/// The key that signs new tokens. It is published together with the fixed key.
 static SIGNING: LazyLock<SigningKeyPair> =
     LazyLock::new(|| SigningKeyPair::generate(Timestamp::from_seconds(0)).unwrap());
 
 #[derive(Debug)]
 struct Aws;
 
-/// The client.
 pub fn client() -> SharedHttpClient {
     http_client_fn(|_, _| SharedHttpConnector::new(Aws))
 }
 
 impl HttpConnector for Aws {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let asked = request.body().bytes().and_then(|body| serde_json::from_slice(body).ok()).unwrap_or_default();
+        let request_body =
+            request.body().bytes().and_then(|body| serde_json::from_slice(body).ok()).unwrap_or_default();
         let target = request.headers().get("x-amz-target").unwrap_or_default();
         let answer = match target.rsplit_once('.').map(|(_, operation)| operation) {
-            Some("GetSecretValue") => secret(&asked).to_string(),
-            Some(operation) => dynamodb(operation, &asked).to_string(),
-            None => published().to_owned(),
+            Some("GetSecretValue") => secret(&request_body).to_string(),
+            Some(operation) => dynamodb(operation, &request_body).to_string(),
+            None => SNS_ANSWER.to_owned(),
         };
         let mut response = HttpResponse::new(StatusCode::try_from(200).unwrap(), SdkBody::from(answer));
         response.headers_mut().insert("content-type", "application/x-amz-json-1.0");
@@ -49,28 +50,24 @@ impl HttpConnector for Aws {
     }
 }
 
-fn published() -> &'static str {
-    "<PublishResponse><PublishResult><MessageId>1</MessageId></PublishResult></PublishResponse>"
-}
-
-fn secret(asked: &Value) -> Value {
-    let text = match asked["SecretId"].as_str() {
+fn secret(request: &Value) -> Value {
+    let text = match request["SecretId"].as_str() {
         Some("signing-key") => SIGNING.to_secret().unwrap(),
         _ => "c".repeat(64),
     };
     json!({"VersionId": "1", "SecretString": text})
 }
 
-fn dynamodb(operation: &str, asked: &Value) -> Value {
-    let item = match asked["TableName"].as_str() {
+fn dynamodb(operation: &str, request: &Value) -> Value {
+    let item = match request["TableName"].as_str() {
         Some("Sessions") => session(),
         Some("Otps") => record(),
         Some("Settings") => keys(),
         _ => user(),
     };
-    let key = asked["Key"]["pk"]["S"].as_str().unwrap_or_default();
+    let key = request["Key"]["pk"]["S"].as_str().unwrap_or_default();
     match operation {
-        // Organizations other than the default one are absent, and so are a phone's schedule of sends and all counters.
+        // Only the default organization exists. A phone's send schedule and all counters are absent.
         "GetItem" if key.starts_with("organization#") || key.starts_with("phone#+") && item == record() => json!({}),
         "GetItem" => json!({"Item": item}),
         "Query" => json!({"Items": [item], "Count": 1}),
@@ -89,14 +86,14 @@ fn user() -> Value {
 fn session() -> Value {
     json!({
         "user_id": {"S": USER}, "session_id": {"S": SESSION}, "counter": {"N": "1"}, "created_at": {"N": "0"},
-        "last_used_at": {"N": "0"}, "expires_at": {"N": LATE}, "ends_at": {"N": LATE},
+        "last_used_at": {"N": "0"}, "expires_at": {"N": END_OF_2099}, "ends_at": {"N": END_OF_2099},
     })
 }
 
 fn record() -> Value {
     json!({
         "phone": {"S": PHONE}, "challenge_id": {"S": CHALLENGE}, "key_version": {"S": "1"},
-        "code_expires_at": {"N": LATE}, "changes_number": {"BOOL": false}, "told": {"M": {CHALLENGE: {"N": "1"}}},
+        "code_expires_at": {"N": END_OF_2099}, "changes_number": {"BOOL": false}, "told": {"M": {CHALLENGE: {"N": "1"}}},
         "unbound_attempts": {"N": "1"}, "failures": {"N": "1"}, "closed_until": {"N": "0"},
     })
 }

@@ -1,6 +1,6 @@
-//! What the targets share: the functions over an AWS that answers from memory, and tokens that hold.
+//! Shared by the targets: the functions with an emulated AWS, and two valid tokens.
 //!
-//! Nothing leaves the process: one HTTP client stands in AWS's place, with one user, one session and one pending code.
+//! No request leaves the process: the HTTP client answers from memory, with one user, one session and one pending code.
 
 mod aws;
 
@@ -21,18 +21,22 @@ use submit_otp::SubmitOtp;
 use tokio::runtime::{Builder, Runtime};
 use validate_otp::ValidateOtp;
 
-/// The published half of a key whose other half is gone.
+/// The id of a public key. Its private key is deleted, so nobody can sign more tokens.
 pub const KEY_ID: &str = "key_0rryxntg4kqcyz38f2fxsd9nxd";
-/// Its point, base64url.
+/// The coordinates of the key's point, in base64url.
 pub const KEY: (&str, &str) =
     ("RyLmMaUHltpeAxSQzIK3ikdcVJjAEegB316iZtSbZwU", "E-hqCWexQWjQORrY5jBkHR9LR_lg4uujWnUqRw_8M0k");
-/// All that it ever signed: an access token and a refresh token, good until 2099.
+/// The only tokens that this key signed: an access token and a refresh token, valid until 2099.
 pub const TOKENS: [&str; 2] = [include_str!("access.jwt"), include_str!("refresh.jwt")];
 
-/// Whether one of the two tokens says this: the same header and claims, whatever the signature.
+/// Whether the token has the header and claims of one of the two signed tokens. The signature may differ: ECDSA has several
+/// valid signatures for one message.
 pub fn was_signed(token: &str) -> bool {
-    let said = |token: &'static str| token.trim_end().rsplit_once('.').map(|(said, _)| said);
-    TOKENS.into_iter().any(|signed| said(signed) == token.rsplit_once('.').map(|(said, _)| said))
+    TOKENS.into_iter().any(|signed| without_signature(signed) == without_signature(token))
+}
+
+fn without_signature(token: &str) -> Option<&str> {
+    Some(token.rsplit_once('.')?.0)
 }
 
 struct Functions {
@@ -76,7 +80,7 @@ static FUNCTIONS: LazyLock<Functions> = LazyLock::new(|| {
     }
 });
 
-/// Hands an event to the function that its path leads to, and holds the answer to what every answer promises.
+/// Serves an event by the function of its path, and checks what must be true of every answer.
 pub fn serve(event: ApiGatewayV2httpRequest) {
     let functions = &*FUNCTIONS;
     let path = event.raw_path.clone().unwrap_or_default();
@@ -90,36 +94,40 @@ pub fn serve(event: ApiGatewayV2httpRequest) {
             _ => functions.send_otp.handle(event).await,
         }
     });
-    hold(&answer);
+    check(&answer);
 }
 
-fn hold(answer: &ApiGatewayV2httpResponse) {
+fn check(answer: &ApiGatewayV2httpResponse) {
     let text = answer.body.as_deref().map(|body| std::str::from_utf8(body).unwrap()).unwrap_or_default();
     if answer.status_code == 204 {
-        assert_eq!(text, "");
+        assert_eq!(text, "", "an answer with status 204 has a body");
         return;
     }
     let body: Value = serde_json::from_str(text).unwrap();
     if answer.status_code == 200 {
-        assert!(body.get("code").is_none(), "{text}");
+        assert!(body.get("code").is_none(), "a successful answer has an error code: {text}");
     } else {
-        assert!([400, 401, 403, 404, 409, 413, 415, 429, 503].contains(&answer.status_code), "{text}");
-        assert_eq!(body["status"], answer.status_code, "{text}");
+        assert!(
+            [400, 401, 403, 404, 409, 413, 415, 429, 503].contains(&answer.status_code),
+            "undocumented status: {text}"
+        );
+        assert_eq!(body["status"], answer.status_code, "wrong status in the problem: {text}");
         assert_eq!(answer.headers["content-type"], "application/problem+json");
-        assert!(body["code"].is_string(), "{text}");
+        assert!(body["code"].is_string(), "the problem has no code: {text}");
     }
 }
 
-/// Asks the authorizer. It may let pass those alone who bear a token that was signed; a refusal that it passes on is none.
+/// Calls the authorizer and checks that it accepts only signed tokens. An answer with a refusal in its context is not an
+/// acceptance: the function behind the authorizer then refuses the request.
 pub fn authorize(event: ApiGatewayV2CustomAuthorizerV2Request) {
     let functions = &*FUNCTIONS;
     let authorization = event.headers.get("authorization").cloned();
-    let verdict = functions.runtime.block_on(functions.authorizer.handle(event)).unwrap();
-    let verdict = serde_json::to_value(verdict).unwrap();
-    let context = &verdict["context"];
-    if verdict["isAuthorized"] == true && context.get(adapters::guard::REFUSAL).is_none() {
+    let decision = functions.runtime.block_on(functions.authorizer.handle(event)).unwrap();
+    let decision = serde_json::to_value(decision).unwrap();
+    let context = &decision["context"];
+    if decision["isAuthorized"] == true && context.get(adapters::guard::REFUSAL).is_none() {
         let token = authorization.as_ref().and_then(|value| value.to_str().ok()?.trim().rsplit_once(' '));
-        assert!(token.is_some_and(|(_, token)| was_signed(token)), "{verdict}");
-        assert!(context["user_id"].is_string() && context["session_id"].is_string(), "{verdict}");
+        assert!(token.is_some_and(|(_, token)| was_signed(token)), "accepted an unsigned token: {decision}");
+        assert!(context["user_id"].is_string() && context["session_id"].is_string(), "missing ids: {decision}");
     }
 }

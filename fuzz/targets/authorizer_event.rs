@@ -1,4 +1,4 @@
-//! What API Gateway asks the authorizer, as JSON. Nobody passes without a token that was signed.
+//! An authorizer event of API Gateway, as JSON. The authorizer accepts only signed tokens.
 
 #![no_main]
 

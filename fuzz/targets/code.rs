@@ -1,4 +1,4 @@
-//! A code as somebody typed it. What is read is six ASCII digits, and reads again as the same code.
+//! A code as a user types it. A parsed code has six ASCII digits, and they parse to the same code.
 
 #![no_main]
 
@@ -10,6 +10,6 @@ fuzz_target!(|text: &str| {
         let digits = code.reveal();
         assert!(digits.len() == 6 && digits.bytes().all(|byte| byte.is_ascii_digit()), "{digits}");
         assert!(OtpCode::parse(&digits).is_ok_and(|again| again.matches(&code)));
-        assert!(!format!("{code:?}").contains(&digits));
+        assert!(!format!("{code:?}").contains(&digits), "Debug shows the code");
     }
 });

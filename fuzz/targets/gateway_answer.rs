@@ -1,5 +1,5 @@
-//! What an SMS gateway answers: its initial, a status, an empty line, a body (for SNS: an error's code and message, a
-//! line each). Only a success is taken for one, and what is logged holds no more than codes.
+//! An SMS gateway's answer: the gateway's letter, a status in two bytes, a body (for SNS: an error's code and its message,
+//! one line each). Only a 2xx status may mean success, and the logged reason is short.
 
 #![no_main]
 
@@ -8,8 +8,8 @@ use domain::gateway::Gateway;
 use libfuzzer_sys::{Corpus, fuzz_target};
 
 fuzz_target!(|answer: &[u8]| -> Corpus {
-    let [initial, high, low, body @ ..] = answer else { return Corpus::Reject };
-    let gateway = match initial {
+    let [letter, high, low, body @ ..] = answer else { return Corpus::Reject };
+    let gateway = match letter {
         b'S' => Gateway::Sparrow,
         b'T' => Gateway::Twilio,
         b'A' => Gateway::Sns,
@@ -17,7 +17,7 @@ fuzz_target!(|answer: &[u8]| -> Corpus {
     };
     let status = u16::from_be_bytes([*high, *low]);
     let (kind, why) = read_answer(gateway, status, body);
-    assert!(kind != "accepted" || (200..300).contains(&status), "{status}");
-    assert!(gateway == Gateway::Sns || why.len() <= 60, "{why}");
+    assert!(kind != "accepted" || (200..300).contains(&status), "accepted with status {status}");
+    assert!(gateway == Gateway::Sns || why.len() <= 60, "the reason is too long to log: {why}");
     Corpus::Keep
 });

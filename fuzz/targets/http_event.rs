@@ -1,4 +1,4 @@
-//! What API Gateway hands a function, as JSON.
+//! An event of API Gateway for a function, as JSON.
 
 #![no_main]
 

@@ -1,5 +1,5 @@
-//! Languages: the organization's, then a locale, then `Accept-Language`, a line each. What is chosen is one of the
-//! organization's own.
+//! Three lines: an organization's languages, a locale, an `Accept-Language` header. The chosen language is one of the
+//! organization's.
 
 #![no_main]
 

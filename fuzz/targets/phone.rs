@@ -1,4 +1,4 @@
-//! A phone number as somebody typed it. What is read is E.164, and reads again as the same number anywhere.
+//! A phone number as a user types it. A parsed number has an E.164 form, which parses to the same number in every country.
 
 #![no_main]
 
@@ -11,8 +11,8 @@ fuzz_target!(|text: &str| -> Corpus {
         let e164 = dialled.number.e164();
         assert_eq!(PhoneNumber::from_e164(e164).as_ref(), Ok(&dialled.number));
         assert_eq!(format!("+{}{}", dialled.calling_code, dialled.national()), e164);
-        for elsewhere in ["NP", "US", "IT"].map(|code| code.parse::<Country>().unwrap()) {
-            assert_eq!(DialledNumber::parse(e164, elsewhere).as_ref(), Ok(&dialled), "{e164} in {elsewhere}");
+        for other in ["NP", "US", "IT"].map(|code| code.parse::<Country>().unwrap()) {
+            assert_eq!(DialledNumber::parse(e164, other).as_ref(), Ok(&dialled), "{e164} in {other}");
         }
     }
     Corpus::Keep

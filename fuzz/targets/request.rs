@@ -1,5 +1,5 @@
-//! A request as a client writes it: a line with method and path, headers, an empty line, a body. What reaches the
-//! function is the event that API Gateway makes of it.
+//! A client's request: a line with method and path, headers, an empty line, a body. The function receives the event that
+//! API Gateway would make of it.
 
 #![no_main]
 

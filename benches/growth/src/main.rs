@@ -1,5 +1,5 @@
-//! Whether a sign-in costs more where there are more users: fills the users' table to each of the sizes given, and signs
-//! a few hundred people in at each, new ones and known ones. `latchkey-growth 1000 1000000`.
+//! Measures whether a sign-in costs more as the users' table grows. `latchkey-growth 1000 1000000` fills the table to
+//! each given size, and at each size signs in 300 new users and 300 known users.
 
 use std::ops::Range;
 use std::process::ExitCode;
@@ -8,43 +8,41 @@ use serde_json::{Value, json};
 use tests::World;
 use tests::tap::TappedWorld;
 
-/// Sign-ins of each kind at each size.
 const SIGN_INS: u32 = 300;
-/// How many items DynamoDB takes in one batch.
+/// The maximum of items in a `BatchWriteItem` request.
 const BATCH: usize = 25;
-/// Seconds in a day.
-const DAY: u64 = 86_400;
-/// What is tried is the store: no limit of the door may be met.
+const DAY_SECONDS: u64 = 86_400;
+/// Only the store is measured, so no limit may refuse a send.
 const UNLIMITED: [(&str, &str); 3] = [
     ("SOURCE_SENDS_PER_HOUR", "1000000000"),
     ("SOURCE_SENDS_PER_DAY", "1000000000"),
     ("COUNTRY_SENDS_PER_DAY", "1000000000"),
 ];
 
-/// What sign-ins asked of the store: the median of each figure, and of the time 99 % too.
-struct Measured {
+/// What one sign-in uses of the store: medians, and for the time also the 99th percentile.
+struct Usage {
     requests: f64,
     writes: f64,
     reads: f64,
-    milliseconds: [f64; 2],
+    median_milliseconds: f64,
+    p99_milliseconds: f64,
 }
 
-/// The nth Nepalese mobile number of an operator that tests have to themselves.
+/// The nth Nepalese mobile number with this operator prefix.
 fn phone(operator: &str, n: u32) -> String {
     format!("+977{operator}{n:07}")
 }
 
-/// A new user's two items, as the service itself wrote them.
+/// The two items of a new user, copied from what the service itself wrote.
 struct Template(Vec<Value>);
 
 impl Template {
-    /// Of the only user there is.
-    async fn of(database: &World) -> Self {
+    /// The table must hold exactly one user.
+    async fn read(database: &World) -> Self {
         Self(database.items("UsersTable").await)
     }
 
-    /// The items of the nth user.
-    fn nth(&self, n: u32) -> Vec<Value> {
+    fn items_of_user(&self, n: u32) -> Vec<Value> {
         let user = format!("usr_{n:026}");
         let phone = phone("985", n);
         let fill = |item: &Value| {
@@ -63,7 +61,7 @@ impl Template {
     }
 }
 
-/// Adds users, two batches at a time.
+/// Adds users, with two requests in flight.
 async fn fill(database: &World, template: &Template, from: u32, to: u32) {
     let middle = from.midpoint(to);
     tokio::join!(write(database, template, from..middle), write(database, template, middle..to));
@@ -71,7 +69,7 @@ async fn fill(database: &World, template: &Template, from: u32, to: u32) {
 
 async fn write(database: &World, template: &Template, mut users: Range<u32>) {
     loop {
-        let items = users.by_ref().take(BATCH / 2).flat_map(|n| template.nth(n));
+        let items = users.by_ref().take(BATCH / 2).flat_map(|n| template.items_of_user(n));
         let puts: Vec<Value> = items.map(|item| json!({"PutRequest": {"Item": item}})).collect();
         if puts.is_empty() {
             return;
@@ -80,29 +78,30 @@ async fn write(database: &World, template: &Template, mut users: Range<u32>) {
     }
 }
 
-/// Signs people in, one after another, and notes what each sign-in asked of the store.
-async fn sign_in(tapped: &TappedWorld, phones: impl Iterator<Item = String>) -> Result<Measured, String> {
-    let (mut requests, mut writes, mut reads, mut took) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+/// Signs in one phone after another.
+async fn sign_in(tapped: &TappedWorld, phones: impl Iterator<Item = String>) -> Result<Usage, String> {
+    let (mut requests, mut writes, mut reads, mut milliseconds) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for phone in phones {
-        let (noted, reply) = tapped
+        let (recorded, reply) = tapped
             .requests(async {
                 let sent = tapped.world.send_code(&phone).await;
                 tapped.world.submit(&phone, &sent.code).send().await
             })
             .await;
         if reply.status != 200 {
-            return Err(format!("a sign-in was answered with {}", reply.status));
+            return Err(format!("a sign-in returned status {}", reply.status));
         }
-        requests.push(f64::from(u32::try_from(noted.len()).unwrap_or(u32::MAX)));
-        writes.push(noted.iter().map(|request| request.units.writes).sum());
-        reads.push(noted.iter().map(|request| request.units.reads).sum());
-        took.push(noted.iter().map(|request| request.took().as_secs_f64() * 1_000.0).sum());
+        requests.push(recorded.len() as f64);
+        writes.push(recorded.iter().map(|request| request.units.writes).sum());
+        reads.push(recorded.iter().map(|request| request.units.reads).sum());
+        milliseconds.push(recorded.iter().map(|request| request.took().as_secs_f64() * 1_000.0).sum());
     }
-    Ok(Measured {
+    Ok(Usage {
         requests: percentile(&mut requests, 50),
         writes: percentile(&mut writes, 50),
         reads: percentile(&mut reads, 50),
-        milliseconds: [50, 99].map(|percent| percentile(&mut took, percent)),
+        median_milliseconds: percentile(&mut milliseconds, 50),
+        p99_milliseconds: percentile(&mut milliseconds, 99),
     })
 }
 
@@ -112,30 +111,30 @@ fn percentile(figures: &mut [f64], percent: usize) -> f64 {
     figures.get(at).or(figures.last()).copied().unwrap_or_default()
 }
 
-/// The figures at each of these numbers of users, which grow.
+/// Prints one table row for each size and kind of user. `sizes` must be sorted.
 async fn measure(sizes: &[u32]) -> Result<(), String> {
     let tapped = TappedWorld::with(&UNLIMITED).await;
     tapped.world.sign_in(&phone("986", 0)).await;
-    let template = Template::of(&tapped.database).await;
-    println!("| users | a sign-in of | requests | write units | read units | ms in the store: median | of 99 % |");
+    let template = Template::read(&tapped.database).await;
+    println!("| users | sign-in of | requests | write units | read units | ms in the store: median | 99 % |");
     println!("|---|---|---|---|---|---|---|");
-    let mut filled = 0;
-    let mut newest = 0;
+    let (mut filled, mut new_users) = (0, 0);
     for users in sizes {
         fill(&tapped.database, &template, filled, *users).await;
         filled = *users;
-        // Whoever signed in at the size before may have another code.
-        tapped.world.advance(DAY);
+        // The phones that signed in at the previous size may be sent another code.
+        tapped.world.advance(DAY_SECONDS);
         let step = usize::try_from(users / SIGN_INS).unwrap_or_default().max(1);
         let known = (0..*users).step_by(step).map(|n| phone("985", n));
-        let unknown = (1..=SIGN_INS).map(|n| phone("986", n.saturating_add(newest)));
+        let unknown = (1..=SIGN_INS).map(|n| phone("986", n.saturating_add(new_users)));
         let unknown = sign_in(&tapped, unknown).await?;
-        newest = newest.saturating_add(SIGN_INS);
+        new_users = new_users.saturating_add(SIGN_INS);
         let known = sign_in(&tapped, known.take(usize::try_from(SIGN_INS).unwrap_or_default())).await?;
-        for (who, Measured { requests, writes, reads, milliseconds: [median, most] }) in
-            [("a new user", unknown), ("a known user", known)]
-        {
-            println!("| {users} | {who} | {requests} | {writes} | {reads} | {median:.1} | {most:.1} |");
+        for (kind, usage) in [("a new user", unknown), ("a known user", known)] {
+            let Usage { requests, writes, reads, median_milliseconds, p99_milliseconds } = usage;
+            println!(
+                "| {users} | {kind} | {requests} | {writes} | {reads} | {median_milliseconds:.1} | {p99_milliseconds:.1} |"
+            );
         }
     }
     Ok(())
@@ -144,11 +143,11 @@ async fn measure(sizes: &[u32]) -> Result<(), String> {
 #[tokio::main]
 async fn main() -> ExitCode {
     let sizes: Result<Vec<u32>, _> = std::env::args().skip(1).map(|size| size.parse()).collect();
-    let done = match sizes {
+    let result = match sizes {
         Ok(sizes) if !sizes.is_empty() && sizes.is_sorted() => measure(&sizes).await,
-        _ => Err("usage: latchkey-growth USERS..., the least first".to_owned()),
+        _ => Err("usage: latchkey-growth USERS..., the smallest number first".to_owned()),
     };
-    match done {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             eprintln!("latchkey-growth: {why}");

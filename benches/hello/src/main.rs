@@ -1,4 +1,4 @@
-//! What a function costs that does nothing: the runtime alone.
+//! A function that does nothing: its cost is that of the Lambda runtime alone.
 
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use serde_json::{Value, json};

@@ -1,5 +1,5 @@
-//! The yardstick: the least that a function behind API Gateway with a table can do. It opens its connection before the
-//! first event, and each event is one read.
+//! The yardstick, which the functions' times are compared with: the smallest useful function behind API Gateway with a
+//! table. It opens its connection before the first event, and does one read for each event.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use lambda_http::{Error, Request, run, service_fn};
 
 type Item = HashMap<String, AttributeValue>;
 
-/// Reads the published keys, which every stack has: a small item.
+/// Reads the item of the published keys: it is small, and every deployment has it.
 async fn read(client: &Client, table: &str) -> Result<Option<Item>, Error> {
     let key = AttributeValue::S("keys".to_owned());
     Ok(client.get_item().table_name(table).key("pk", key).send().await?.item)
