@@ -116,13 +116,13 @@ fn percentile(figures: &mut [f64], percent: usize) -> f64 {
 async fn measure(sizes: &[u32]) -> Result<(), String> {
     let tapped = TappedWorld::with(&UNLIMITED).await;
     tapped.world.sign_in(&phone("986", 0)).await;
-    let template = Template::of(&tapped.database).await;
+    let template = Template::of(&tapped.world).await;
     println!("| users | a sign-in of | requests | write units | read units | ms in the store: median | of 99 % |");
     println!("|---|---|---|---|---|---|---|");
     let mut filled = 0;
     let mut newest = 0;
     for users in sizes {
-        fill(&tapped.database, &template, filled, *users).await;
+        fill(&tapped.world, &template, filled, *users).await;
         filled = *users;
         // Whoever signed in at the size before may have another code.
         tapped.world.advance(DAY);
