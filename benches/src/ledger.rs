@@ -41,7 +41,8 @@ pub async fn of(world: &World, program: &Program) -> Result<Ledger, Fault> {
     let mut conversation = Conversation::begin(world, program.flow).await?;
     let event = conversation.event().await?;
     let log = world.folder.log();
-    let variables = vec![("AWS_ENDPOINT_URL_DYNAMODB".to_owned(), format!("http://{}", world.system.dynamodb_address()))];
+    let variables =
+        vec![("AWS_ENDPOINT_URL_DYNAMODB".to_owned(), format!("http://{}", world.system.dynamodb_address()))];
     // From here on the system counts all requests, those that prepare events included.
     world.system.aim(None);
     world.system.reset_dynamodb_requests();

@@ -406,7 +406,7 @@ fn text(value: &Value) -> Result<String, TemplateError> {
         Value::Bool(value) => Ok(value.to_string()),
         Value::Number(number) => Ok(number.to_string()),
         Value::String(value) => Ok(value.clone()),
-        Value::Array(_) | Value::Object(_) => Err(wrong("a list or an object stands where a single value is needed")),
+        Value::Array(_) | Value::Object(_) => Err(wrong("expected a single value, found a list or an object")),
     }
 }
 

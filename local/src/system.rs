@@ -210,7 +210,7 @@ impl System {
         self.faults.outgoing()
     }
 
-    /// Executes the requests that [`crate::Mode::Late`] and [`crate::Mode::KillLate`] held back, and returns when they are
+    /// Executes the requests that `Mode::Late` and `Mode::KillLate` held back, and returns when they are
     /// done.
     pub async fn do_late_requests(&self) {
         self.faults.do_late_requests().await;

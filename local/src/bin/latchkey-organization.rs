@@ -47,8 +47,8 @@ async fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     match run(arguments).await {
-        Ok(said) => {
-            print(&said);
+        Ok(output) => {
+            print(&output);
             ExitCode::SUCCESS
         }
         Err(refusal) => fail(1, &refusal),
@@ -88,19 +88,19 @@ async fn run(arguments: Arguments) -> Result<String, String> {
     let app = app(arguments.table.as_deref(), arguments.dynamodb_port).await?;
     let checked = settings.check(&app.config.default_organization, app.clock.now());
     let checked = checked.map_err(|invalid| format!("{file}: {invalid}"))?;
-    let mut said = messages(&checked);
+    let mut output = messages(&checked);
     let id = checked.id();
     if arguments.is_check_only {
-        let _ = writeln!(said, "{id} is valid. Nothing was written.");
-        return Ok(said);
+        let _ = writeln!(output, "{id} is valid. Nothing was written.");
+        return Ok(output);
     }
     let store = Store::new(&app, &[Table::Settings]).map_err(|error| error.to_string())?;
     store.put_organization(&checked).await.map_err(|unavailable| match &arguments.table {
         Some(table) => format!("{table} cannot be written: {}", causes(&unavailable)),
         None => format!("{} Does `cargo local` run? See --dynamodb-port and --table.", causes(&unavailable)),
     })?;
-    let _ = writeln!(said, "{id} is written. It takes effect within a minute.");
-    Ok(said)
+    let _ = writeln!(output, "{id} is written. It takes effect within a minute.");
+    Ok(output)
 }
 
 /// The configuration to reach the table: fixed variables for `cargo local`, the environment's for a deployment.
@@ -128,15 +128,15 @@ async fn app(table: Option<&str>, dynamodb_port: Option<u16>) -> Result<App, Str
 
 /// Each message as users will read it, and how much of a segment it uses.
 fn messages(checked: &CheckedOrganization) -> String {
-    let mut said = String::new();
+    let mut output = String::new();
     for (language, message) in checked.samples() {
         let length = message.length();
-        let _ = writeln!(said, "{language}: {} of {} {}", length.counted, length.allowed, length.unit);
+        let _ = writeln!(output, "{language}: {} of {} {}", length.counted, length.allowed, length.unit);
         for line in message.reveal().lines() {
-            let _ = writeln!(said, "    {line}");
+            let _ = writeln!(output, "    {line}");
         }
     }
-    said
+    output
 }
 
 /// Ignores errors: a closed pipe is no reason to fail.

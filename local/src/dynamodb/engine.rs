@@ -95,7 +95,7 @@ fn is_intact(path: &Path) -> bool {
         let connection = rusqlite::Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         connection.pragma_query_value(None, "quick_check", |row| row.get(0))
     };
-    check().is_ok_and(|verdict| verdict == "ok")
+    check().is_ok_and(|result| result == "ok")
 }
 
 fn ensure_table(database: &Database, table: &Table) -> Result<(), String> {

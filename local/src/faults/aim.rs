@@ -32,9 +32,9 @@ pub struct Aim {
     pub lasts: bool,
 }
 
-/// Counts requests, and says which one fails. It counts nothing until [`Sight::aim`] is called for the first time.
+/// Counts requests, and says which one fails. It counts nothing until [`RequestCounter::aim`] is called for the first time.
 #[derive(Default)]
-pub struct Sight(Mutex<Option<Counted>>);
+pub struct RequestCounter(Mutex<Option<Counted>>);
 
 #[derive(Default)]
 struct Counted {
@@ -43,21 +43,21 @@ struct Counted {
     aim: Option<Aim>,
 }
 
-impl Sight {
+impl RequestCounter {
     /// Restarts the count.
     pub fn aim(&self, aim: Option<Aim>) {
         *lock(&self.0) = Some(Counted { aim, ..Counted::default() });
     }
 
-    /// The requests since the last [`Sight::aim`], oldest first.
+    /// The requests since the last [`RequestCounter::aim`], oldest first.
     pub fn seen(&self) -> Vec<Outgoing> {
         lock(&self.0).as_ref().map(|counted| counted.seen.clone()).unwrap_or_default()
     }
 
     /// Counts a request, and returns the fault that is aimed at it.
     pub fn pass(&self, target: Target, what: String) -> Option<Fault> {
-        let mut sight = lock(&self.0);
-        let Counted { seen, alike, aim } = sight.as_mut()?;
+        let mut counter = lock(&self.0);
+        let Counted { seen, alike, aim } = counter.as_mut()?;
         let nth = alike.entry((target, what.clone())).or_default();
         *nth = nth.saturating_add(1);
         let nth = *nth;

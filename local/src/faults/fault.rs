@@ -38,7 +38,7 @@ pub enum Mode {
     /// The request is executed, and the connection is cut instead of an answer.
     #[serde(skip)]
     LostInCut,
-    /// The request is never answered. It is executed later, when [`crate::System::do_late_requests`] is called.
+    /// The request is never answered. It is executed later, when `System::do_late_requests` is called.
     #[serde(skip)]
     Late,
     /// The request is executed, and the function that sent it dies before it gets the answer.

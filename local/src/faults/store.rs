@@ -10,7 +10,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::sleep;
 
 use crate::answer;
-use crate::faults::aim::{Aim, Outgoing, Sight};
+use crate::faults::aim::{Aim, Outgoing, RequestCounter};
 use crate::faults::fault::{Fault, Mode, Target};
 use crate::lock::lock;
 
@@ -20,7 +20,7 @@ const NEVER: Duration = Duration::from_secs(30);
 /// The queued faults, oldest first. The aimed fault takes precedence.
 pub struct Faults {
     queue: Mutex<VecDeque<Fault>>,
-    sight: Sight,
+    counter: RequestCounter,
     late: Mutex<Vec<Late>>,
     deaths: watch::Sender<()>,
     slow: Duration,
@@ -37,7 +37,7 @@ impl Faults {
     pub fn new(attempt_timeout: Duration) -> Self {
         Self {
             queue: Mutex::default(),
-            sight: Sight::default(),
+            counter: RequestCounter::default(),
             late: Mutex::default(),
             deaths: watch::Sender::new(()),
             slow: attempt_timeout.mul_f64(0.75),
@@ -53,11 +53,11 @@ impl Faults {
     }
 
     pub fn aim(&self, aim: Option<Aim>) {
-        self.sight.aim(aim);
+        self.counter.aim(aim);
     }
 
     pub fn outgoing(&self) -> Vec<Outgoing> {
-        self.sight.seen()
+        self.counter.seen()
     }
 
     /// Executes the requests that were held back, and waits until they are done.
@@ -93,7 +93,7 @@ impl Faults {
         error: impl FnOnce() -> Response,
         work: impl Fn() -> Work,
     ) -> Response {
-        let aimed = self.sight.pass(target, what);
+        let aimed = self.counter.pass(target, what);
         let Some(fault) = aimed.or_else(|| self.next(target)) else { return work().await };
         match fault.mode {
             Mode::Refuse => match &fault.code {

@@ -79,7 +79,7 @@ impl Google {
         if file.get("private_key").is_none() {
             file =
                 json!({"type": "service_account", "client_email": "push@latchkey.local", "private_key": private_key()});
-        } else if file.get("token_uri").is_some_and(|held| held == token_uri) {
+        } else if file.get("token_uri").is_some_and(|present| present == token_uri) {
             return Ok(());
         }
         if let Some(file) = file.as_object_mut() {
