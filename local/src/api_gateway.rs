@@ -1,5 +1,5 @@
-//! The HTTP API as API Gateway serves it, with the routes, throttles, CORS settings and authorizers of the template. Each
-//! request reaches its function as an event of payload format 2.0.
+//! The HTTP API as API Gateway serves it, with the routes, throttles, CORS settings and authorizers of the template.
+//! Each request reaches its function as an event of payload format 2.0.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};

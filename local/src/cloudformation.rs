@@ -1,5 +1,6 @@
-//! Reads `template.yaml`, so that the local system has the routes, authorizers, throttles, tables, secrets and variables of
-//! the cloud. It supports the parts of CloudFormation that the template uses in what is read here, and refuses others.
+//! Reads `template.yaml`, so that the local system has the routes, authorizers, throttles, tables, secrets and
+//! variables of the cloud. It supports the parts of CloudFormation that the template uses in what is read here, and
+//! refuses others.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,4 +1,5 @@
-//! Locks a mutex whether or not another thread panicked while it held it: no guarded value here is ever left half changed.
+//! Locks a mutex whether or not another thread panicked while it held it: no guarded value here is ever left half
+//! changed.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -171,8 +171,8 @@ impl System {
         &self.clock
     }
 
-    /// Discards the recorded requests to DynamoDB, and records all requests from here on. Nothing is recorded before the
-    /// first call.
+    /// Discards the recorded requests to DynamoDB, and records all requests from here on. Nothing is recorded before
+    /// the first call.
     pub fn reset_dynamodb_requests(&self) {
         self.proxy.restart_recording();
     }
@@ -194,8 +194,8 @@ impl System {
         self.proxy.delay_answers(delay);
     }
 
-    /// Leaves the second half of the keys unprocessed in the next `batches` BatchGetItem requests, as DynamoDB does under
-    /// load.
+    /// Leaves the second half of the keys unprocessed in the next `batches` BatchGetItem requests, as DynamoDB does
+    /// under load.
     pub fn halve_dynamodb_batches(&self, batches: usize) {
         self.proxy.halve_batches(batches);
     }

@@ -52,8 +52,8 @@ impl TappedWorld {
         (cost.in_a_row, done)
     }
 
-    /// What `work` asks of DynamoDB, in figures. Each answer is delayed, so that requests that do not wait for another's
-    /// answer overlap.
+    /// What `work` asks of DynamoDB, in figures. Each answer is delayed, so that requests that do not wait for
+    /// another's answer overlap.
     pub async fn cost<T>(&self, work: impl Future<Output = T>) -> (Cost, T) {
         self.world.system.delay_dynamodb_answers(DELAY);
         let (requests, done) = self.requests(work).await;

@@ -1,5 +1,5 @@
-//! The proxy in front of the embedded DynamoDB, on `--dynamodb-port`. It injects faults. For tests and benchmarks it also
-//! records requests with the capacity that they consume, delays answers, and leaves keys out of batches.
+//! The proxy in front of the embedded DynamoDB, on `--dynamodb-port`. It injects faults. For tests and benchmarks it
+//! also records requests with the capacity that they consume, delays answers, and leaves keys out of batches.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};

@@ -1,5 +1,5 @@
-//! One fault at one chosen request: the functions' requests are counted, and the chosen one fails. With this a test goes
-//! through every request of a flow and sees what a fault there does. Only Rust code can use it; it has no route.
+//! One fault at one chosen request: the functions' requests are counted, and the chosen one fails. With this a test
+//! goes through every request of a flow and sees what a fault there does. Only Rust code can use it; it has no route.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -32,7 +32,8 @@ pub struct Aim {
     pub lasts: bool,
 }
 
-/// Counts requests, and says which one fails. It counts nothing until [`RequestCounter::aim`] is called for the first time.
+/// Counts requests, and says which one fails. It counts nothing until [`RequestCounter::aim`] is called for the first
+/// time.
 #[derive(Default)]
 pub struct RequestCounter(Mutex<Option<Counted>>);
 

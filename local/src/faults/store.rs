@@ -84,7 +84,8 @@ impl Faults {
         Some(next)
     }
 
-    /// Executes a request with `work`, unless a fault is due for it. `what` names the request, as [`Outgoing::what`] does.
+    /// Executes a request with `work`, unless a fault is due for it. `what` names the request, as [`Outgoing::what`]
+    /// does.
     pub async fn execute<Work: Future<Output = Response>>(
         &self,
         target: Target,

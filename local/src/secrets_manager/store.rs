@@ -1,5 +1,5 @@
-//! The secrets with their versions and staging labels. A change is on disk before it is answered. Rules and messages are
-//! those of <https://docs.aws.amazon.com/secretsmanager/latest/apireference/>.
+//! The secrets with their versions and staging labels. A change is on disk before it is answered. Rules and messages
+//! are those of <https://docs.aws.amazon.com/secretsmanager/latest/apireference/>.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};

@@ -192,7 +192,8 @@ fn refused(code: &str) -> Response {
     answer::json(status, &json!({"error": error}))
 }
 
-/// A private key in PEM, as in the key files that Google issues. One for each process, because it takes long to generate.
+/// A private key in PEM, as in the key files that Google issues. One for each process, because it takes long to
+/// generate.
 fn private_key() -> Option<&'static str> {
     static KEY: OnceLock<Option<String>> = OnceLock::new();
     let generate = || {

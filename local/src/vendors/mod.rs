@@ -1,4 +1,5 @@
-//! Everything on `--aws-port`: Secrets Manager and SNS, and the stand-ins for the vendors with an HTTP API of their own.
+//! Everything on `--aws-port`: Secrets Manager and SNS, and the stand-ins for the vendors with an HTTP API of their
+//! own.
 
 pub mod context;
 pub mod google;

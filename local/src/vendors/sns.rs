@@ -101,7 +101,8 @@ impl Attribute {
     }
 }
 
-/// The query protocol writes a map as `MessageAttributes.entry.N.Name` and `MessageAttributes.entry.N.Value.StringValue`.
+/// The query protocol writes a map as `MessageAttributes.entry.N.Name` and
+/// `MessageAttributes.entry.N.Value.StringValue`.
 fn entry<'a>(fields: &'a Fields, name: &str) -> Option<&'a str> {
     let (key, _) = fields
         .iter()
