@@ -6,7 +6,6 @@ use axum::response::{IntoResponse as _, Response};
 use http_body_util::{Full, Limited};
 use serde_json::{Value, json};
 
-/// A body of a given media type.
 pub fn with_type(status: StatusCode, media_type: &'static str, body: impl Into<Body>) -> Response {
     let headers = [(header::CONTENT_TYPE, HeaderValue::from_static(media_type))];
     (status, headers, body.into()).into_response()
@@ -16,7 +15,7 @@ pub fn json(status: StatusCode, body: &Value) -> Response {
     with_type(status, "application/json", body.to_string())
 }
 
-/// An error as API Gateway words its own.
+/// An error in the form of API Gateway's own.
 pub fn gateway_message(status: StatusCode, message: &str) -> Response {
     json(status, &json!({ "message": message }))
 }
@@ -29,8 +28,8 @@ pub fn problem(status: StatusCode, code: &str, detail: &str) -> Response {
     with_type(status, "application/problem+json", body.to_string())
 }
 
-/// No answer: the connection is cut before a word of it is sent.
+/// No answer: the connection is cut before a byte of it is sent.
 pub fn cut_off() -> Response {
-    // A body that announces a byte and fails as soon as it is asked for it.
+    // The body announces two bytes and fails as soon as it is read, because its limit is one.
     Response::new(Body::new(Limited::new(Full::new(Bytes::from_static(b"--")), 1)))
 }

@@ -1,17 +1,17 @@
-//! The eight functions as the cloud has them: each with its own environment, called with JSON and answering in JSON.
+//! The eight functions, as Lambda runs them: each has its own environment, and takes and returns JSON.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use adapters::app::Timeouts;
-use adapters::{App, Clock, Config, ConfigError};
+use adapters::{App, Clock, Config};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::task::JoinSet;
 
-use crate::faults::Faults;
-use crate::lock;
+use crate::faults::store::Faults;
+use crate::lock::lock;
 
 /// The functions by their logical ids in the template.
 pub struct Functions {
@@ -19,9 +19,9 @@ pub struct Functions {
     faults: Arc<Faults>,
 }
 
-/// A function, and what it begins from: at its start, and at the next event after it died.
 struct Process {
     app: App,
+    /// `None` from its death until the next event, which starts it again.
     function: Mutex<Option<Arc<Function>>>,
 }
 
@@ -37,29 +37,29 @@ enum Function {
 }
 
 impl Functions {
-    /// Builds each function from its own variables, with `overlay` laid over them.
-    pub async fn start(
+    /// Starts each function with its own variables, of which `overrides` replaces some.
+    pub fn start(
         environments: &BTreeMap<String, BTreeMap<String, String>>,
-        overlay: &BTreeMap<String, String>,
+        overrides: &BTreeMap<String, String>,
         timeouts: Timeouts,
-        clock: &Clock,
+        clock: Clock,
         faults: Arc<Faults>,
     ) -> Result<Self, String> {
         let mut processes = BTreeMap::new();
         for (id, environment) in environments {
             let mut variables = environment.clone();
-            variables.extend(overlay.clone());
+            variables.extend(overrides.clone());
             let mut config = Config::from_variables(&variables).map_err(|error| format!("{id}: {error}"))?;
             config.aws.timeouts = timeouts;
             let app = App::new(config, clock.clone()).map_err(|error| format!("{id}: {error}"))?;
-            let function = Function::new(id, &app).map_err(|error| format!("{id}: {error}"))?;
-            let function = function.ok_or_else(|| format!("the template's {id} is no function of this workspace"))?;
-            processes.insert(id.clone(), Process { app, function: Mutex::new(Some(Arc::new(function))) });
+            let process = Process { app, function: Mutex::default() };
+            process.function(id)?;
+            processes.insert(id.clone(), process);
         }
         Ok(Self { processes, faults })
     }
 
-    /// Does what each function does before its first event: connections, keys and settings are at hand afterwards.
+    /// Does what each function does before its first event: afterwards it has its connections, keys and settings.
     pub async fn warm(&self) {
         let mut warming = JoinSet::new();
         for (id, process) in &self.processes {
@@ -69,16 +69,15 @@ impl Functions {
         while warming.join_next().await.is_some() {}
     }
 
-    /// Ends every function's process, so that its next event is a cold start's: nothing that was read or learned is at
-    /// hand.
+    /// Ends every function's process: its next event is a cold start.
     pub fn cool(&self) {
         self.processes.values().for_each(Process::end);
     }
 
-    /// Calls a function with an event. As in Lambda it runs to its end even if the caller has gone, and its panic is
-    /// this call's failure alone. If it is made to die, nothing of its process is left.
+    /// Calls a function with an event. As in Lambda it runs to its end even if the caller has disconnected, and a panic
+    /// fails only this call. If a fault kills it, its whole process ends.
     pub async fn invoke(&self, id: &str, event: Value) -> Result<Value, String> {
-        let process = self.processes.get(id).ok_or_else(|| format!("there is no function {id}"))?;
+        let process = self.processes.get(id).ok_or_else(|| format!("the function {id} does not exist"))?;
         let function = process.function(id)?;
         let mut deaths = self.faults.deaths();
         let mut run = tokio::spawn(async move { function.handle(event).await });
@@ -88,7 +87,7 @@ impl Functions {
                 run.abort();
                 let _ = run.await;
                 process.end();
-                Err("it was killed, as asked".to_owned())
+                Err("it was killed by an injected fault".to_owned())
             }
         }
     }
@@ -100,8 +99,7 @@ impl Process {
         if let Some(function) = running.as_ref() {
             return Ok(Arc::clone(function));
         }
-        let function = Function::new(id, &self.app).map_err(|error| error.to_string())?;
-        let function = Arc::new(function.ok_or_else(|| format!("there is no function {id}"))?);
+        let function = Arc::new(Function::new(id, &self.app)?);
         *running = Some(Arc::clone(&function));
         Ok(function)
     }
@@ -112,18 +110,19 @@ impl Process {
 }
 
 impl Function {
-    fn new(id: &str, app: &App) -> Result<Option<Self>, ConfigError> {
-        Ok(Some(match id {
-            "AccountFunction" => Self::Account(account::Account::new(app)?),
-            "AuthorizerFunction" => Self::Authorizer(authorizer::Authorizer::new(app)?),
-            "JwksFunction" => Self::Jwks(jwks::Jwks::new(app)?),
-            "RotateKeysFunction" => Self::RotateKeys(rotate_keys::RotateKeys::new(app)?),
-            "SendOtpFunction" => Self::SendOtp(Box::new(send_otp::SendOtp::new(app)?)),
-            "SessionFunction" => Self::Session(session::Session::new(app)?),
-            "SubmitOtpFunction" => Self::SubmitOtp(submit_otp::SubmitOtp::new(app)?),
-            "ValidateOtpFunction" => Self::ValidateOtp(validate_otp::ValidateOtp::new(app)?),
-            _ => return Ok(None),
-        }))
+    fn new(id: &str, app: &App) -> Result<Self, String> {
+        let wrong = |error: adapters::ConfigError| format!("{id}: {error}");
+        Ok(match id {
+            "AccountFunction" => Self::Account(account::Account::new(app).map_err(wrong)?),
+            "AuthorizerFunction" => Self::Authorizer(authorizer::Authorizer::new(app).map_err(wrong)?),
+            "JwksFunction" => Self::Jwks(jwks::Jwks::new(app).map_err(wrong)?),
+            "RotateKeysFunction" => Self::RotateKeys(rotate_keys::RotateKeys::new(app).map_err(wrong)?),
+            "SendOtpFunction" => Self::SendOtp(Box::new(send_otp::SendOtp::new(app).map_err(wrong)?)),
+            "SessionFunction" => Self::Session(session::Session::new(app).map_err(wrong)?),
+            "SubmitOtpFunction" => Self::SubmitOtp(submit_otp::SubmitOtp::new(app).map_err(wrong)?),
+            "ValidateOtpFunction" => Self::ValidateOtp(validate_otp::ValidateOtp::new(app).map_err(wrong)?),
+            _ => return Err(format!("the template's {id} is not a function of this workspace")),
+        })
     }
 
     async fn warm(&self) {
@@ -148,8 +147,7 @@ impl Function {
             Self::SubmitOtp(function) => answer(&function.handle(read(event)?).await),
             Self::ValidateOtp(function) => answer(&function.handle(read(event)?).await),
             Self::Authorizer(function) => {
-                let verdict = function.handle(read(event)?).await.map_err(|error| error.to_string())?;
-                answer(&verdict)
+                answer(&function.handle(read(event)?).await.map_err(|error| error.to_string())?)
             }
             Self::RotateKeys(function) => {
                 function.handle(read(event)?).await.map_err(|error| error.to_string())?;
@@ -160,7 +158,7 @@ impl Function {
 }
 
 fn read<Event: DeserializeOwned>(event: Value) -> Result<Event, String> {
-    serde_json::from_value(event).map_err(|error| format!("not an event of its kind: {error}"))
+    serde_json::from_value(event).map_err(|error| format!("the event does not fit the function: {error}"))
 }
 
 fn answer(answer: &impl Serialize) -> Result<Value, String> {

@@ -1,4 +1,4 @@
-//! Every SMS the system sent, as the phones would show them; the last thousand are kept, across restarts too.
+//! Every SMS that the system sent, as the phones would show it. The last thousand are kept, also across restarts.
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
@@ -6,27 +6,28 @@ use std::io::Write as _;
 use std::path::Path;
 use std::sync::Mutex;
 
-use adapters::Clock;
 use serde::{Deserialize, Serialize};
 
-use crate::{lock, random};
+use crate::clock::AdjustableClock;
+use crate::lock::lock;
+use crate::random;
 
-const KEPT: usize = 1000;
+const MESSAGES_KEPT: usize = 1000;
 
-/// One message on one phone.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Message {
     pub id: String,
-    /// E.164, however the gateway wrote it.
+    /// E.164, whatever form the gateway uses.
     pub to: String,
     pub from: String,
     pub text: String,
     pub gateway: String,
+    /// Seconds since the epoch.
     pub at: i64,
 }
 
 pub struct Inbox {
-    clock: Clock,
+    clock: AdjustableClock,
     kept: Mutex<Kept>,
 }
 
@@ -39,19 +40,19 @@ struct Kept {
 }
 
 impl Inbox {
-    pub fn new(clock: Clock) -> Self {
+    pub fn new(clock: AdjustableClock) -> Self {
         Self { clock, kept: Mutex::default() }
     }
 
-    /// An inbox that remembers in a file. A line cut short by a crash is left out.
-    pub fn open(clock: Clock, path: &Path) -> std::io::Result<Self> {
+    /// Reads the messages from a file and writes new ones to it. Skips a line that a crash left incomplete.
+    pub fn open(clock: AdjustableClock, path: &Path) -> std::io::Result<Self> {
         let text = match std::fs::read(path) {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
             Err(error) => return Err(error),
         };
         let messages: VecDeque<Message> =
-            text.lines().rev().filter_map(|line| serde_json::from_str(line).ok()).take(KEPT).collect();
+            text.lines().rev().filter_map(|line| serde_json::from_str(line).ok()).take(MESSAGES_KEPT).collect();
         let fresh = path.with_extension("new");
         let mut file = File::create(&fresh)?;
         for message in messages.iter().rev() {
@@ -62,7 +63,7 @@ impl Inbox {
         Ok(Self { clock, kept: Mutex::new(Kept { messages, file }) })
     }
 
-    /// Delivers a text and gives its id.
+    /// Delivers a text and returns its id.
     pub fn deliver(&self, gateway: &str, to: &str, from: &str, text: &str) -> String {
         let message = Message {
             id: random::uuid(),
@@ -70,20 +71,20 @@ impl Inbox {
             from: from.to_owned(),
             text: text.to_owned(),
             gateway: gateway.to_owned(),
-            at: self.clock.now().seconds(),
+            at: self.clock.now_seconds(),
         };
         let id = message.id.clone();
         let mut kept = lock(&self.kept);
         if let Some(file) = &mut kept.file {
-            // A full disk costs the memory of the message, not the message.
+            // If the disk is full, the message is still delivered; only a restart loses it.
             let _ = write_line(file, &message);
         }
         kept.messages.push_front(message);
-        kept.messages.truncate(KEPT);
+        kept.messages.truncate(MESSAGES_KEPT);
         id
     }
 
-    /// The messages to one number, or to all, newest first. The `+` may have become a space on the way, or be absent.
+    /// The messages to one number, or to all, newest first. The `+` may be absent, or a space after URL decoding.
     pub fn messages(&self, to: Option<&str>) -> Vec<Message> {
         let wanted = to.map(digits);
         let kept = lock(&self.kept);
@@ -92,7 +93,6 @@ impl Inbox {
     }
 }
 
-/// Whether a number is in the one form that every phone understands: `+`, country, subscriber.
 pub fn is_e164(number: &str) -> bool {
     let Some(digits) = number.strip_prefix('+') else { return false };
     (7..=15).contains(&digits.len()) && !digits.starts_with('0') && digits.bytes().all(|digit| digit.is_ascii_digit())

@@ -1,4 +1,4 @@
-//! The page for people at `/`: one file, nothing loaded from elsewhere.
+//! The web page at `/`: one file that loads nothing else.
 
 use axum::Router;
 use axum::http::header;
@@ -6,12 +6,12 @@ use axum::response::{Html, IntoResponse};
 use axum::routing::get;
 
 const PAGE: &str = include_str!("page.html");
-/// The page may run what it bears and talk to this server, and nothing else.
+/// The page may run its own scripts and call this server, and nothing else.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; \
                       img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-pub fn routes(router: Router) -> Router {
-    router.route("/", get(page))
+pub fn router() -> Router {
+    Router::new().route("/", get(page))
 }
 
 async fn page() -> impl IntoResponse {

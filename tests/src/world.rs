@@ -257,7 +257,7 @@ impl World {
 
     /// What time it is in this world, in epoch seconds.
     pub fn now(&self) -> i64 {
-        self.system.clock().now().seconds()
+        self.system.clock().now_seconds()
     }
 
     /// The documents of all metrics since this world began, oldest first; in a test of one world and one thread.

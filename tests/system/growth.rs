@@ -38,7 +38,7 @@ async fn submit(world: &World, otp: &str, n: usize) -> tests::Reply {
 
 /// The largest of a table's items of one kind, or of all.
 async fn largest(tapped: &TappedWorld, table: &str, kind: &str) -> usize {
-    let items = tapped.database.items(table).await;
+    let items = tapped.world.items(table).await;
     let is_wanted = |item: &&Value| item["pk"]["S"].as_str().is_none_or(|pk| pk.starts_with(kind));
     items.iter().filter(is_wanted).map(item_size).max().unwrap()
 }
@@ -53,7 +53,7 @@ async fn fifty_organizations_and_twenty_devices_cost_a_sign_in_four_more_units()
     let world = &tapped.world;
     for n in 0..ORGANIZATIONS {
         let item = json!({"pk": {"S": format!("organization#{}", organization(n))}, "app_name": {"S": "Acme"}});
-        tapped.database.dynamodb("PutItem", json!({"TableName": "SettingsTable", "Item": item})).await;
+        tapped.world.dynamodb("PutItem", json!({"TableName": "SettingsTable", "Item": item})).await;
     }
     for n in 0..ORGANIZATIONS {
         let person = sign_in(&tapped, n).await;

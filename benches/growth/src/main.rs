@@ -115,12 +115,12 @@ fn percentile(figures: &mut [f64], percent: usize) -> f64 {
 async fn measure(sizes: &[u32]) -> Result<(), String> {
     let tapped = TappedWorld::with(&UNLIMITED).await;
     tapped.world.sign_in(&phone("986", 0)).await;
-    let template = Template::read(&tapped.database).await;
+    let template = Template::read(&tapped.world).await;
     println!("| users | sign-in of | requests | write units | read units | ms in the store: median | 99 % |");
     println!("|---|---|---|---|---|---|---|");
     let (mut filled, mut new_users) = (0, 0);
     for users in sizes {
-        fill(&tapped.database, &template, filled, *users).await;
+        fill(&tapped.world, &template, filled, *users).await;
         filled = *users;
         // The phones that signed in at the previous size may be sent another code.
         tapped.world.advance(DAY_SECONDS);

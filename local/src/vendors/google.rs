@@ -1,10 +1,9 @@
-//! A stand-in for Google, as Firebase Cloud Messaging has it: tokens for a service account under `/google/token`, and
-//! `POST /google/v1/projects/{project}/messages:send`. The pushes of this run are kept.
+//! A stand-in for Firebase Cloud Messaging: `POST /google/token` gives a service account its access tokens, and
+//! `POST /google/v1/projects/{project}/messages:send` sends. The pushes are kept in memory.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use adapters::Clock;
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rsa::{KeyPair, KeySize};
 use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
@@ -15,22 +14,24 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::secrets_manager::{Refusal, SecretsManager};
-use crate::vendors::Fields;
-use crate::{answer, lock, random};
+use crate::clock::AdjustableClock;
+use crate::lock::lock;
+use crate::secrets_manager::store::{Refusal, SecretsManager};
+use crate::vendors::context::Fields;
+use crate::{answer, random};
 
-const KEPT: usize = 1000;
-/// How long a token is good, and at most what asks for one. Seconds.
-const HOUR: i64 = 3_600;
+const PUSHES_KEPT: usize = 1000;
+/// The lifetime of an access token, and the maximum lifetime of the assertion that asks for one.
+const LIFETIME_SECONDS: i64 = 3_600;
 const SCOPE: &str = "https://www.googleapis.com/auth/firebase.messaging";
 const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
 pub struct Google {
-    clock: Clock,
+    clock: AdjustableClock,
     secrets: Arc<SecretsManager>,
-    /// The name of the secret with the service account's key file, where the template has one.
+    /// The name of the secret with the service account's key file, if the template has one.
     push_secret: Option<String>,
-    /// The tokens that are out, and when each ends.
+    /// The access tokens that were issued, and when each expires.
     tokens: Mutex<BTreeMap<String, i64>>,
     /// Newest first.
     pushes: Mutex<VecDeque<Push>>,
@@ -45,9 +46,8 @@ pub struct Push {
     pub at: i64,
 }
 
-/// What is read of a request to send.
 #[derive(Deserialize)]
-struct Send {
+struct SendRequest {
     message: Message,
 }
 
@@ -68,17 +68,18 @@ struct Assertion {
 }
 
 impl Google {
-    pub fn new(clock: Clock, secrets: Arc<SecretsManager>, push_secret: Option<String>) -> Self {
+    pub fn new(clock: AdjustableClock, secrets: Arc<SecretsManager>, push_secret: Option<String>) -> Self {
         Self { clock, secrets, push_secret, tokens: Mutex::default(), pushes: Mutex::default() }
     }
 
-    /// Sees that the secret holds a key file whose tokens come from `token_uri`.
-    pub fn fill_in(&self, token_uri: &str) -> Result<(), Refusal> {
+    /// Makes sure that the secret holds a key file that gets its tokens from `token_uri`.
+    pub fn ensure_key_file(&self, token_uri: &str) -> Result<(), Refusal> {
         let Some(name) = &self.push_secret else { return Ok(()) };
         let mut file = self.key_file();
         if file.get("private_key").is_none() {
-            file = json!({"type": "service_account", "client_email": "push@latchkey.local", "private_key": key()});
-        } else if file.get("token_uri").is_some_and(|held| held == token_uri) {
+            file =
+                json!({"type": "service_account", "client_email": "push@latchkey.local", "private_key": private_key()});
+        } else if file.get("token_uri").is_some_and(|present| present == token_uri) {
             return Ok(());
         }
         if let Some(file) = file.as_object_mut() {
@@ -94,7 +95,7 @@ impl Google {
         secret.and_then(|secret| serde_json::from_str(&secret).ok()).unwrap_or_default()
     }
 
-    /// The pushes of this run, newest first.
+    /// Newest first.
     pub fn pushes(&self) -> Vec<Push> {
         lock(&self.pushes).iter().cloned().collect()
     }
@@ -114,19 +115,22 @@ impl Google {
         if field("grant_type") != GRANT_TYPE {
             return answer::json(StatusCode::BAD_REQUEST, &json!({"error": "unsupported_grant_type"}));
         }
-        let now = self.clock.now().seconds();
-        if self.holds(field("assertion"), now).is_none() {
+        let now = self.clock.now_seconds();
+        if self.verify(field("assertion"), now).is_none() {
             return answer::json(StatusCode::BAD_REQUEST, &json!({"error": "invalid_grant"}));
         }
         let token = format!("ya29.{}", random::hex(32));
         let mut tokens = lock(&self.tokens);
         tokens.retain(|_, until| now < *until);
-        tokens.insert(token.clone(), now.saturating_add(HOUR));
-        answer::json(StatusCode::OK, &json!({"access_token": token, "expires_in": HOUR, "token_type": "Bearer"}))
+        tokens.insert(token.clone(), now.saturating_add(LIFETIME_SECONDS));
+        answer::json(
+            StatusCode::OK,
+            &json!({"access_token": token, "expires_in": LIFETIME_SECONDS, "token_type": "Bearer"}),
+        )
     }
 
-    /// Whether an assertion is the account's own, to us, of now, and asks for what we give.
-    fn holds(&self, assertion: &str, now: i64) -> Option<()> {
+    /// `None` unless the assertion is signed by the service account, for this endpoint and scope, and valid now.
+    fn verify(&self, assertion: &str, now: i64) -> Option<()> {
         let file = self.key_file();
         let member = |name: &str| file.get(name).and_then(Value::as_str);
         let (signed, signature) = assertion.rsplit_once('.')?;
@@ -136,33 +140,35 @@ impl Google {
         let (head, claims) = signed.split_once('.')?;
         let head: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(head).ok()?).ok()?;
         let claims: Assertion = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
-        let is_good = head.get("alg")? == "RS256"
+        let is_valid = head.get("alg")? == "RS256"
             && Some(claims.iss.as_str()) == member("client_email")
             && Some(claims.aud.as_str()) == member("token_uri")
             && claims.scope == SCOPE
             && claims.iat <= now
             && now < claims.exp
-            && claims.exp.saturating_sub(claims.iat) <= HOUR;
-        is_good.then_some(())
+            && claims.exp.saturating_sub(claims.iat) <= LIFETIME_SECONDS;
+        is_valid.then_some(())
     }
 
     fn send(&self, headers: &HeaderMap, body: &[u8]) -> Response {
-        let now = self.clock.now().seconds();
+        let now = self.clock.now_seconds();
         let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let bearer = bearer.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
         if lock(&self.tokens).get(bearer).is_none_or(|until| *until <= now) {
             return refused("UNAUTHENTICATED");
         }
-        // FCM, too, takes texts alone for data.
-        let Ok(Send { message }) = serde_json::from_slice::<Send>(body) else { return refused("INVALID_ARGUMENT") };
+        // As in FCM, all values of `data` must be strings.
+        let Ok(SendRequest { message }) = serde_json::from_slice::<SendRequest>(body) else {
+            return refused("INVALID_ARGUMENT");
+        };
         let mut pushes = lock(&self.pushes);
         pushes.push_front(Push { to: message.token, data: message.data, at: now });
-        pushes.truncate(KEPT);
+        pushes.truncate(PUSHES_KEPT);
         answer::json(StatusCode::OK, &json!({"name": format!("projects/local/messages/0:{}", random::hex(8))}))
     }
 }
 
-/// FCM's refusal by a code of its own (<https://firebase.google.com/docs/reference/fcm/rest/v1/ErrorCode>).
+/// The codes are at <https://firebase.google.com/docs/reference/fcm/rest/v1/ErrorCode>.
 pub fn refusal(code: Option<&str>) -> Response {
     refused(code.unwrap_or("UNREGISTERED"))
 }
@@ -186,14 +192,15 @@ fn refused(code: &str) -> Response {
     answer::json(status, &json!({"error": error}))
 }
 
-/// A private key in PEM, as Google hands them out. One a process: it takes long to make.
-fn key() -> Option<&'static str> {
+/// A private key in PEM, as in the key files that Google issues. One for each process, because it takes long to
+/// generate.
+fn private_key() -> Option<&'static str> {
     static KEY: OnceLock<Option<String>> = OnceLock::new();
-    let make = || {
+    let generate = || {
         let key = AsDer::<Pkcs8V1Der<'_>>::as_der(&KeyPair::generate(KeySize::Rsa2048).ok()?).ok()?;
         Some(format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(key.as_ref())))
     };
-    KEY.get_or_init(make).as_deref()
+    KEY.get_or_init(generate).as_deref()
 }
 
 fn der(pem: &str) -> Option<Vec<u8>> {

@@ -1,12 +1,12 @@
-//! The HTTP API as API Gateway serves it: routes, throttling, CORS and authorizers of the template, each request
-//! handed to its function as a real payload-2.0 event.
+//! The HTTP API as API Gateway serves it, with the routes, throttles, CORS settings and authorizers of the template.
+//! Each request reaches its function as an event of payload format 2.0.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use adapters::Clock;
+use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request};
@@ -17,32 +17,40 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 use tokio::time::timeout;
 
+use crate::clock::AdjustableClock;
+use crate::cloudformation::{ACCOUNT, Cors, REGION, Route, Template, Throttle};
 use crate::functions::Functions;
-use crate::template::{ACCOUNT, Cors, REGION, Route, Template, Throttle};
-use crate::{answer, lock, random};
+use crate::lock::lock;
+use crate::{answer, random};
 
-/// API Gateway's limits for an HTTP API: a payload, and how long it waits for a function.
-const LARGEST_BODY: usize = 10 * 1024 * 1024;
-const LONGEST_CALL: Duration = Duration::from_secs(30);
+/// API Gateway's limits (<https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html>).
+const MAXIMUM_BODY_BYTES: usize = 10 * 1024 * 1024;
+const FUNCTION_TIMEOUT: Duration = Duration::from_secs(30);
 
 const API_ID: &str = "local";
 
-pub struct Gateway {
+pub struct ApiGateway {
     template: Template,
     functions: Arc<Functions>,
-    clock: Clock,
-    /// By route key; a route without one is not throttled.
+    clock: AdjustableClock,
+    /// By route key. A route without a bucket is not throttled.
     buckets: BTreeMap<String, Mutex<Bucket>>,
 }
 
-/// A token bucket, as API Gateway throttles.
+/// A token bucket: <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-throttling.html>.
 struct Bucket {
     throttle: Throttle,
     tokens: f64,
     filled: Instant,
 }
 
-/// A request to a known route, taken apart.
+/// Why a function has not answered.
+enum Failure {
+    Function,
+    Timeout,
+}
+
+/// A request to a known route.
 struct Call<'a> {
     route: &'a Route,
     path: String,
@@ -52,8 +60,8 @@ struct Call<'a> {
     request_id: String,
 }
 
-impl Gateway {
-    pub fn new(template: Template, functions: Arc<Functions>, clock: Clock) -> Self {
+impl ApiGateway {
+    pub fn new(template: Template, functions: Arc<Functions>, clock: AdjustableClock) -> Self {
         let mut buckets = BTreeMap::new();
         for route in &template.routes {
             let throttle = template.route_throttles.get(&route.key()).copied().or(template.default_throttle);
@@ -89,7 +97,7 @@ impl Gateway {
         if !self.has_capacity(call.route) {
             return answer::gateway_message(StatusCode::TOO_MANY_REQUESTS, "Too Many Requests");
         }
-        let Ok(body) = to_bytes(body, LARGEST_BODY).await else {
+        let Ok(body) = to_bytes(body, MAXIMUM_BODY_BYTES).await else {
             return answer::gateway_message(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large");
         };
         let authorizer = match self.authorize(call).await {
@@ -97,19 +105,23 @@ impl Gateway {
             Err(refusal) => return refusal,
         };
         let event = self.event(call, authorizer, &body);
-        match timeout(LONGEST_CALL, self.functions.invoke(&call.route.function, event)).await {
-            Ok(Ok(answer)) => response(&answer).unwrap_or_else(failure),
-            Ok(Err(reason)) => {
-                eprintln!("{} failed: {reason}", call.route.function);
-                failure()
-            }
-            Err(_) => answer::gateway_message(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
+        match self.invoke(&call.route.function, event).await {
+            Ok(answer) => response(&answer).unwrap_or_else(failure),
+            Err(Failure::Function) => failure(),
+            Err(Failure::Timeout) => answer::gateway_message(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
         }
     }
 
+    async fn invoke(&self, function: &str, event: Value) -> Result<Value, Failure> {
+        let answer = timeout(FUNCTION_TIMEOUT, self.functions.invoke(function, event)).await;
+        answer.map_err(|_| Failure::Timeout)?.map_err(|reason| {
+            eprintln!("{function} failed: {reason}");
+            Failure::Function
+        })
+    }
+
     fn find_route(&self, method: &Method, path: &str) -> Option<(&Route, Map<String, Value>)> {
-        let of_method = |route: &&Route| route.method == method.as_str() || route.method == "ANY";
-        let mut routes = self.template.routes.iter().filter(of_method);
+        let mut routes = self.template.routes.iter().filter(|route| route.method == method.as_str());
         routes.find_map(|route| Some((route, match_path(&route.path, path)?)))
     }
 
@@ -118,17 +130,9 @@ impl Gateway {
         lock(bucket).take(Instant::now())
     }
 
-    /// The context of the route's authorizer, if it has one; else API Gateway's own refusal.
+    /// The context that the route's authorizer returns, if it has one. The error is API Gateway's own refusal.
     async fn authorize(&self, call: &Call<'_>) -> Result<Option<Value>, Response> {
-        let guard = call.route.authorizer.as_ref().and_then(|name| self.template.authorizers.get(name));
-        let Some(guard) = guard else { return Ok(None) };
-        let mut identity = Vec::new();
-        for name in &guard.identity_headers {
-            match call.parts.headers.get(name).and_then(|value| value.to_str().ok()) {
-                Some(value) if !value.is_empty() => identity.push(value),
-                _ => return Err(answer::gateway_message(StatusCode::UNAUTHORIZED, "Unauthorized")),
-            }
-        }
+        let Some(function) = &call.route.authorizer else { return Ok(None) };
         let mut event = self.event(call, None, &Bytes::new());
         if let Some(event) = event.as_object_mut() {
             let (method, path) = (&call.parts.method, &call.path);
@@ -136,19 +140,11 @@ impl Gateway {
             event.remove("isBase64Encoded");
             event.insert("type".to_owned(), json!("REQUEST"));
             event.insert("routeArn".to_owned(), json!(arn));
-            event.insert("identitySource".to_owned(), if identity.is_empty() { Value::Null } else { json!(identity) });
+            event.insert("identitySource".to_owned(), Value::Null);
         }
-        let verdict = timeout(LONGEST_CALL, self.functions.invoke(&guard.function, event)).await;
-        let verdict = match verdict {
-            Ok(Ok(verdict)) => verdict,
-            Ok(Err(reason)) => {
-                eprintln!("{} failed: {reason}", guard.function);
-                return Err(failure());
-            }
-            Err(_) => return Err(failure()),
-        };
-        match verdict.get("isAuthorized").and_then(Value::as_bool) {
-            Some(true) => Ok(Some(verdict.get("context").cloned().unwrap_or_default())),
+        let Ok(decision) = self.invoke(function, event).await else { return Err(failure()) };
+        match decision.get("isAuthorized").and_then(Value::as_bool) {
+            Some(true) => Ok(Some(decision.get("context").cloned().unwrap_or_default())),
             Some(false) => Err(answer::gateway_message(StatusCode::FORBIDDEN, "Forbidden")),
             None => Err(failure()),
         }
@@ -159,7 +155,7 @@ impl Gateway {
         let query = parts.uri.query().unwrap_or_default();
         let host = text(headers, &header::HOST).unwrap_or_default();
         let domain = host.rsplit_once(':').map_or(host.as_str(), |(name, _port)| name);
-        let now = self.clock.now().seconds();
+        let now = self.clock.now_seconds();
         let mut context = json!({
             "accountId": ACCOUNT,
             "apiId": API_ID,
@@ -228,9 +224,12 @@ impl Bucket {
     }
 }
 
-/// The handler behind the local routes: all that is left is the API's.
-pub async fn answer(
-    State(gateway): State<Arc<Gateway>>,
+pub fn router(gateway: Arc<ApiGateway>) -> Router {
+    Router::new().fallback(answer).with_state(gateway)
+}
+
+async fn answer(
+    State(gateway): State<Arc<ApiGateway>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     request: Request,
 ) -> Response {
@@ -254,7 +253,6 @@ fn add_cors(cors: &Cors, origin: &str, is_preflight: bool, headers: &mut HeaderM
         }
     };
     set(header::ACCESS_CONTROL_ALLOW_ORIGIN, if is_any { "*" } else { origin });
-    set(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, if cors.credentials { "true" } else { "" });
     if is_preflight {
         set(header::ACCESS_CONTROL_ALLOW_METHODS, &cors.methods.join(","));
         set(header::ACCESS_CONTROL_ALLOW_HEADERS, &cors.headers.join(",").to_ascii_lowercase());
@@ -268,18 +266,13 @@ fn decoded(text: &str) -> Option<String> {
     percent_decode_str(text).decode_utf8().map(String::from).ok()
 }
 
-/// The parameters of a path that fits a route's pattern. An encoded slash does not divide the path.
+/// The parameters of a path that matches a route's pattern. An encoded slash does not separate segments.
 fn match_path(pattern: &str, path: &str) -> Option<Map<String, Value>> {
     let mut parameters = Map::new();
     let mut segments = path.split('/');
     for expected in pattern.split('/') {
         let name = expected.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
         match name {
-            Some(name) if name.ends_with('+') => {
-                let rest = segments.collect::<Vec<_>>().join("/");
-                parameters.insert(name.trim_end_matches('+').to_owned(), json!(decoded(&rest)?));
-                return Some(parameters);
-            }
             Some(name) => {
                 let segment = segments.next().filter(|segment| !segment.is_empty())?;
                 parameters.insert(name.to_owned(), json!(decoded(segment)?));
@@ -291,8 +284,8 @@ fn match_path(pattern: &str, path: &str) -> Option<Map<String, Value>> {
     segments.next().is_none().then_some(parameters)
 }
 
-/// The headers as API Gateway passes them on: lower-cased, repeated ones joined, and the caller's address appended to
-/// whatever `x-forwarded-for` it claimed.
+/// The headers as API Gateway passes them on: in lower case, repeated ones joined, and the caller's address appended to
+/// the `x-forwarded-for` that it sent.
 fn event_headers(headers: &HeaderMap, source: IpAddr, host: &str) -> BTreeMap<String, String> {
     let mut joined = BTreeMap::new();
     for name in headers.keys() {
@@ -310,7 +303,7 @@ fn event_headers(headers: &HeaderMap, source: IpAddr, host: &str) -> BTreeMap<St
     joined
 }
 
-/// All values of a header, joined by commas. Bytes that are no UTF-8 are replaced.
+/// All values of a header, joined by commas. Bytes that are not UTF-8 are replaced.
 fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     let values = headers.get_all(name).iter();
     let values: Vec<_> = values.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect();
@@ -334,7 +327,7 @@ fn query_parameters(query: &str) -> Value {
     json!(parameters)
 }
 
-/// Media types whose bodies API Gateway passes on as they are; all others travel in base64.
+/// Whether API Gateway passes the body on as text. It encodes bodies of other media types in base64.
 fn is_textual(headers: &HeaderMap) -> bool {
     let Some(media_type) = text(headers, &header::CONTENT_TYPE) else { return true };
     let media_type = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -344,7 +337,7 @@ fn is_textual(headers: &HeaderMap) -> bool {
         || media_type.ends_with("+xml")
 }
 
-/// The form of the access log: `22/Nov/2026:10:00:00 +0000`.
+/// The time in the form of an access log: `22/Nov/2026:10:00:00 +0000`.
 fn log_time(now: i64) -> String {
     let since = Duration::from_secs(now.try_into().unwrap_or_default());
     let date = httpdate::fmt_http_date(UNIX_EPOCH.checked_add(since).unwrap_or(UNIX_EPOCH));
@@ -354,7 +347,7 @@ fn log_time(now: i64) -> String {
     }
 }
 
-/// The HTTP response in a function's answer, or nothing if it is malformed.
+/// The HTTP response in a function's answer; `None` if the answer is malformed.
 fn response(answer: &Value) -> Option<Response> {
     let status = answer.get("statusCode").and_then(Value::as_u64)?;
     let status = StatusCode::from_u16(u16::try_from(status).ok()?).ok()?;
@@ -391,19 +384,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_fits_segment_by_segment() {
-        let fits = |pattern: &str, path: &str| match_path(pattern, path).map(Value::Object);
-        assert_eq!(fits("/v1/me", "/v1/me"), Some(json!({})));
-        assert_eq!(fits("/v1/sessions/{id}", "/v1/sessions/a%2Fb"), Some(json!({ "id": "a/b" })));
-        assert_eq!(fits("/files/{path+}", "/files/a/b"), Some(json!({ "path": "a/b" })));
+    fn a_path_matches_segment_by_segment() {
+        let matched = |pattern: &str, path: &str| match_path(pattern, path).map(Value::Object);
+        assert_eq!(matched("/v1/me", "/v1/me"), Some(json!({})));
+        assert_eq!(matched("/v1/sessions/{id}", "/v1/sessions/a%2Fb"), Some(json!({ "id": "a/b" })));
         for (pattern, path) in [("/v1/me", "/v1/me/"), ("/v1/me", "/v1"), ("/v1/{id}", "/v1/"), ("/v1/{id}", "/v1/a/b")]
         {
-            assert_eq!(fits(pattern, path), None, "{pattern} {path}");
+            assert_eq!(matched(pattern, path), None, "{pattern} {path}");
         }
     }
 
     #[test]
-    fn a_bucket_gives_its_burst_and_then_its_rate() {
+    fn a_bucket_allows_its_burst_and_then_its_rate() {
         let start = Instant::now();
         let throttle = Throttle { burst: 2.0, rate_per_second: 1.0 };
         let mut bucket = Bucket { throttle, tokens: throttle.burst, filled: start };

@@ -1,17 +1,17 @@
-//! Amazon SNS, as far as an SMS goes: `Publish` to a phone number over the AWS query protocol, with XML answers.
+//! A stand-in for Amazon SNS: `Publish` to a phone number over the AWS query protocol, with XML answers.
 
 use axum::http::StatusCode;
 use axum::response::Response;
 
 use crate::inbox::is_e164;
-use crate::vendors::{Fields, Vendors};
+use crate::vendors::context::{Context, Fields};
 use crate::{answer, random};
 
 const NAMESPACE: &str = "http://sns.amazonaws.com/doc/2010-03-31/";
-/// SNS's limit for an SMS, in characters.
-const LONGEST: usize = 1600;
+/// SNS's limit for an SMS.
+const MAXIMUM_CHARACTERS: usize = 1600;
 
-pub fn answer(vendors: &Vendors, fields: &Fields) -> Response {
+pub fn answer(context: &Context, fields: &Fields) -> Response {
     if fields.get("Action").map(String::as_str) != Some("Publish") {
         return refused("InvalidAction", "The action or operation requested is invalid.");
     }
@@ -28,16 +28,16 @@ pub fn answer(vendors: &Vendors, fields: &Fields) -> Response {
     if text.is_empty() {
         return refused("InvalidParameter", "Invalid parameter: Empty message");
     }
-    if text.chars().count() > LONGEST {
+    if text.chars().count() > MAXIMUM_CHARACTERS {
         return refused("InvalidParameter", "Invalid parameter: Message too long");
     }
     if let Some(attribute) = ATTRIBUTES.iter().find(|attribute| !attribute.is_absent_or_valid(fields)) {
         return refused("InvalidParameter", &format!("Invalid parameter: {} Reason: it is not valid", attribute.name));
     }
-    let [sender, origination] = ["AWS.SNS.SMS.SenderID", "AWS.MM.SMS.OriginationNumber"].map(|it| value(fields, it));
-    // SNS writes NOTICE where the sender has no name of its own.
-    let from = sender.or(origination).unwrap_or("NOTICE");
-    let id = vendors.inbox.deliver("sns", number, from, text);
+    let sender = value(fields, "AWS.SNS.SMS.SenderID").or_else(|| value(fields, "AWS.MM.SMS.OriginationNumber"));
+    // Without a sender, SNS writes NOTICE.
+    let from = sender.unwrap_or("NOTICE");
+    let id = context.inbox.deliver("sns", number, from, text);
     let request = random::uuid();
     let body = format!(
         "<PublishResponse xmlns=\"{NAMESPACE}\"><PublishResult><MessageId>{id}</MessageId></PublishResult>\
@@ -46,15 +46,14 @@ pub fn answer(vendors: &Vendors, fields: &Fields) -> Response {
     answer::with_type(StatusCode::OK, "text/xml", body)
 }
 
-/// SNS's refusal by a code of its own.
 pub fn refusal(code: Option<&str>) -> Response {
     match code.unwrap_or("AuthorizationError") {
-        // What it says of a number that can't be sent to.
+        // SNS's answer for a number that it cannot send to.
         "InvalidParameter" => refused(
             "InvalidParameter",
-            "Invalid parameter: PhoneNumber Reason: it is not valid to publish to, as asked of POST /local/faults.",
+            "Invalid parameter: PhoneNumber Reason: it is not valid to publish to, as requested by POST /local/faults.",
         ),
-        code => refused(code, "The request was refused, as asked of POST /local/faults."),
+        code => refused(code, "The request was refused, as requested by POST /local/faults."),
     }
 }
 
@@ -77,8 +76,8 @@ fn refused(code: &str, message: &str) -> Response {
     answer::with_type(status, "text/xml", body)
 }
 
-/// An attribute that SNS knows for a message to a phone, and the form that it has to have
-/// (docs.aws.amazon.com/sns/latest/dg/sms_publish-to-phone.html).
+/// An attribute of a message to a phone, and its required form
+/// (<https://docs.aws.amazon.com/sns/latest/dg/sms_publish-to-phone.html>).
 struct Attribute {
     name: &'static str,
     data_type: &'static str,
@@ -102,7 +101,8 @@ impl Attribute {
     }
 }
 
-/// `MessageAttributes.entry.N.Name` and `….Value.StringValue` are how the query protocol writes a map.
+/// The query protocol writes a map as `MessageAttributes.entry.N.Name` and
+/// `MessageAttributes.entry.N.Value.StringValue`.
 fn entry<'a>(fields: &'a Fields, name: &str) -> Option<&'a str> {
     let (key, _) = fields
         .iter()

@@ -1,117 +1,46 @@
-//! Faults on demand: `POST /local/faults` makes the next calls to a vendor go wrong in a way of the caller's choosing,
-//! and [`Aim`] one certain call.
+//! The faults that are still to happen, and their execution.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use axum::response::Response;
-use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::{oneshot, watch};
 use tokio::time::sleep;
 
-use crate::aim::{Aim, Outgoing, Sight};
-use crate::{answer, lock};
+use crate::answer;
+use crate::faults::aim::{Aim, Outgoing, RequestCounter};
+use crate::faults::fault::{Fault, Mode, Target};
+use crate::lock::lock;
 
-/// Longer than any client here waits; a connection is not held for ever all the same.
+/// Longer than any client here waits, but not for ever.
 const NEVER: Duration = Duration::from_secs(30);
 
-/// Who is to fail.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd)]
-#[serde(rename_all = "lowercase")]
-#[allow(missing_docs)]
-pub enum Target {
-    Sparrow,
-    Sns,
-    Twilio,
-    Fcm,
-    Dynamodb,
-    SecretsManager,
-}
-
-/// How a call goes wrong.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    /// The vendor's own refusal; nothing is done.
-    Refuse,
-    /// A 500; nothing is done.
-    Error,
-    /// All is done, but no answer ever comes.
-    Timeout,
-    /// All is done, and the answer takes three quarters of the time that a client here allows one try.
-    Slow,
-    /// All is done twice, as after a retry of a lost answer.
-    Duplicate,
-    /// Nothing is done, and the connection is cut.
-    #[serde(skip)]
-    Cut,
-    /// All is done, and a 500 answers.
-    #[serde(skip)]
-    Lost,
-    /// All is done, and the connection is cut in place of an answer.
-    #[serde(skip)]
-    LostInCut,
-    /// No answer ever comes; all is done later, when [`crate::System::do_late_requests`] says so.
-    #[serde(skip)]
-    Late,
-    /// All is done, and the function that asked for it dies before it learns so.
-    #[serde(skip)]
-    Kill,
-    /// The function dies as its request is on the way; all is done later, as with [`Mode::Late`].
-    #[serde(skip)]
-    KillLate,
-}
-
-/// The body of `POST /local/faults`.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Fault {
-    pub target: Target,
-    pub mode: Mode,
-    /// How many calls it spoils.
-    #[serde(default = "once")]
-    pub times: u32,
-    /// With `refuse`: the vendor's code, a word or a number, for another refusal than the usual one.
-    #[serde(default)]
-    code: Value,
-}
-
-fn once() -> u32 {
-    1
-}
-
-impl Fault {
-    /// One that spoils one call.
-    pub fn once(target: Target, mode: Mode, code: Option<&str>) -> Self {
-        Self { target, mode, times: 1, code: code.map_or(Value::Null, Value::from) }
-    }
-}
-
-/// The faults still to happen, in the order they were asked for; before them, the one that is aimed.
+/// The queued faults, oldest first. The aimed fault takes precedence.
 pub struct Faults {
     queue: Mutex<VecDeque<Fault>>,
-    sight: Sight,
+    counter: RequestCounter,
     late: Mutex<Vec<Late>>,
     deaths: watch::Sender<()>,
     slow: Duration,
 }
 
-/// A request that was held back: sent word, it is done, and word comes back when it is.
+/// A request that is held back: it is executed on `go`, and reports on `done`.
 struct Late {
     go: oneshot::Sender<()>,
     done: oneshot::Receiver<()>,
 }
 
 impl Faults {
-    /// None so far. `try_time` is what a client here allows one try.
-    pub fn new(try_time: Duration) -> Self {
+    /// `attempt_timeout` is the time that a client here allows one attempt.
+    pub fn new(attempt_timeout: Duration) -> Self {
         Self {
             queue: Mutex::default(),
-            sight: Sight::default(),
+            counter: RequestCounter::default(),
             late: Mutex::default(),
             deaths: watch::Sender::new(()),
-            slow: try_time.mul_f64(0.75),
+            slow: attempt_timeout.mul_f64(0.75),
         }
     }
 
@@ -124,14 +53,14 @@ impl Faults {
     }
 
     pub fn aim(&self, aim: Option<Aim>) {
-        self.sight.take(aim);
+        self.counter.aim(aim);
     }
 
     pub fn outgoing(&self) -> Vec<Outgoing> {
-        self.sight.seen()
+        self.counter.seen()
     }
 
-    /// Lets what was held back be done, and waits until it is.
+    /// Executes the requests that were held back, and waits until they are done.
     pub async fn do_late_requests(&self) {
         let late = std::mem::take(&mut *lock(&self.late));
         for Late { go, done } in late {
@@ -140,14 +69,14 @@ impl Faults {
         }
     }
 
-    /// Hears of the moments at which functions die.
+    /// Changes whenever a function is to die.
     pub fn deaths(&self) -> watch::Receiver<()> {
         self.deaths.subscribe()
     }
 
     fn next(&self, target: Target) -> Option<Fault> {
         let mut faults = lock(&self.queue);
-        let position = faults.iter().position(|fault| fault.target == target && fault.times > 0)?;
+        let position = faults.iter().position(|fault| fault.target == target)?;
         let fault = faults.get_mut(position)?;
         fault.times = fault.times.saturating_sub(1);
         let next = fault.clone();
@@ -155,9 +84,9 @@ impl Faults {
         Some(next)
     }
 
-    /// Does `work`, unless a fault is due for `target`: then it goes wrong as asked. `what` names the call among its
-    /// target's.
-    pub async fn spoil<Work: Future<Output = Response>>(
+    /// Executes a request with `work`, unless a fault is due for it. `what` names the request, as [`Outgoing::what`]
+    /// does.
+    pub async fn execute<Work: Future<Output = Response>>(
         &self,
         target: Target,
         what: String,
@@ -165,11 +94,11 @@ impl Faults {
         error: impl FnOnce() -> Response,
         work: impl Fn() -> Work,
     ) -> Response {
-        let aimed = self.sight.pass(target, what);
+        let aimed = self.counter.pass(target, what);
         let Some(fault) = aimed.or_else(|| self.next(target)) else { return work().await };
         match fault.mode {
             Mode::Refuse => match &fault.code {
-                Value::String(word) => refusal(Some(word)),
+                Value::String(code) => refusal(Some(code)),
                 Value::Number(number) => refusal(Some(&number.to_string())),
                 _ => refusal(None),
             },
@@ -212,11 +141,11 @@ impl Faults {
     }
 
     async fn hold_back<Work: Future<Output = Response>>(&self, work: impl Fn() -> Work) -> Response {
-        let (go, gone) = oneshot::channel();
+        let (go, started) = oneshot::channel();
         let (finished, done) = oneshot::channel();
         lock(&self.late).push(Late { go, done });
-        // Without word, the system has ended.
-        if gone.await.is_ok() {
+        // The sender is dropped without a message when the system ends.
+        if started.await.is_ok() {
             let _ = work().await;
             let _ = finished.send(());
         }

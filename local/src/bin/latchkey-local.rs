@@ -1,4 +1,4 @@
-//! `cargo local`: the whole system on one machine until Ctrl-C.
+//! `cargo local`: runs the whole system on one machine until Ctrl-C.
 
 use std::fmt::Display;
 use std::io::Write as _;
@@ -12,13 +12,13 @@ Latchkey on one machine: the API, an embedded DynamoDB, Secrets Manager and SNS,
 
 Usage: cargo local [OPTIONS]
 
-  --port PORT            the API and a page for people (3000; 0 is any free port)
-  --dynamodb-port PORT   DynamoDB (8000)
-  --aws-port PORT        Secrets Manager, SNS and the gateways (4566)
-  --data FOLDER          where users, keys and messages are kept (.local beside the template)
-  --ephemeral            keep nothing
-  --template FILE        what to run (the workspace's template.yaml)
-  --help                 this
+  --port PORT            port of the API and the web page (default 3000; 0 is any free port)
+  --dynamodb-port PORT   port of DynamoDB (default 8000)
+  --aws-port PORT        port of Secrets Manager, SNS and the SMS gateways (default 4566)
+  --data FOLDER          folder for users, keys and messages (default .local beside the template)
+  --ephemeral            keep all data in memory
+  --template FILE        CloudFormation template to run (default the workspace's template.yaml)
+  --help                 show this help
 ";
 
 enum Command {
@@ -34,21 +34,21 @@ async fn main() -> ExitCode {
             print(HELP);
             return ExitCode::SUCCESS;
         }
-        Err(wrong) => return fail(2, &format!("{wrong}; --help says what there is")),
+        Err(wrong) => return fail(2, &format!("{wrong}; see --help")),
     };
     adapters::telemetry::start_log("warn");
     let kept = options.data.clone();
-    // One listener from the start: between two of them a signal would be lost.
-    let mut told_to_stop = std::pin::pin!(interrupted());
+    // Listen from the start: a signal between two listeners would be lost.
+    let mut stop_signal = std::pin::pin!(interrupted());
     let system = tokio::select! {
         started = System::start(options) => match started {
             Ok(system) => system,
             Err(error) => return fail(1, &error),
         },
-        () = &mut told_to_stop => return ExitCode::SUCCESS,
+        () = &mut stop_signal => return ExitCode::SUCCESS,
     };
     print(&banner(&system, kept.as_deref()));
-    told_to_stop.await;
+    stop_signal.await;
     print("stopping\n");
     tokio::select! {
         () = system.stop() => ExitCode::SUCCESS,
@@ -67,7 +67,7 @@ fn command(mut arguments: impl Iterator<Item = String>) -> Result<Command, Strin
             Some((flag, value)) => (flag, Some(value.to_owned())),
             None => (argument.as_str(), None),
         };
-        let mut value = || inline.take().or_else(|| arguments.next()).ok_or_else(|| format!("{flag} wants a value"));
+        let mut value = || inline.take().or_else(|| arguments.next()).ok_or_else(|| format!("{flag} needs a value"));
         match flag {
             "--port" => options.port = port(flag, &value()?)?,
             "--dynamodb-port" => options.dynamodb_port = port(flag, &value()?)?,
@@ -76,14 +76,14 @@ fn command(mut arguments: impl Iterator<Item = String>) -> Result<Command, Strin
             "--template" => options.template = PathBuf::from(value()?),
             "--ephemeral" => is_ephemeral = true,
             "--help" | "-h" => return Ok(Command::Help),
-            _ => return Err(format!("{flag} is no option")),
+            _ => return Err(format!("{flag} is not an option")),
         }
         if inline.is_some() {
             return Err(format!("{flag} takes no value"));
         }
     }
     if is_ephemeral && data.is_some() {
-        return Err("--ephemeral keeps nothing and --data keeps all: choose one".to_owned());
+        return Err("--ephemeral and --data exclude each other: choose one".to_owned());
     }
     let default_data = || options.template.with_file_name(".local");
     options.data = (!is_ephemeral).then(|| data.unwrap_or_else(default_data));
@@ -91,15 +91,15 @@ fn command(mut arguments: impl Iterator<Item = String>) -> Result<Command, Strin
 }
 
 fn port(flag: &str, value: &str) -> Result<u16, String> {
-    value.parse().map_err(|_| format!("{flag} wants a port, 0 to 65535"))
+    value.parse().map_err(|_| format!("{flag} needs a port from 0 to 65535"))
 }
 
 fn banner(system: &System, kept: Option<&Path>) -> String {
     let api = format!("http://{}", system.address());
-    let data = kept.map_or_else(|| "kept nowhere".to_owned(), |folder| folder.display().to_string());
+    let data = kept.map_or_else(|| "in memory".to_owned(), |folder| folder.display().to_string());
     format!(
         "\
-Latchkey is up: {api}  (a page for people is there too)
+Latchkey is up: {api}  (open it in a browser for a web page)
   DynamoDB                             http://{dynamodb}
   Secrets Manager, SNS, SMS gateways   http://{aws}
   data                                 {data}
@@ -116,7 +116,7 @@ Ctrl-C stops it.
     )
 }
 
-/// Resolves at Ctrl-C, or when the process is told to terminate.
+/// Resolves at Ctrl-C or SIGTERM.
 async fn interrupted() {
     #[cfg(unix)]
     {
@@ -132,7 +132,7 @@ async fn interrupted() {
     let _ = tokio::signal::ctrl_c().await;
 }
 
-/// Prints; a reader that has gone is no reason to stop.
+/// Ignores errors: a closed pipe is no reason to stop.
 fn print(text: &str) {
     let mut out = std::io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());

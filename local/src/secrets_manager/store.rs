@@ -1,5 +1,5 @@
-//! An embedded AWS Secrets Manager: versions, staging labels and rotation, over the AWS JSON 1.1 protocol.
-//! A change is on disk before it is answered. Words and rules are those of the Secrets Manager API reference.
+//! The secrets with their versions and staging labels. A change is on disk before it is answered. Rules and messages
+//! are those of <https://docs.aws.amazon.com/secretsmanager/latest/apireference/>.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
@@ -7,25 +7,26 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use adapters::Clock;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use crate::template::{ACCOUNT, InitialSecret, REGION, Rotation, Secret};
-use crate::{lock, random};
+use crate::clock::AdjustableClock;
+use crate::cloudformation::{ACCOUNT, InitialSecret, REGION, Rotation, Secret};
+use crate::lock::lock;
+use crate::random;
 
 const CURRENT: &str = "AWSCURRENT";
 const PENDING: &str = "AWSPENDING";
 const PREVIOUS: &str = "AWSPREVIOUS";
 
-/// Secrets Manager's limit for one value, in bytes.
-const LARGEST: usize = 65_536;
-/// Its limit for the secrets of one batch.
-const MOST_IN_A_BATCH: usize = 20;
+/// Secrets Manager's limit for one value.
+const MAXIMUM_VALUE_BYTES: usize = 65_536;
+/// Secrets Manager's limit for one batch.
+const MAXIMUM_BATCH: usize = 20;
 
 pub struct SecretsManager {
-    clock: Clock,
-    /// Where the secrets survive a restart; `None` forgets them.
+    clock: AdjustableClock,
+    /// The file that survives a restart; `None` keeps the secrets in memory only.
     path: Option<PathBuf>,
     secrets: Mutex<BTreeMap<String, Stored>>,
 }
@@ -52,12 +53,12 @@ struct Version {
 enum Content {
     #[serde(rename = "SecretString")]
     String(String),
-    /// Base64, as it travels.
+    /// Base64, as in the protocol.
     #[serde(rename = "SecretBinary")]
     Binary(String),
 }
 
-/// A refusal in AWS's own terms.
+/// A refusal in AWS's terms.
 #[derive(Debug, PartialEq)]
 pub struct Refusal {
     pub kind: &'static str,
@@ -76,8 +77,8 @@ fn not_found(what: &str) -> Refusal {
     refusal("ResourceNotFoundException", format!("Secrets Manager can't find the specified {what}."))
 }
 
-/// A rotation that has begun: its function is to be called with this token, step by step.
-pub struct Begun {
+/// A rotation in progress: its function is to be called with this token, step by step.
+pub struct StartedRotation {
     pub arn: String,
     pub name: String,
     pub function: String,
@@ -85,13 +86,11 @@ pub struct Begun {
 }
 
 impl SecretsManager {
-    /// Secrets that are gone with the process.
-    pub fn new(clock: Clock) -> Self {
+    pub fn new(clock: AdjustableClock) -> Self {
         Self { clock, path: None, secrets: Mutex::default() }
     }
 
-    /// Secrets kept in a file.
-    pub fn open(clock: Clock, path: PathBuf) -> std::io::Result<Self> {
+    pub fn open(clock: AdjustableClock, path: PathBuf) -> std::io::Result<Self> {
         let secrets = match std::fs::read(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes)?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
@@ -100,7 +99,7 @@ impl SecretsManager {
         Ok(Self { clock, path: Some(path), secrets: Mutex::new(secrets) })
     }
 
-    /// Creates what the template declares and is not there yet.
+    /// Creates the declared secrets that do not exist yet.
     pub fn create(&self, declared: &[Secret], rotations: &[Rotation]) -> Result<(), Refusal> {
         self.change(|secrets, now| {
             for Secret { name, initial } in declared {
@@ -111,7 +110,7 @@ impl SecretsManager {
                         stages: BTreeSet::from([CURRENT.to_owned()]),
                         created: now,
                     };
-                    let suffix: String = random::hex(3);
+                    let suffix = random::hex(3);
                     Stored {
                         arn: format!("arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{name}-{suffix}"),
                         created: now,
@@ -126,7 +125,6 @@ impl SecretsManager {
         })
     }
 
-    /// The current value of a secret.
     pub fn current(&self, id: &str) -> Option<String> {
         let secrets = lock(&self.secrets);
         let (_, stored) = find(&secrets, id).ok()?;
@@ -137,15 +135,15 @@ impl SecretsManager {
         }
     }
 
-    /// The secrets whose first rotation has not come to its end.
+    /// The secrets whose first rotation has not ended yet.
     pub fn never_rotated(&self) -> Vec<String> {
         let secrets = lock(&self.secrets);
         let due = secrets.iter().filter(|(_, stored)| stored.rotation_function.is_some() && stored.rotated.is_none());
         due.map(|(name, _)| name.clone()).collect()
     }
 
-    /// Labels a version AWSPENDING for a rotation; one that was interrupted goes on with its own version.
-    pub fn begin_rotation(&self, id: &str, token: Option<&str>) -> Result<Begun, Refusal> {
+    /// Labels a version AWSPENDING for a rotation. An interrupted rotation continues with its own version.
+    pub fn begin_rotation(&self, id: &str, token: Option<&str>) -> Result<StartedRotation, Refusal> {
         self.change(|secrets, now| {
             let (name, stored) = find_mut(secrets, id)?;
             let Some(function) = stored.rotation_function.clone() else {
@@ -159,11 +157,11 @@ impl SecretsManager {
             };
             stored.versions.entry(token.clone()).or_insert_with(|| Version { created: now, ..Version::default() });
             stored.attach(PENDING, &token);
-            Ok(Begun { arn: stored.arn.clone(), name, function, token })
+            Ok(StartedRotation { arn: stored.arn.clone(), name, function, token })
         })
     }
 
-    /// Notes that a rotation came to its end.
+    /// Records the end of a rotation.
     pub fn end_rotation(&self, id: &str) -> Result<(), Refusal> {
         self.change(|secrets, now| {
             find_mut(secrets, id)?.1.rotated = Some(now);
@@ -171,7 +169,7 @@ impl SecretsManager {
         })
     }
 
-    /// One call of the API, by the name of its operation.
+    /// One request to the API.
     pub fn call(&self, operation: &str, request: &Value) -> Result<Value, Refusal> {
         match operation {
             "GetSecretValue" => self.get_secret_value(request),
@@ -179,7 +177,7 @@ impl SecretsManager {
             "PutSecretValue" => self.put_secret_value(request),
             "DescribeSecret" => self.describe_secret(request),
             "UpdateSecretVersionStage" => self.update_secret_version_stage(request),
-            _ => Err(refusal("UnknownOperationException", format!("{operation} is not emulated on one machine."))),
+            _ => Err(refusal("UnknownOperationException", format!("{operation} is not emulated."))),
         }
     }
 
@@ -213,12 +211,12 @@ impl SecretsManager {
         }))
     }
 
-    /// By a list of names; the filters are not emulated.
+    /// Only by a list of names: filters are not emulated.
     fn batch_get_secret_value(&self, request: &Value) -> Result<Value, Refusal> {
         let names = request.get("SecretIdList").and_then(Value::as_array).filter(|names| !names.is_empty());
         let names = names.ok_or_else(|| invalid("You must provide a SecretIdList."))?;
-        if names.len() > MOST_IN_A_BATCH {
-            return Err(invalid(format!("SecretIdList has more than {MOST_IN_A_BATCH} members.")));
+        if names.len() > MAXIMUM_BATCH {
+            return Err(invalid(format!("SecretIdList has more than {MAXIMUM_BATCH} members.")));
         }
         let (mut values, mut errors) = (Vec::new(), Vec::new());
         for name in names {
@@ -238,7 +236,7 @@ impl SecretsManager {
             (None, Some(value)) => Content::Binary(value.to_owned()),
             _ => return Err(invalid("You must provide either SecretString or SecretBinary.")),
         };
-        if matches!(&content, Content::String(value) | Content::Binary(value) if value.is_empty() || value.len() > LARGEST)
+        if matches!(&content, Content::String(value) | Content::Binary(value) if value.is_empty() || value.len() > MAXIMUM_VALUE_BYTES)
         {
             return Err(invalid("The value must have between 1 and 65536 bytes."));
         }
@@ -254,7 +252,7 @@ impl SecretsManager {
         self.change(|secrets, now| {
             let (name, stored) = find_mut(secrets, secret_id(request)?)?;
             match stored.versions.get(&token).and_then(|version| version.content.as_ref()) {
-                // The retry of a call that succeeded changes nothing, whatever became of the labels since.
+                // A retry of a successful call changes nothing, even if its labels have been moved since.
                 Some(present) if *present == content => {}
                 Some(_) => {
                     let message = "You can't modify the value of a version that already exists.";
@@ -334,14 +332,14 @@ impl SecretsManager {
         })
     }
 
-    /// Applies a change to a copy, writes the copy down, and only then lets it be seen.
+    /// Applies a change to a copy, writes the copy to disk, and only then replaces the secrets with it.
     fn change<T>(
         &self,
         change: impl FnOnce(&mut BTreeMap<String, Stored>, i64) -> Result<T, Refusal>,
     ) -> Result<T, Refusal> {
         let mut secrets = lock(&self.secrets);
         let mut changed = secrets.clone();
-        let outcome = change(&mut changed, self.clock.now().seconds())?;
+        let outcome = change(&mut changed, self.clock.now_seconds())?;
         if let Some(path) = &self.path {
             write(path, &changed).map_err(|error| refusal("InternalServiceError", error.to_string()))?;
         }
@@ -355,7 +353,7 @@ impl Stored {
         self.versions.iter().find(|(_, version)| version.stages.contains(stage))
     }
 
-    /// Moves a label to a version. Where AWSCURRENT leaves a version, AWSPREVIOUS comes.
+    /// Moves a label to a version. A version that loses AWSCURRENT gets AWSPREVIOUS.
     fn attach(&mut self, stage: &str, to: &str) {
         let holder = self.staged(stage).map(|(id, _)| id.clone());
         if let Some(holder) = holder.filter(|holder| holder != to) {
@@ -399,17 +397,11 @@ fn text<'a>(request: &'a Value, member: &str) -> Option<&'a str> {
 fn initial_value(initial: &InitialSecret) -> String {
     match initial {
         InitialSecret::Given(value) => value.clone(),
-        InitialSecret::Generated { length, alphabet, within } => {
-            let password = random::password(*length, alphabet);
-            let Some((members, key)) = within else { return password };
-            let mut members: Map<String, Value> = members.clone();
-            members.insert(key.clone(), Value::String(password));
-            Value::Object(members).to_string()
-        }
+        InitialSecret::Generated { length } => random::hex(*length).chars().take(*length).collect(),
     }
 }
 
-/// Replaces the file in one step: a kill at any moment leaves the old one or the new one, whole.
+/// Replaces the file atomically: if the process is killed at any moment, the file has the old or the new content.
 fn write(path: &Path, secrets: &BTreeMap<String, Stored>) -> std::io::Result<()> {
     let fresh = path.with_extension("new");
     let mut options = OpenOptions::new();
@@ -434,7 +426,7 @@ mod tests {
     const SECOND: &str = "22222222-2222-2222-2222-222222222222";
 
     fn secrets() -> SecretsManager {
-        let secrets = SecretsManager::new(Clock::adjustable());
+        let secrets = SecretsManager::new(AdjustableClock::new());
         let secret = Secret { name: "Key".to_owned(), initial: InitialSecret::Given("{}".to_owned()) };
         let rotation = Rotation { secret: "Key".to_owned(), function: "Rotate".to_owned() };
         secrets.create(&[secret], &[rotation]).unwrap();
@@ -463,7 +455,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_repeated_changes_nothing_and_with_another_value_is_refused() {
+    fn a_repeated_token_changes_nothing_and_with_another_value_is_refused() {
         let secrets = secrets();
         put(&secrets, FIRST, "one", CURRENT).unwrap();
         put(&secrets, SECOND, "two", CURRENT).unwrap();
@@ -473,7 +465,7 @@ mod tests {
     }
 
     #[test]
-    fn current_moves_only_away_from_the_version_that_has_it() {
+    fn the_current_label_moves_only_from_the_version_that_has_it() {
         let secrets = secrets();
         put(&secrets, FIRST, "one", CURRENT).unwrap();
         put(&secrets, SECOND, "two", PENDING).unwrap();
@@ -491,14 +483,14 @@ mod tests {
     }
 
     #[test]
-    fn a_rotation_that_was_interrupted_goes_on_with_its_own_version() {
+    fn an_interrupted_rotation_continues_with_its_own_version() {
         let secrets = secrets();
-        let begun = secrets.begin_rotation("Key", None).unwrap();
-        // The version is announced before it has a value, as the first step expects.
+        let started = secrets.begin_rotation("Key", None).unwrap();
+        // As the first step expects, the version exists before it has a value.
         assert_eq!(value(&secrets, PENDING), Err("ResourceNotFoundException"));
-        assert_eq!(secrets.begin_rotation(&begun.arn, None).unwrap().token, begun.token);
+        assert_eq!(secrets.begin_rotation(&started.arn, None).unwrap().token, started.token);
         assert_eq!(secrets.never_rotated(), ["Key"]);
-        put(&secrets, &begun.token, "one", PENDING).unwrap();
+        put(&secrets, &started.token, "one", PENDING).unwrap();
         assert_eq!(value(&secrets, PENDING).unwrap(), "one");
         secrets.end_rotation("Key").unwrap();
         assert!(secrets.never_rotated().is_empty());

@@ -1,29 +1,28 @@
-//! A stand-in for Sparrow SMS, version 2: `POST /sparrow/v2/sms/` and `GET /sparrow/v2/credit/`, answering in the
-//! vendor's documented words (docs.sparrowsms.com, outgoing_sendsms and outgoing_credits), its spelling included.
+//! A stand-in for Sparrow SMS, version 2: `POST /sparrow/v2/sms/` and `GET /sparrow/v2/credit/`. Its answers are the
+//! vendor's, spelling mistakes included (docs.sparrowsms.com, outgoing_sendsms and outgoing_credits).
 
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use serde_json::json;
 
 use crate::answer;
-use crate::vendors::{Fields, Vendors};
+use crate::vendors::context::{Context, Fields};
 
-/// What is left of the prepaid messages; the stand-in never runs out.
+/// The prepaid messages that remain. They are never used up.
 const CREDITS: u32 = 1000;
 
-pub fn answer(vendors: &Vendors, method: &Method, path: &str, fields: &Fields) -> Response {
+pub fn answer(context: &Context, method: &Method, path: &str, fields: &Fields) -> Response {
     match (method, path.trim_end_matches('/')) {
-        (&Method::POST, "/v2/sms") => send(vendors, fields),
-        (&Method::GET, "/v2/credit") => credit(vendors, fields),
+        (&Method::POST, "/v2/sms") => send(context, fields),
+        (&Method::GET, "/v2/credit") => credit(context, fields),
         (_, "/v2/sms" | "/v2/credit") => answer::gateway_message(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"),
         _ => answer::gateway_message(StatusCode::NOT_FOUND, "Not Found"),
     }
 }
 
-/// The vendor's refusal by a code of its own.
 pub fn refusal(code: Option<&str>) -> Response {
     let code: u32 = code.and_then(|code| code.parse().ok()).unwrap_or(1002);
-    let words = match code {
+    let response = match code {
         1000 => "A required field is missing",
         1001 => "Invalid IP Address",
         1002 => "Invalid Token",
@@ -37,23 +36,23 @@ pub fn refusal(code: Option<&str>) -> Response {
         1013 => "Insufficient Credits",
         _ => "Unknown error",
     };
-    answer::json(StatusCode::FORBIDDEN, &json!({ "response_code": code, "response": words }))
+    answer::json(StatusCode::FORBIDDEN, &json!({ "response_code": code, "response": response }))
 }
 
 pub fn error() -> Response {
     answer::with_type(StatusCode::INTERNAL_SERVER_ERROR, "text/html", "<h1>Server Error (500)</h1>")
 }
 
-fn send(vendors: &Vendors, fields: &Fields) -> Response {
+fn send(context: &Context, fields: &Fields) -> Response {
     let field = |name: &str| fields.get(name).map(String::as_str);
     let (Some(token), Some(from), Some(to), Some(text)) = (field("token"), field("from"), field("to"), field("text"))
     else {
         return refused(1000);
     };
-    if !vendors.is_gateway_credential("SPARROW_TOKEN", token) {
+    if !context.is_gateway_credential("SPARROW_TOKEN", token) {
         return refused(1002);
     }
-    if !vendors.is_gateway_credential("SPARROW_IDENTITY", from) {
+    if !context.is_gateway_credential("SPARROW_IDENTITY", from) {
         return refused(1008);
     }
     if text.trim().is_empty() {
@@ -65,17 +64,17 @@ fn send(vendors: &Vendors, fields: &Fields) -> Response {
         return refused(if named.len() == 1 { 1007 } else { 1011 });
     }
     for number in &valid {
-        vendors.inbox.deliver("sparrow", &format!("+977{number}"), from, text);
+        context.inbox.deliver("sparrow", &format!("+977{number}"), from, text);
     }
     let count = valid.len();
     let response = format!("{count} mesages has been queued for delivery");
     answer::json(StatusCode::OK, &json!({ "count": count, "response_code": 200, "response": response }))
 }
 
-fn credit(vendors: &Vendors, fields: &Fields) -> Response {
+fn credit(context: &Context, fields: &Fields) -> Response {
     match fields.get("token") {
         None => refused(1000),
-        Some(token) if !vendors.is_gateway_credential("SPARROW_TOKEN", token) => refused(1002),
+        Some(token) if !context.is_gateway_credential("SPARROW_TOKEN", token) => refused(1002),
         Some(_) => {
             let body = json!({ "credits_available": CREDITS, "credits_consumed": 0, "response_code": 200 });
             answer::json(StatusCode::OK, &body)

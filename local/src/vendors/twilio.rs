@@ -7,13 +7,13 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use crate::inbox::is_e164;
-use crate::vendors::{Fields, Vendors};
+use crate::vendors::context::{Context, Fields};
 use crate::{answer, random};
 
-/// Twilio's limit for a message, in characters.
-const LONGEST: usize = 1600;
+/// Twilio's limit for a message.
+const MAXIMUM_CHARACTERS: usize = 1600;
 
-pub fn answer(vendors: &Vendors, method: &Method, path: &str, headers: &HeaderMap, fields: &Fields) -> Response {
+pub fn answer(context: &Context, method: &Method, path: &str, headers: &HeaderMap, fields: &Fields) -> Response {
     let account = path.strip_prefix("/2010-04-01/Accounts/").and_then(|rest| rest.strip_suffix("/Messages.json"));
     let Some(account) = account.filter(|account| !account.contains('/')) else {
         return refused(20404);
@@ -21,7 +21,7 @@ pub fn answer(vendors: &Vendors, method: &Method, path: &str, headers: &HeaderMa
     if method != Method::POST {
         return refused(20004);
     }
-    if !is_signed_in(headers, account) {
+    if !is_authenticated(headers, account) {
         return refused(20003);
     }
     let field = |name: &str| fields.get(name).map(String::as_str).unwrap_or_default();
@@ -39,10 +39,10 @@ pub fn answer(vendors: &Vendors, method: &Method, path: &str, headers: &HeaderMa
     if text.is_empty() {
         return refused(21602);
     }
-    if text.chars().count() > LONGEST {
+    if text.chars().count() > MAXIMUM_CHARACTERS {
         return refused(21617);
     }
-    vendors.inbox.deliver("twilio", to, from, text);
+    context.inbox.deliver("twilio", to, from, text);
     let sid = format!("SM{}", random::hex(16));
     let body = json!({
         "sid": sid, "account_sid": account, "status": "queued", "direction": "outbound-api",
@@ -53,7 +53,6 @@ pub fn answer(vendors: &Vendors, method: &Method, path: &str, headers: &HeaderMa
     answer::json(StatusCode::CREATED, &body)
 }
 
-/// Twilio's refusal by a code of its own.
 pub fn refusal(code: Option<&str>) -> Response {
     refused(code.and_then(|code| code.parse().ok()).unwrap_or(20003))
 }
@@ -84,8 +83,8 @@ fn refused(code: u32) -> Response {
     answer::json(status, &body)
 }
 
-/// Basic credentials of the account itself or of one of its API keys; the stand-in knows no passwords.
-fn is_signed_in(headers: &HeaderMap, account: &str) -> bool {
+/// Whether the Basic credentials are of the account or of one of its API keys. Any password is accepted.
+fn is_authenticated(headers: &HeaderMap, account: &str) -> bool {
     let credentials = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let decoded = credentials
         .and_then(|credentials| credentials.strip_prefix("Basic "))

@@ -1,9 +1,8 @@
-//! The routes under `/local`, which exist on one machine alone: the inbox, the pushes, the faults, the clock.
+//! The routes under `/local`, which exist only in the local system: inbox, pushes, faults and clock.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use adapters::Clock;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, RawQuery, State};
@@ -14,41 +13,31 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use crate::faults::{Fault, Faults};
-use crate::google::Google;
+use crate::answer;
+use crate::clock::AdjustableClock;
+use crate::faults::fault::Fault;
+use crate::faults::store::Faults;
 use crate::inbox::Inbox;
-use crate::{answer, lock};
+use crate::lock::lock;
+use crate::vendors::google::Google;
 
-const LARGEST_BODY: usize = 16 * 1024;
-/// Ten years in all; further ahead is a slip of the finger.
-const FURTHEST: u64 = 10 * 366 * 24 * 60 * 60;
+const MAXIMUM_BODY_BYTES: usize = 16 * 1024;
+/// Ten years. More is most likely a typing error.
+const MAXIMUM_AHEAD_SECONDS: u64 = 10 * 366 * 24 * 60 * 60;
 
 pub struct Controls {
-    inbox: Arc<Inbox>,
-    google: Arc<Google>,
-    faults: Arc<Faults>,
-    clock: Clock,
-    clock_file: Option<PathBuf>,
-    ahead_seconds: Mutex<u64>,
+    pub inbox: Arc<Inbox>,
+    pub google: Arc<Google>,
+    pub faults: Arc<Faults>,
+    pub clock: AdjustableClock,
+    pub clock_file: Option<PathBuf>,
+    /// Held while the clock advances, so that the file always has its latest state.
+    pub advancing: Mutex<()>,
 }
 
 #[derive(Deserialize)]
 struct Advance {
     advance_seconds: u64,
-}
-
-impl Controls {
-    pub fn new(
-        inbox: Arc<Inbox>,
-        google: Arc<Google>,
-        faults: Arc<Faults>,
-        clock: Clock,
-        clock_file: Option<PathBuf>,
-    ) -> Self {
-        let text = clock_file.as_ref().and_then(|file| std::fs::read_to_string(file).ok());
-        let ahead = text.and_then(|text| text.trim().parse().ok()).unwrap_or_default();
-        Self { inbox, google, faults, clock, clock_file, ahead_seconds: Mutex::new(ahead) }
-    }
 }
 
 pub fn router(controls: Arc<Controls>) -> Router {
@@ -57,11 +46,15 @@ pub fn router(controls: Arc<Controls>) -> Router {
         .route("/pushes", get(pushes))
         .route("/faults", post(add_fault).delete(clear_faults))
         .route("/clock", get(now).post(advance))
-        .fallback(async || answer::problem(StatusCode::NOT_FOUND, "not_found", "There is no such local route."))
+        .fallback(async || answer::problem(StatusCode::NOT_FOUND, "not_found", "This route does not exist."))
         .method_not_allowed_fallback(async || {
-            answer::problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "This route does not do that.")
+            answer::problem(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "This route does not support this method.",
+            )
         })
-        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .layer(DefaultBodyLimit::max(MAXIMUM_BODY_BYTES))
         .with_state(controls)
 }
 
@@ -81,7 +74,7 @@ async fn add_fault(State(controls): State<Arc<Controls>>, body: Bytes) -> Respon
             controls.faults.add(fault);
             StatusCode::NO_CONTENT.into_response()
         }
-        Ok(_) => malformed("times must be above 0"),
+        Ok(_) => malformed("times must be at least 1"),
         Err(detail) => malformed(&detail),
     }
 }
@@ -92,7 +85,7 @@ async fn clear_faults(State(controls): State<Arc<Controls>>) -> Response {
 }
 
 async fn now(State(controls): State<Arc<Controls>>) -> Response {
-    answer::json(StatusCode::OK, &json!({ "now": controls.clock.now().seconds() }))
+    answer::json(StatusCode::OK, &json!({ "now": controls.clock.now_seconds() }))
 }
 
 async fn advance(State(controls): State<Arc<Controls>>, body: Bytes) -> Response {
@@ -101,18 +94,17 @@ async fn advance(State(controls): State<Arc<Controls>>, body: Bytes) -> Response
         Err(detail) => return malformed(&detail),
     };
     {
-        let mut ahead = lock(&controls.ahead_seconds);
-        let further = ahead.saturating_add(advance_seconds);
-        if further > FURTHEST {
-            return malformed("advance_seconds would put the clock more than ten years ahead");
+        let _advancing = lock(&controls.advancing);
+        let ahead = controls.clock.ahead_seconds().saturating_add(advance_seconds);
+        if ahead > MAXIMUM_AHEAD_SECONDS {
+            return malformed("advance_seconds would move the clock more than ten years ahead");
         }
-        // Kept, because what is stored bears the times of this clock.
+        // A restart must not set the clock back: the stored data has the times of this clock.
         if let Some(file) = &controls.clock_file
-            && let Err(error) = std::fs::write(file, further.to_string())
+            && let Err(error) = std::fs::write(file, ahead.to_string())
         {
             return answer::problem(StatusCode::INTERNAL_SERVER_ERROR, "clock_not_kept", &error.to_string());
         }
-        *ahead = further;
         controls.clock.advance(advance_seconds);
     }
     now(State(controls)).await

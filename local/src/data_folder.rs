@@ -1,23 +1,24 @@
-//! The folder that outlives a restart: who may use it, and what lies where in it.
+//! The folder whose content survives a restart: its lock, and the names of its files.
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use adapters::Clock;
-
-use crate::StartError;
+use crate::clock::AdjustableClock;
 use crate::inbox::Inbox;
-use crate::secrets_manager::SecretsManager;
+use crate::secrets_manager::store::SecretsManager;
+use crate::start_error::StartError;
 
-/// The folder, locked for as long as this lives; or no folder, which forgets everything.
-pub struct Data {
+const CLOCK: &str = "clock";
+
+/// The folder, locked until this is dropped. Without a folder, everything is kept in memory.
+pub struct DataFolder {
     folder: Option<PathBuf>,
     _lock: Option<File>,
 }
 
-impl Data {
-    /// Locks the folder, and puts the clock where it was left.
-    pub fn open(folder: Option<&Path>, clock: &Clock) -> Result<Self, StartError> {
+impl DataFolder {
+    /// Locks the folder, and moves the clock to where the last run left it.
+    pub fn open(folder: Option<&Path>, clock: &AdjustableClock) -> Result<Self, StartError> {
         let mut data = Self { folder: folder.map(Path::to_path_buf), _lock: None };
         let Some(folder) = folder else { return Ok(data) };
         let open = || std::fs::create_dir_all(folder).and_then(|()| File::create(folder.join("lock")));
@@ -27,16 +28,13 @@ impl Data {
             TryLockError::Error(error) => data.broken(error.to_string()),
         })?;
         data._lock = Some(lock);
-        match data.clock_file().map(std::fs::read_to_string) {
-            Some(Ok(ahead)) => {
-                let ahead =
-                    ahead.trim().parse().map_err(|_| data.broken("its file clock holds no number of seconds"))?;
-                clock.advance(ahead);
+        match std::fs::read_to_string(folder.join(CLOCK)) {
+            Ok(ahead) => {
+                let ahead = ahead.trim().parse();
+                clock.advance(ahead.map_err(|_| data.broken("its file clock does not contain a number of seconds"))?);
             }
-            Some(Err(error)) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(data.broken(error.to_string()));
-            }
-            _ => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(data.broken(error.to_string())),
         }
         Ok(data)
     }
@@ -45,22 +43,22 @@ impl Data {
         self.file("dynamodb.sqlite")
     }
 
-    /// Holds by how many seconds the clock was put forward.
+    /// Contains by how many seconds the clock is ahead.
     pub fn clock_file(&self) -> Option<PathBuf> {
-        self.file("clock")
+        self.file(CLOCK)
     }
 
-    pub fn secrets(&self, clock: &Clock) -> Result<SecretsManager, StartError> {
+    pub fn secrets(&self, clock: &AdjustableClock) -> Result<SecretsManager, StartError> {
         let Some(path) = self.file("secrets.json") else { return Ok(SecretsManager::new(clock.clone())) };
         SecretsManager::open(clock.clone(), path).map_err(|error| self.broken(format!("secrets.json: {error}")))
     }
 
-    pub fn inbox(&self, clock: &Clock) -> Result<Inbox, StartError> {
+    pub fn inbox(&self, clock: &AdjustableClock) -> Result<Inbox, StartError> {
         let Some(path) = self.file("inbox.jsonl") else { return Ok(Inbox::new(clock.clone())) };
         Inbox::open(clock.clone(), &path).map_err(|error| self.broken(format!("inbox.jsonl: {error}")))
     }
 
-    /// The error for whatever in the folder does not serve.
+    /// The error for content of the folder that cannot be used.
     pub fn broken(&self, reason: impl Into<String>) -> StartError {
         match &self.folder {
             Some(folder) => StartError::Data { folder: folder.clone(), reason: reason.into() },

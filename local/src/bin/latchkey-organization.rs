@@ -1,4 +1,4 @@
-//! `cargo organization`: checks an organization's settings and writes them, locally or in the cloud.
+//! `cargo organization`: checks an organization's settings, and writes them to the local or a deployed table.
 
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};
@@ -13,18 +13,18 @@ use adapters::{App, Clock, Config};
 use aws_config::BehaviorVersion;
 
 const HELP: &str = "\
-Adds an organization, or replaces one, after checking that each of its messages fits one segment.
+Adds or replaces an organization, after a check that each of its messages fits into one SMS segment.
 
 Usage: cargo organization FILE [OPTIONS]
 
-  FILE                   JSON, such as examples/organization.json
-  --table NAME           the settings table of a deployment (its output SettingsTableName), with your AWS credentials
-                         and region; without it, the table of the `cargo local` that runs on this machine
-  --dynamodb-port PORT   where that one has DynamoDB (8000)
-  --check                write nothing
-  --help                 this
+  FILE                   settings in JSON, such as examples/organization.json
+  --table NAME           settings table of a deployment (its output SettingsTableName), with your AWS credentials and
+                         region; without it, the table of the running `cargo local`
+  --dynamodb-port PORT   DynamoDB port of the running `cargo local` (default 8000)
+  --check                check only, write nothing
+  --help                 show this help
 ";
-/// The settings table, as the template names it on one machine.
+/// The settings table of `cargo local`.
 const LOCAL_TABLE: &str = "SettingsTable";
 
 #[derive(Default)]
@@ -32,7 +32,7 @@ struct Arguments {
     file: Option<String>,
     table: Option<String>,
     dynamodb_port: Option<u16>,
-    is_check: bool,
+    is_check_only: bool,
     is_help: bool,
 }
 
@@ -40,15 +40,15 @@ struct Arguments {
 async fn main() -> ExitCode {
     let arguments = match arguments(std::env::args().skip(1)) {
         Ok(arguments) => arguments,
-        Err(wrong) => return fail(2, &format!("{wrong}; --help says what there is")),
+        Err(wrong) => return fail(2, &format!("{wrong}; see --help")),
     };
     if arguments.is_help {
         print(HELP);
         return ExitCode::SUCCESS;
     }
     match run(arguments).await {
-        Ok(said) => {
-            print(&said);
+        Ok(output) => {
+            print(&output);
             ExitCode::SUCCESS
         }
         Err(refusal) => fail(1, &refusal),
@@ -58,25 +58,25 @@ async fn main() -> ExitCode {
 fn arguments(mut given: impl Iterator<Item = String>) -> Result<Arguments, String> {
     let mut arguments = Arguments::default();
     while let Some(argument) = given.next() {
-        let mut value = || given.next().ok_or_else(|| format!("{argument} wants a value"));
+        let mut value = || given.next().ok_or_else(|| format!("{argument} needs a value"));
         match argument.as_str() {
             "--table" => arguments.table = Some(value()?),
             "--dynamodb-port" => {
-                let port = value()?.parse().map_err(|_| "--dynamodb-port wants a port, 1 to 65535".to_owned())?;
+                let port = value()?.parse().map_err(|_| "--dynamodb-port needs a port from 1 to 65535".to_owned())?;
                 arguments.dynamodb_port = Some(port);
             }
-            "--check" => arguments.is_check = true,
+            "--check" => arguments.is_check_only = true,
             "--help" | "-h" => arguments.is_help = true,
-            option if option.starts_with('-') => return Err(format!("{option} is no option")),
-            _ if arguments.file.is_some() => return Err("one file at a time".to_owned()),
+            option if option.starts_with('-') => return Err(format!("{option} is not an option")),
+            _ if arguments.file.is_some() => return Err("only one FILE is allowed".to_owned()),
             _ => arguments.file = Some(argument),
         }
     }
     if arguments.file.is_none() && !arguments.is_help {
-        return Err("which file?".to_owned());
+        return Err("FILE is missing".to_owned());
     }
     if arguments.table.is_some() && arguments.dynamodb_port.is_some() {
-        return Err("--table is for the cloud and --dynamodb-port for this machine: choose one".to_owned());
+        return Err("--table is for a deployment and --dynamodb-port for cargo local: choose one".to_owned());
     }
     Ok(arguments)
 }
@@ -88,22 +88,22 @@ async fn run(arguments: Arguments) -> Result<String, String> {
     let app = app(arguments.table.as_deref(), arguments.dynamodb_port).await?;
     let checked = settings.check(&app.config.default_organization, app.clock.now());
     let checked = checked.map_err(|invalid| format!("{file}: {invalid}"))?;
-    let mut said = messages(&checked);
+    let mut output = messages(&checked);
     let id = checked.id();
-    if arguments.is_check {
-        let _ = writeln!(said, "{id} is well. Nothing was written.");
-        return Ok(said);
+    if arguments.is_check_only {
+        let _ = writeln!(output, "{id} is valid. Nothing was written.");
+        return Ok(output);
     }
     let store = Store::new(&app, &[Table::Settings]).map_err(|error| error.to_string())?;
     store.put_organization(&checked).await.map_err(|unavailable| match &arguments.table {
-        Some(table) => format!("{table} can't be written: {}", causes(&unavailable)),
-        None => format!("{} Does `cargo local` run? (--dynamodb-port, --table)", causes(&unavailable)),
+        Some(table) => format!("{table} cannot be written: {}", causes(&unavailable)),
+        None => format!("{} Does `cargo local` run? See --dynamodb-port and --table.", causes(&unavailable)),
     })?;
-    let _ = writeln!(said, "{id} is written. It is in force within a minute.");
-    Ok(said)
+    let _ = writeln!(output, "{id} is written. It takes effect within a minute.");
+    Ok(output)
 }
 
-/// What reaches the table: the variables that the functions read, for one machine; your own, for the cloud.
+/// The configuration to reach the table: fixed variables for `cargo local`, the environment's for a deployment.
 async fn app(table: Option<&str>, dynamodb_port: Option<u16>) -> Result<App, String> {
     let port = dynamodb_port.unwrap_or(8000);
     let mut variables = BTreeMap::from([("SETTINGS_TABLE".to_owned(), table.unwrap_or(LOCAL_TABLE).to_owned())]);
@@ -118,7 +118,7 @@ async fn app(table: Option<&str>, dynamodb_port: Option<u16>) -> Result<App, Str
     }
     let mut config = Config::from_variables(&variables).map_err(|error| error.to_string())?;
     if table.is_some() {
-        // As every AWS tool does: of the environment, and what is not there the SDK finds by itself.
+        // As with every AWS tool: from the environment, or wherever the SDK finds it.
         config.aws = Config::from_environment().map_err(|error| error.to_string())?.aws;
         let aws = aws_config::load_defaults(BehaviorVersion::latest()).await;
         return Ok(App::with_aws(config, Clock::system(), aws));
@@ -126,20 +126,20 @@ async fn app(table: Option<&str>, dynamodb_port: Option<u16>) -> Result<App, Str
     App::new(config, Clock::system()).map_err(|error| error.to_string())
 }
 
-/// Each message as it will read, and how much of a segment it takes.
+/// Each message as users will read it, and how much of a segment it uses.
 fn messages(checked: &CheckedOrganization) -> String {
-    let mut said = String::new();
+    let mut output = String::new();
     for (language, message) in checked.samples() {
         let length = message.length();
-        let _ = writeln!(said, "{language}: {} of {} {}", length.counted, length.allowed, length.unit);
+        let _ = writeln!(output, "{language}: {} of {} {}", length.counted, length.allowed, length.unit);
         for line in message.reveal().lines() {
-            let _ = writeln!(said, "    {line}");
+            let _ = writeln!(output, "    {line}");
         }
     }
-    said
+    output
 }
 
-/// Prints; a reader that has gone is no reason to fail.
+/// Ignores errors: a closed pipe is no reason to fail.
 fn print(text: &str) {
     let mut out = std::io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());

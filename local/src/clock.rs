@@ -1,0 +1,46 @@
+//! The clock of the local system: the machine's time plus an offset that tests and `POST /local/clock` increase.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use adapters::Clock;
+
+/// All clones share one offset.
+#[derive(Clone, Debug)]
+pub struct AdjustableClock {
+    clock: Clock,
+    ahead_seconds: Arc<AtomicU64>,
+}
+
+impl AdjustableClock {
+    pub fn new() -> Self {
+        Self { clock: Clock::adjustable(), ahead_seconds: Arc::default() }
+    }
+
+    /// Moves the time forward for everything that shares this clock.
+    pub fn advance(&self, seconds: u64) {
+        self.ahead_seconds.fetch_add(seconds, Ordering::SeqCst);
+        self.clock.advance(seconds);
+    }
+
+    /// By how much this clock is ahead of the machine's.
+    pub fn ahead_seconds(&self) -> u64 {
+        self.ahead_seconds.load(Ordering::SeqCst)
+    }
+
+    /// Seconds since the epoch.
+    pub fn now_seconds(&self) -> i64 {
+        self.clock.now().seconds()
+    }
+
+    /// The same clock in the form that the functions use.
+    pub fn for_functions(&self) -> Clock {
+        self.clock.clone()
+    }
+}
+
+impl Default for AdjustableClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}

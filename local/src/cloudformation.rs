@@ -1,0 +1,526 @@
+//! Reads `template.yaml`, so that the local system has the routes, authorizers, throttles, tables, secrets and
+//! variables of the cloud. It supports the parts of CloudFormation that the template uses in what is read here, and
+//! refuses others.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+use serde_yaml_ng::Value as Yaml;
+
+pub const REGION: &str = "us-east-1";
+pub const ACCOUNT: &str = "000000000000";
+
+/// The parameters that have another value here than their default.
+const PARAMETERS: [(&str, &str); 1] = [("FcmProjectId", "latchkey-local")];
+
+#[derive(Debug, Default)]
+pub struct Template {
+    /// The most specific first, as API Gateway matches them.
+    pub routes: Vec<Route>,
+    /// The environment of each function, by logical id.
+    pub functions: BTreeMap<String, BTreeMap<String, String>>,
+    pub tables: Vec<Table>,
+    pub secrets: Vec<Secret>,
+    pub rotations: Vec<Rotation>,
+    pub default_throttle: Option<Throttle>,
+    /// By route key, for example `POST /v1/otp/send`.
+    pub route_throttles: BTreeMap<String, Throttle>,
+    pub cors: Option<Cors>,
+    pub stage_variables: BTreeMap<String, String>,
+}
+
+#[derive(Debug)]
+pub struct Route {
+    pub method: String,
+    pub path: String,
+    pub function: String,
+    /// The function of its authorizer.
+    pub authorizer: Option<String>,
+}
+
+impl Route {
+    pub fn key(&self) -> String {
+        format!("{} {}", self.method, self.path)
+    }
+}
+
+#[derive(Debug)]
+pub struct Table {
+    pub name: String,
+    /// The body of a CreateTable request.
+    pub create: Value,
+    pub ttl_attribute: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Secret {
+    pub name: String,
+    pub initial: InitialSecret,
+}
+
+#[derive(Clone, Debug)]
+pub enum InitialSecret {
+    Given(String),
+    /// This many random characters without punctuation.
+    Generated {
+        length: usize,
+    },
+}
+
+/// A secret and the function that rotates it.
+#[derive(Debug)]
+pub struct Rotation {
+    pub secret: String,
+    pub function: String,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Throttle {
+    pub burst: f64,
+    pub rate_per_second: f64,
+}
+
+#[derive(Debug)]
+pub struct Cors {
+    pub origins: Vec<String>,
+    pub methods: Vec<String>,
+    pub headers: Vec<String>,
+    pub exposed_headers: Vec<String>,
+    pub max_age_seconds: Option<String>,
+}
+
+/// Why a template cannot be used, in one line.
+#[derive(Debug)]
+pub struct TemplateError(String);
+
+impl fmt::Display for TemplateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn wrong(reason: impl Into<String>) -> TemplateError {
+    TemplateError(reason.into())
+}
+
+impl Template {
+    pub fn read(path: &Path) -> Result<Self, TemplateError> {
+        let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+        Self::parse(&text)
+    }
+
+    pub fn parse(text: &str) -> Result<Self, TemplateError> {
+        let yaml: Yaml = serde_yaml_ng::from_str(text).map_err(|error| wrong(format!("not YAML: {error}")))?;
+        let document = long_form(yaml)?;
+        if document.get("Resources").and_then(Value::as_object).is_none() {
+            return Err(wrong("it has no Resources"));
+        }
+        let resolver = Resolver { document: &document };
+        let mut template = Self::default();
+        let mut authorizers = BTreeMap::new();
+        for (id, resource) in resolver.resources()? {
+            let properties = resource.get("Properties").unwrap_or(&Value::Null);
+            let read = match kind(resource) {
+                "AWS::Serverless::Function" => template.read_function(&resolver, id, properties),
+                "AWS::Serverless::HttpApi" => template.read_api(&resolver, properties, &mut authorizers),
+                "AWS::DynamoDB::Table" => template.read_table(&resolver, id, properties),
+                "AWS::SecretsManager::Secret" => template.read_secret(&resolver, id, properties),
+                "AWS::SecretsManager::RotationSchedule" => template.read_rotation(&resolver, properties),
+                _ => Ok(()),
+            };
+            read.map_err(|TemplateError(reason)| wrong(format!("{id}: {reason}")))?;
+        }
+        template.find_authorizers(&authorizers)?;
+        template.routes.sort_by_key(|route| route.path.matches('{').count());
+        Ok(template)
+    }
+
+    fn read_function(&mut self, resolver: &Resolver<'_>, id: &str, properties: &Value) -> Result<(), TemplateError> {
+        let shared = resolver.document.pointer("/Globals/Function/Environment/Variables");
+        let mut variables = resolver.variables(shared)?;
+        variables.extend(resolver.variables(properties.pointer("/Environment/Variables"))?);
+        self.functions.insert(id.to_owned(), variables);
+        for (_, event) in members(properties.get("Events")).filter(|(_, event)| kind(event) == "HttpApi") {
+            let required = |name: &str| {
+                let value = resolver.text_at(event, &format!("/Properties/{name}"))?;
+                value.ok_or_else(|| wrong(format!("an HttpApi event has no {name}")))
+            };
+            self.routes.push(Route {
+                method: required("Method")?.to_ascii_uppercase(),
+                path: required("Path")?,
+                function: id.to_owned(),
+                authorizer: resolver.text_at(event, "/Properties/Auth/Authorizer")?,
+            });
+        }
+        Ok(())
+    }
+
+    /// Adds the functions of the API's authorizers to `authorizers`, by the authorizers' names.
+    fn read_api(
+        &mut self,
+        resolver: &Resolver<'_>,
+        properties: &Value,
+        authorizers: &mut BTreeMap<String, String>,
+    ) -> Result<(), TemplateError> {
+        if properties.pointer("/Auth/DefaultAuthorizer").is_some() {
+            return Err(wrong("DefaultAuthorizer is not supported; name the authorizer at each route"));
+        }
+        for (name, authorizer) in members(properties.pointer("/Auth/Authorizers")) {
+            if authorizer.get("Identity").is_some() {
+                return Err(wrong(format!("the Identity of the authorizer {name} is not supported")));
+            }
+            let function = resolver.text_at(authorizer, "/FunctionArn")?;
+            let function = function.ok_or_else(|| wrong(format!("the authorizer {name} has no FunctionArn")))?;
+            authorizers.insert(name.clone(), function);
+        }
+        self.default_throttle = properties.get("DefaultRouteSettings").map(|it| resolver.throttle(it)).transpose()?;
+        for (route, settings) in members(properties.get("RouteSettings")) {
+            self.route_throttles.insert(route.clone(), resolver.throttle(settings)?);
+        }
+        self.stage_variables = resolver.variables(properties.get("StageVariables"))?;
+        self.cors = properties.get("CorsConfiguration").map(|cors| resolver.cors(cors)).transpose()?;
+        Ok(())
+    }
+
+    fn read_table(&mut self, resolver: &Resolver<'_>, id: &str, properties: &Value) -> Result<(), TemplateError> {
+        let part = |name| properties.get(name).unwrap_or(&Value::Null);
+        self.tables.push(Table {
+            name: id.to_owned(),
+            create: json!({
+                "TableName": id,
+                "BillingMode": "PAY_PER_REQUEST",
+                "AttributeDefinitions": part("AttributeDefinitions"),
+                "KeySchema": part("KeySchema"),
+            }),
+            ttl_attribute: resolver.text_at(properties, "/TimeToLiveSpecification/AttributeName")?,
+        });
+        Ok(())
+    }
+
+    fn read_secret(&mut self, resolver: &Resolver<'_>, id: &str, properties: &Value) -> Result<(), TemplateError> {
+        let initial = match resolver.text_at(properties, "/GenerateSecretString/PasswordLength")? {
+            Some(length) => {
+                let length = length.parse().map_err(|_| wrong("PasswordLength is not a number"))?;
+                InitialSecret::Generated { length }
+            }
+            None => InitialSecret::Given(resolver.text_at(properties, "/SecretString")?.unwrap_or_default()),
+        };
+        self.secrets.push(Secret { name: id.to_owned(), initial });
+        Ok(())
+    }
+
+    fn read_rotation(&mut self, resolver: &Resolver<'_>, properties: &Value) -> Result<(), TemplateError> {
+        let secret = resolver.text_at(properties, "/SecretId")?;
+        let function = resolver.text_at(properties, "/RotationLambdaARN")?;
+        if let (Some(secret), Some(function)) = (secret, function) {
+            self.rotations.push(Rotation { secret, function });
+        }
+        Ok(())
+    }
+
+    /// Replaces the authorizers' names in the routes by their functions. A name that does not exist is an error here;
+    /// `sam local` would leave the route open.
+    fn find_authorizers(&mut self, authorizers: &BTreeMap<String, String>) -> Result<(), TemplateError> {
+        for route in &mut self.routes {
+            let Some(name) = &route.authorizer else { continue };
+            let function = authorizers.get(name).filter(|function| self.functions.contains_key(*function)).cloned();
+            let missing = || wrong(format!("the authorizer {name} of {} does not exist", route.key()));
+            route.authorizer = Some(function.ok_or_else(missing)?);
+        }
+        Ok(())
+    }
+}
+
+/// Evaluates the intrinsic functions.
+struct Resolver<'a> {
+    document: &'a Value,
+}
+
+impl<'a> Resolver<'a> {
+    /// The resources whose condition is true.
+    fn resources(&self) -> Result<Vec<(&'a String, &'a Value)>, TemplateError> {
+        let mut resources = Vec::new();
+        for (id, resource) in members(self.document.get("Resources")) {
+            let exists = match resource.get("Condition").and_then(Value::as_str) {
+                Some(condition) => self.condition(condition)?,
+                None => true,
+            };
+            if exists {
+                resources.push((id, resource));
+            }
+        }
+        Ok(resources)
+    }
+
+    /// The value without intrinsic functions; `None` for `AWS::NoValue`.
+    fn resolve(&self, value: &Value) -> Result<Option<Value>, TemplateError> {
+        match (value, intrinsic(value)) {
+            (_, Some(("Ref", name))) => self.reference(&text(name)?),
+            (_, Some(("Fn::GetAtt", path))) => {
+                let path = text(path)?;
+                let (id, _) = path.split_once('.').ok_or_else(|| wrong(format!("{path} has no attribute")))?;
+                self.reference(id)
+            }
+            (_, Some(("Fn::If", argument))) => {
+                let [condition, then, otherwise] = arguments("Fn::If", argument)?;
+                self.resolve(if self.condition(&text(condition)?)? { then } else { otherwise })
+            }
+            (_, Some((other, _))) => Err(wrong(format!("{other} is not supported"))),
+            (Value::Array(items), None) => {
+                let mut resolved = Vec::new();
+                for item in items {
+                    resolved.extend(self.resolve(item)?);
+                }
+                Ok(Some(Value::Array(resolved)))
+            }
+            (plain, None) => Ok(Some(plain.clone())),
+        }
+    }
+
+    fn reference(&self, name: &str) -> Result<Option<Value>, TemplateError> {
+        let declared = |section: &str| self.document.get(section).and_then(|section| section.get(name));
+        match (name, declared("Parameters"), declared("Resources")) {
+            ("AWS::NoValue", ..) => Ok(None),
+            (_, Some(parameter), _) => parameter_value(name, parameter).map(Some),
+            // The names and ARNs of resources are their logical ids here.
+            (_, None, Some(_)) => Ok(Some(json!(name))),
+            (_, None, None) => Err(wrong(format!("{name} is neither a parameter nor a resource"))),
+        }
+    }
+
+    fn condition(&self, name: &str) -> Result<bool, TemplateError> {
+        let rule = self.document.get("Conditions").and_then(|conditions| conditions.get(name));
+        self.is_true(rule.ok_or_else(|| wrong(format!("the condition {name} does not exist")))?)
+    }
+
+    fn is_true(&self, rule: &Value) -> Result<bool, TemplateError> {
+        match intrinsic(rule) {
+            Some(("Fn::Equals", argument)) => {
+                let [left, right] = arguments("Fn::Equals", argument)?;
+                let resolved = |value| text(&self.resolve(value)?.unwrap_or_default());
+                Ok(resolved(left)? == resolved(right)?)
+            }
+            Some(("Fn::Not", argument)) => {
+                let [rule] = arguments("Fn::Not", argument)?;
+                Ok(!self.is_true(rule)?)
+            }
+            _ => Err(wrong(format!("the condition {rule} is not supported"))),
+        }
+    }
+
+    fn text_at(&self, value: &Value, pointer: &str) -> Result<Option<String>, TemplateError> {
+        let Some(value) = value.pointer(pointer) else { return Ok(None) };
+        self.resolve(value)?.map(|value| text(&value)).transpose()
+    }
+
+    fn texts(&self, list: Option<&Value>) -> Result<Vec<String>, TemplateError> {
+        let Some(list) = list else { return Ok(Vec::new()) };
+        let list = self.resolve(list)?.unwrap_or_default();
+        list.as_array().ok_or_else(|| wrong(format!("{list} is not a list")))?.iter().map(text).collect()
+    }
+
+    fn variables(&self, variables: Option<&Value>) -> Result<BTreeMap<String, String>, TemplateError> {
+        let mut resolved = BTreeMap::new();
+        for (name, value) in members(variables) {
+            if let Some(value) = self.resolve(value)? {
+                resolved.insert(name.clone(), text(&value)?);
+            }
+        }
+        Ok(resolved)
+    }
+
+    fn throttle(&self, settings: &Value) -> Result<Throttle, TemplateError> {
+        let number = |name: &str| -> Result<f64, TemplateError> {
+            let number = self.text_at(settings, &format!("/{name}"))?.and_then(|number| number.parse().ok());
+            number.ok_or_else(|| wrong(format!("{name} is not a number")))
+        };
+        Ok(Throttle { burst: number("ThrottlingBurstLimit")?, rate_per_second: number("ThrottlingRateLimit")? })
+    }
+
+    fn cors(&self, cors: &Value) -> Result<Cors, TemplateError> {
+        let list = |name: &str| self.texts(cors.get(name));
+        Ok(Cors {
+            origins: list("AllowOrigins")?,
+            methods: list("AllowMethods")?,
+            headers: list("AllowHeaders")?,
+            exposed_headers: list("ExposeHeaders")?,
+            max_age_seconds: self.text_at(cors, "/MaxAge")?,
+        })
+    }
+}
+
+/// The document with short tags (`!Ref x`) in CloudFormation's long form (`{"Ref": "x"}`).
+fn long_form(yaml: Yaml) -> Result<Value, TemplateError> {
+    Ok(match yaml {
+        Yaml::Null => Value::Null,
+        Yaml::Bool(value) => Value::Bool(value),
+        Yaml::Number(number) => serde_json::to_value(number).map_err(|error| wrong(error.to_string()))?,
+        Yaml::String(value) => Value::String(value),
+        Yaml::Sequence(items) => Value::Array(items.into_iter().map(long_form).collect::<Result<_, _>>()?),
+        Yaml::Mapping(members) => {
+            let mut object = Map::new();
+            for (name, member) in members {
+                object.insert(text(&long_form(name)?)?, long_form(member)?);
+            }
+            Value::Object(object)
+        }
+        Yaml::Tagged(tagged) => {
+            let tag = tagged.tag.to_string();
+            let name = match tag.trim_start_matches('!') {
+                "Ref" => "Ref".to_owned(),
+                function => format!("Fn::{function}"),
+            };
+            Value::Object(Map::from_iter([(name, long_form(tagged.value)?)]))
+        }
+    })
+}
+
+/// The intrinsic function and its argument, if the value is an object with only this member.
+fn intrinsic(value: &Value) -> Option<(&str, &Value)> {
+    let mut members = value.as_object()?.iter();
+    let (name, argument) = members.next()?;
+    let is_function = name == "Ref" || name.starts_with("Fn::");
+    (is_function && members.next().is_none()).then_some((name, argument))
+}
+
+fn arguments<'a, const N: usize>(function: &str, argument: &'a Value) -> Result<[&'a Value; N], TemplateError> {
+    let list = argument.as_array().map(|list| list.iter().collect::<Vec<_>>()).unwrap_or_default();
+    list.try_into().map_err(|_| wrong(format!("{function} needs a list of {N}")))
+}
+
+fn parameter_value(name: &str, parameter: &Value) -> Result<Value, TemplateError> {
+    if let Some((_, value)) = PARAMETERS.iter().find(|(known, _)| *known == name) {
+        return Ok(json!(value));
+    }
+    let default = text(parameter.get("Default").ok_or_else(|| wrong(format!("the parameter {name} has no default")))?)?;
+    let is_list = parameter.get("Type").is_some_and(|kind| kind == "CommaDelimitedList");
+    let items = default.split(',').map(str::trim).filter(|item| !item.is_empty());
+    Ok(if is_list { items.collect() } else { Value::String(default) })
+}
+
+/// CloudFormation turns every scalar into a string.
+fn text(value: &Value) -> Result<String, TemplateError> {
+    match value {
+        Value::Null => Ok(String::new()),
+        Value::Bool(value) => Ok(value.to_string()),
+        Value::Number(number) => Ok(number.to_string()),
+        Value::String(value) => Ok(value.clone()),
+        Value::Array(_) | Value::Object(_) => Err(wrong("expected a single value, found a list or an object")),
+    }
+}
+
+fn kind(resource: &Value) -> &str {
+    resource.get("Type").and_then(Value::as_str).unwrap_or_default()
+}
+
+fn members(value: Option<&Value>) -> impl Iterator<Item = (&String, &Value)> {
+    value.and_then(Value::as_object).into_iter().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const API: &str = "
+Parameters:
+  Stage: { Type: String, Default: dev }
+  Burst: { Type: Number, Default: 7 }
+  Origins: { Type: CommaDelimitedList, Default: 'http://a, http://b' }
+  Unset: { Type: String, Default: '' }
+Conditions:
+  IsProduction: !Equals [!Ref Stage, prod]
+  IsDevelopment: !Not [!Equals [!Ref Stage, prod]]
+  HasUnset: !Not [!Equals [!Ref Unset, '']]
+Globals:
+  Function:
+    Environment: { Variables: { STAGE: !Ref Stage, SHARED: everyone } }
+Resources:
+  Api:
+    Type: AWS::Serverless::HttpApi
+    Properties:
+      Auth: { Authorizers: { Guard: { FunctionArn: !GetAtt GuardFunction.Arn } } }
+      CorsConfiguration: { AllowOrigins: !Ref Origins, AllowMethods: [GET], MaxAge: 60 }
+      DefaultRouteSettings: { ThrottlingBurstLimit: !Ref Burst, ThrottlingRateLimit: 2.5 }
+      StageVariables: { Mode: !If [IsProduction, loud, quiet] }
+  GuardFunction: { Type: 'AWS::Serverless::Function', Properties: {} }
+  ThingFunction:
+    Type: AWS::Serverless::Function
+    Properties:
+      Policies: [!ImportValue nothing-here-can-resolve-this]
+      Environment:
+        Variables:
+          SHARED: mine
+          THINGS: !Ref Things
+          GONE: !If [HasUnset, !Ref Unset, !Ref AWS::NoValue]
+          CHOSEN: !If [IsProduction, !Ref Stage, !GetAtt Things.Arn]
+          NUMBER: 5
+      Events:
+        One: { Type: HttpApi, Properties: { Method: get, Path: '/things/{id}', Auth: { Authorizer: Guard } } }
+        Two: { Type: HttpApi, Properties: { Method: GET, Path: /things/special } }
+  Things:
+    Type: AWS::DynamoDB::Table
+    Condition: IsDevelopment
+    Properties:
+      KeySchema: [{ AttributeName: pk, KeyType: HASH }]
+      AttributeDefinitions: [{ AttributeName: pk, AttributeType: S }]
+      TimeToLiveSpecification: { AttributeName: expires_at, Enabled: true }
+  Archive: { Type: 'AWS::DynamoDB::Table', Condition: IsProduction }
+";
+
+    #[test]
+    fn a_functions_variables_override_the_global_ones() {
+        let template = Template::parse(API).unwrap();
+        let expected =
+            [("CHOSEN", "Things"), ("NUMBER", "5"), ("SHARED", "mine"), ("STAGE", "dev"), ("THINGS", "Things")];
+        let variables = template.functions.get("ThingFunction").unwrap();
+        assert_eq!(variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn routes_have_their_authorizers_and_the_specific_ones_come_first() {
+        let template = Template::parse(API).unwrap();
+        let routes: Vec<_> = template.routes.iter().map(|route| (route.key(), route.authorizer.as_deref())).collect();
+        assert_eq!(
+            routes,
+            [("GET /things/special".to_owned(), None), ("GET /things/{id}".to_owned(), Some("GuardFunction"))]
+        );
+    }
+
+    #[test]
+    fn the_api_has_its_settings_and_only_resources_with_a_true_condition_exist() {
+        let template = Template::parse(API).unwrap();
+        let throttle = template.default_throttle.unwrap();
+        assert_eq!((throttle.burst, throttle.rate_per_second), (7.0, 2.5));
+        assert_eq!(template.stage_variables.get("Mode").unwrap(), "quiet");
+        let cors = template.cors.unwrap();
+        assert_eq!(
+            (cors.origins, cors.max_age_seconds.as_deref()),
+            (vec!["http://a".to_owned(), "http://b".to_owned()], Some("60"))
+        );
+        let tables: Vec<_> =
+            template.tables.iter().map(|table| (table.name.as_str(), table.ttl_attribute.as_deref())).collect();
+        assert_eq!(tables, [("Things", Some("expires_at"))]);
+    }
+
+    #[test]
+    fn an_invalid_template_is_refused_in_one_line() {
+        let guarded = API.replace("Auth: { Authorizer: Guard }", "Auth: { Authorizer: Nobody }");
+        let default = API.replace("Auth: { Authorizers:", "Auth: { DefaultAuthorizer: Guard, Authorizers:");
+        let unsupported = API.replace("NUMBER: 5", "NUMBER: !Sub five");
+        let unknown = API.replace("!Ref Things", "!Ref Nothing");
+        let cases = [
+            ("a: [", "not YAML"),
+            ("a: 1", "no Resources"),
+            (&guarded, "the authorizer Nobody of GET /things/{id} does not exist"),
+            (&default, "DefaultAuthorizer is not supported"),
+            (&unsupported, "ThingFunction: Fn::Sub is not supported"),
+            (&unknown, "ThingFunction: Nothing is neither a parameter nor a resource"),
+        ];
+        for (text, expected) in cases {
+            let error = Template::parse(text).unwrap_err().to_string();
+            assert!(error.contains(expected) && !error.contains('\n'), "{error}");
+        }
+    }
+}

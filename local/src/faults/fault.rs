@@ -1,0 +1,67 @@
+//! What can fail, and how.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+/// The service whose requests fail.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd)]
+#[serde(rename_all = "lowercase")]
+pub enum Target {
+    Sparrow,
+    Sns,
+    Twilio,
+    Fcm,
+    Dynamodb,
+    SecretsManager,
+}
+
+/// How a request fails. Modes without a name in JSON exist for tests only.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// The vendor's own refusal; the request is not executed.
+    Refuse,
+    /// Status 500; the request is not executed.
+    Error,
+    /// The request is executed, but never answered.
+    Timeout,
+    /// The request is executed, and answered after three quarters of the time that a client here allows one attempt.
+    Slow,
+    /// The request is executed twice, as after a retry because an answer was lost.
+    Duplicate,
+    /// The request is not executed, and the connection is cut.
+    #[serde(skip)]
+    Cut,
+    /// The request is executed, and answered with status 500.
+    #[serde(skip)]
+    Lost,
+    /// The request is executed, and the connection is cut instead of an answer.
+    #[serde(skip)]
+    LostInCut,
+    /// The request is never answered. It is executed later, when `System::do_late_requests` is called.
+    #[serde(skip)]
+    Late,
+    /// The request is executed, and the function that sent it dies before it gets the answer.
+    #[serde(skip)]
+    Kill,
+    /// The function dies while its request is in transit. The request is executed later, as with [`Mode::Late`].
+    #[serde(skip)]
+    KillLate,
+}
+
+/// The body of `POST /local/faults`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Fault {
+    pub target: Target,
+    pub mode: Mode,
+    /// How many requests fail.
+    #[serde(default = "once")]
+    pub times: u32,
+    /// With [`Mode::Refuse`]: the vendor's error code, a string or a number, if not the usual one.
+    #[serde(default)]
+    pub code: Value,
+}
+
+fn once() -> u32 {
+    1
+}

@@ -1,0 +1,38 @@
+//! What a caller may choose about a system.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use adapters::app::Timeouts;
+
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The API's port; 0 is any free port, as for the other two.
+    pub port: u16,
+    pub dynamodb_port: u16,
+    /// The port of Secrets Manager, SNS and the stand-ins for the other vendors.
+    pub aws_port: u16,
+    /// The folder whose content survives a restart; with `None` everything is kept in memory.
+    pub data: Option<PathBuf>,
+    /// The CloudFormation template to run.
+    pub template: PathBuf,
+    /// Environment variables that replace those of the template, for every function.
+    pub overrides: BTreeMap<String, String>,
+    /// How long every function waits for AWS.
+    pub timeouts: Timeouts,
+}
+
+impl Default for Options {
+    /// Any free ports, data in memory, the workspace's own template.
+    fn default() -> Self {
+        Self {
+            port: 0,
+            dynamodb_port: 0,
+            aws_port: 0,
+            data: None,
+            template: Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("template.yaml"),
+            overrides: BTreeMap::new(),
+            timeouts: Timeouts::default(),
+        }
+    }
+}

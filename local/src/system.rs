@@ -1,0 +1,284 @@
+//! A running system: starts its parts in the order of their dependencies, and is how tests and benchmarks use them.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use axum::Router;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+
+use crate::api_gateway::{self, ApiGateway};
+use crate::clock::AdjustableClock;
+use crate::cloudformation::{InitialSecret, REGION, Template};
+use crate::data_folder::DataFolder;
+use crate::dynamodb::engine::Engine;
+use crate::dynamodb::proxy::{self, DynamodbRequest, Proxy};
+use crate::faults::aim::{Aim, Outgoing};
+use crate::faults::store::Faults;
+use crate::functions::Functions;
+use crate::local_routes::{self, Controls};
+use crate::options::Options;
+use crate::page;
+use crate::secrets_manager::rotation;
+use crate::secrets_manager::store::{Refusal, SecretsManager};
+use crate::server::{self, GRACE, Server};
+use crate::start_error::StartError;
+use crate::vendors::context::Context;
+use crate::vendors::google::Google;
+use crate::vendors::router::{self as vendors, Vendors};
+
+/// The credentials that the stand-ins for the gateways accept.
+const GATEWAY_CREDENTIALS: [(&str, &str); 5] = [
+    ("SPARROW_TOKEN", "local"),
+    ("SPARROW_IDENTITY", "LATCHKEY"),
+    ("TWILIO_ACCOUNT_SID", "AClocal"),
+    ("TWILIO_AUTH_TOKEN", "local"),
+    ("TWILIO_FROM", "+15005550006"),
+];
+
+/// Dropping it stops it without waiting for requests in progress.
+pub struct System {
+    address: SocketAddr,
+    dynamodb_address: SocketAddr,
+    aws_address: SocketAddr,
+    clock: AdjustableClock,
+    faults: Arc<Faults>,
+    proxy: Arc<Proxy>,
+    functions: Arc<Functions>,
+    engine: Engine,
+    api: Server,
+    dynamodb: Router,
+    aws: Router,
+    backends: [Server; 2],
+    /// Holds the lock on the data folder.
+    _data: DataFolder,
+}
+
+impl System {
+    /// Starts everything, and returns when the API answers.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start(options: Options) -> Result<Self, StartError> {
+        let mut template = Template::read(&options.template)
+            .map_err(|reason| StartError::Template { path: options.template.clone(), reason: reason.to_string() })?;
+        let (api_listener, address) = listen("--port", options.port).await?;
+        let (dynamodb_listener, dynamodb_address) = listen("--dynamodb-port", options.dynamodb_port).await?;
+        let (aws_listener, aws_address) = listen("--aws-port", options.aws_port).await?;
+
+        let clock = AdjustableClock::new();
+        let data = DataFolder::open(options.data.as_deref(), &clock)?;
+        let secrets = Arc::new(data.secrets(&clock)?);
+        let inbox = Arc::new(data.inbox(&clock)?);
+        let faults = Arc::new(Faults::new(options.timeouts.attempt));
+        let engine =
+            Engine::start(data.database().as_deref(), &template.tables).map_err(|reason| data.broken(reason))?;
+        let proxy = Arc::new(Proxy::new(engine.address(), Arc::clone(&faults)));
+
+        let named_by =
+            |variable: &str| template.functions.values().find_map(|variables| variables.get(variable).cloned());
+        let gateway_secret = named_by("GATEWAY_SECRET");
+        let google = Arc::new(Google::new(clock.clone(), Arc::clone(&secrets), named_by("PUSH_SECRET")));
+        create_secrets(&secrets, &mut template, gateway_secret.as_deref())
+            .and_then(|()| google.ensure_key_file(&format!("http://{aws_address}/google/token")))
+            .map_err(|refusal| data.broken(refusal.message))?;
+        let context = Context { inbox: Arc::clone(&inbox), secrets: Arc::clone(&secrets), gateway_secret };
+        let vendors = Arc::new(Vendors {
+            context,
+            google: Arc::clone(&google),
+            faults: Arc::clone(&faults),
+            functions: OnceLock::new(),
+        });
+        let dynamodb = proxy::router(Arc::clone(&proxy));
+        let aws = vendors::router(Arc::clone(&vendors));
+        let backends = [Server::start(dynamodb_listener, dynamodb.clone()), Server::start(aws_listener, aws.clone())];
+
+        let mut variables = variables(address, dynamodb_address, aws_address);
+        variables.extend(options.overrides);
+        let (timeouts, functions_clock) = (options.timeouts, clock.for_functions());
+        let functions =
+            Functions::start(&template.functions, &variables, timeouts, functions_clock, Arc::clone(&faults))
+                .map_err(|reason| StartError::Part { name: "a function", reason })?;
+        let functions = Arc::new(functions);
+        let _ = vendors.functions.set(Arc::clone(&functions));
+        for name in secrets.never_rotated() {
+            let rotated = rotation::rotate(&secrets, &functions, &json!({ "SecretId": name })).await;
+            rotated.map_err(|Refusal { message, .. }| StartError::Part {
+                name: "the first rotation of a secret",
+                reason: format!("{name}: {message}"),
+            })?;
+        }
+        functions.warm().await;
+
+        let controls = Controls {
+            inbox,
+            google,
+            faults: Arc::clone(&faults),
+            clock: clock.clone(),
+            clock_file: data.clock_file(),
+            advancing: Mutex::default(),
+        };
+        let gateway = ApiGateway::new(template, Arc::clone(&functions), clock.clone());
+        let router = page::router()
+            .nest("/local", local_routes::router(Arc::new(controls)))
+            .fallback_service(api_gateway::router(Arc::new(gateway)));
+        let api = Server::start(api_listener, router);
+        Ok(Self {
+            address,
+            dynamodb_address,
+            aws_address,
+            clock,
+            faults,
+            proxy,
+            functions,
+            engine,
+            api,
+            dynamodb,
+            aws,
+            backends,
+            _data: data,
+        })
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn dynamodb_address(&self) -> SocketAddr {
+        self.dynamodb_address
+    }
+
+    /// The address of Secrets Manager, SNS and the other vendors.
+    pub fn aws_address(&self) -> SocketAddr {
+        self.aws_address
+    }
+
+    /// DynamoDB, to be served on another listener.
+    pub fn dynamodb(&self) -> Router {
+        self.dynamodb.clone()
+    }
+
+    /// What answers at [`System::aws_address`], to be served on another listener.
+    pub fn aws(&self) -> Router {
+        self.aws.clone()
+    }
+
+    /// The clock of every function.
+    pub fn clock(&self) -> &AdjustableClock {
+        &self.clock
+    }
+
+    /// Discards the recorded requests to DynamoDB, and records all requests from here on. Nothing is recorded before
+    /// the first call.
+    pub fn reset_dynamodb_requests(&self) {
+        self.proxy.restart_recording();
+    }
+
+    /// The requests to DynamoDB since the last reset, oldest first.
+    pub fn dynamodb_requests(&self) -> Vec<DynamodbRequest> {
+        self.proxy.recorded()
+    }
+
+    /// The same, and ends the recording.
+    pub fn take_dynamodb_requests(&self) -> Vec<DynamodbRequest> {
+        let requests = self.proxy.recorded();
+        self.proxy.stop_recording();
+        requests
+    }
+
+    /// Delays every answer of DynamoDB from here on; zero ends it.
+    pub fn delay_dynamodb_answers(&self, delay: Duration) {
+        self.proxy.delay_answers(delay);
+    }
+
+    /// Leaves the second half of the keys unprocessed in the next `batches` BatchGetItem requests, as DynamoDB does
+    /// under load.
+    pub fn halve_dynamodb_batches(&self, batches: usize) {
+        self.proxy.halve_batches(batches);
+    }
+
+    /// Restarts the count of the functions' requests to vendors, and makes a future one fail; with `None`, none.
+    pub fn aim(&self, aim: Option<Aim>) {
+        self.faults.aim(aim);
+    }
+
+    /// The functions' requests to vendors since the last [`System::aim`], oldest first.
+    pub fn outgoing(&self) -> Vec<Outgoing> {
+        self.faults.outgoing()
+    }
+
+    /// Executes the requests that `Mode::Late` and `Mode::KillLate` held back, and returns when they are
+    /// done.
+    pub async fn do_late_requests(&self) {
+        self.faults.do_late_requests().await;
+    }
+
+    /// Ends every function's process: its next event is a cold start.
+    pub fn cool(&self) {
+        self.functions.cool();
+    }
+
+    /// Does what each function's process does before its first event.
+    pub async fn warm(&self) {
+        self.functions.warm().await;
+    }
+
+    /// Calls a function, by its logical id in the template.
+    ///
+    /// # Errors
+    /// The function's own error.
+    pub async fn invoke(&self, function: &str, event: Value) -> Result<Value, String> {
+        self.functions.invoke(function, event).await
+    }
+
+    /// Finishes the requests in progress, closes the data and returns.
+    pub async fn stop(self) {
+        self.api.stop().await;
+        for backend in self.backends {
+            backend.stop().await;
+        }
+        let _ = timeout(GRACE, self.engine.stop()).await;
+    }
+}
+
+async fn listen(option: &'static str, port: u16) -> Result<(TcpListener, SocketAddr), StartError> {
+    let listen = async {
+        let listener = server::listen(port).await?;
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    };
+    listen.await.map_err(|reason| StartError::Port { option, port, reason })
+}
+
+/// The variables that differ from the cloud's: the services' addresses, the credentials and the issuer.
+fn variables(api: SocketAddr, dynamodb: SocketAddr, aws: SocketAddr) -> BTreeMap<String, String> {
+    let variables = [
+        ("AWS_ENDPOINT_URL_DYNAMODB", format!("http://{dynamodb}")),
+        ("AWS_ENDPOINT_URL_SECRETS_MANAGER", format!("http://{aws}")),
+        ("AWS_ENDPOINT_URL_SNS", format!("http://{aws}")),
+        ("SPARROW_BASE_URL", format!("http://{aws}/sparrow")),
+        ("TWILIO_BASE_URL", format!("http://{aws}/twilio")),
+        ("FCM_BASE_URL", format!("http://{aws}/google")),
+        ("AWS_ACCESS_KEY_ID", "local".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "local".to_owned()),
+        ("AWS_REGION", REGION.to_owned()),
+        ("ISSUER", format!("http://{api}")),
+    ];
+    variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// Creates the missing secrets, the gateways' one with the credentials that the stand-ins accept.
+fn create_secrets(
+    secrets: &SecretsManager,
+    template: &mut Template,
+    gateway_secret: Option<&str>,
+) -> Result<(), Refusal> {
+    let is_gateway_secret = |name: &str| gateway_secret == Some(name);
+    if let Some(secret) = template.secrets.iter_mut().find(|secret| is_gateway_secret(&secret.name)) {
+        secret.initial = InitialSecret::Given(json!(BTreeMap::from(GATEWAY_CREDENTIALS)).to_string());
+    }
+    secrets.create(&template.secrets, &template.rotations)
+}

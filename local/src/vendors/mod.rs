@@ -1,0 +1,10 @@
+//! Everything on `--aws-port`: Secrets Manager and SNS, and the stand-ins for the vendors with an HTTP API of their
+//! own.
+
+pub mod context;
+pub mod google;
+pub mod router;
+mod secrets_manager;
+mod sns;
+mod sparrow;
+mod twilio;
