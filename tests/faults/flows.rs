@@ -124,8 +124,7 @@ impl Flow {
 
     pub async fn prepare(&self, world: &World, case: &mut Case) {
         for phone in [&case.phone, &case.other_phone] {
-            world.keep_secret(phone);
-            world.keep_secret(phone.trim_start_matches("+977"));
+            world.keep_phone_secret(phone);
         }
         for step in self.prepare {
             step.run(world, case).await;
