@@ -38,7 +38,7 @@ macro_rules! flows {
 
 flows! {
     no_fault_harms_a_send: [] => Api(send) => the_code_signs_in;
-    // The gateway of the first message carries the second one: a retry, a change of carrier and the phone's schedule.
+    // The resend goes back to the gateway that failed before, so its writes also change the carrier.
     no_fault_harms_a_resend: [FailOnce("sparrow"), SendCode, Wait(31)] => Api(send) => the_same_code_signs_in;
     no_fault_harms_a_send_by_the_last_gateway:
         [FailOnce("sparrow"), FailOnce("sns")] => Api(send) => the_code_signs_in;
