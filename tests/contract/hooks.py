@@ -1,7 +1,7 @@
-"""What no schema can say: a code that was sent, a number that is a mobile's, a token that is in force.
+"""Gives valid requests what no schema can express: a code that was sent, a mobile number, a valid token.
 
-Valid requests get these from the system itself, so that they must succeed; requests that are meant to be wrong stay as
-they are. Every call is a new person's: some sign out, one deletes the account.
+These come from the system itself, so valid requests must succeed. Requests that are meant to be wrong stay unchanged.
+Each call has a new user, because some calls sign out and one deletes the account.
 """
 
 import itertools
@@ -12,7 +12,7 @@ import requests
 import schemathesis
 
 API = os.environ["API"]
-# Nepal's mobile numbers, one after the other.
+# Nepalese mobile numbers.
 numbers = (f"+97798{number:08}" for number in itertools.count(41000000))
 
 
@@ -39,7 +39,7 @@ def sign_in():
 
 
 @schemathesis.auth(refresh_interval=None)
-class NewPerson:
+class NewUser:
     def get(self, case, context):
         return sign_in()["access_token"] if case.operation.definition.raw.get("security") else None
 
@@ -52,13 +52,13 @@ def send(case):
 
 
 def submit(case):
-    # Where no Firebase project is configured, a code is what proves a phone.
+    # No Firebase project is configured, so only a code proves a phone.
     case.body.pop("firebase_id_token", None)
     return sent()
 
 
 def send_phone(case):
-    # Who signed in by phone has a verified one already: another one is a change.
+    # A user who signed in by phone has a verified number already, so a send for another one is a change.
     return {"phone_number": next(numbers), "change": True}
 
 
@@ -72,7 +72,7 @@ def validate(case):
 
 
 def approve(case):
-    # A sign-in to the caller's own number; what is sent to it again has to wait.
+    # A code for the caller's own number. A resend to it must wait 30 seconds.
     number = call("GET", "/v1/me", case.headers["Authorization"].removeprefix("Bearer "))["phone_number"]
     requests.post(f"{API}/local/clock", json={"advance_seconds": 30}, timeout=10).raise_for_status()
     return {"challenge_id": call("POST", "/v1/otp/send", json={"phone_number": number})["challenge_id"]}
@@ -103,10 +103,10 @@ def before_call(context, case, kwargs):
         if body.get("challenge_id") is None and operation != "approveSignIn":
             members.pop("challenge_id", None)
         body.update(members)
-        # There is one organization.
+        # No other organization exists.
         if body.get("organization_id"):
             body["organization_id"] = "default"
-    # The header serves where the member is not there, and has to be good there alone; no schema says so of two places.
+    # The header is needed, and must be valid, only if the body has no such member. No schema can express that.
     is_needed = operation == "putFcmToken" or "FCM-TOKEN" in case.headers
     if is_needed and operation in ("putFcmToken", "submitOtp") and body.get("fcm_token") is None:
         case.headers["FCM-TOKEN"] = "token"
@@ -114,6 +114,6 @@ def before_call(context, case, kwargs):
 
 @schemathesis.hook
 def filter_failure(context, failure, case, response):
-    # API Gateway answers 404, not 405, to a method that is no route, and openapi.yaml says so.
+    # API Gateway answers 404, not 405, if a path has no route for the method. openapi.yaml says so.
     is_no_route = response.status_code == 404 and response.json() == {"message": "Not Found"}
     return not (failure.code == "ST204" and is_no_route)

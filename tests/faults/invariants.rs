@@ -1,12 +1,12 @@
-//! What is true of the tables whatever happened.
+//! What must be true of the tables after any fault.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 use tests::World;
 
-/// Panics unless no user is half made and no session belongs to nobody.
-pub async fn hold(world: &World) {
+/// Panics if a user is incomplete or duplicated, or if a session belongs to no user.
+pub async fn check(world: &World) {
     let text = |item: &Value, name: &str| item[name]["S"].as_str().map(str::to_owned);
     let (mut users, mut wanted, mut held) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for item in world.items("UsersTable").await {
@@ -24,6 +24,6 @@ pub async fn hold(world: &World) {
     assert_eq!(held, wanted, "each phone and username is locked for its user, and nothing else is locked");
     for session in world.items("SessionsTable").await {
         let user = text(&session, "user_id").unwrap();
-        assert!(users.contains(&user), "a session belongs to nobody");
+        assert!(users.contains(&user), "a session belongs to no user");
     }
 }

@@ -1,113 +1,47 @@
-//! Goes through every request that a flow makes, and every way in which it can go wrong.
+//! Finds every request that a flow makes to a vendor, and runs the flow again for each way in which one can fail.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use adapters::app::Timeouts;
 use local::{Aim, Mode, Options, Outgoing, Target};
-use serde_json::Value;
-use tests::{Person, Reply, Sent, World};
+use tests::World;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
 
+use crate::flows::{Case, Flow, Request};
 use crate::invariants;
 
-/// What one client does with one account.
-pub trait Flow: 'static {
-    /// What it is called in the report.
-    const NAME: &'static str;
-    /// How many tries it takes where nothing goes wrong.
-    const TRIES: usize = 1;
-    /// Whether it could use up what phones are allowed: codes, tries, sends.
-    const TAKES_ALLOWANCES: bool = true;
-    /// Whether it begins with gateways that fail, which may not have been asked when it ends.
-    const SPOILS_GATEWAYS: bool = false;
-    /// Whether its function says that something is out of reach by failing itself, there being no client to tell.
-    const DIES_OF_ERRORS: bool = false;
+/// How often a client repeats a request before it gives up.
+const MAX_RETRIES: usize = 4;
+/// Longer than any window of the limits.
+const DAY_SECONDS: u64 = 86_400;
 
-    /// Brings about what the flow starts from.
-    async fn begin(world: &World, case: &mut Case);
-
-    /// Makes the request, the same one each time.
-    async fn attempt(world: &World, case: &Case) -> Reply;
-
-    /// Whether the client has what it wanted; a retry may learn that the try before it was enough.
-    fn is_done(reply: &Reply, _is_retry: bool) -> bool {
-        reply.status < 300
-    }
-
-    /// Panics unless all is as it should be, after the last answer.
-    async fn check(world: &World, case: &Case, reply: Reply);
-}
-
-/// Someone of whom nobody has heard before.
-pub struct Case {
-    /// Tells cases apart.
-    pub number: usize,
-    /// Their phone.
-    pub phone: String,
-    /// Another phone of theirs.
-    pub other_phone: String,
-    /// Their username, if they take one.
-    pub username: String,
-    /// A key for their retries.
-    pub idempotency_key: String,
-    /// They themselves, on each device where they are signed in.
-    pub devices: Vec<Person>,
-    /// A code on its way to them.
-    pub sent: Option<Sent>,
-}
-
-impl Case {
-    fn new(number: usize) -> Self {
-        Self {
-            number,
-            phone: format!("+97798410{number:05}"),
-            other_phone: format!("+97798411{number:05}"),
-            username: format!("person{number}"),
-            idempotency_key: format!("key-of-case-{number}"),
-            devices: Vec::new(),
-            sent: None,
-        }
-    }
-
-    /// The device they signed in on first.
-    pub fn person(&self) -> &Person {
-        &self.devices[0]
-    }
-
-    /// The code on its way.
-    pub fn code(&self) -> &str {
-        &self.sent.as_ref().unwrap().code
-    }
-}
-
-/// When the request was done all the same.
+/// When the vendor carries out a request that failed for the function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Done {
-    No,
+    Never,
     AtOnce,
-    BeforeTheRetry,
-    AfterTheRetry,
+    BeforeRetry,
+    AfterRetry,
 }
 
-/// One way in which a request goes wrong.
 #[derive(Clone, Copy, Debug)]
-struct Blow {
+struct Fault {
     name: &'static str,
     mode: Mode,
     code: Option<&'static str>,
-    /// Whether every try of the call goes wrong, or the first alone.
+    /// Whether the SDK's retries of the request fail too.
     lasts: bool,
     done: Done,
 }
 
-impl Blow {
+impl Fault {
     const fn once(name: &'static str, mode: Mode, done: Done) -> Self {
         Self { name, mode, code: None, lasts: false, done }
     }
@@ -116,67 +50,70 @@ impl Blow {
         Self { name, mode, code: None, lasts: true, done }
     }
 
-    const fn refused(name: &'static str, code: &'static str, lasts: bool) -> Self {
-        Self { name, mode: Mode::Refuse, code: Some(code), lasts, done: Done::No }
+    const fn refused_once(name: &'static str, code: &'static str) -> Self {
+        Self { code: Some(code), ..Self::once(name, Mode::Refuse, Done::Never) }
+    }
+
+    const fn refused_always(name: &'static str, code: &'static str) -> Self {
+        Self { lasts: true, ..Self::refused_once(name, code) }
     }
 
     fn kills(&self) -> bool {
         matches!(self.mode, Mode::Kill | Mode::KillLate)
     }
 
-    /// Whether someone waits for an answer: then it is worth while to wait less.
+    /// Whether the function waits for an answer. Such faults run with short timeouts.
     fn takes_time(&self) -> bool {
         matches!(self.mode, Mode::Slow | Mode::Timeout | Mode::Late)
     }
 }
 
-/// What goes wrong with any request to AWS.
-const OF_AWS: [Blow; 7] = [
-    Blow::once("failed once", Mode::Error, Done::No),
-    Blow::always("failed each time", Mode::Error, Done::No),
-    Blow::once("was cut off", Mode::Cut, Done::No),
-    Blow::once("was answered slowly", Mode::Slow, Done::AtOnce),
-    Blow::once("was answered too late once", Mode::Timeout, Done::AtOnce),
-    Blow::always("was answered too late each time", Mode::Timeout, Done::AtOnce),
-    Blow::once("was the last of its function", Mode::Kill, Done::AtOnce),
+const OF_AWS: [Fault; 7] = [
+    Fault::once("failed once", Mode::Error, Done::Never),
+    Fault::always("failed each time", Mode::Error, Done::Never),
+    Fault::once("was cut off", Mode::Cut, Done::Never),
+    Fault::once("was answered slowly", Mode::Slow, Done::AtOnce),
+    Fault::once("was answered too late once", Mode::Timeout, Done::AtOnce),
+    Fault::always("was answered too late each time", Mode::Timeout, Done::AtOnce),
+    Fault::once("was the last of its function", Mode::Kill, Done::AtOnce),
 ];
 
-/// What more goes wrong with a request that changes something.
-const OF_WRITES: [Blow; 6] = [
-    Blow::once("was done and failed", Mode::Lost, Done::AtOnce),
-    Blow::once("was done and cut off", Mode::LostInCut, Done::AtOnce),
-    Blow::always("was done and cut off each time", Mode::LostInCut, Done::AtOnce),
-    Blow::once("was done after its second try", Mode::Late, Done::BeforeTheRetry),
-    Blow::once("was the last of its function and done before the retry", Mode::KillLate, Done::BeforeTheRetry),
-    Blow::once("was the last of its function and done after the retry", Mode::KillLate, Done::AfterTheRetry),
+/// For requests that write, beside those of [`OF_AWS`].
+const OF_WRITES: [Fault; 6] = [
+    Fault::once("was done and failed", Mode::Lost, Done::AtOnce),
+    Fault::once("was done and cut off", Mode::LostInCut, Done::AtOnce),
+    Fault::always("was done and cut off each time", Mode::LostInCut, Done::AtOnce),
+    Fault::once("was done after its first retry", Mode::Late, Done::BeforeRetry),
+    Fault::once("was the last of its function and done before the retry", Mode::KillLate, Done::BeforeRetry),
+    Fault::once("was the last of its function and done after the retry", Mode::KillLate, Done::AfterRetry),
 ];
 
-const OF_DYNAMODB: [Blow; 2] = [
-    Blow::refused("was throttled once", "ThrottlingException", false),
-    Blow::refused("was throttled each time", "ProvisionedThroughputExceededException", true),
+const OF_DYNAMODB: [Fault; 2] = [
+    Fault::refused_once("was throttled once", "ThrottlingException"),
+    Fault::refused_always("was throttled each time", "ProvisionedThroughputExceededException"),
 ];
 
-const OF_DYNAMODB_WRITES: [Blow; 2] = [
-    Blow::refused("met a transaction", "TransactionConflict", false),
-    Blow::refused("met a transaction each time", "TransactionConflict", true),
+const OF_DYNAMODB_WRITES: [Fault; 2] = [
+    Fault::refused_once("conflicted with a transaction", "TransactionConflict"),
+    Fault::refused_always("conflicted with a transaction each time", "TransactionConflict"),
 ];
 
-const OF_SECRETS: [Blow; 2] = [
-    Blow::refused("was throttled once", "ThrottlingException", false),
-    Blow::refused("was throttled each time", "ThrottlingException", true),
+const OF_SECRETS: [Fault; 2] = [
+    Fault::refused_once("was throttled once", "ThrottlingException"),
+    Fault::refused_always("was throttled each time", "ThrottlingException"),
 ];
 
-/// What goes wrong at a gateway: nothing is tried there twice.
-const OF_GATEWAYS: [Blow; 9] = [
-    Blow::once("was refused", Mode::Refuse, Done::No),
-    Blow::once("failed", Mode::Error, Done::No),
-    Blow::once("was cut off", Mode::Cut, Done::No),
-    Blow::once("was done and failed", Mode::Lost, Done::AtOnce),
-    Blow::once("was done and cut off", Mode::LostInCut, Done::AtOnce),
-    Blow::once("was answered slowly", Mode::Slow, Done::AtOnce),
-    Blow::once("was answered too late", Mode::Timeout, Done::AtOnce),
-    Blow::once("was the last of its function", Mode::Kill, Done::AtOnce),
-    Blow::once("was the last of its function and done after the retry", Mode::KillLate, Done::AfterTheRetry),
+/// Functions never repeat a request to a gateway.
+const OF_GATEWAYS: [Fault; 9] = [
+    Fault::once("was refused", Mode::Refuse, Done::Never),
+    Fault::once("failed", Mode::Error, Done::Never),
+    Fault::once("was cut off", Mode::Cut, Done::Never),
+    Fault::once("was done and failed", Mode::Lost, Done::AtOnce),
+    Fault::once("was done and cut off", Mode::LostInCut, Done::AtOnce),
+    Fault::once("was answered slowly", Mode::Slow, Done::AtOnce),
+    Fault::once("was answered too late", Mode::Timeout, Done::AtOnce),
+    Fault::once("was the last of its function", Mode::Kill, Done::AtOnce),
+    Fault::once("was the last of its function and done after the retry", Mode::KillLate, Done::AfterRetry),
 ];
 
 fn is_read(request: &Outgoing) -> bool {
@@ -184,7 +121,7 @@ fn is_read(request: &Outgoing) -> bool {
     reads.iter().any(|read| request.what.starts_with(read))
 }
 
-fn blows(request: &Outgoing) -> Vec<Blow> {
+fn faults(request: &Outgoing) -> Vec<Fault> {
     let is_read = is_read(request);
     match request.target {
         Target::Dynamodb if is_read => [&OF_AWS[..], &OF_DYNAMODB].concat(),
@@ -195,28 +132,23 @@ fn blows(request: &Outgoing) -> Vec<Blow> {
     }
 }
 
-/// Tries that a client makes in all before it gives up.
-const PATIENCE: usize = 5;
-/// After a day of the clock every window has passed.
-const DAY: u64 = 86_400;
-
-/// A fault point: one request of a flow, and what befalls it.
+/// One request of a flow, and how it fails.
 #[derive(Clone, Debug)]
-struct Point {
+struct FaultPoint {
     at: Outgoing,
-    /// Whether only functions that have just started make it.
+    /// Whether only functions that have just started make the request.
     is_cold: bool,
-    blow: Blow,
+    fault: Fault,
 }
 
-impl Point {
+impl FaultPoint {
     fn name(&self) -> String {
         let Outgoing { target, what, nth } = &self.at;
-        format!("{target:?} {what} (no. {nth}) {}", self.blow.name)
+        format!("{target:?} {what} (no. {nth}) {}", self.fault.name)
     }
 
     fn aim(&self) -> Aim {
-        let Blow { mode, code, lasts, .. } = self.blow;
+        let Fault { mode, code, lasts, .. } = self.fault;
         Aim { at: self.at.clone(), mode, code, lasts }
     }
 
@@ -224,220 +156,207 @@ impl Point {
         matches!(self.at.target, Target::Sparrow | Target::Sns | Target::Twilio)
     }
 
-    /// How many tries are enough. What fails once is tried again by the function itself, and a 503 means that nothing
-    /// was lost; whoever lost an answer, or waited long, may have to wait for a window.
-    fn most_tries(&self) -> usize {
-        match (self.blow.lasts, self.blow.done) {
-            _ if self.blow.kills() || self.blow.takes_time() => PATIENCE,
-            (false, _) if !self.is_message() => 1,
-            (_, Done::No) => 2,
-            _ => PATIENCE,
+    /// The function itself repeats what fails once, and a 503 means that nothing was lost. A client that lost an answer
+    /// or waited long may have to wait for a window.
+    fn max_retries(&self) -> usize {
+        match (self.fault.lasts, self.fault.done) {
+            _ if self.fault.kills() || self.fault.takes_time() => MAX_RETRIES,
+            (false, _) if !self.is_message() => 0,
+            (_, Done::Never) => 1,
+            _ => MAX_RETRIES,
         }
     }
 }
 
-/// Runs a flow once for each of its fault points, and panics with all those that did harm.
-pub fn sweep<F: Flow>() {
-    let learn = |is_cold| Pool::of(false).ask(move |world, runtime| runtime.block_on(requests::<F>(world, is_cold)));
-    let (cold, warm) = (learn(true), learn(false));
+/// Runs a flow with each of its fault points, and panics with the list of those that did harm.
+pub fn sweep(flow: Flow) {
+    let cold = USUAL.run(async move |world: &World| cold_requests(&flow, world).await);
+    let warm = USUAL.run(async move |world: &World| warm_requests(&flow, world).await);
     let (requests, warm) = (cold.recv().unwrap().unwrap(), warm.recv().unwrap().unwrap());
     let points = requests.iter().flat_map(|at| {
         let is_cold = !warm.contains(at);
-        blows(at).into_iter().map(move |blow| Point { at: at.clone(), is_cold, blow })
+        faults(at).into_iter().map(move |fault| FaultPoint { at: at.clone(), is_cold, fault })
     });
-    let points: Vec<Point> = points.collect();
     let outcomes: Vec<_> = points
-        .iter()
         .map(|point| {
-            let case = point.clone();
-            let pool = Pool::of(point.blow.takes_time());
-            (point, pool.ask(move |world, runtime| runtime.block_on(strike::<F>(world, &case))))
+            let (name, pool) = (point.name(), if point.fault.takes_time() { &SHORT_TIMEOUTS } else { &USUAL });
+            (name, pool.run(async move |world: &World| run_with_fault(&flow, world, &point).await))
         })
         .collect();
+    let points = outcomes.len();
     let mut failures = Vec::new();
-    let mut tries: BTreeMap<usize, usize> = BTreeMap::new();
+    let mut retries: BTreeMap<usize, usize> = BTreeMap::new();
     for (point, outcome) in outcomes {
         match outcome.recv().unwrap() {
-            Ok(taken) => *tries.entry(taken).or_default() += 1,
-            Err(why) => failures.push(format!("{}: {why}", point.name())),
+            Ok(count) => *retries.entry(count).or_default() += 1,
+            Err(why) => failures.push(format!("{point}: {why}")),
         }
     }
     static SWEPT: AtomicUsize = AtomicUsize::new(0);
-    let swept = SWEPT.fetch_add(points.len(), Ordering::SeqCst) + points.len();
-    println!(
-        "{}: {} requests, {} fault points, tries: {tries:?}; {swept} so far",
-        F::NAME,
-        requests.len(),
-        points.len()
-    );
-    assert!(failures.is_empty(), "{}: {} of {}\n{}", F::NAME, failures.len(), points.len(), failures.join("\n"));
+    let swept = SWEPT.fetch_add(points, Ordering::SeqCst) + points;
+    let Flow { name, .. } = flow;
+    println!("{name}: {} requests, {points} fault points, retries: {retries:?}; {swept} so far", requests.len());
+    assert!(failures.is_empty(), "{name}: {} of {points}\n{}", failures.len(), failures.join("\n"));
 }
 
-/// A case of its own for each point, in all worlds.
-fn next_case() -> Case {
+/// A case with numbers and names that no other has, in any world.
+async fn prepare(flow: &Flow, world: &World) -> Case {
     static CASES: AtomicUsize = AtomicUsize::new(1);
-    Case::new(CASES.fetch_add(1, Ordering::SeqCst))
+    let mut case = Case::new(CASES.fetch_add(1, Ordering::SeqCst));
+    flow.prepare(world, &mut case).await;
+    case
 }
 
-/// The requests that a flow makes where nothing goes wrong, of functions that have just started or of others.
-async fn requests<F: Flow>(world: &World, is_cold: bool) -> Vec<Outgoing> {
-    let mut case = next_case();
-    F::begin(world, &mut case).await;
-    if is_cold {
-        world.system.cool();
-    } else {
-        // Whoever calls for the first time warms the functions for the next.
-        let mut other = next_case();
-        F::begin(world, &mut other).await;
-        F::attempt(world, &other).await;
-        assert_eq!(world.call("DELETE", "/local/faults").send().await.status, 204);
-    }
+async fn cold_requests(flow: &Flow, world: &World) -> Vec<Outgoing> {
+    let case = prepare(flow, world).await;
+    world.system.cool();
+    requests(flow, world, &case).await
+}
+
+async fn warm_requests(flow: &Flow, world: &World) -> Vec<Outgoing> {
+    let case = prepare(flow, world).await;
+    // Another case's request warms the functions.
+    let other = prepare(flow, world).await;
+    flow.send(world, &other).await;
+    clear_gateway_faults(world).await;
+    requests(flow, world, &case).await
+}
+
+/// The requests that the flow makes to vendors without a fault.
+async fn requests(flow: &Flow, world: &World, case: &Case) -> Vec<Outgoing> {
     world.system.aim(None);
-    let reply = F::attempt(world, &case).await;
+    let reply = flow.send(world, case).await;
     let requests = world.system.outgoing();
-    assert!(F::TRIES > 1 || F::is_done(&reply, false), "{reply:?}");
+    assert!(flow.requests > 1 || flow.ends_with(&reply, 0), "{reply:?}");
     assert!(!requests.is_empty());
-    world.advance(DAY);
+    world.advance(DAY_SECONDS);
     requests
 }
 
-/// How many worlds do what takes the machine's time and not the clock's: too many at once, and a hasty one runs out of
-/// it without any fault.
+async fn clear_gateway_faults(world: &World) {
+    assert_eq!(world.call("DELETE", "/local/faults").send().await.status, 204);
+}
+
+/// How many worlds prepare or check at the same time. If more of them share the processor, short timeouts pass without
+/// a fault.
 static BUSY: Semaphore = Semaphore::const_new(4);
 
-/// Runs the flow with one fault, and holds what must be true after any. Answers how many tries it took.
-async fn strike<F: Flow>(world: &World, point: &Point) -> usize {
-    let mut case = next_case();
+/// Runs the flow with one fault, checks what must be true after it, and returns the number of retries.
+async fn run_with_fault(flow: &Flow, world: &World, point: &FaultPoint) -> usize {
     let busy = BUSY.acquire().await.unwrap();
-    F::begin(world, &mut case).await;
+    let case = prepare(flow, world).await;
     drop(busy);
     if point.is_cold || point.is_message() {
-        // A gateway that failed before would be tried last.
+        // A warm function tries a gateway that failed before last.
         world.system.cool();
     }
     world.system.aim(Some(point.aim()));
-    let mut tries = 0;
+    let invokes_functions = matches!(flow.request, Request::Functions(_));
+    let mut retries = 0;
     let reply = loop {
-        let reply = F::attempt(world, &case).await;
-        if tries == 0 {
-            assert!(world.system.outgoing().contains(&point.at), "it was never made");
+        let reply = flow.send(world, &case).await;
+        if retries == 0 {
+            assert!(world.system.outgoing().contains(&point.at), "the flow did not make the request");
             world.system.aim(None);
-            if F::SPOILS_GATEWAYS {
-                assert_eq!(world.call("DELETE", "/local/faults").send().await.status, 204);
-            }
-            if point.blow.done == Done::BeforeTheRetry {
+            // The flow may not have reached each gateway that its preparation made fail.
+            clear_gateway_faults(world).await;
+            if point.fault.done == Done::BeforeRetry {
                 world.system.do_late_requests().await;
             }
         }
-        tries += 1;
-        if F::is_done(&reply, tries > 1) {
+        if flow.ends_with(&reply, retries) {
             break reply;
         }
-        assert!(tries < PATIENCE, "given up after {tries} tries: {reply:?}");
-        wait_as_told(world, &reply, tries == 1 && (F::DIES_OF_ERRORS || point.blow.kills()));
+        assert!(retries < MAX_RETRIES, "failed after {retries} retries: {reply:?}");
+        if reply.is_of_a_dead_function() {
+            assert!(retries == 0 && (invokes_functions || point.fault.kills()), "a function died without a fault");
+        } else {
+            assert!([429, 503].contains(&reply.status), "no retry is documented for this answer: {reply:?}");
+            world.advance(reply.number("retry_after"));
+        }
+        retries += 1;
     };
-    let most = point.most_tries() + (F::TRIES - 1) + usize::from(F::DIES_OF_ERRORS);
-    assert!(tries <= most, "it took {tries} tries, and {most} should be enough");
+    let max_retries = point.max_retries() + (flow.requests - 1) + usize::from(invokes_functions);
+    assert!(retries <= max_retries, "{retries} retries were needed; {max_retries} must be enough");
     let _busy = BUSY.acquire().await.unwrap();
     world.system.do_late_requests().await;
-    F::check(world, &case, reply).await;
-    invariants::hold(world).await;
-    world.advance(DAY);
-    if F::TAKES_ALLOWANCES && !is_read(&point.at) {
-        // Whatever was used up is there again. What a read leaves behind, the write before it has left.
+    (flow.check)(world, &case, &reply).await;
+    invariants::check(world).await;
+    world.advance(DAY_SECONDS);
+    if !is_read(&point.at) {
+        // All limits are available again. A failed read used up no more than the write before it.
         world.sign_in(&case.phone).await;
     }
     world.assert_silent();
-    tries
-}
-
-/// Puts the clock forward as far as a refusal says.
-fn wait_as_told(world: &World, reply: &Reply, may_be_dead: bool) {
-    if reply.is_of_a_dead_function() {
-        assert!(may_be_dead, "nobody killed it");
-        return;
-    }
-    assert!([429, 503].contains(&reply.status), "no retry mends this: {reply:?}");
-    world.advance(reply.number("retry_after"));
+    retries
 }
 
 type Job = Box<dyn FnOnce(&World, &Runtime) + Send>;
 
-/// Threads with a world each, which they keep from one case to the next.
-struct Pool(Mutex<Sender<Job>>);
+/// Threads that keep a world each from one case to the next.
+struct Pool(Sender<Job>);
+
+static USUAL: LazyLock<Pool> = LazyLock::new(|| Pool::new(3, three_gateways));
+/// Its worlds wait most of the time, so there are many.
+static SHORT_TIMEOUTS: LazyLock<Pool> = LazyLock::new(|| Pool::new(14, short_timeouts));
 
 impl Pool {
-    /// In hasty worlds nobody waits for long: there are many of them, since most of the time they wait.
-    fn of(is_hasty: bool) -> &'static Self {
-        static PATIENT: OnceLock<Pool> = OnceLock::new();
-        static HASTY: OnceLock<Pool> = OnceLock::new();
-        if is_hasty {
-            HASTY.get_or_init(|| Self::new(14, hasty))
-        } else {
-            PATIENT.get_or_init(|| Self::new(3, patient))
-        }
-    }
-
     fn new(threads: usize, options: fn() -> Options) -> Self {
         let (sender, receiver) = channel::<Job>();
         let receiver = Arc::new(Mutex::new(receiver));
         for _ in 0..threads {
             let receiver = Arc::clone(&receiver);
-            thread::spawn(move || work(&receiver, options));
+            thread::spawn(move || do_jobs(&receiver, options));
         }
-        Self(Mutex::new(sender))
+        Self(sender)
     }
 
-    /// Has a world do something; its panic is the answer if it panics.
-    fn ask<T: Send + 'static>(
+    /// Runs `work` in one of the worlds. The answer is its result or its panic's message.
+    fn run<T: Send + 'static>(
         &self,
-        what: impl FnOnce(&World, &Runtime) -> T + Send + 'static,
+        work: impl AsyncFnOnce(&World) -> T + Send + 'static,
     ) -> Receiver<Result<T, String>> {
         let (sender, answer) = channel();
         let job: Job = Box::new(move |world, runtime| {
-            let outcome = catch_unwind(AssertUnwindSafe(|| what(world, runtime)));
+            let outcome = catch_unwind(AssertUnwindSafe(|| runtime.block_on(work(world))));
             let is_broken = outcome.is_err();
             let _ = sender.send(outcome.map_err(|panic| {
                 let text = panic.downcast_ref::<String>().cloned();
                 text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
             }));
-            // The world may be half way through something.
-            assert!(!is_broken);
+            assert!(!is_broken, "the world is in an unknown state: replace it");
         });
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).send(job).unwrap();
+        self.0.send(job).unwrap();
         answer
     }
 }
 
-fn work(jobs: &Mutex<Receiver<Job>>, options: fn() -> Options) {
+fn do_jobs(jobs: &Mutex<Receiver<Job>>, options: fn() -> Options) {
     loop {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let world = runtime.block_on(World::of(options()));
-        // Past the first minutes of the very first key.
-        world.advance(DAY);
-        let broke = catch_unwind(AssertUnwindSafe(|| {
+        // Functions also read the previous signing key until the current one is minutes old.
+        world.advance(DAY_SECONDS);
+        let ended = catch_unwind(AssertUnwindSafe(|| {
             loop {
                 let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
                 let Ok(job) = job else { return };
                 job(&world, &runtime);
             }
         }));
-        if broke.is_ok() {
+        if ended.is_ok() {
             return;
         }
     }
 }
 
-/// A world as in the cloud, with all three gateways.
-fn patient() -> Options {
-    let variables = [("SMS_ROUTES", "977=sparrow,sns,twilio")];
-    let overrides = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+fn three_gateways() -> Options {
+    let overrides = [("SMS_ROUTES".to_owned(), "977=sparrow,sns,twilio".to_owned())];
     Options { overrides: overrides.into(), ..Options::default() }
 }
 
-/// One in which nobody waits long for an answer.
-fn hasty() -> Options {
-    let mut options = patient();
+fn short_timeouts() -> Options {
+    let mut options = three_gateways();
     options.overrides.insert("GATEWAY_TIMEOUT_MILLISECONDS".to_owned(), "500".to_owned());
     options.timeouts = Timeouts {
         attempt: Duration::from_millis(1_000),
@@ -445,9 +364,4 @@ fn hasty() -> Options {
         ..Timeouts::default()
     };
     options
-}
-
-/// The sessions of a user that are in the table.
-pub async fn sessions(world: &World, user_id: &str) -> Vec<Value> {
-    world.items("SessionsTable").await.into_iter().filter(|session| session["user_id"]["S"] == user_id).collect()
 }

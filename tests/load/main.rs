@@ -1,5 +1,5 @@
-//! Honest people beside an attacker: so many sign-ins a second, and ten times as many requests of someone who sends to
-//! strangers' numbers and guesses at theirs, from other addresses. Prints what became of both.
+//! Loads the API at `API` with honest sign-ins and with ten times as many requests of an attacker, who calls from other
+//! addresses, sends codes to any number and guesses the codes of the honest users. Prints both sides' answers.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,7 +12,6 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -24,19 +23,21 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-/// Sign-ins a second.
-const HONEST: u64 = 50;
-/// Requests a second of the attacker, half of them sends and half of them guesses.
-const ATTACKER: u64 = 500;
-/// From how many addresses each side comes.
+const SIGN_INS_PER_SECOND: u64 = 50;
+/// Half of them are sends and half of them are guesses.
+const ATTACKS_PER_SECOND: u64 = 500;
+/// Of each side.
 const ADDRESSES: u64 = 1_000;
+
+const SIGNED_IN: &str = "signed in";
 
 type Http = Client<HttpConnector, Full<Bytes>>;
 
-/// Who calls from where: honest people from 127.1.0.0/16, the attacker from 127.66.0.0/16.
+/// A client for each address of one side.
 struct Callers(Vec<Http>);
 
 impl Callers {
+    /// With addresses in 127.`network`.0.0/16.
     fn of(network: u8) -> Self {
         let client = |n: u64| {
             let mut connector = HttpConnector::new();
@@ -53,25 +54,27 @@ impl Callers {
     }
 }
 
-/// What became of one side's requests, and how long they took.
+/// The answers to one side's requests, and how long they took.
 #[derive(Default)]
 struct Tally {
-    ends: BTreeMap<String, u64>,
-    took: Vec<Duration>,
+    answers: BTreeMap<String, u64>,
+    durations: Vec<Duration>,
 }
 
 impl Tally {
-    fn note(&mut self, end: String, took: Duration) {
-        *self.ends.entry(end).or_default() += 1;
-        self.took.push(took);
+    fn add(&mut self, answer: String, duration: Duration) {
+        *self.answers.entry(answer).or_default() += 1;
+        self.durations.push(duration);
     }
 
     fn print(&mut self, who: &str) {
-        self.took.sort_unstable();
-        let at = |share: usize| self.took.get(self.took.len() * share / 1_000).copied().unwrap_or_default().as_millis();
-        println!("{who}: {} in all; p50 {} ms, p99 {} ms, most {} ms", self.took.len(), at(500), at(990), at(999));
-        for (end, count) in &self.ends {
-            println!("    {count:>8}  {end}");
+        let durations = &mut self.durations;
+        durations.sort_unstable();
+        let count = durations.len();
+        let at = |per_mille: usize| durations.get(count * per_mille / 1_000).copied().unwrap_or_default().as_millis();
+        println!("{who}: {count} in all; p50 {} ms, p99 {} ms, p99.9 {} ms", at(500), at(990), at(999));
+        for (answer, count) in &self.answers {
+            println!("    {count:>8}  {answer}");
         }
     }
 }
@@ -87,58 +90,55 @@ async fn call(http: &Http, url: &str, body: Option<Value>) -> Result<(u16, Value
     Ok((status, serde_json::from_slice(&body).unwrap_or_default()))
 }
 
-/// A Nepalese mobile number: of an honest person, or of anybody at all.
+/// A Nepalese mobile number.
 fn phone(operator: &str, n: u64) -> String {
     format!("+977{operator}{n:07}")
 }
 
-fn end(step: &str, status: u16, body: &Value) -> String {
+fn answer(step: &str, status: u16, body: &Value) -> String {
     format!("{step} {status} {}", body["code"].as_str().or(body["message"].as_str()).unwrap_or_default())
 }
 
-/// Asks for a code, reads it, types it.
 async fn sign_in(api: &str, http: &Http, n: u64) -> Result<(), String> {
     let phone = phone("984", n);
     let (status, sent) = call(http, &format!("{api}/v1/otp/send"), Some(json!({"phone_number": phone}))).await?;
     if status != 200 {
-        return Err(end("send", status, &sent));
+        return Err(answer("send", status, &sent));
     }
     let (_, inbox) = call(http, &format!("{api}/local/inbox?to={}", phone.replace('+', "%2B")), None).await?;
     let text = inbox["messages"][0]["text"].as_str().ok_or("no message")?;
     let code = text.split(|c: char| !c.is_ascii_digit()).find(|run| run.len() == 6).ok_or("no code")?;
     let submit = json!({"phone_number": phone, "otp": code, "challenge_id": sent["challenge_id"]});
     let (status, signed_in) = call(http, &format!("{api}/v1/otp/submit"), Some(submit)).await?;
-    if status == 200 { Ok(()) } else { Err(end("submit", status, &signed_in)) }
+    if status == 200 { Ok(()) } else { Err(answer("submit", status, &signed_in)) }
 }
 
-/// Sends to a number out of all there are, or guesses at one that an honest person is about to type a code for.
-async fn attack(api: &str, http: &Http, n: u64, honest: u64) -> String {
+/// Sends to any number, or guesses the code of one of the newest honest sign-ins.
+async fn attack(api: &str, http: &Http, n: u64, newest: u64) -> String {
     let (step, reply) = if n.is_multiple_of(2) {
         let body = json!({"phone_number": phone("986", n.wrapping_mul(7_919) % 10_000_000)});
         ("send", call(http, &format!("{api}/v1/otp/send"), Some(body)).await)
     } else {
         let body =
-            json!({"phone_number": phone("984", honest.saturating_sub(n % 5)), "otp": format!("{:06}", n % 1_000_000)});
+            json!({"phone_number": phone("984", newest.saturating_sub(n % 5)), "otp": format!("{:06}", n % 1_000_000)});
         ("guess", call(http, &format!("{api}/v1/otp/submit"), Some(body)).await)
     };
     match reply {
-        Ok((status, body)) => end(step, status, &body),
+        Ok((status, body)) => answer(step, status, &body),
         Err(error) => format!("{step} {error}"),
     }
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let mut arguments = std::env::args().skip(1);
-    let (Some(api), Some(seconds)) = (arguments.next(), arguments.next().and_then(|text| text.parse::<u64>().ok()))
-    else {
-        eprintln!("usage: latchkey-load API SECONDS");
+    let seconds = std::env::args().nth(1).and_then(|text| text.parse::<u64>().ok());
+    let (Ok(api), Some(seconds)) = (std::env::var("API"), seconds) else {
+        eprintln!("usage: API=http://HOST:PORT latchkey-load SECONDS");
         return ExitCode::from(2);
     };
     let api: Arc<str> = api.into();
-    let (honest, attackers) = (Arc::new(Callers::of(1)), Arc::new(Callers::of(66)));
+    let (honest, attackers) = (Callers::of(1), Callers::of(66));
     let tallies: [Arc<Mutex<Tally>>; 2] = [Arc::default(), Arc::default()];
-    let begun = Arc::new(AtomicU64::new(0));
     let start = Instant::now();
     let mut running = JoinSet::new();
     let mut tick = tokio::time::interval(Duration::from_millis(2));
@@ -146,33 +146,31 @@ async fn main() -> ExitCode {
     while start.elapsed() < Duration::from_secs(seconds) {
         tick.tick().await;
         let elapsed = u64::try_from(start.elapsed().as_millis()).unwrap();
-        while sign_ins < elapsed * HONEST / 1_000 {
+        while sign_ins < elapsed * SIGN_INS_PER_SECOND / 1_000 {
             let (api, http, tally, n) = (Arc::clone(&api), honest.one(sign_ins), Arc::clone(&tallies[0]), sign_ins);
-            begun.store(n, Ordering::Relaxed);
             running.spawn(async move {
                 let start = Instant::now();
-                let end = sign_in(&api, &http, n).await.map_or_else(|why| why, |()| "signed in".to_owned());
-                tally.lock().unwrap().note(end, start.elapsed());
+                let answer = sign_in(&api, &http, n).await.map_or_else(|why| why, |()| SIGNED_IN.to_owned());
+                tally.lock().unwrap().add(answer, start.elapsed());
             });
             sign_ins += 1;
         }
-        while attacks < elapsed * ATTACKER / 1_000 {
+        while attacks < elapsed * ATTACKS_PER_SECOND / 1_000 {
             let (api, http, tally, n) = (Arc::clone(&api), attackers.one(attacks), Arc::clone(&tallies[1]), attacks);
-            let honest = begun.load(Ordering::Relaxed);
+            let newest = sign_ins.saturating_sub(1);
             running.spawn(async move {
                 let start = Instant::now();
-                let end = attack(&api, &http, n, honest).await;
-                tally.lock().unwrap().note(end, start.elapsed());
+                let answer = attack(&api, &http, n, newest).await;
+                tally.lock().unwrap().add(answer, start.elapsed());
             });
             attacks += 1;
         }
         while running.try_join_next().is_some() {}
     }
     while running.join_next().await.is_some() {}
-    println!("{seconds} seconds, {HONEST} sign-ins and {ATTACKER} requests of an attacker a second");
-    let [honest, attacker] = &tallies;
-    honest.lock().unwrap().print("honest people");
-    attacker.lock().unwrap().print("the attacker");
-    let failed: u64 = honest.lock().unwrap().ends.iter().filter(|(end, _)| *end != "signed in").map(|(_, n)| n).sum();
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    println!("{seconds} seconds, with {SIGN_INS_PER_SECOND} sign-ins and {ATTACKS_PER_SECOND} attacks a second");
+    let [mut honest, mut attacker] = tallies.map(|tally| std::mem::take(&mut *tally.lock().unwrap()));
+    honest.print("honest users");
+    attacker.print("the attacker");
+    if honest.answers.keys().all(|answer| answer == SIGNED_IN) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -1,5 +1,5 @@
-//! The two protocols on which everything rests, checked for every interleaving of three clients with a crash after any
-//! step, on the very transitions that the domain runs.
+//! Models of the two central protocols, sign-in and rotation, which run the domain's own transitions. Their properties
+//! hold for every interleaving of three clients and a crash after any step.
 
 #![allow(
     clippy::unwrap_used,
@@ -14,14 +14,14 @@ mod sign_in;
 
 use stateright::{Checker, Model};
 
-/// Explores all that can happen, and panics with the steps that lead to whatever must not.
-fn explore<M>(what: &str, model: M)
+/// Explores every state, and panics with the steps that lead to a violation.
+fn explore<M>(name: &str, model: M)
 where
     M: Model + Send + Sync + 'static,
     M::State: Clone + std::fmt::Debug + std::hash::Hash + PartialEq + Send + Sync,
     M::Action: std::fmt::Debug + std::hash::Hash + Clone + PartialEq + Send + Sync,
 {
     let checker = model.checker().threads(2).spawn_bfs().join();
-    println!("{what}: {} states, {} steps between them", checker.unique_state_count(), checker.state_count());
+    println!("{name}: {} states, {} steps between them", checker.unique_state_count(), checker.state_count());
     checker.assert_properties();
 }

@@ -1,4 +1,4 @@
-//! Rotation and its grace: what three holders of one refresh token can do to its session.
+//! Rotation and its grace period: three clients that hold the same refresh token.
 
 use domain::Timestamp;
 use domain::ids::{SessionId, UserId};
@@ -13,13 +13,13 @@ const CLIENTS: usize = 3;
 
 #[derive(Clone, Debug, Hash, PartialEq)]
 enum Progress {
-    /// Holds a token, and may present it.
+    /// Holds the token with this counter.
     Holds(u64),
-    /// Presented that token and met the session, which will be rotated if nothing has changed since.
-    Met(u64, Option<Session>),
-    /// The session is rotated, or was found so; the answer is on its way.
+    /// Presented this token and read the session. The rotation is written if the session is still the same.
+    Read(u64, Option<Session>),
+    /// The session is rotated, now or before, and the answer is not sent yet.
     Answering(u64, Session),
-    /// It was found to be a copy: the session is about to be ended.
+    /// The token was reused. The session is not ended yet.
     Ending,
     SignedOut,
 }
@@ -28,28 +28,28 @@ enum Progress {
 struct State {
     session: Option<Session>,
     clients: Vec<Progress>,
-    /// How often each may still present its token, and how often an answer to it may still be lost.
+    /// How often each client may still present its token.
     refreshes_left: [u8; CLIENTS],
     crashes_left: u8,
     waits_left: u8,
     now: Timestamp,
-    /// Which counters were made by a rotation, and how often.
-    made: Vec<u64>,
-    /// Whether a token was ever found to be a copy.
+    /// The counter of each rotation.
+    rotated_to: Vec<u64>,
     is_reuse_seen: bool,
-    /// Whether tokens were given after the session had ended.
-    is_given_after_end: bool,
+    are_tokens_issued_after_end: bool,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq)]
 enum Action {
-    /// One conditional write, or what it met.
+    /// The conditional write succeeds at once.
     Rotate(usize),
-    Meet(usize),
+    /// The condition fails and returns the session.
+    Read(usize),
+    /// The second write, on the condition that the session is the one that was read.
     Write(usize),
     Answer(usize),
     End(usize),
-    /// The function dies or the answer is lost: the client still holds what it held.
+    /// The function dies or its answer is lost, and the client keeps its token.
     Crash(usize),
     Wait(u32),
 }
@@ -58,17 +58,16 @@ struct Refresh {
     refreshes: [u8; CLIENTS],
     crashes: u8,
     waits: u8,
-    /// Whether the holders refresh once each, at about the same time: then nobody may be signed out.
+    /// The clients are one device that refreshes three times at once. Nothing may sign it out.
     is_one_device: bool,
     limits: Limits,
 }
 
 impl Refresh {
-    /// What a client does next, given what became of its token; the session as it is then.
     fn settle(&self, state: &mut State, client: usize, presented: u64, rotation: Rotation) {
         state.clients[client] = match rotation {
             Rotation::Rotated(next) => {
-                state.made.push(next.counter);
+                state.rotated_to.push(next.counter);
                 state.session = Some(next.clone());
                 Progress::Answering(presented, next)
             }
@@ -99,9 +98,9 @@ impl Model for Refresh {
             crashes_left: self.crashes,
             waits_left: self.waits,
             now: START,
-            made: Vec::new(),
+            rotated_to: Vec::new(),
             is_reuse_seen: false,
-            is_given_after_end: false,
+            are_tokens_issued_after_end: false,
         }]
     }
 
@@ -109,14 +108,14 @@ impl Model for Refresh {
         for (client, progress) in state.clients.iter().enumerate() {
             match progress {
                 Progress::Holds(_) if state.refreshes_left[client] > 0 => {
-                    actions.extend([Action::Rotate(client), Action::Meet(client)]);
+                    actions.extend([Action::Rotate(client), Action::Read(client)]);
                 }
-                Progress::Met(..) => actions.push(Action::Write(client)),
+                Progress::Read(..) => actions.push(Action::Write(client)),
                 Progress::Answering(..) => actions.push(Action::Answer(client)),
                 Progress::Ending => actions.push(Action::End(client)),
                 Progress::Holds(_) | Progress::SignedOut => continue,
             }
-            if state.crashes_left > 0 && matches!(progress, Progress::Met(..) | Progress::Answering(..)) {
+            if state.crashes_left > 0 && matches!(progress, Progress::Read(..) | Progress::Answering(..)) {
                 actions.push(Action::Crash(client));
             }
         }
@@ -134,16 +133,16 @@ impl Model for Refresh {
                 let rotation = self.rotation(last.session.as_ref(), token, last.now);
                 self.settle(&mut state, client, token, rotation);
             }
-            Action::Meet(client) => {
+            Action::Read(client) => {
                 let Progress::Holds(token) = last.clients[client] else { return None };
                 state.refreshes_left[client] -= 1;
-                state.clients[client] = Progress::Met(token, last.session.clone());
+                state.clients[client] = Progress::Read(token, last.session.clone());
             }
             Action::Write(client) => {
-                let Progress::Met(token, met) = &last.clients[client] else { return None };
-                let rotation = self.rotation(met.as_ref(), *token, last.now);
-                if matches!(rotation, Rotation::Rotated(_)) && last.session != *met {
-                    state.clients[client] = Progress::Met(*token, last.session.clone());
+                let Progress::Read(token, read) = &last.clients[client] else { return None };
+                let rotation = self.rotation(read.as_ref(), *token, last.now);
+                if matches!(rotation, Rotation::Rotated(_)) && last.session != *read {
+                    state.clients[client] = Progress::Read(*token, last.session.clone());
                 } else {
                     self.settle(&mut state, client, *token, rotation);
                 }
@@ -157,7 +156,7 @@ impl Model for Refresh {
                 state.clients[client] = Progress::SignedOut;
             }
             Action::Crash(client) => {
-                let (Progress::Met(token, _) | Progress::Answering(token, _)) = last.clients[client] else {
+                let (Progress::Read(token, _) | Progress::Answering(token, _)) = last.clients[client] else {
                     return None;
                 };
                 state.crashes_left -= 1;
@@ -173,44 +172,50 @@ impl Model for Refresh {
             !matches!(last.clients[client], Progress::Answering(..))
                 && matches!(state.clients[client], Progress::Answering(..))
         };
-        state.is_given_after_end |= last.session.is_none() && (0..CLIENTS).any(began) && !met_before_the_end(last);
+        state.are_tokens_issued_after_end |=
+            last.session.is_none() && (0..CLIENTS).any(began) && !is_read_before_the_end(last);
         Some(state)
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
-            Property::always("each counter is made by one rotation", |_, state: &State| {
-                state.made.iter().all(|counter| state.made.iter().filter(|made| *made == counter).count() == 1)
+            Property::always("no two rotations lead to the same counter", |_, state: &State| {
+                state
+                    .rotated_to
+                    .iter()
+                    .all(|counter| state.rotated_to.iter().filter(|other| *other == counter).count() == 1)
             }),
-            Property::always("nobody is given what is yet to come", |_, state: &State| {
-                let latest = state.made.iter().copied().max().unwrap_or(1);
+            Property::always("nobody holds a token newer than the newest rotation", |_, state: &State| {
+                let latest = state.rotated_to.iter().copied().max().unwrap_or(1);
                 state.clients.iter().all(|client| !matches!(client, Progress::Holds(token) if *token > latest))
             }),
-            Property::always("an ended session gives no tokens", |_, state: &State| !state.is_given_after_end),
+            Property::always("an ended session issues no tokens", |_, state: &State| {
+                !state.are_tokens_issued_after_end
+            }),
             Property::always("one device's simultaneous refreshes sign nobody out", |model: &Self, state: &State| {
                 !model.is_one_device || (!state.is_reuse_seen && state.session.is_some())
             }),
-            Property::sometimes("a copy is found out", |model: &Self, state: &State| {
+            Property::sometimes("a reused token is detected", |model: &Self, state: &State| {
                 model.is_one_device || (state.is_reuse_seen && state.session.is_none())
             }),
         ]
     }
 }
 
-/// Whether someone looked at the session while it was there, and has yet to write.
-fn met_before_the_end(state: &State) -> bool {
-    state.clients.iter().any(|client| matches!(client, Progress::Met(_, Some(_))))
+/// Whether a client read the session before its end and still has to write.
+fn is_read_before_the_end(state: &State) -> bool {
+    state.clients.iter().any(|client| matches!(client, Progress::Read(_, Some(_))))
 }
 
 #[test]
-fn refreshes_of_one_device_at_one_time_sign_nobody_out_whatever_is_lost() {
+fn simultaneous_refreshes_of_one_device_sign_nobody_out_even_if_answers_are_lost() {
     let limits = Limits::default();
     let model = Refresh { refreshes: [1; CLIENTS], crashes: 3, waits: 0, is_one_device: true, limits };
     explore("three refreshes at once", model);
 }
 
 #[test]
-fn a_copied_token_is_found_out_and_an_ended_session_gives_nothing() {
+fn a_copied_refresh_token_is_detected_and_an_ended_session_issues_no_tokens() {
     let limits = Limits::default();
     let model = Refresh { refreshes: [3, 2, 1], crashes: 1, waits: 2, is_one_device: false, limits };
     explore("a copied refresh token", model);

@@ -1,4 +1,4 @@
-//! Claim, compare, consume: what three clients, some of them wrong, can do to one code.
+//! Sign-in by claim, compare and consume: three clients that submit the same code or wrong ones.
 
 use domain::Timestamp;
 use domain::challenge::{Challenge, ChallengeRecord, Claim, ClaimRefusal, Consumed, IdempotencyDigest, Purpose};
@@ -13,28 +13,24 @@ use crate::explore;
 const START: Timestamp = Timestamp::from_seconds(1_000_000);
 const CLIENTS: usize = 3;
 
-/// How one client goes about it.
 #[derive(Clone, Copy)]
 struct Client {
     has_right_code: bool,
-    /// The id it shows, of those that sends told; or none.
-    shows: Option<u8>,
-    /// Which idempotency key it sends.
-    key: Option<u8>,
+    /// The issued id that it sends, if any.
+    id: Option<u8>,
+    idempotency_key: Option<u8>,
 }
 
-/// How far one client has come.
 #[derive(Clone, Debug, Hash, PartialEq)]
 enum Progress {
-    /// About to claim.
     Begins,
-    /// Its claim met this record, and will be written if nothing has changed since.
-    Met(ChallengeRecord),
-    /// Its try is counted, and handed it this record; now it compares.
+    /// Read this record. Its claim is written if the record is still the same.
+    Read(ChallengeRecord),
+    /// Its attempt is counted, and it compares its code with this record.
     Granted(ChallengeRecord),
-    /// The code was right and not used before; now it consumes.
+    /// Its code is right and was not consumed when it claimed.
     Matched(ChallengeRecord),
-    /// Its sign-in is written; now it answers.
+    /// Its sign-in is written, and the answer is not sent yet.
     Written(SessionId),
     SignedIn(SessionId),
     Refused,
@@ -43,13 +39,12 @@ enum Progress {
 #[derive(Clone, Debug, Hash, PartialEq)]
 struct State {
     record: ChallengeRecord,
-    /// Sessions, each with the challenge that opened it and the client that did.
+    /// Each session, with the challenge and the client that opened it.
     opened: Vec<(SessionId, ChallengeId, usize)>,
     clients: Vec<Progress>,
     crashes_left: u8,
-    /// How often each has begun.
-    tries: [u8; CLIENTS],
-    /// Comparisons with the first challenge's code: without an id, with the first, with the one that a resend told.
+    retries: [u8; CLIENTS],
+    /// Comparisons with the first challenge's code: without an id, with the first id, with the resend's id.
     compared: [u32; 3],
     now: Timestamp,
     sends_left: u8,
@@ -57,19 +52,19 @@ struct State {
 
 #[derive(Clone, Debug, Hash, PartialEq)]
 enum Action {
-    /// One conditional write that grants or refuses at once.
+    /// The conditional write grants or refuses at once.
     ClaimAtOnce(usize),
-    /// The write's condition failed, and handed the record back.
-    Meet(usize),
-    /// The second write, which holds the record to what was met.
+    /// The condition fails and returns the record.
+    Read(usize),
+    /// The second write, on the condition that the record is the one that was read.
     WriteClaim(usize),
     Compare(usize),
     Consume(usize),
     Answer(usize),
-    /// The function dies, or its answer is lost; the client tries again from the start.
+    /// The function dies or its answer is lost, and the client starts again.
     Crash(usize),
     Wait(u32),
-    /// A new code goes out where the old one is of no more use.
+    /// A new challenge replaces one that is no longer live.
     Send,
 }
 
@@ -79,13 +74,12 @@ struct SignIn {
     crashes: u8,
 }
 
-/// The moments at which something can happen: the last second in which a retry is answered, the first in which it is
-/// not, and the end of the code.
+/// Seconds after the start: the last in which a retry is answered, the first in which it is not, and the code's expiry.
 const MOMENTS: [u32; 4] = [0, 59, 60, 600];
 
-/// The ids of the first challenge: that of the first send, and that of a resend.
-const FIRST: u8 = 1;
-const TOLD_AGAIN: u8 = 2;
+/// The issued ids of the first challenge.
+const FIRST_ID: u8 = 1;
+const RESEND_ID: u8 = 2;
 
 fn challenge(n: u8) -> ChallengeId {
     ChallengeId::from_random([n; 16])
@@ -102,17 +96,17 @@ impl SignIn {
     }
 
     fn claim(&self, client: usize, now: Timestamp) -> Claim {
-        let Client { shows, key, .. } = self.clients[client];
+        let Client { id, idempotency_key, .. } = self.clients[client];
         Claim {
             purpose: Purpose::SignIn,
             phone: phone(),
-            challenge_id: shows.map(challenge),
-            idempotency: key.map(|key| IdempotencyDigest::new(key.to_string())),
+            challenge_id: id.map(challenge),
+            idempotency: idempotency_key.map(|key| IdempotencyDigest::new(key.to_string())),
             now,
         }
     }
 
-    /// Whether the client's code, that of the first challenge, is the code of the record it was granted.
+    /// A right code is the first challenge's, which is not right for a later challenge.
     fn is_right(&self, client: usize, granted: &ChallengeRecord) -> bool {
         self.clients[client].has_right_code && granted.challenge.id == challenge(1)
     }
@@ -127,8 +121,8 @@ impl SignIn {
     }
 }
 
-/// The sessions that anybody was told of.
-fn told(state: &State) -> impl Iterator<Item = (usize, &SessionId)> {
+/// The clients that are signed in, with their sessions.
+fn signed_in(state: &State) -> impl Iterator<Item = (usize, &SessionId)> {
     state.clients.iter().enumerate().filter_map(|(client, progress)| match progress {
         Progress::SignedIn(session) => Some((client, session)),
         _ => None,
@@ -141,7 +135,7 @@ impl Model for SignIn {
 
     fn init_states(&self) -> Vec<State> {
         let mut first = Challenge::new(challenge(1), CodeKeyVersion::new("1"), START, &self.limits);
-        first.told.insert(challenge(TOLD_AGAIN), 0);
+        first.told.insert(challenge(RESEND_ID), 0);
         let record =
             ChallengeRecord { phone: phone(), challenge: first, failures: 0, closed_until: Timestamp::default() };
         vec![State {
@@ -149,7 +143,7 @@ impl Model for SignIn {
             opened: Vec::new(),
             clients: vec![Progress::Begins; CLIENTS],
             crashes_left: self.crashes,
-            tries: [0; CLIENTS],
+            retries: [0; CLIENTS],
             compared: [0; 3],
             now: START,
             sends_left: 1,
@@ -159,8 +153,8 @@ impl Model for SignIn {
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
         for (client, progress) in state.clients.iter().enumerate() {
             match progress {
-                Progress::Begins => actions.extend([Action::ClaimAtOnce(client), Action::Meet(client)]),
-                Progress::Met(_) => actions.push(Action::WriteClaim(client)),
+                Progress::Begins => actions.extend([Action::ClaimAtOnce(client), Action::Read(client)]),
+                Progress::Read(_) => actions.push(Action::WriteClaim(client)),
                 Progress::Granted(_) => actions.push(Action::Compare(client)),
                 Progress::Matched(_) => actions.push(Action::Consume(client)),
                 Progress::Written(_) => actions.push(Action::Answer(client)),
@@ -190,12 +184,12 @@ impl Model for SignIn {
                     Err(_) => Progress::Refused,
                 };
             }
-            Action::Meet(client) => state.clients[client] = Progress::Met(state.record.clone()),
+            Action::Read(client) => state.clients[client] = Progress::Read(state.record.clone()),
             Action::WriteClaim(client) => {
-                let Progress::Met(met) = &last.clients[client] else { return None };
-                state.clients[client] = match met.claim(&self.claim(client, now), &self.limits) {
+                let Progress::Read(read) = &last.clients[client] else { return None };
+                state.clients[client] = match read.claim(&self.claim(client, now), &self.limits) {
                     Err(_) => Progress::Refused,
-                    Ok(next) if state.record == *met => {
+                    Ok(next) if state.record == *read => {
                         state.record = next.clone();
                         Progress::Granted(next)
                     }
@@ -205,7 +199,7 @@ impl Model for SignIn {
             Action::Compare(client) => {
                 let Progress::Granted(granted) = &last.clients[client] else { return None };
                 if granted.challenge.id == challenge(1) {
-                    state.compared[usize::from(self.clients[client].shows.unwrap_or(0))] += 1;
+                    state.compared[usize::from(self.clients[client].id.unwrap_or(0))] += 1;
                 }
                 state.clients[client] = match &granted.challenge.consumed {
                     _ if !self.is_right(client, granted) => Progress::Refused,
@@ -215,7 +209,7 @@ impl Model for SignIn {
             }
             Action::Consume(client) => {
                 let Progress::Matched(matched) = &last.clients[client] else { return None };
-                let session = SessionId::from_random([u8::try_from(client).unwrap() * 16 + state.tries[client]; 16]);
+                let session = SessionId::from_random([u8::try_from(client).unwrap() * 16 + state.retries[client]; 16]);
                 let consumed = Consumed {
                     at: now,
                     idempotency: self.claim(client, now).idempotency,
@@ -241,7 +235,7 @@ impl Model for SignIn {
             }
             Action::Crash(client) => {
                 state.crashes_left -= 1;
-                state.tries[client] += 1;
+                state.retries[client] += 1;
                 state.clients[client] = Progress::Begins;
             }
             Action::Wait(seconds) => state.now = now.plus(seconds),
@@ -259,29 +253,33 @@ impl Model for SignIn {
                 let by = |id| state.opened.iter().filter(|(_, opener, _)| *opener == challenge(id)).count();
                 by(1) <= 1 && by(3) <= 1
             }),
-            Property::always("no more codes are compared than there are tries", |model: &Self, state: &State| {
-                // A retry of the sign-in itself is compared beside them, with the right code.
+            Property::always("no more codes are compared than there are attempts", |model: &Self, state: &State| {
+                // The retry of a sign-in is compared too, but with the right code.
                 state.compared.iter().all(|compared| *compared <= model.limits.code_attempts)
             }),
             Property::always("a wrong code signs nobody in", |model, state: &State| {
                 let opened = state.opened.iter().map(|(_, _, client)| *client);
-                opened.chain(told(state).map(|(client, _)| client)).all(|client| model.clients[client].has_right_code)
+                opened
+                    .chain(signed_in(state).map(|(client, _)| client))
+                    .all(|client| model.clients[client].has_right_code)
             }),
-            Property::always("everybody who is signed in has a session that was written", |_, state: &State| {
-                told(state).all(|(_, session)| state.opened.iter().any(|(opened, ..)| opened == session))
-            }),
-            Property::always("one who sent another key, or none, gets no part in a sign-in", |model, state: &State| {
-                told(state).all(|(client, session)| {
-                    let opener = state.opened.iter().find(|(opened, ..)| opened == session).unwrap().2;
-                    client == opener
-                        || (model.clients[client].key.is_some()
-                            && model.clients[client].key == model.clients[opener].key)
-                })
+            Property::always("everybody who is signed in has a written session", |_, state: &State| {
+                signed_in(state).all(|(_, session)| state.opened.iter().any(|(opened, ..)| opened == session))
             }),
             Property::always(
-                "strangers cannot spend the tries of whoever shows the id that they were told",
+                "a client without the opener's idempotency key does not get its session",
+                |model, state: &State| {
+                    signed_in(state).all(|(client, session)| {
+                        let opener = state.opened.iter().find(|(opened, ..)| opened == session).unwrap().2;
+                        let key = |client: usize| model.clients[client].idempotency_key;
+                        client == opener || (key(client).is_some() && key(client) == key(opener))
+                    })
+                },
+            ),
+            Property::always(
+                "strangers without the first id cannot exhaust the attempts of a client that sends it",
                 |model: &Self, state: &State| {
-                    let owners = model.clients.iter().filter(|client| client.shows == Some(FIRST)).count();
+                    let owners = model.clients.iter().filter(|client| client.id == Some(FIRST_ID)).count();
                     let claim = model.claim(0, state.now);
                     owners > 1
                         || model.crashes > 0
@@ -289,22 +287,22 @@ impl Model for SignIn {
                         || !matches!(state.record.claim(&claim, &model.limits), Err(ClaimRefusal::Spent { .. }))
                 },
             ),
-            Property::sometimes("somebody signs in", |_, state: &State| told(state).next().is_some()),
+            Property::sometimes("somebody signs in", |_, state: &State| signed_in(state).next().is_some()),
         ]
     }
 }
 
-const fn right(key: Option<u8>) -> Client {
-    Client { has_right_code: true, shows: Some(FIRST), key }
+const fn right(idempotency_key: Option<u8>) -> Client {
+    Client { has_right_code: true, id: Some(FIRST_ID), idempotency_key }
 }
 
-const fn wrong(shows: Option<u8>) -> Client {
-    Client { has_right_code: false, shows, key: None }
+const fn wrong(id: Option<u8>) -> Client {
+    Client { has_right_code: false, id, idempotency_key: None }
 }
 
 #[test]
-fn of_three_right_answers_one_signs_in() {
-    explore("three right answers", SignIn::new([right(None), right(Some(1)), right(Some(2))]));
+fn one_of_three_right_codes_signs_in() {
+    explore("three right codes", SignIn::new([right(None), right(Some(1)), right(Some(2))]));
 }
 
 #[test]
@@ -313,15 +311,15 @@ fn one_request_sent_three_times_signs_in_once() {
 }
 
 #[test]
-fn wrong_answers_beside_a_right_one_are_counted_before_they_are_compared() {
-    explore("two wrong, bound", SignIn::new([right(Some(1)), wrong(Some(FIRST)), wrong(Some(FIRST))]));
-    explore("two wrong, unbound", SignIn::new([right(Some(1)), wrong(None), wrong(None)]));
+fn wrong_codes_beside_a_right_one_are_counted_before_they_are_compared() {
+    explore("two wrong codes with the id", SignIn::new([right(Some(1)), wrong(Some(FIRST_ID)), wrong(Some(FIRST_ID))]));
+    explore("two wrong codes without an id", SignIn::new([right(Some(1)), wrong(None), wrong(None)]));
 }
 
 #[test]
-fn strangers_cannot_spend_the_tries_of_one_who_was_told_another_id_or_any() {
-    for (what, shows) in [("without an id", None), ("told by a resend", Some(TOLD_AGAIN))] {
-        let model = SignIn { crashes: 0, ..SignIn::new([right(None), wrong(shows), wrong(shows)]) };
-        explore(&format!("two strangers {what}, beside the owner"), model);
+fn strangers_without_the_first_id_cannot_exhaust_its_attempts() {
+    for (what, id) in [("without an id", None), ("with a resend's id", Some(RESEND_ID))] {
+        let model = SignIn { crashes: 0, ..SignIn::new([right(None), wrong(id), wrong(id)]) };
+        explore(&format!("two strangers {what} beside the owner"), model);
     }
 }

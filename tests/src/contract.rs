@@ -1,4 +1,4 @@
-//! `openapi.yaml`, as a judge of answers.
+//! Checks each answer against `openapi.yaml`: its path, method, status, media type, headers and body.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -6,10 +6,12 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use jsonschema::Validator;
 use serde_json::{Value, json};
 
+use crate::Reply;
+
 static DOCUMENT: OnceLock<Value> = OnceLock::new();
 static VALIDATORS: Mutex<Option<HashMap<String, &'static Validator>>> = Mutex::new(None);
 
-/// The document.
+/// `openapi.yaml`.
 pub fn document() -> &'static Value {
     DOCUMENT.get_or_init(|| {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../openapi.yaml");
@@ -17,7 +19,7 @@ pub fn document() -> &'static Value {
     })
 }
 
-/// The documented path that `path` is one of.
+/// The documented path that matches `path`.
 fn template_of(path: &str) -> Option<&'static str> {
     let path = path.split('?').next().unwrap();
     let matches = |template: &str| {
@@ -32,7 +34,7 @@ fn pointer(part: &str) -> String {
     part.replace('~', "~0").replace('/', "~1")
 }
 
-/// Follows a reference, if it is one; answers where it stands and what stands there.
+/// Follows references. Returns the pointer to the value that they end at, and the value.
 fn resolve(at: String, value: &'static Value) -> (String, &'static Value) {
     match value["$ref"].as_str() {
         Some(reference) => {
@@ -44,47 +46,37 @@ fn resolve(at: String, value: &'static Value) -> (String, &'static Value) {
     }
 }
 
-/// Panics unless the document knows this answer: its path, method, status, media type and form.
-pub fn hold(
-    method: &str,
-    path: &str,
-    status: u16,
-    media_type: Option<&str>,
-    headers: &dyn Fn(&str) -> bool,
-    body: &Value,
-) {
-    let Some(template) = template_of(path) else {
-        assert_eq!((status, body), (404, &json!({"message": "Not Found"})), "{method} {path} is not in openapi.yaml");
+/// Panics unless this answer is documented.
+pub fn check(method: &str, path: &str, reply: &Reply) {
+    let Reply { status, headers, body } = reply;
+    let method_key = method.to_lowercase();
+    let operation = template_of(path).map(|template| (template, &document()["paths"][template][&method_key]));
+    let Some((template, operation)) = operation.filter(|(_, operation)| operation.is_object()) else {
+        assert_eq!((*status, body), (404, &json!({"message": "Not Found"})), "{method} {path} is not in openapi.yaml");
         return;
     };
-    let method_key = method.to_lowercase();
-    let operation = &document()["paths"][template][&method_key];
-    if operation.is_null() {
-        assert_eq!((status, body), (404, &json!({"message": "Not Found"})), "{method} {path} is not in openapi.yaml");
-        return;
-    }
     let response = &operation["responses"][status.to_string()];
     assert!(!response.is_null(), "{method} {path}: status {status} is not in openapi.yaml: {body}");
     let at = format!("/paths/{}/{method_key}/responses/{status}", pointer(template));
     let (at, response) = resolve(at, response);
     for (name, header) in response["headers"].as_object().into_iter().flatten() {
         let (_, header) = resolve(String::new(), header);
-        assert!(header["required"] != json!(true) || headers(name), "{method} {path} {status}: no header {name}");
+        let is_there = headers.contains_key(&name.to_lowercase());
+        assert!(header["required"] != json!(true) || is_there, "{method} {path} {status}: no header {name}");
     }
     let Some(content) = response["content"].as_object() else {
-        assert!(body.is_null(), "{method} {path} {status}: a body where none is documented: {body}");
+        assert!(body.is_null(), "{method} {path} {status}: openapi.yaml documents no body: {body}");
         return;
     };
-    let media_type = media_type.unwrap_or("none").split(';').next().unwrap();
+    let media_type = headers.get("content-type").map_or("none", |value| value.split(';').next().unwrap());
     assert!(content.contains_key(media_type), "{method} {path} {status}: {media_type} is not in openapi.yaml: {body}");
-    let schema = format!("{at}/content/{}/schema", pointer(media_type));
-    let validator = validator(&schema);
+    let validator = validator(&format!("{at}/content/{}/schema", pointer(media_type)));
     let errors: Vec<String> =
         validator.iter_errors(body).map(|error| format!("{}: {error}", error.instance_path())).collect();
     assert!(errors.is_empty(), "{method} {path} {status}: {}\n{body}", errors.join("\n"));
 }
 
-/// Whether the schema at a pointer into the document takes a value.
+/// Whether the schema at this pointer into the document allows the value.
 pub fn takes(at: &str, value: &Value) -> bool {
     assert!(document().pointer(at).is_some(), "{at} is not in openapi.yaml");
     validator(at).is_valid(value)
@@ -94,7 +86,7 @@ fn validator(at: &str) -> &'static Validator {
     let mut validators = VALIDATORS.lock().unwrap_or_else(PoisonError::into_inner);
     let validators = validators.get_or_insert_default();
     validators.entry(at.to_owned()).or_insert_with(|| {
-        // The document with a schema at its root that points into it: all its references then resolve.
+        // A root schema that refers into the document, so that all references resolve.
         let mut root = document().clone();
         root["$ref"] = json!(format!("#{at}"));
         Box::leak(Box::new(jsonschema::draft202012::new(&root).unwrap()))

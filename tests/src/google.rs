@@ -1,4 +1,4 @@
-//! Google, as Firebase's ID tokens know it: keys of the tests' own behind an address of the tests' own.
+//! A stand-in for Google's public keys, with which Firebase's ID tokens are verified, and tokens signed by its key.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -15,26 +15,25 @@ use serde_json::{Value, json};
 
 use crate::World;
 
-/// The Firebase project of the tests.
 pub const PROJECT: &str = "himal-sign-in";
 
-/// A key of Google's, or so the world believes.
+/// A key that signs ID tokens.
 pub struct Key(pub KeyPair);
 
 impl Key {
-    /// The one that the world believes in.
+    /// The key that [`Google`] publishes.
     pub fn of_google() -> &'static Self {
         static KEY: OnceLock<Key> = OnceLock::new();
         KEY.get_or_init(|| Self(KeyPair::generate(KeySize::Rsa2048).unwrap()))
     }
 
-    /// Another's.
+    /// A key that [`Google`] does not publish.
     pub fn of_a_stranger() -> &'static Self {
         static KEY: OnceLock<Key> = OnceLock::new();
         KEY.get_or_init(|| Self(KeyPair::generate(KeySize::Rsa2048).unwrap()))
     }
 
-    /// Its public half (RFC 7517).
+    /// The public key (RFC 7517).
     pub fn jwk(&self, id: &str) -> Value {
         let public = self.0.public_key();
         let text = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
@@ -45,12 +44,11 @@ impl Key {
         })
     }
 
-    /// Signs a token.
     pub fn sign(&self, header: &Value, claims: &Value) -> String {
         self.sign_text(&header.to_string(), &claims.to_string())
     }
 
-    /// Signs a token of any two texts.
+    /// Signs a header and claims that may be malformed.
     pub fn sign_text(&self, header: &str, claims: &str) -> String {
         let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
         let mut signature = vec![0; self.0.public_modulus_len()];
@@ -59,19 +57,18 @@ impl Key {
     }
 }
 
-/// Where the keys are.
+/// A server of the public key set.
 pub struct Google {
-    /// The address of the key set.
     pub url: String,
     asked: Arc<AtomicUsize>,
-    /// Whether it fails.
+    /// Answers 500 while true.
     pub is_down: Arc<AtomicBool>,
-    /// Whether its key is called "second" by now.
+    /// Publishes the key as "second" instead of "first" while true.
     pub is_rotated: Arc<AtomicBool>,
 }
 
 impl Google {
-    /// Serves keys with that `Cache-Control`.
+    /// Starts a server whose answers have this `Cache-Control`.
     pub async fn serving(cache_control: &'static str) -> Self {
         let (asked, is_down, is_rotated) =
             (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
@@ -93,28 +90,27 @@ impl Google {
         Self { url, asked, is_down, is_rotated }
     }
 
-    /// How often the keys were asked for.
+    /// The number of requests so far.
     pub fn asked(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
     }
 
-    /// What makes a world believe in it.
+    /// Makes a world verify ID tokens with these keys.
     pub fn variables(&self) -> [(&str, &str); 2] {
         [("FIREBASE_PROJECT_ID", PROJECT), ("FIREBASE_JWKS_URL", &self.url)]
     }
 
-    /// A world that believes in it.
+    /// Starts a world that verifies ID tokens with these keys.
     pub async fn world(&self) -> World {
         World::with(&self.variables()).await
     }
 }
 
-/// A token's header.
 pub fn header() -> Value {
     json!({"alg": "RS256", "kid": "first", "typ": "JWT"})
 }
 
-/// What a token of a sign-in by phone says.
+/// The claims of a token for a sign-in by phone.
 pub fn claims(world: &World, phone: &str) -> Value {
     let now = world.now();
     json!({

@@ -1,7 +1,7 @@
-//! A world of its own for each test: the whole system, the phones in it, and somebody who calls it over HTTP.
+//! A world for each test: the whole system, its phones, and clients that call it over HTTP.
 //!
-//! Every answer that any test sees is held to `openapi.yaml`; every world, as it ends, holds the log to silence about
-//! the codes, tokens and numbers that were used in it.
+//! Every answer must be one that `openapi.yaml` documents. When a world ends, neither the log nor a metric may contain a
+//! code, a token or a phone number that was used in it.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,4 +18,4 @@ pub mod tap;
 mod world;
 
 pub use contract::{document, takes};
-pub use world::{Call, Person, Reply, Sent, World, person, wrong};
+pub use world::{Call, Person, Reply, Sent, World, person, start_unthrottled, wrong};

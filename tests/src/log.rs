@@ -1,4 +1,4 @@
-//! Everything that the functions log and count while the tests run.
+//! Everything that the functions write to the log and to the metrics while the tests run.
 
 use std::collections::HashSet;
 use std::collections::hash_map::DefaultHasher;
@@ -16,11 +16,12 @@ use tracing_subscriber::{Layer, fmt};
 static LINES: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 static METRICS: Mutex<Vec<(ThreadId, String)>> = Mutex::new(Vec::new());
 static START: Once = Once::new();
-/// Every word of letters and digits that was logged and counted, by its hash, and how much was read for that.
+/// An index of [`LINES`] and [`METRICS`], because searching them for every secret takes too long.
 static WORDS: Mutex<Option<Words>> = Mutex::new(None);
 
 #[derive(Default)]
 struct Words {
+    /// The hashes of all words of letters and digits.
     known: HashSet<u64>,
     bytes_read: usize,
     metrics_read: usize,
@@ -39,7 +40,7 @@ impl Write for Lines {
     }
 }
 
-/// Captures what is logged from here on, at the finest level there is.
+/// Captures all levels from now on.
 pub fn capture() {
     START.call_once(|| {
         let layer = fmt::layer().json().with_writer(|| Lines).with_filter(telemetry::filter("trace"));
@@ -50,15 +51,14 @@ pub fn capture() {
     });
 }
 
-/// All that was logged and counted so far.
+/// The log and the metrics so far.
 pub fn text() -> String {
     let mut text = String::from_utf8_lossy(&lock(&LINES)).into_owned();
     lock(&METRICS).iter().for_each(|(_, line)| text.push_str(line));
     text
 }
 
-/// Whether `secret` stands in what was logged or counted so far, as a word of its own: six digits are found in many a
-/// longer number.
+/// Whether the log or a metric contains `secret` as a whole word. Any six digits also occur inside longer numbers.
 pub fn contains(secret: &str) -> bool {
     let mut words = lock(&WORDS);
     let words = words.get_or_insert_default();
@@ -72,18 +72,18 @@ pub fn contains(secret: &str) -> bool {
         metrics[words.metrics_read..].iter().for_each(|(_, line)| words.learn(line.as_bytes()));
         words.metrics_read = metrics.len();
     }
-    // The whole text is searched only where every word of the secret is known.
-    parts(secret.as_bytes()).all(|word| words.known.contains(&word)) && stands_in(&text(), secret)
+    // The whole text is searched only if it contains every word of the secret.
+    word_hashes(secret.as_bytes()).all(|word| words.known.contains(&word)) && is_word_in(&text(), secret)
 }
 
 impl Words {
     fn learn(&mut self, text: &[u8]) {
-        self.known.extend(parts(text));
+        self.known.extend(word_hashes(text));
     }
 }
 
-/// The words of letters and digits in a text, by their hashes.
-fn parts(text: &[u8]) -> impl Iterator<Item = u64> + '_ {
+/// The hashes of the words of letters and digits in a text.
+fn word_hashes(text: &[u8]) -> impl Iterator<Item = u64> + '_ {
     let words = text.split(|byte| !byte.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     words.map(|word| {
         let mut hasher = DefaultHasher::new();
@@ -92,7 +92,7 @@ fn parts(text: &[u8]) -> impl Iterator<Item = u64> + '_ {
     })
 }
 
-fn stands_in(text: &str, secret: &str) -> bool {
+fn is_word_in(text: &str, secret: &str) -> bool {
     let apart = |c: Option<char>| !c.is_some_and(|c| c.is_ascii_alphanumeric());
     text.match_indices(secret)
         .any(|(at, found)| apart(text[..at].chars().next_back()) && apart(text[at + found.len()..].chars().next()))
@@ -102,7 +102,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The metrics that were written by this thread. A test that runs on one thread, as `#[tokio::test]` does, has its own.
+/// The metrics that this thread wrote. A test on one thread, as with `#[tokio::test]`, gets its own.
 pub fn metrics() -> Vec<Value> {
     let metrics = lock(&METRICS);
     let own = metrics.iter().filter(|(by, _)| *by == thread::current().id());

@@ -1,7 +1,8 @@
-//! One running system, and what a test does with it.
+//! One running system, and the clients, phones and users of a test.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -16,55 +17,46 @@ use crate::{contract, log};
 
 type Http = Client<HttpConnector, Full<Bytes>>;
 
-/// A running system of a test's own, with nothing in it.
+/// A running system that belongs to one test. It starts empty.
 pub struct World {
-    /// The system itself.
     pub system: System,
     clients: Mutex<BTreeMap<u8, Http>>,
     secrets: Mutex<Vec<String>>,
     metrics_before: usize,
 }
 
-/// A code on its way, as the send answered it.
+/// What a send returned, and the code that the phone received.
 #[derive(Clone, Debug)]
 pub struct Sent {
-    /// The challenge it answers.
     pub challenge_id: String,
-    /// The code, as the phone got it.
     pub code: String,
 }
 
-/// Someone who is signed in.
+/// A user who is signed in on one device.
 #[derive(Clone, Debug)]
 pub struct Person {
-    /// Who.
     pub user_id: String,
-    /// Their phone.
     pub phone: String,
-    /// Their access token.
     pub access: String,
-    /// Their refresh token.
     pub refresh: String,
 }
 
-/// What was answered.
 #[derive(Clone, Debug)]
 pub struct Reply {
-    /// HTTP status.
     pub status: u16,
-    /// Headers, names in lower case.
+    /// The names are in lower case.
     pub headers: BTreeMap<String, String>,
-    /// The body; null if there is none.
+    /// JSON, or a string if it is no JSON, or null if it is empty.
     pub body: Value,
 }
 
 impl Reply {
-    /// Status and problem code, to be compared with what is expected; the code is "" where there is none.
+    /// Status and problem code. The code is "" if there is none.
     pub fn problem(&self) -> (u16, &str) {
         (self.status, self.body["code"].as_str().unwrap_or_default())
     }
 
-    /// Panics unless it is that problem, in the words of RFC 9457.
+    /// Panics unless it is that problem, in the form of RFC 9457 and with the headers that belong to it.
     #[track_caller]
     pub fn assert_problem(&self, status: u16, code: &str) -> &Self {
         assert_eq!(self.problem(), (status, code), "{:?}", self);
@@ -79,25 +71,23 @@ impl Reply {
         self
     }
 
-    /// Whether it is what API Gateway answers for a function that died.
+    /// Whether it is API Gateway's answer for a function that died.
     pub fn is_of_a_dead_function(&self) -> bool {
         self.status == 500 && self.body == json!({"message": "Internal Server Error"})
     }
 
-    /// Panics unless it is 200.
+    /// The body. Panics unless the status is 200.
     #[track_caller]
     pub fn ok(self) -> Value {
         assert_eq!(self.status, 200, "{:?}", self);
         self.body
     }
 
-    /// A text member.
     #[track_caller]
     pub fn text(&self, name: &str) -> String {
         self.body[name].as_str().unwrap_or_else(|| panic!("no text {name} in {:?}", self)).to_owned()
     }
 
-    /// A number member.
     #[track_caller]
     pub fn number(&self, name: &str) -> u64 {
         self.body[name].as_u64().unwrap_or_else(|| panic!("no number {name} in {:?}", self))
@@ -110,7 +100,7 @@ pub fn wrong(code: &str) -> String {
     format!("{:06}", (digits + 1) % 1_000_000)
 }
 
-/// A call under preparation.
+/// A request that is not sent yet.
 pub struct Call<'a> {
     world: &'a World,
     method: &'static str,
@@ -121,40 +111,35 @@ pub struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// From the address 127.0.0.`source` rather than 127.0.0.1.
+    /// Calls from 127.0.0.`source` instead of 127.0.0.1.
     pub fn from(mut self, source: u8) -> Self {
         self.source = source;
         self
     }
 
-    /// With a header.
     pub fn header(mut self, name: &'static str, value: &str) -> Self {
         self.headers.push((name, value.to_owned()));
         self
     }
 
-    /// With an access token.
     pub fn bearer(self, token: &str) -> Self {
         self.header("authorization", &format!("Bearer {token}"))
     }
 
-    /// As someone who is signed in.
     pub fn as_person(self, person: &Person) -> Self {
         self.bearer(&person.access)
     }
 
-    /// With a JSON body.
     pub fn json(self, body: Value) -> Self {
         self.bytes("application/json", body.to_string().into_bytes())
     }
 
-    /// With any body.
     pub fn bytes(mut self, media_type: &str, body: Vec<u8>) -> Self {
         self.body = body.into();
         self.header("content-type", media_type)
     }
 
-    /// Calls, and holds the answer to `openapi.yaml`.
+    /// Sends the request. The answer must be one that `openapi.yaml` documents.
     pub async fn send(self) -> Reply {
         let (method, path) = (self.method, self.path.clone());
         let reply = self.send_at_risk().await;
@@ -162,7 +147,7 @@ impl Call<'_> {
         reply
     }
 
-    /// Calls a function that may die of it. Any answer but the gateway's own to that is held to `openapi.yaml`.
+    /// As [`Call::send`], but API Gateway's answer for a function that died is allowed too.
     pub async fn send_at_risk(self) -> Reply {
         let url = format!("http://{}{}", self.world.system.address(), self.path);
         let mut request = http::Request::builder().method(self.method).uri(&url);
@@ -184,9 +169,7 @@ impl Call<'_> {
         let reply = Reply { status, headers, body };
         let is_of_the_api = self.path.starts_with("/v1/") || self.path.starts_with("/.well-known/");
         if is_of_the_api && !reply.is_of_a_dead_function() {
-            let media_type = reply.headers.get("content-type").map(String::as_str);
-            let has = |name: &str| reply.headers.contains_key(&name.to_lowercase());
-            contract::hold(self.method, &self.path, status, media_type, &has, &reply.body);
+            contract::check(self.method, &self.path, &reply);
         }
         for name in ["access_token", "refresh_token"] {
             if let Some(token) = reply.body[name].as_str() {
@@ -198,30 +181,26 @@ impl Call<'_> {
 }
 
 impl World {
-    /// Starts one.
     pub async fn new() -> Self {
         Self::with(&[]).await
     }
 
-    /// Starts one whose API takes as many requests as come: where it is not API Gateway's throttles that are tried.
+    /// A world in which API Gateway does not throttle, for tests of the functions' own limits.
     pub async fn unthrottled() -> Self {
-        let folder = std::env::temp_dir().join(format!("latchkey-unthrottled-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let template = folder.join("template.yaml");
-        std::fs::write(&template, unthrottled(&std::fs::read_to_string(Options::default().template).unwrap())).unwrap();
-        Self::of(Options { template, ..Options::default() }).await
+        log::capture();
+        Self::around(start_unthrottled(&[]).await)
     }
 
-    /// Starts one with variables of its own.
     pub async fn with(variables: &[(&str, &str)]) -> Self {
-        let overrides = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Self::of(Options { overrides, ..Options::default() }).await
+        Self::of(Options { overrides: overrides(variables), ..Options::default() }).await
     }
 
-    /// Starts one as told.
     pub async fn of(options: Options) -> Self {
         log::capture();
-        let system = System::start(options).await.unwrap();
+        Self::around(System::start(options).await.unwrap())
+    }
+
+    fn around(system: System) -> Self {
         Self { system, clients: Mutex::default(), secrets: Mutex::default(), metrics_before: log::metrics().len() }
     }
 
@@ -235,43 +214,46 @@ impl World {
         clients.entry(source).or_insert_with(connect).clone()
     }
 
-    /// Remembers what no log line may contain.
+    /// From now on no log line and no metric may contain this text.
     pub fn keep_secret(&self, secret: &str) {
         self.secrets.lock().unwrap_or_else(PoisonError::into_inner).push(secret.to_owned());
     }
 
-    /// Prepares a call.
+    /// As [`World::keep_secret`], for a phone number with and without the country's code.
+    pub fn keep_phone_secret(&self, phone: &str) {
+        self.keep_secret(phone);
+        self.keep_secret(phone.trim_start_matches("+977"));
+    }
+
     pub fn call(&self, method: &'static str, path: &str) -> Call<'_> {
         Call { world: self, method, path: path.to_owned(), source: 1, headers: Vec::new(), body: Bytes::new() }
     }
 
-    /// Prepares a POST of JSON.
     pub fn post(&self, path: &str, body: Value) -> Call<'_> {
         self.call("POST", path).json(body)
     }
 
-    /// Puts the clock forward.
     pub fn advance(&self, seconds: u64) {
         self.system.clock().advance(seconds);
     }
 
-    /// What time it is in this world, in epoch seconds.
+    /// The time on the system's clock, in epoch seconds.
     pub fn now(&self) -> i64 {
         self.system.clock().now_seconds()
     }
 
-    /// The documents of all metrics since this world began, oldest first; in a test of one world and one thread.
+    /// The metric documents since this world started, oldest first. Complete only in a test with one world and one thread.
     pub fn metrics(&self) -> Vec<Value> {
         log::metrics().split_off(self.metrics_before)
     }
 
-    /// All messages to a phone, newest first.
+    /// Newest first.
     pub async fn inbox(&self, phone: &str) -> Vec<Value> {
         let path = format!("/local/inbox?to={}", phone.replace('+', "%2B"));
         self.call("GET", &path).send().await.ok()["messages"].as_array().unwrap().clone()
     }
 
-    /// The code in the newest message to a phone.
+    /// From the newest message to the phone.
     pub async fn code(&self, phone: &str) -> String {
         let inbox = self.inbox(phone).await;
         let text = inbox.first().unwrap_or_else(|| panic!("no message to {phone}"))["text"].as_str().unwrap();
@@ -280,27 +262,22 @@ impl World {
         code
     }
 
-    /// Sends a sign-in code, and reads it off the phone.
     pub async fn send_code(&self, phone: &str) -> Sent {
-        self.keep_secret(phone);
-        self.keep_secret(phone.trim_start_matches("+977"));
+        self.keep_phone_secret(phone);
         let reply = self.post("/v1/otp/send", json!({"phone_number": phone})).send().await;
         assert_eq!(reply.status, 200, "{reply:?}");
         Sent { challenge_id: reply.text("challenge_id"), code: self.code(phone).await }
     }
 
-    /// Prepares a submission of a code.
     pub fn submit(&self, phone: &str, code: &str) -> Call<'_> {
         self.post("/v1/otp/submit", json!({"phone_number": phone, "otp": code}))
     }
 
-    /// Signs a phone in.
     pub async fn sign_in(&self, phone: &str) -> Person {
         let sent = self.send_code(phone).await;
         person(phone, &self.submit(phone, &sent.code).send().await)
     }
 
-    /// Signs a phone in and gives its user a username.
     pub async fn sign_in_as(&self, phone: &str, username: &str) -> Person {
         let person = self.sign_in(phone).await;
         let renamed = self.call("PATCH", "/v1/me").as_person(&person).json(json!({"username": username})).send().await;
@@ -308,18 +285,18 @@ impl World {
         person
     }
 
-    /// Makes the next `times` calls to `target` go wrong.
+    /// Makes the next `times` requests to `target` fail.
     pub async fn fault(&self, target: &str, mode: &str, times: u32) {
         let reply = self.post("/local/faults", json!({"target": target, "mode": mode, "times": times})).send().await;
         assert!(reply.status < 300, "{reply:?}");
     }
 
-    /// Asks the embedded DynamoDB itself.
+    /// Calls the embedded DynamoDB directly.
     pub async fn dynamodb(&self, operation: &str, body: Value) -> Value {
         self.aws(self.system.dynamodb_address(), "DynamoDB_20120810", operation, body).await
     }
 
-    /// Asks the embedded Secrets Manager itself.
+    /// Calls the embedded Secrets Manager directly.
     pub async fn secrets_manager(&self, operation: &str, body: Value) -> Value {
         self.aws(self.system.aws_address(), "secretsmanager", operation, body).await
     }
@@ -340,24 +317,43 @@ impl World {
         body
     }
 
-    /// What was logged and counted so far, in all worlds.
+    /// The log and the metrics of all worlds of this process.
     pub fn log(&self) -> String {
         log::text()
     }
 
-    /// Panics if a code, a token or a number that was used so far stands in the log.
+    /// Panics if the log or a metric contains a code, a token or a phone number that was used so far.
     pub fn assert_silent(&self) {
         let secrets = std::mem::take(&mut *self.secrets.lock().unwrap_or_else(PoisonError::into_inner));
-        assert!(!secrets.iter().any(|secret| log::contains(secret)), "a code, a token or a number stands in the log");
+        assert!(
+            !secrets.iter().any(|secret| log::contains(secret)),
+            "the log or a metric contains a code, a token or a phone number"
+        );
     }
 
-    /// Every item of a table.
     pub async fn items(&self, table: &str) -> Vec<Value> {
         self.dynamodb("Scan", json!({"TableName": table})).await["Items"].as_array().unwrap().clone()
     }
 }
 
-/// A template whose rates and bursts are a million.
+fn overrides(variables: &[(&str, &str)]) -> BTreeMap<String, String> {
+    variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+/// Starts a system whose API Gateway does not throttle, with these environment variables.
+pub async fn start_unthrottled(variables: &[(&str, &str)]) -> System {
+    static STARTED: AtomicUsize = AtomicUsize::new(0);
+    let started = STARTED.fetch_add(1, Ordering::SeqCst);
+    let template = std::env::temp_dir().join(format!("latchkey-unthrottled-{}-{started}.yaml", std::process::id()));
+    let throttled = std::fs::read_to_string(Options::default().template).unwrap();
+    std::fs::write(&template, unthrottled(&throttled)).unwrap();
+    let options = Options { template: template.clone(), overrides: overrides(variables), ..Options::default() };
+    let system = System::start(options).await.unwrap();
+    std::fs::remove_file(template).unwrap();
+    system
+}
+
+/// The template with a million in place of each rate and burst.
 fn unthrottled(template: &str) -> String {
     let mut is_throttle = false;
     let lines = template.lines().map(|line| {
@@ -365,14 +361,14 @@ fn unthrottled(template: &str) -> String {
             is_throttle = line.ends_with("Rate:") || line.ends_with("Burst:");
         }
         match line.split_once("Default: ") {
-            Some((indent, _)) if is_throttle => format!("{indent}Default: 1000000"),
-            _ => line.to_owned(),
+            Some((indent, _)) if is_throttle => format!("{indent}Default: 1000000\n"),
+            _ => format!("{line}\n"),
         }
     });
-    lines.collect::<Vec<_>>().join("\n")
+    lines.collect()
 }
 
-/// Reads who was signed in off the answer.
+/// The user whom the answer to a submit signed in.
 #[track_caller]
 pub fn person(phone: &str, reply: &Reply) -> Person {
     assert_eq!(reply.status, 200, "{reply:?}");
