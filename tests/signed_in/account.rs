@@ -37,7 +37,7 @@ fn assert_taken(reply: &Reply) {
 // The profile.
 
 #[tokio::test]
-async fn a_new_user_reads_who_they_are() {
+async fn a_new_user_reads_their_profile() {
     let world = World::new().await;
     let person = world.sign_in(PHONE).await;
     let now = &claims(&person.access)["iat"];
@@ -54,7 +54,7 @@ async fn a_new_user_reads_who_they_are() {
 }
 
 #[tokio::test]
-async fn what_is_changed_is_answered_and_stays_and_the_rest_is_left_alone() {
+async fn a_change_is_returned_and_stored_and_other_members_stay() {
     let world = World::new().await;
     let person = world.sign_in(PHONE).await;
     let mut expected = me(&world, &person).await;
@@ -77,7 +77,7 @@ async fn what_is_changed_is_answered_and_stays_and_the_rest_is_left_alone() {
 }
 
 #[tokio::test]
-async fn a_change_of_nothing_or_of_what_is_not_the_users_to_change_changes_nothing() {
+async fn empty_changes_and_changes_to_read_only_members_have_no_effect() {
     let world = World::new().await;
     let person = world.sign_in_as(PHONE, "sita").await;
     let before = me(&world, &person).await;
@@ -89,7 +89,7 @@ async fn a_change_of_nothing_or_of_what_is_not_the_users_to_change_changes_nothi
 }
 
 #[tokio::test]
-async fn a_malformed_change_changes_nothing_not_even_what_is_well_formed_in_it() {
+async fn one_malformed_member_refuses_the_whole_change() {
     let world = World::new().await;
     let person = world.sign_in_as(PHONE, "sita").await;
     let before = me(&world, &person).await;
@@ -120,7 +120,7 @@ async fn a_malformed_change_changes_nothing_not_even_what_is_well_formed_in_it()
 // Usernames.
 
 #[tokio::test]
-async fn a_username_is_one_users_without_regard_to_case() {
+async fn usernames_are_unique_without_regard_to_case() {
     let world = World::new().await;
     let (sita, gita) = (world.sign_in_as(PHONE, "Sita").await, world.sign_in(OTHER).await);
     for username in ["Sita", "sita", "SITA"] {
@@ -132,7 +132,7 @@ async fn a_username_is_one_users_without_regard_to_case() {
 }
 
 #[tokio::test]
-async fn a_user_may_write_their_own_username_in_another_case() {
+async fn a_user_can_change_the_case_of_their_own_username() {
     let world = World::new().await;
     let sita = world.sign_in_as(PHONE, "sita").await;
     for username in ["Sita", "Sita", "SITA"] {
@@ -142,7 +142,7 @@ async fn a_user_may_write_their_own_username_in_another_case() {
 }
 
 #[tokio::test]
-async fn a_username_that_is_given_up_is_free_again() {
+async fn a_username_that_is_given_up_is_available_again() {
     let world = World::new().await;
     let (sita, gita) = (world.sign_in_as(PHONE, "sita").await, world.sign_in_as(OTHER, "gita").await);
     rename(&world, &sita, json!("Rita")).await.ok();
@@ -248,7 +248,7 @@ async fn an_account_without_a_phone_is_deleted_with_its_pending_code() {
 }
 
 #[tokio::test]
-async fn whatever_a_deletion_leaves_behind_expires() {
+async fn items_that_a_deletion_leaves_behind_expire() {
     let world = World::new().await;
     let person = world.sign_in_as(PHONE, "sita").await;
     world.keep_secret(NEW);
@@ -263,7 +263,7 @@ async fn whatever_a_deletion_leaves_behind_expires() {
 }
 
 #[tokio::test]
-async fn the_number_and_the_username_of_a_deleted_account_are_free_again() {
+async fn the_number_and_the_username_of_a_deleted_account_are_available_again() {
     let world = World::new().await;
     let person = world.sign_in_as(PHONE, "sita").await;
     let stranger = world.sign_in_as(OTHER, "gita").await;
@@ -280,7 +280,7 @@ async fn the_number_and_the_username_of_a_deleted_account_are_free_again() {
 }
 
 #[tokio::test]
-async fn deleting_an_account_gives_no_tries_at_its_number_back() {
+async fn deleting_an_account_keeps_the_failed_attempts_at_its_number() {
     let world = World::new().await;
     let person = world.sign_in(PHONE).await;
     world.advance(30);
@@ -296,7 +296,7 @@ async fn deleting_an_account_gives_no_tries_at_its_number_back() {
 }
 
 #[tokio::test]
-async fn an_account_with_more_devices_than_a_transaction_takes_is_deleted_whole() {
+async fn an_account_with_more_devices_than_a_transaction_holds_is_deleted_completely() {
     let world = World::new().await;
     let person = world.sign_in_as(PHONE, "sita").await;
     let like = world.items("SessionsTable").await.remove(0);
@@ -316,7 +316,7 @@ async fn an_account_with_more_devices_than_a_transaction_takes_is_deleted_whole(
 }
 
 #[tokio::test]
-async fn a_deleted_account_is_no_such_user_to_a_token_that_still_passes() {
+async fn a_valid_token_of_a_deleted_account_gets_no_such_user() {
     let world = World::new().await;
     let person = world.sign_in(PHONE).await;
     lose_user(&world, &person).await;
@@ -340,7 +340,7 @@ async fn a_deleted_account_is_no_such_user_to_a_token_that_still_passes() {
 }
 
 #[tokio::test]
-async fn a_deletion_that_was_cut_short_can_be_asked_for_again_however_many_devices_there_are() {
+async fn an_interrupted_deletion_of_many_devices_can_be_retried() {
     let world = World::new().await;
     let person = world.sign_in(PHONE).await;
     let session = world.items("SessionsTable").await.remove(0);
@@ -362,7 +362,7 @@ async fn a_deletion_that_was_cut_short_can_be_asked_for_again_however_many_devic
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn deleting_an_account_many_times_at_once_deletes_it_once() {
+async fn concurrent_deletions_of_an_account_delete_it_once() {
     let world = Arc::new(World::new().await);
     let person = world.sign_in_as(PHONE, "sita").await;
     let replies = at_once((0..64).map(|_| {
@@ -441,7 +441,7 @@ async fn registered(world: &World) -> BTreeMap<String, (String, String)> {
 }
 
 #[tokio::test]
-async fn an_fcm_token_is_kept_with_the_time_of_its_registration() {
+async fn an_fcm_token_is_stored_with_the_time_of_its_registration() {
     let world = World::new().await;
     let person = world.sign_in(PHONE).await;
     let session = session_id(&person.access);
@@ -458,7 +458,7 @@ async fn an_fcm_token_is_kept_with_the_time_of_its_registration() {
 }
 
 #[tokio::test]
-async fn an_fcm_token_that_has_not_changed_is_only_stamped() {
+async fn registering_the_same_fcm_token_again_takes_one_write() {
     let world = World::new().await;
     let person = world.sign_in(PHONE).await;
     let first = register(&world, &person, "the:token").await;
@@ -473,7 +473,7 @@ async fn an_fcm_token_that_has_not_changed_is_only_stamped() {
 }
 
 #[tokio::test]
-async fn an_fcm_token_may_come_in_the_header_and_the_member_goes_before_it() {
+async fn the_fcm_token_in_the_body_takes_precedence_over_the_header() {
     let world = World::new().await;
     let person = world.sign_in(PHONE).await;
     let session = session_id(&person.access);
@@ -490,7 +490,7 @@ async fn an_fcm_token_may_come_in_the_header_and_the_member_goes_before_it() {
 }
 
 #[tokio::test]
-async fn each_device_has_an_fcm_token_of_its_own() {
+async fn each_device_has_its_own_fcm_token() {
     let world = World::new().await;
     let (phone, tablet) = (sign_in_on(&world, PHONE, "phone").await, sign_in_on(&world, PHONE, "tablet").await);
     let of_phone = register(&world, &phone, "phone:token").await;
@@ -504,7 +504,7 @@ async fn each_device_has_an_fcm_token_of_its_own() {
 }
 
 #[tokio::test]
-async fn what_is_no_fcm_token_is_refused_and_the_one_before_stays() {
+async fn a_malformed_fcm_token_is_refused_and_the_stored_one_stays() {
     let world = World::new().await;
     let person = world.sign_in(PHONE).await;
     register(&world, &person, "the:token").await;
@@ -519,7 +519,7 @@ async fn what_is_no_fcm_token_is_refused_and_the_one_before_stays() {
 }
 
 #[tokio::test]
-async fn an_fcm_token_brings_no_user_and_no_session_back() {
+async fn registering_an_fcm_token_recreates_no_user_and_no_session() {
     let world = World::new().await;
     let person = world.sign_in(PHONE).await;
     lose_user(&world, &person).await;

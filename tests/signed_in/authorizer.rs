@@ -174,7 +174,7 @@ async fn a_token_of_a_revoked_session_is_refused_everywhere() {
 }
 
 #[tokio::test]
-async fn a_good_token_whose_user_is_gone_is_told_so_everywhere() {
+async fn a_valid_token_of_a_deleted_user_gets_no_such_user_everywhere() {
     let world = World::new().await;
     let person = world.sign_in(PHONE).await;
     lose_user(&world, &person).await;
@@ -182,7 +182,7 @@ async fn a_good_token_whose_user_is_gone_is_told_so_everywhere() {
 }
 
 #[tokio::test]
-async fn a_bad_token_is_told_before_a_bad_body() {
+async fn a_missing_token_is_reported_before_a_malformed_body() {
     let world = World::new().await;
     for (method, path, _) in guarded() {
         let call = world.call(method, path).bytes("application/json", b"{".to_vec());
@@ -191,7 +191,7 @@ async fn a_bad_token_is_told_before_a_bad_body() {
 }
 
 #[tokio::test]
-async fn the_scheme_goes_without_regard_to_case() {
+async fn the_authorization_scheme_is_case_insensitive() {
     let world = World::new().await;
     let person = world.sign_in(PHONE).await;
     for scheme in ["bearer", "BEARER"] {
@@ -242,7 +242,7 @@ fn passed_on(refusal: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_good_token_passes_on_any_route_and_says_who_calls() {
+async fn a_valid_token_is_authorized_on_any_route_and_identifies_the_caller() {
     let world = World::new().await;
     let person = world.sign_in(PHONE).await;
     for (route, variables) in
@@ -255,7 +255,7 @@ async fn a_good_token_passes_on_any_route_and_says_who_calls() {
 }
 
 #[tokio::test]
-async fn the_header_counts_whatever_the_case_of_its_name() {
+async fn the_name_of_the_authorization_header_is_case_insensitive() {
     let world = World::new().await;
     let person = world.sign_in(PHONE).await;
     for name in ["authorization", "Authorization", "AUTHORIZATION"] {
@@ -265,7 +265,7 @@ async fn the_header_counts_whatever_the_case_of_its_name() {
 }
 
 #[tokio::test]
-async fn on_our_own_routes_a_refusal_is_passed_on_and_on_any_other_it_is_a_denial() {
+async fn a_refusal_is_passed_on_to_our_own_routes_and_denies_every_other() {
     let world = World::new().await;
     let (expired, revoked) = (world.sign_in(PHONE).await, world.sign_in("+9779841000002").await);
     world.advance(900);
@@ -296,7 +296,7 @@ async fn on_our_own_routes_a_refusal_is_passed_on_and_on_any_other_it_is_a_denia
 }
 
 #[tokio::test]
-async fn no_forgery_is_authorized() {
+async fn the_authorizer_denies_every_forgery() {
     let world = World::new().await;
     let person = world.sign_in(PHONE).await;
     for (what, token) in forgeries(&person.access, &own_key(&world).await) {
@@ -316,7 +316,7 @@ async fn the_authorizer_reads_the_session_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn while_the_store_is_out_of_reach_nobody_passes_and_nobody_is_told_to_sign_in_again() {
+async fn while_the_store_is_down_callers_get_service_unavailable_and_no_401() {
     let world = World::new().await;
     let person = world.sign_in(PHONE).await;
     let out_of_reach = || world.fault("dynamodb", "error", 3);
@@ -358,7 +358,7 @@ async fn account(world: &World, authorization: Option<&str>, authorizer: Option<
 }
 
 #[tokio::test]
-async fn a_function_that_finds_no_authorizers_word_checks_the_token_itself() {
+async fn a_function_without_an_authorizer_context_checks_the_token_itself() {
     let world = World::new().await;
     let person = world.sign_in(PHONE).await;
     let good = format!("Bearer {}", person.access);
@@ -381,7 +381,7 @@ async fn a_function_that_finds_no_authorizers_word_checks_the_token_itself() {
 }
 
 #[tokio::test]
-async fn what_another_kind_of_authorizer_says_makes_nobody_known() {
+async fn the_context_of_another_kind_of_authorizer_identifies_nobody() {
     let world = World::new().await;
     let person = world.sign_in(PHONE).await;
     let others = [
@@ -396,7 +396,7 @@ async fn what_another_kind_of_authorizer_says_makes_nobody_known() {
 }
 
 #[tokio::test]
-async fn a_refusal_that_was_passed_on_holds_even_if_the_token_is_good() {
+async fn a_refusal_by_the_authorizer_stands_even_if_the_token_is_valid() {
     let world = World::new().await;
     let person = world.sign_in(PHONE).await;
     let good = format!("Bearer {}", person.access);
@@ -412,7 +412,7 @@ async fn a_refusal_that_was_passed_on_holds_even_if_the_token_is_good() {
 }
 
 #[tokio::test]
-async fn the_authorizers_word_is_taken_only_whole() {
+async fn an_incomplete_authorizer_context_identifies_nobody() {
     let world = World::new().await;
     let person = world.sign_in(PHONE).await;
     let whole = json!({"user_id": person.user_id, "session_id": session_id(&person.access), "fresh": true});

@@ -17,7 +17,7 @@ async fn replace_the_key(world: &World) {
 }
 
 #[tokio::test]
-async fn a_code_outlives_the_replacement_of_the_key_it_was_derived_with() {
+async fn a_code_stays_valid_after_the_key_that_derived_it_is_replaced() {
     let world = World::new().await;
     let before = world.send_code(PHONE).await;
     replace_the_key(&world).await;
@@ -28,7 +28,7 @@ async fn a_code_outlives_the_replacement_of_the_key_it_was_derived_with() {
 }
 
 #[tokio::test]
-async fn a_new_code_is_derived_with_the_new_key() {
+async fn a_code_that_is_sent_after_the_key_is_replaced_signs_in() {
     let world = World::new().await;
     world.sign_in(PHONE).await;
     replace_the_key(&world).await;

@@ -39,7 +39,7 @@ async fn the_key_set_holds_the_public_half_of_the_signing_key_and_nothing_else()
 }
 
 #[tokio::test]
-async fn the_metadata_names_the_issuer_and_where_its_keys_are() {
+async fn the_metadata_names_the_issuer_and_the_address_of_its_keys() {
     let world = World::new().await;
     let reply = world.call("GET", "/.well-known/openid-configuration").send().await;
     assert_eq!(reply.headers["cache-control"], "public, max-age=300");
@@ -55,7 +55,7 @@ async fn the_metadata_names_the_issuer_and_where_its_keys_are() {
 }
 
 #[tokio::test]
-async fn an_access_token_says_what_its_contract_says_and_no_more() {
+async fn an_access_token_has_exactly_the_documented_claims() {
     let world = World::new().await;
     let person = world.sign_in(PHONE).await;
     let other = claims(&world.sign_in("+9779841000002").await.access);
@@ -75,7 +75,7 @@ async fn an_access_token_says_what_its_contract_says_and_no_more() {
 }
 
 #[tokio::test]
-async fn a_stranger_verifies_a_token_with_what_is_published_alone() {
+async fn a_token_can_be_verified_with_the_published_keys_alone() {
     let world = World::new().await;
     let person = world.sign_in(PHONE).await;
     let metadata = world.call("GET", "/.well-known/openid-configuration").send().await;
@@ -100,7 +100,7 @@ async fn a_stranger_verifies_a_token_with_what_is_published_alone() {
 }
 
 #[tokio::test]
-async fn a_new_key_is_published_before_it_signs_and_the_old_ones_tokens_stay_good() {
+async fn a_new_key_is_published_before_it_signs_and_older_tokens_stay_valid() {
     let world = World::new().await;
     let person = world.sign_in(PHONE).await;
     let old = published(&world).await;

@@ -69,7 +69,7 @@ async fn a_refresh_gives_new_tokens_for_the_same_session_and_the_access_token_is
 }
 
 #[tokio::test]
-async fn refreshing_goes_on_for_as_long_as_each_token_is_shown_once() {
+async fn each_new_refresh_token_can_be_refreshed() {
     let world = World::new().await;
     let mut token = world.sign_in(PHONE).await.refresh;
     for _ in 0..5 {
@@ -78,7 +78,7 @@ async fn refreshing_goes_on_for_as_long_as_each_token_is_shown_once() {
 }
 
 #[tokio::test]
-async fn a_phone_that_lost_the_answer_gets_the_current_token_again() {
+async fn the_previous_refresh_token_gets_the_current_one_within_the_grace_period() {
     let world = World::new().await;
     let person = world.sign_in(PHONE).await;
     let lost = refresh(&world, &person.refresh).await.text("refresh_token");
@@ -92,7 +92,7 @@ async fn a_phone_that_lost_the_answer_gets_the_current_token_again() {
 }
 
 #[tokio::test]
-async fn a_token_older_than_the_one_before_ends_the_session_at_once() {
+async fn a_refresh_token_older_than_the_previous_one_ends_the_session() {
     let world = World::new().await;
     let mut person = world.sign_in(PHONE).await;
     let first = person.refresh.clone();
@@ -106,7 +106,7 @@ async fn a_token_older_than_the_one_before_ends_the_session_at_once() {
 }
 
 #[tokio::test]
-async fn the_token_before_the_current_one_ends_the_session_once_the_grace_is_over() {
+async fn the_previous_refresh_token_ends_the_session_after_the_grace_period() {
     let world = World::new().await;
     let person = world.sign_in(PHONE).await;
     let next = refresh(&world, &person.refresh).await;
@@ -117,7 +117,7 @@ async fn the_token_before_the_current_one_ends_the_session_once_the_grace_is_ove
 }
 
 #[tokio::test]
-async fn a_reused_token_ends_no_session_but_its_own() {
+async fn a_reused_refresh_token_ends_only_its_own_session() {
     let world = World::new().await;
     let stolen = world.sign_in(PHONE).await;
     let device = sign_in_on(&world, PHONE, "tablet").await;
@@ -129,7 +129,7 @@ async fn a_reused_token_ends_no_session_but_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn refreshing_64_times_at_once_signs_nobody_out() {
+async fn sixty_four_concurrent_refreshes_sign_nobody_out() {
     let world = Arc::new(World::new().await);
     let person = world.sign_in(PHONE).await;
     let replies = at_once((0..64).map(|_| {
@@ -203,7 +203,7 @@ async fn neither_token_passes_for_the_other() {
 }
 
 #[tokio::test]
-async fn a_forged_refresh_token_is_refused_without_a_look_at_any_session() {
+async fn a_forged_refresh_token_is_refused_without_reading_any_session() {
     let world = World::new().await;
     let person = world.sign_in(PHONE).await;
     world.system.reset_dynamodb_requests();
@@ -218,7 +218,7 @@ async fn a_forged_refresh_token_is_refused_without_a_look_at_any_session() {
 }
 
 #[tokio::test]
-async fn a_refresh_token_with_a_number_never_given_out_is_refused_and_harms_nobody() {
+async fn a_refresh_token_with_a_counter_never_issued_is_refused_and_ends_no_session() {
     let world = World::new().await;
     let person = world.sign_in(PHONE).await;
     let head = header(&person.refresh);
@@ -229,7 +229,7 @@ async fn a_refresh_token_with_a_number_never_given_out_is_refused_and_harms_nobo
 }
 
 #[tokio::test]
-async fn a_user_who_is_gone_refreshes_nothing() {
+async fn a_deleted_user_cannot_refresh() {
     let world = World::new().await;
     let person = world.sign_in(PHONE).await;
     lose_user(&world, &person).await;
@@ -269,7 +269,7 @@ async fn the_list_names_every_device_and_marks_the_one_that_asks() {
 }
 
 #[tokio::test]
-async fn the_list_tells_when_a_device_was_last_used() {
+async fn the_list_shows_when_a_device_was_last_used() {
     let world = World::new().await;
     let mut person = world.sign_in(PHONE).await;
     let opened = claims(&person.access)["iat"].clone();
@@ -285,7 +285,7 @@ async fn the_list_tells_when_a_device_was_last_used() {
 }
 
 #[tokio::test]
-async fn a_device_whose_time_is_over_is_not_listed_though_its_item_is_still_there() {
+async fn an_expired_session_is_not_listed_while_its_item_still_exists() {
     let world = World::new().await;
     world.sign_in(PHONE).await;
     world.advance(30 * DAY);
@@ -334,7 +334,7 @@ async fn every_device_is_signed_out_at_once_and_nobody_elses() {
 }
 
 #[tokio::test]
-async fn a_sign_out_everywhere_that_was_cut_short_can_be_asked_for_again() {
+async fn an_interrupted_sign_out_of_every_device_can_be_retried() {
     let world = World::new().await;
     let mut devices = vec![world.sign_in(PHONE).await];
     for name in ["two", "three"] {
@@ -365,7 +365,7 @@ async fn nobody_signs_out_someone_elses_device() {
 }
 
 #[tokio::test]
-async fn signing_out_a_device_that_is_not_there_is_done_already_and_what_names_none_is_malformed() {
+async fn signing_out_an_unknown_device_succeeds_and_a_malformed_id_is_refused() {
     let world = World::new().await;
     let person = world.sign_in(PHONE).await;
     delete(&world, &person, "/v1/sessions/ses_00000000000000000000000000").await;

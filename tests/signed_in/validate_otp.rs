@@ -131,7 +131,7 @@ fn assert_outcome_5(reply: &Reply) {
 // The code on its way.
 
 #[tokio::test]
-async fn someone_without_a_phone_is_sent_a_code_to_verify_one() {
+async fn a_user_without_a_phone_is_sent_a_code_to_verify_one() {
     let world = World::new().await;
     let person = unverified_sita(&world).await;
     let reply = send(&world, &person, to_verify(NEW)).await;
@@ -145,7 +145,7 @@ async fn someone_without_a_phone_is_sent_a_code_to_verify_one() {
 }
 
 #[tokio::test]
-async fn someone_without_a_phone_needs_no_fresh_token_to_verify_one() {
+async fn a_user_without_a_phone_needs_no_fresh_token_to_verify_one() {
     let world = World::new().await;
     let mut person = unverified_sita(&world).await;
     person.access = refresh(&world, &person.refresh).await.text("access_token");
@@ -154,7 +154,7 @@ async fn someone_without_a_phone_needs_no_fresh_token_to_verify_one() {
 }
 
 #[tokio::test]
-async fn a_verified_person_is_sent_no_code_unless_they_mean_to_change_their_number() {
+async fn a_verified_user_is_sent_no_code_without_the_change_member() {
     let world = World::new().await;
     let person = sita(&world).await;
     for body in [to_verify(NEW), to_verify(OWN), json!({"phone_number": NEW, "change": false})] {
@@ -164,7 +164,7 @@ async fn a_verified_person_is_sent_no_code_unless_they_mean_to_change_their_numb
 }
 
 #[tokio::test]
-async fn a_number_is_not_changed_to_itself() {
+async fn a_number_cannot_be_changed_to_itself() {
     let world = World::new().await;
     let person = sita(&world).await;
     world.advance(30);
@@ -173,7 +173,7 @@ async fn a_number_is_not_changed_to_itself() {
 }
 
 #[tokio::test]
-async fn a_change_of_number_takes_a_fresh_token() {
+async fn a_change_of_number_requires_a_fresh_token() {
     let world = World::new().await;
     let mut person = sita(&world).await;
     person.access = refresh(&world, &person.refresh).await.text("access_token");
@@ -187,7 +187,7 @@ async fn a_change_of_number_takes_a_fresh_token() {
 }
 
 #[tokio::test]
-async fn a_user_who_is_gone_is_sent_no_code() {
+async fn a_deleted_user_is_sent_no_code() {
     let world = World::new().await;
     let person = sita(&world).await;
     lose_user(&world, &person).await;
@@ -200,7 +200,7 @@ async fn a_user_who_is_gone_is_sent_no_code() {
 }
 
 #[tokio::test]
-async fn the_answer_does_not_tell_whether_the_number_is_someone_elses() {
+async fn the_answer_does_not_reveal_whether_the_number_has_another_holder() {
     let world = World::new().await;
     holder_of_new(&world).await;
     let person = sita(&world).await;
@@ -215,7 +215,7 @@ async fn the_answer_does_not_tell_whether_the_number_is_someone_elses() {
 // The five outcomes.
 
 #[tokio::test]
-async fn someone_without_a_phone_verifies_one_and_signs_in_with_it_from_then_on() {
+async fn a_user_without_a_phone_verifies_one_and_then_signs_in_with_it() {
     let world = World::new().await;
     let person = unverified_sita(&world).await;
     let before = me(&world, &person).await;
@@ -231,7 +231,7 @@ async fn someone_without_a_phone_verifies_one_and_signs_in_with_it_from_then_on(
 }
 
 #[tokio::test]
-async fn the_older_name_of_the_member_a_national_number_and_another_case_of_the_username_serve() {
+async fn the_old_member_name_a_national_number_and_another_username_case_are_accepted() {
     let world = World::new().await;
     let person = unverified_sita(&world).await;
     let code = sent(&world, &person, to_verify(NEW)).await.code;
@@ -241,7 +241,7 @@ async fn the_older_name_of_the_member_a_national_number_and_another_case_of_the_
 }
 
 #[tokio::test]
-async fn a_right_code_with_its_challenge_id_verifies() {
+async fn the_right_code_with_its_challenge_id_verifies() {
     let world = World::new().await;
     let person = unverified_sita(&world).await;
     let sent = sent(&world, &person, to_verify(NEW)).await;
@@ -251,7 +251,7 @@ async fn a_right_code_with_its_challenge_id_verifies() {
 }
 
 #[tokio::test]
-async fn a_missing_member_is_told_before_anything_else() {
+async fn a_missing_member_is_reported_before_anything_else() {
     let world = World::new().await;
     let (verified, sent) = verified_sita_with_a_code(&world, NEW).await;
     let other = world.sign_in_as(OTHER, "gita").await;
@@ -273,7 +273,7 @@ async fn a_missing_member_is_told_before_anything_else() {
 }
 
 #[tokio::test]
-async fn a_username_that_is_not_the_callers_is_told_before_the_code_is_looked_at() {
+async fn a_mistaken_username_is_reported_before_the_code_is_compared() {
     let world = World::new().await;
     world.sign_in_as(OTHER, "gita").await;
     let person = unverified_sita(&world).await;
@@ -287,7 +287,7 @@ async fn a_username_that_is_not_the_callers_is_told_before_the_code_is_looked_at
 }
 
 #[tokio::test]
-async fn a_username_that_is_not_the_callers_is_told_before_they_are_told_to_be_verified() {
+async fn a_mistaken_username_is_reported_before_already_verified() {
     let world = World::new().await;
     let (person, sent) = verified_sita_with_a_code(&world, NEW).await;
     for otp in [wrong(&sent.code), sent.code.clone()] {
@@ -296,7 +296,7 @@ async fn a_username_that_is_not_the_callers_is_told_before_they_are_told_to_be_v
 }
 
 #[tokio::test]
-async fn a_username_that_is_not_the_callers_is_told_before_the_number_is_told_to_be_anothers() {
+async fn a_mistaken_username_is_reported_before_the_number_of_another_holder() {
     let world = World::new().await;
     holder_of_new(&world).await;
     let person = sita(&world).await;
@@ -305,7 +305,7 @@ async fn a_username_that_is_not_the_callers_is_told_before_the_number_is_told_to
 }
 
 #[tokio::test]
-async fn someone_who_has_no_username_has_none_to_show() {
+async fn a_user_without_a_username_cannot_verify_a_phone() {
     let world = World::new().await;
     let person = world.sign_in(OWN).await;
     let code = sent(&world, &person, to_change(NEW)).await.code;
@@ -313,7 +313,7 @@ async fn someone_who_has_no_username_has_none_to_show() {
 }
 
 #[tokio::test]
-async fn without_a_pending_code_number_or_username_is_mistaken_for_verified_and_unverified_alike() {
+async fn without_a_pending_code_verified_and_unverified_callers_get_the_same_answer() {
     let world = World::new().await;
     let unverified = unverified_sita(&world).await;
     assert_outcome_2(&validate(&world, &unverified, typed(NEW, "123456")).await);
@@ -323,7 +323,7 @@ async fn without_a_pending_code_number_or_username_is_mistaken_for_verified_and_
 }
 
 #[tokio::test]
-async fn a_code_for_one_number_is_no_code_for_another() {
+async fn a_code_for_one_number_does_not_verify_another() {
     let world = World::new().await;
     let person = unverified_sita(&world).await;
     let code = sent(&world, &person, to_verify(NEW)).await.code;
@@ -332,7 +332,7 @@ async fn a_code_for_one_number_is_no_code_for_another() {
 }
 
 #[tokio::test]
-async fn a_verified_caller_is_told_so_whatever_code_they_type() {
+async fn a_verified_caller_gets_already_verified_for_every_code() {
     let world = World::new().await;
     let (person, sent) = verified_sita_with_a_code(&world, NEW).await;
     for otp in [wrong(&sent.code), sent.code.clone()] {
@@ -361,7 +361,7 @@ async fn a_code_verifies_once() {
 }
 
 #[tokio::test]
-async fn that_a_number_is_anothers_is_told_only_to_who_typed_the_right_code() {
+async fn only_the_right_code_reveals_that_the_number_has_another_holder() {
     let world = World::new().await;
     let holder = holder_of_new(&world).await;
     let person = sita(&world).await;
@@ -374,7 +374,7 @@ async fn that_a_number_is_anothers_is_told_only_to_who_typed_the_right_code() {
 }
 
 #[tokio::test]
-async fn a_user_who_is_gone_verifies_nothing() {
+async fn a_deleted_user_verifies_nothing() {
     let world = World::new().await;
     let person = unverified_sita(&world).await;
     let code = sent(&world, &person, to_verify(NEW)).await.code;
@@ -389,7 +389,7 @@ async fn a_user_who_is_gone_verifies_nothing() {
 // Tries and time.
 
 #[tokio::test]
-async fn five_wrong_codes_without_the_challenge_id_spend_the_code_for_those_without_it() {
+async fn five_wrong_codes_without_the_id_exhaust_the_attempts_without_an_id() {
     let world = World::new().await;
     let person = unverified_sita(&world).await;
     let sent = sent(&world, &person, to_verify(NEW)).await;
@@ -406,7 +406,7 @@ async fn five_wrong_codes_without_the_challenge_id_spend_the_code_for_those_with
 }
 
 #[tokio::test]
-async fn five_wrong_codes_with_the_challenge_id_spend_it_until_a_new_code_can_be_had() {
+async fn five_wrong_codes_with_the_id_exhaust_the_challenge_until_it_expires() {
     let world = World::new().await;
     let person = unverified_sita(&world).await;
     let first = sent(&world, &person, to_verify(NEW)).await;
@@ -428,7 +428,7 @@ async fn five_wrong_codes_with_the_challenge_id_spend_it_until_a_new_code_can_be
 }
 
 #[tokio::test]
-async fn after_ten_wrong_codes_in_a_row_even_the_right_one_must_wait() {
+async fn after_ten_wrong_codes_in_a_row_the_right_one_must_wait() {
     let world = World::new().await;
     let person = unverified_sita(&world).await;
     let first = sent(&world, &person, to_verify(NEW)).await;
@@ -447,7 +447,7 @@ async fn after_ten_wrong_codes_in_a_row_even_the_right_one_must_wait() {
 }
 
 #[tokio::test]
-async fn wrong_codes_count_in_a_change_of_number_too() {
+async fn five_wrong_codes_exhaust_a_change_of_number_too() {
     let world = World::new().await;
     let person = sita(&world).await;
     let code = sent(&world, &person, to_change(NEW)).await.code;
@@ -459,7 +459,7 @@ async fn wrong_codes_count_in_a_change_of_number_too() {
 }
 
 #[tokio::test]
-async fn an_expired_code_is_told_as_such_only_to_who_shows_its_challenge() {
+async fn only_a_request_with_the_challenge_id_learns_that_the_code_expired() {
     let world = World::new().await;
     let person = unverified_sita(&world).await;
     let sent = sent(&world, &person, to_verify(NEW)).await;
@@ -472,7 +472,7 @@ async fn an_expired_code_is_told_as_such_only_to_who_shows_its_challenge() {
 }
 
 #[tokio::test]
-async fn asking_again_repeats_the_code_and_gives_no_tries_back() {
+async fn a_resend_repeats_the_code_and_does_not_reset_its_attempts() {
     let world = World::new().await;
     let person = unverified_sita(&world).await;
     let first = sent(&world, &person, to_verify(NEW)).await;
@@ -502,7 +502,7 @@ async fn a_sign_in_code_verifies_no_phone_and_a_verifying_code_signs_nobody_in()
 }
 
 #[tokio::test]
-async fn a_verifying_code_signs_nobody_in_where_no_sign_in_code_was_sent() {
+async fn a_verifying_code_signs_nobody_in_without_a_sign_in_code() {
     let world = World::new().await;
     let person = sita(&world).await;
     let change = sent(&world, &person, to_change(NEW)).await;
@@ -511,7 +511,7 @@ async fn a_verifying_code_signs_nobody_in_where_no_sign_in_code_was_sent() {
 }
 
 #[tokio::test]
-async fn a_code_serves_nobody_but_the_caller_who_asked_for_it() {
+async fn a_code_works_only_for_the_caller_who_requested_it() {
     let world = World::new().await;
     let (asker, thief) = (sita(&world).await, world.sign_in_as(OTHER, "gita").await);
     let askers = sent(&world, &asker, to_change(NEW)).await;
@@ -530,7 +530,7 @@ async fn a_code_serves_nobody_but_the_caller_who_asked_for_it() {
 // A change of number.
 
 #[tokio::test]
-async fn a_changed_number_signs_the_same_user_in_and_the_old_one_is_free() {
+async fn a_changed_number_signs_in_the_same_user_and_the_old_number_a_new_one() {
     let world = World::new().await;
     let person = sita(&world).await;
     let before = me(&world, &person).await;
@@ -550,7 +550,7 @@ async fn a_changed_number_signs_the_same_user_in_and_the_old_one_is_free() {
 }
 
 #[tokio::test]
-async fn a_number_is_changed_there_and_back_again() {
+async fn a_number_can_be_changed_and_changed_back() {
     let world = World::new().await;
     let person = sita(&world).await;
     let there = sent(&world, &person, to_change(NEW)).await.code;
@@ -563,7 +563,7 @@ async fn a_number_is_changed_there_and_back_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_64_right_codes_at_once_one_verifies() {
+async fn of_64_concurrent_right_codes_one_verifies() {
     let world = Arc::new(World::new().await);
     let person = sita(&world).await;
     let code = sent(&world, &person, to_change(NEW)).await.code;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tests::{Call, Person, Reply, Sent, World, wrong};
 use tokio::task::JoinSet;
 
-use crate::given::{mentions, phone};
+use crate::setup::{mentions, phone};
 
 const DORMANT: u64 = 180 * 86_400;
 const PATH: &str = "/v1/me/sign-in-approval";
@@ -66,7 +66,7 @@ fn assert_waits(reply: &Reply, is_asked: bool) {
 }
 
 #[tokio::test]
-async fn a_device_that_approves_lets_the_same_code_in() {
+async fn after_a_device_approves_the_same_code_signs_in() {
     let world = World::new().await;
     let owner = owner(&world, "the:device").await;
     let sent = world.send_code(&phone(1)).await;
@@ -88,7 +88,7 @@ async fn a_device_that_approves_lets_the_same_code_in() {
 }
 
 #[tokio::test]
-async fn a_client_that_shows_no_challenge_is_approved_by_the_id_that_was_pushed() {
+async fn a_sign_in_without_a_challenge_id_is_approved_by_the_pushed_id() {
     let world = World::new().await;
     let owner = owner(&world, "the:device").await;
     let sent = world.send_code(&phone(1)).await;
@@ -99,7 +99,7 @@ async fn a_client_that_shows_no_challenge_is_approved_by_the_id_that_was_pushed(
 }
 
 #[tokio::test]
-async fn devices_are_asked_once_for_a_challenge_and_each_repeat_takes_a_try() {
+async fn devices_are_asked_once_per_challenge_and_each_retry_counts_as_an_attempt() {
     let world = World::new().await;
     owner(&world, "the:device").await;
     let sent = world.send_code(&phone(1)).await;
@@ -111,7 +111,7 @@ async fn devices_are_asked_once_for_a_challenge_and_each_repeat_takes_a_try() {
 }
 
 #[tokio::test]
-async fn an_approval_without_the_right_code_opens_nothing() {
+async fn an_approval_without_the_right_code_signs_nobody_in() {
     let world = World::new().await;
     let owner = owner(&world, "the:device").await;
     let sent = world.send_code(&phone(1)).await;
@@ -124,7 +124,7 @@ async fn an_approval_without_the_right_code_opens_nothing() {
 }
 
 #[tokio::test]
-async fn an_approval_by_anyone_but_the_holder_is_worth_nothing() {
+async fn an_approval_by_anyone_but_the_phone_holder_has_no_effect() {
     let world = World::new().await;
     owner(&world, "the:device").await;
     let stranger = world.sign_in(&phone(2)).await;
@@ -142,7 +142,7 @@ async fn an_approval_by_anyone_but_the_holder_is_worth_nothing() {
 }
 
 #[tokio::test]
-async fn an_approval_after_the_code_expired_or_was_used_or_of_one_that_never_was_is_refused() {
+async fn an_approval_of_an_expired_a_used_or_an_unknown_challenge_is_refused() {
     let world = World::new().await;
     let owner = owner(&world, "the:device").await;
     let sent = world.send_code(&phone(1)).await;
@@ -159,7 +159,7 @@ async fn an_approval_after_the_code_expired_or_was_used_or_of_one_that_never_was
 }
 
 #[tokio::test]
-async fn an_approval_ends_with_its_challenge() {
+async fn an_approval_expires_with_its_challenge() {
     let world = World::new().await;
     let owner = owner(&world, "the:device").await;
     let sent = world.send_code(&phone(1)).await;
@@ -173,7 +173,7 @@ async fn an_approval_ends_with_its_challenge() {
 }
 
 #[tokio::test]
-async fn a_caller_without_a_number_has_nothing_to_approve_and_one_who_is_gone_is_no_user() {
+async fn a_caller_without_a_number_has_nothing_to_approve() {
     let world = World::new().await;
     let owner = owner(&world, "the:device").await;
     let sent = world.send_code(&phone(1)).await;
@@ -186,7 +186,7 @@ async fn a_caller_without_a_number_has_nothing_to_approve_and_one_who_is_gone_is
 }
 
 #[tokio::test]
-async fn without_a_device_that_can_be_pushed_to_nobody_is_asked_and_the_answer_claims_nothing() {
+async fn without_a_registered_device_no_approval_is_asked_for() {
     let world = World::new().await;
     let mut owner = [world.sign_in(&phone(1)).await];
     grow_old(&world, &mut owner).await;
@@ -199,7 +199,7 @@ async fn without_a_device_that_can_be_pushed_to_nobody_is_asked_and_the_answer_c
 }
 
 #[tokio::test]
-async fn without_a_project_nobody_is_asked() {
+async fn without_a_firebase_project_no_approval_is_asked_for() {
     let world = World::with(&[("FCM_PROJECT_ID", "")]).await;
     owner(&world, "the:device").await;
     let sent = world.send_code(&phone(1)).await;
@@ -224,7 +224,7 @@ async fn only_devices_that_are_signed_in_to_the_account_are_asked() {
 }
 
 #[tokio::test]
-async fn whatever_fcm_does_the_refusal_comes_in_time_and_the_next_try_asks_again() {
+async fn an_fcm_failure_does_not_delay_the_refusal_and_the_next_attempt_asks_again() {
     for (mode, times) in [("error", 1), ("refuse", 1), ("timeout", 1)] {
         let world = World::new().await;
         let owner = owner(&world, "the:device").await;
@@ -243,7 +243,7 @@ async fn whatever_fcm_does_the_refusal_comes_in_time_and_the_next_try_asks_again
 }
 
 #[tokio::test]
-async fn a_lost_answer_to_the_turn_that_was_taken_is_no_reason_not_to_ask() {
+async fn an_approval_is_asked_for_even_if_the_answer_to_its_transaction_is_lost() {
     let world = World::new().await;
     owner(&world, "the:device").await;
     world.system.aim(None);
@@ -260,7 +260,7 @@ async fn a_lost_answer_to_the_turn_that_was_taken_is_no_reason_not_to_ask() {
 }
 
 #[tokio::test]
-async fn a_service_account_that_is_none_costs_no_more_than_the_question() {
+async fn with_a_malformed_service_account_sign_ins_are_only_not_pushed() {
     for secret in ["{}", "rubbish", r#"{"client_email":"a","private_key":"b","token_uri":"c d"}"#] {
         let world = World::new().await;
         owner(&world, "the:device").await;
@@ -271,7 +271,7 @@ async fn a_service_account_that_is_none_costs_no_more_than_the_question() {
 }
 
 #[tokio::test]
-async fn a_device_that_fcm_knows_no_more_is_forgotten_and_others_are_not() {
+async fn a_device_that_fcm_no_longer_knows_loses_its_token_and_others_do_not() {
     let world = World::new().await;
     let mut owner = owner(&world, "the:device").await;
     let first = world.send_code(&phone(1)).await;
@@ -295,7 +295,7 @@ async fn a_device_that_fcm_knows_no_more_is_forgotten_and_others_are_not() {
 }
 
 #[tokio::test]
-async fn one_device_of_two_that_can_be_reached_is_enough() {
+async fn one_reachable_device_of_two_is_enough() {
     let world = World::new().await;
     let mut devices = Vec::new();
     for token in ["the:device", "the:other:device"] {
@@ -314,7 +314,7 @@ async fn one_device_of_two_that_can_be_reached_is_enough() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_many_who_submit_the_code_at_once_one_asks() {
+async fn of_many_concurrent_submissions_of_a_code_one_pushes() {
     let world = Arc::new(World::new().await);
     owner(&world, "the:device").await;
     let sent = world.send_code(&phone(1)).await;
@@ -330,7 +330,7 @@ async fn of_many_who_submit_the_code_at_once_one_asks() {
 }
 
 #[tokio::test]
-async fn a_token_for_fcm_serves_until_its_hour_is_over_or_fcm_takes_it_back() {
+async fn an_access_token_for_fcm_is_reused_until_it_expires_or_fcm_refuses_it() {
     let world = World::new().await;
     world.system.aim(None);
     owner(&world, "the:device").await;

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 use tests::{Sent, World};
 
-use crate::given::everything;
-use crate::refusals::assert_refused;
+use crate::problems::assert_refused;
+use crate::setup::everything;
 
 const SEND: &str = "/v1/otp/send";
 const SUBMIT: &str = "/v1/otp/submit";
@@ -69,7 +69,7 @@ impl Refusing {
 }
 
 #[tokio::test]
-async fn what_is_not_json_is_malformed() {
+async fn a_body_that_is_not_json_is_malformed() {
     let refusing = Refusing::new().await;
     for route in [SEND, SUBMIT] {
         let valid = refusing.valid(route).to_string();
@@ -98,7 +98,7 @@ async fn what_is_not_json_is_malformed() {
 }
 
 #[tokio::test]
-async fn json_of_another_form_is_malformed() {
+async fn json_of_the_wrong_form_is_malformed() {
     let refusing = Refusing::new().await;
     let sent = &refusing.sent;
     let (phone, otp, challenge) = (json!(SOMEBODY), json!(sent.code), json!(sent.challenge_id));
@@ -149,7 +149,7 @@ async fn json_of_another_form_is_malformed() {
 }
 
 #[tokio::test]
-async fn nesting_is_refused_where_it_is_read_and_ignored_where_it_is_not() {
+async fn nesting_is_refused_in_known_members_and_ignored_in_unknown_ones() {
     let refusing = Refusing::new().await;
     let nested = |open: &str, depth: usize, close: &str| format!("{}{}", open.repeat(depth), close.repeat(depth));
     for route in [SEND, SUBMIT] {
@@ -176,7 +176,7 @@ async fn nesting_is_refused_where_it_is_read_and_ignored_where_it_is_not() {
 }
 
 #[tokio::test]
-async fn members_that_nobody_knows_are_ignored() {
+async fn unknown_members_are_ignored() {
     let refusing = Refusing::new().await;
     for route in [SUBMIT, SEND] {
         let unknown = format!(r#"{{"phone":7,"phone":8,"name ":{{"of":"{MARK}"}},"#);
@@ -188,7 +188,7 @@ async fn members_that_nobody_knows_are_ignored() {
 }
 
 #[tokio::test]
-async fn sixteen_kib_are_taken_and_a_byte_more_is_not() {
+async fn a_body_of_16_kib_is_accepted_and_one_byte_more_is_not() {
     let refusing = Refusing::new().await;
     let padded = |route: &str, length: usize| {
         let body = refusing.with(route, "padding", "").to_string();
@@ -216,7 +216,7 @@ async fn sixteen_kib_are_taken_and_a_byte_more_is_not() {
 }
 
 #[tokio::test]
-async fn what_does_not_call_itself_json_is_not_read() {
+async fn a_body_of_another_media_type_is_refused() {
     let refusing = Refusing::new().await;
     let others = [
         "",
@@ -246,7 +246,7 @@ async fn what_does_not_call_itself_json_is_not_read() {
 }
 
 #[tokio::test]
-async fn json_is_json_with_a_charset_and_in_capitals() {
+async fn the_json_media_type_may_have_a_charset_and_capitals() {
     for media_type in ["application/json; charset=utf-8", "Application/JSON", "application/json ;charset=\"utf-8\""] {
         let refusing = Refusing::new().await;
         for route in [SUBMIT, SEND] {
@@ -257,7 +257,7 @@ async fn json_is_json_with_a_charset_and_in_capitals() {
 }
 
 #[tokio::test]
-async fn a_member_that_is_too_long_or_ill_formed_is_named_and_not_repeated() {
+async fn a_malformed_member_is_named_and_not_echoed() {
     let refusing = Refusing::new().await;
     let long = |length: usize| format!("{MARK}{}", "x".repeat(length - MARK.len()));
     let organization = "organization_id: expected 1 to 64 letters, digits, - or _.";
@@ -325,7 +325,7 @@ async fn a_member_that_is_too_long_or_ill_formed_is_named_and_not_repeated() {
 }
 
 #[tokio::test]
-async fn a_header_in_any_script_keeps_nobody_out() {
+async fn an_unknown_header_may_be_in_any_script() {
     let refusing = Refusing::new().await;
     for route in [SUBMIT, SEND] {
         refusing.world.post(route, refusing.valid(route)).header("x-person", "सीता").send().await.ok();
@@ -333,7 +333,7 @@ async fn a_header_in_any_script_keeps_nobody_out() {
 }
 
 #[tokio::test]
-async fn a_key_or_token_that_is_no_ascii_is_refused_rather_than_dropped() {
+async fn a_key_or_token_header_that_is_not_ascii_is_refused() {
     let refusing = Refusing::new().await;
     for (header, detail) in [
         ("fcm-token", "fcm_token: expected an FCM token of 1 to 4096 visible characters."),
@@ -347,7 +347,7 @@ async fn a_key_or_token_that_is_no_ascii_is_refused_rather_than_dropped() {
 }
 
 #[tokio::test]
-async fn the_longest_members_are_taken() {
+async fn members_of_the_maximum_length_are_accepted() {
     let refusing = Refusing::new().await;
     let mut body = refusing.valid(SUBMIT);
     let letters = |length: usize| "न".repeat(length);
@@ -367,7 +367,7 @@ async fn the_longest_members_are_taken() {
 }
 
 #[tokio::test]
-async fn what_no_mobile_phone_can_have_is_no_number() {
+async fn text_that_is_no_mobile_number_is_refused() {
     let refusing = Refusing::new().await;
     let too_long = "9".repeat(32);
     let numbers = [

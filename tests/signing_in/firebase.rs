@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tests::google::{Google, Key, PROJECT, claims, header};
 use tests::{Call, World, person};
 
-use crate::given::phone;
+use crate::setup::phone;
 
 async fn world() -> World {
     Google::serving("public, max-age=19204").await.world().await
@@ -30,7 +30,7 @@ fn submit<'a>(world: &'a World, token: &str) -> Call<'a> {
 }
 
 #[tokio::test]
-async fn a_firebase_sign_in_makes_a_user_and_later_knows_them() {
+async fn a_firebase_sign_in_creates_a_user_and_later_finds_them_again() {
     let world = world().await;
     let body = json!({"firebase_id_token": token(&world, &phone(1)), "name": "Sita", "device_name": "Pixel", "source": "android"});
     let new = world.post("/v1/otp/submit", body).send().await.ok();
@@ -46,7 +46,7 @@ async fn a_firebase_sign_in_makes_a_user_and_later_knows_them() {
 }
 
 #[tokio::test]
-async fn its_access_token_is_fresh_as_a_codes_is() {
+async fn a_firebase_sign_in_issues_a_fresh_access_token() {
     let world = world().await;
     let reply = submit(&world, &token(&world, &phone(1))).send().await;
     let person = person(&phone(1), &reply);
@@ -63,7 +63,7 @@ async fn without_a_project_no_token_is_accepted() {
 }
 
 #[tokio::test]
-async fn a_code_or_a_token_and_not_both_or_neither() {
+async fn both_or_neither_of_a_code_and_a_token_are_malformed() {
     let world = world().await;
     let both = json!({"phone_number": phone(1), "otp": "123456", "firebase_id_token": token(&world, &phone(1))});
     world.post("/v1/otp/submit", both).send().await.assert_problem(400, "malformed_request");
@@ -75,7 +75,7 @@ async fn a_code_or_a_token_and_not_both_or_neither() {
 }
 
 #[tokio::test]
-async fn a_phone_number_beside_the_token_must_be_its_own() {
+async fn a_phone_number_beside_the_token_must_match_it() {
     let world = world().await;
     let with = |phone: &str, token: String| json!({"phone_number": phone, "firebase_id_token": token});
     let other = with("9841000002", token(&world, &phone(1)));
@@ -175,7 +175,7 @@ fn forgeries(world: &World) -> Vec<(&'static str, String)> {
 }
 
 #[tokio::test]
-async fn no_forgery_signs_anybody_in_or_reaches_the_store() {
+async fn no_forgery_signs_in_or_reaches_the_store() {
     let world = world().await;
     let own = world.sign_in(&phone(3)).await;
     let mut forgeries = forgeries(&world);
@@ -191,7 +191,7 @@ async fn no_forgery_signs_anybody_in_or_reaches_the_store() {
 }
 
 #[tokio::test]
-async fn a_token_is_good_to_the_second_and_no_longer() {
+async fn a_token_is_refused_from_the_second_it_expires() {
     let world = world().await;
     let now = world.now();
     let long_ago = |ago: i64, exp: i64| {
@@ -211,7 +211,7 @@ async fn a_token_is_good_to_the_second_and_no_longer() {
 }
 
 #[tokio::test]
-async fn a_token_again_gets_tokens_for_the_one_session_that_it_opened() {
+async fn a_repeated_token_gets_tokens_for_the_session_that_it_opened() {
     let world = world().await;
     let token = token(&world, &phone(1));
     let first = person(&phone(1), &submit(&world, &token).send().await);
@@ -227,7 +227,7 @@ async fn a_token_again_gets_tokens_for_the_one_session_that_it_opened() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_64_submissions_of_one_token_at_once_all_get_the_one_session() {
+async fn sixty_four_concurrent_submissions_of_a_token_open_one_session() {
     let world = Arc::new(world().await);
     let token = token(&world, &phone(1));
     let mut running = tokio::task::JoinSet::new();
@@ -243,7 +243,7 @@ async fn of_64_submissions_of_one_token_at_once_all_get_the_one_session() {
 }
 
 #[tokio::test]
-async fn the_keys_are_read_once_for_as_long_as_their_answer_says() {
+async fn the_keys_are_cached_for_the_max_age_of_their_response() {
     let google = Google::serving("public, max-age=600, must-revalidate").await;
     let world = google.world().await;
     assert_eq!(google.asked(), 1, "before the first request");
@@ -259,7 +259,7 @@ async fn the_keys_are_read_once_for_as_long_as_their_answer_says() {
 }
 
 #[tokio::test]
-async fn keys_that_there_never_were_are_asked_for_once_a_minute_at_most() {
+async fn unknown_key_ids_cause_at_most_one_fetch_a_minute() {
     let google = Google::serving("max-age=19204").await;
     let world = google.world().await;
     for n in 0..20 {
@@ -276,7 +276,7 @@ async fn keys_that_there_never_were_are_asked_for_once_a_minute_at_most() {
 }
 
 #[tokio::test]
-async fn while_google_is_away_older_keys_serve_for_an_hour_and_then_it_says_to_come_again() {
+async fn while_google_is_down_cached_keys_work_for_an_hour_and_then_sign_ins_get_503() {
     let google = Google::serving("max-age=600").await;
     let world = google.world().await;
     google.is_down.store(true, Ordering::SeqCst);

@@ -13,7 +13,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::given::{phone, send};
+use crate::setup::{phone, send};
 
 const PHONE: &str = "+9779841000001";
 
@@ -105,7 +105,7 @@ async fn waiting(milliseconds: &str, routes: &str) -> World {
 }
 
 #[tokio::test]
-async fn each_outcome_of_the_first_gateway_meets_each_of_the_second_as_the_table_says() {
+async fn every_pair_of_gateway_outcomes_has_the_result_in_the_table() {
     let mut worlds = Vec::new();
     for _ in ROWS {
         worlds.push(waiting("2000", "977=twilio,sparrow;*=sns").await);
@@ -128,7 +128,7 @@ const FAULTS: [(&str, (u16, &str), usize); 5] = [
 ];
 
 #[tokio::test]
-async fn each_gateway_has_its_messages_in_the_inbox_and_goes_wrong_as_asked_once() {
+async fn every_fault_at_the_only_gateway_has_the_result_in_the_table() {
     let mut calls = JoinSet::new();
     for gateway in ["sparrow", "sns", "twilio"] {
         for (mode, answer, messages) in FAULTS {
@@ -171,7 +171,7 @@ fn attributes(form: &Fields) -> Value {
 }
 
 #[tokio::test]
-async fn sns_is_told_what_is_configured_and_of_india_only_for_india() {
+async fn sns_gets_the_configured_attributes_and_those_of_india_only_for_india() {
     let (endpoint, forms) = recording_sns().await;
     let world = World::with(&[
         ("AWS_ENDPOINT_URL_SNS", &endpoint),
@@ -204,7 +204,7 @@ async fn sns_is_told_what_is_configured_and_of_india_only_for_india() {
 }
 
 #[tokio::test]
-async fn sns_is_told_nothing_that_is_not_configured() {
+async fn sns_gets_no_attribute_that_is_not_configured() {
     let (endpoint, forms) = recording_sns().await;
     let world = World::with(&[("AWS_ENDPOINT_URL_SNS", &endpoint), ("SMS_ROUTES", "*=sns")]).await;
     send(&world, PHONE).send().await.ok();
@@ -212,7 +212,7 @@ async fn sns_is_told_nothing_that_is_not_configured() {
 }
 
 #[tokio::test]
-async fn the_local_sns_takes_what_sns_takes() {
+async fn the_local_sns_accepts_every_configured_attribute() {
     let world = World::with(&[
         ("SMS_ROUTES", "*=sns"),
         ("ALLOWED_COUNTRIES", "IN"),
@@ -239,7 +239,7 @@ async fn hangs_up() -> String {
 }
 
 #[tokio::test]
-async fn a_message_may_be_on_its_way_if_the_connection_broke_and_is_not_if_there_was_none() {
+async fn a_broken_connection_is_an_unknown_outcome_and_a_refused_one_is_unavailable() {
     // Nothing listens on the port of tcpmux.
     let (broken, closed) = (hangs_up().await, "http://127.0.0.1:1".to_owned());
     for (gateway, variable) in
@@ -255,7 +255,7 @@ async fn a_message_may_be_on_its_way_if_the_connection_broke_and_is_not_if_there
 }
 
 #[tokio::test]
-async fn a_message_that_was_accepted_is_logged_by_the_gateways_name_for_it_and_by_nothing_else() {
+async fn an_accepted_message_is_logged_once_by_the_gateways_message_id() {
     let world = World::with(&[("SMS_ROUTES", "*=sns")]).await;
     world.send_code(&phone(1)).await;
     let id = world.inbox(&phone(1)).await[0]["id"].clone();
@@ -270,7 +270,7 @@ async fn a_message_that_was_accepted_is_logged_by_the_gateways_name_for_it_and_b
 }
 
 #[tokio::test]
-async fn a_message_by_twilio_bears_our_sender_and_the_code_signs_in() {
+async fn a_message_by_twilio_has_the_configured_sender_and_its_code_signs_in() {
     let world = World::with(&[("SMS_ROUTES", "*=twilio")]).await;
     let person = world.sign_in(PHONE).await;
     assert_eq!(person.phone, PHONE);
@@ -287,7 +287,7 @@ async fn carrier(world: &World, n: u32) -> String {
 }
 
 #[tokio::test]
-async fn a_gateway_that_keeps_failing_is_left_alone_for_a_minute_and_then_tried_again() {
+async fn a_gateway_that_keeps_failing_is_skipped_for_a_minute() {
     let world = World::with(&[("SMS_ROUTES", "*=twilio,sparrow")]).await;
     world.fault("twilio", "error", 3).await;
     for n in 0..3 {
@@ -300,7 +300,7 @@ async fn a_gateway_that_keeps_failing_is_left_alone_for_a_minute_and_then_tried_
 }
 
 #[tokio::test]
-async fn a_gateway_at_rest_is_still_tried_when_no_other_takes_the_message() {
+async fn a_skipped_gateway_is_still_tried_when_no_other_accepts_the_message() {
     let world = World::with(&[("SMS_ROUTES", "*=twilio,sparrow")]).await;
     world.fault("twilio", "error", 3).await;
     for n in 0..3 {
@@ -311,7 +311,7 @@ async fn a_gateway_at_rest_is_still_tried_when_no_other_takes_the_message() {
 }
 
 #[tokio::test]
-async fn an_operators_prefix_has_a_route_of_its_own() {
+async fn the_prefix_of_an_operator_can_have_its_own_route() {
     let world = World::with(&[("SMS_ROUTES", "977=sparrow;977984100010=twilio;*=sns")]).await;
     assert_eq!(carrier(&world, 1).await, "twilio");
     assert_eq!(carrier(&world, 11).await, "sparrow");

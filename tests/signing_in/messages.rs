@@ -3,7 +3,7 @@
 use serde_json::json;
 use tests::World;
 
-use crate::given::{organization, phone};
+use crate::setup::{organization, phone};
 
 /// The newest message to a phone, after a send of that body with that `Accept-Language`.
 async fn message(world: &World, body: serde_json::Value, accept_language: &str) -> String {
@@ -16,7 +16,7 @@ async fn message(world: &World, body: serde_json::Value, accept_language: &str) 
 }
 
 #[tokio::test]
-async fn the_language_is_the_locales_then_the_browsers_then_the_organizations() {
+async fn the_language_is_that_of_the_locale_then_accept_language_then_the_organization() {
     let world = World::new().await;
     organization(&world, "himal", &[("languages", "ne,en")]).await;
     for (n, body, accept_language, word) in [
@@ -37,7 +37,7 @@ async fn the_language_is_the_locales_then_the_browsers_then_the_organizations() 
 }
 
 #[tokio::test]
-async fn an_organization_has_its_messages_read_by_its_apps() {
+async fn messages_have_the_format_that_the_organizations_apps_can_read() {
     let world = World::new().await;
     let (hash, domain) = (("android_app_hash", "FA+9qCX9VSu"), ("web_domain", "himal.example"));
     organization(&world, "neither", &[]).await;
@@ -57,7 +57,7 @@ async fn an_organization_has_its_messages_read_by_its_apps() {
 }
 
 #[tokio::test]
-async fn an_organization_whose_messages_would_not_fit_sends_none() {
+async fn an_organization_whose_messages_are_too_long_sends_none() {
     let world = World::new().await;
     let site = ("site", "a long line about the site that the messages are from");
     organization(&world, "long", &[site]).await;
@@ -68,7 +68,7 @@ async fn an_organization_whose_messages_would_not_fit_sends_none() {
 }
 
 #[tokio::test]
-async fn a_default_organization_whose_messages_would_not_fit_keeps_the_system_from_starting() {
+async fn a_system_whose_default_messages_are_too_long_does_not_start() {
     let site = "a long line about the site that the messages are from";
     let overrides = [("APP_SITE".to_owned(), site.to_owned())].into();
     let started = local::System::start(local::Options { overrides, ..local::Options::default() }).await;

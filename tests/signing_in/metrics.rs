@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tests::{World, person, wrong};
 
 use crate::gateways::spoil;
-use crate::given::{phone, send, test_number};
+use crate::setup::{phone, send, test_number};
 
 /// A document in the embedded metric format that counts one.
 pub fn counted(name: &str, dimensions: &[(&str, &str)], at: &Value) -> Value {
@@ -48,7 +48,7 @@ async fn world(routes: &str) -> World {
 }
 
 #[tokio::test]
-async fn a_metric_bears_the_time_at_which_it_was_counted_in_milliseconds() {
+async fn a_metric_has_its_time_in_milliseconds() {
     let world = world("*=sparrow").await;
     world.advance(86_400);
     let before = world.now() * 1_000;
@@ -63,7 +63,7 @@ async fn a_metric_bears_the_time_at_which_it_was_counted_in_milliseconds() {
 }
 
 #[tokio::test]
-async fn each_outcome_is_counted_once_by_gateway_and_the_next_gateways_beside_it() {
+async fn each_outcome_is_counted_once_for_each_gateway_that_was_tried() {
     let world = world("*=twilio,sns").await;
     for (n, outcome) in ["accepted", "number_refused", "refused_us", "unavailable", "unknown"].into_iter().enumerate() {
         let before = world.metrics().len();
@@ -79,7 +79,7 @@ async fn each_outcome_is_counted_once_by_gateway_and_the_next_gateways_beside_it
 }
 
 #[tokio::test]
-async fn a_country_is_the_numbers_own() {
+async fn the_country_of_a_metric_is_that_of_the_number() {
     let world = World::with(&[("SMS_ROUTES", "*=sns"), ("ALLOWED_COUNTRIES", "*")]).await;
     let phone = "+919876543210";
     person(phone, &world.submit(phone, &world.send_code(phone).await.code).send().await);
@@ -97,7 +97,7 @@ async fn accepted_of(world: &World, phone: &str, code: &str) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn a_code_is_counted_for_the_gateway_that_carried_it() {
+async fn an_accepted_code_is_counted_for_the_gateway_that_carried_it() {
     let world = world("*=twilio,sns,sparrow").await;
     let first = world.send_code(&phone(1)).await;
     assert_eq!(accepted_of(&world, &phone(1), &first.code).await, ["twilio"]);
@@ -110,7 +110,7 @@ async fn a_code_is_counted_for_the_gateway_that_carried_it() {
 }
 
 #[tokio::test]
-async fn a_code_that_is_sent_again_is_counted_for_the_gateway_that_carried_it_last() {
+async fn a_resent_code_is_counted_for_the_gateway_that_carried_it_last() {
     let world = world("*=twilio,sns").await;
     // By another gateway than the first time, whichever of them is the first choice.
     for (n, first, second, carrier) in [(1, "accepted", "unavailable", "sns"), (2, "unavailable", "accepted", "twilio")]
@@ -126,7 +126,7 @@ async fn a_code_that_is_sent_again_is_counted_for_the_gateway_that_carried_it_la
 }
 
 #[tokio::test]
-async fn a_verified_phone_is_counted_as_a_sign_in_is() {
+async fn a_verified_phone_is_counted_like_a_sign_in() {
     let world = world("*=twilio,sparrow").await;
     let caller = world.sign_in_as(&phone(1), "asha").await;
     let before = world.metrics().len();
@@ -148,7 +148,7 @@ async fn a_verified_phone_is_counted_as_a_sign_in_is() {
 }
 
 #[tokio::test]
-async fn neither_a_wrong_code_nor_a_repeated_answer_is_counted() {
+async fn wrong_codes_and_retries_are_not_counted() {
     let world = world("*=sparrow").await;
     let sent = world.send_code(&phone(1)).await;
     world.submit(&phone(1), &wrong(&sent.code)).send().await.assert_problem(400, "incorrect_otp");
@@ -161,7 +161,7 @@ async fn neither_a_wrong_code_nor_a_repeated_answer_is_counted() {
 }
 
 #[tokio::test]
-async fn a_test_number_is_nobodys_conversion() {
+async fn a_test_number_is_not_counted() {
     let world = World::new().await;
     test_number(&world, "acme", &phone(1), "135790", "2199-01-01").await;
     let by_acme = json!({"phone_number": phone(1), "organization_id": "acme", "otp": "135790"});
@@ -172,7 +172,7 @@ async fn a_test_number_is_nobodys_conversion() {
 }
 
 #[tokio::test]
-async fn a_code_is_accepted_even_if_nobody_could_note_who_carried_it() {
+async fn a_code_is_accepted_even_if_its_carrier_could_not_be_stored() {
     let world = world("*=twilio,sns").await;
     spoil(&world, "twilio", "unavailable").await;
     // The read of a send and its transaction pass; what notes the carrier fails, however often it is tried.

@@ -5,10 +5,10 @@ use std::cell::Cell;
 use serde_json::{Value, json};
 use tests::{Reply, World, person, wrong};
 
-use crate::given::{organization, phone, send, test_number};
+use crate::clock::{Opened, next_day, wait_out};
 use crate::metrics::{counted, undated};
-use crate::refusals::assert_refused_for_now;
-use crate::waiting::{Opened, next_day, wait_out};
+use crate::problems::assert_refused_for_now;
+use crate::setup::{organization, phone, send, test_number};
 
 const HOUR: u64 = 3_600;
 
@@ -62,7 +62,7 @@ async fn world(mode: &str) -> World {
 }
 
 #[tokio::test]
-async fn codes_that_never_come_back_are_three_an_hour_and_twenty_a_day_from_however_many_addresses() {
+async fn unverified_messages_are_limited_to_three_an_hour_and_twenty_a_day_over_all_addresses() {
     let world = world("enforce").await;
     let strangers = Strangers::default();
     let midnight = world.now() + 86_400;
@@ -85,7 +85,7 @@ async fn codes_that_never_come_back_are_three_an_hour_and_twenty_a_day_from_howe
 }
 
 #[tokio::test]
-async fn a_country_that_has_used_its_budget_up_takes_none_from_another_or_from_another_organization() {
+async fn each_country_and_each_organization_has_its_own_budget() {
     let world = world("enforce").await;
     let strangers = Strangers::default();
     assert_eq!(strangers.served(&world, "default").await, 3);
@@ -97,7 +97,7 @@ async fn a_country_that_has_used_its_budget_up_takes_none_from_another_or_from_a
 }
 
 #[tokio::test]
-async fn codes_that_come_back_keep_the_budgets_open() {
+async fn verified_codes_keep_the_budgets_open() {
     let world = world("enforce").await;
     for n in 0..40 {
         world.sign_in(&phone(n)).await;
@@ -108,7 +108,7 @@ async fn codes_that_come_back_keep_the_budgets_open() {
 }
 
 #[tokio::test]
-async fn a_code_that_comes_back_makes_room_for_one_message() {
+async fn a_verified_code_makes_room_for_one_message() {
     let world = world("enforce").await;
     let strangers = Strangers::default();
     let (late, source) = strangers.next();
@@ -124,7 +124,7 @@ async fn a_code_that_comes_back_makes_room_for_one_message() {
 }
 
 #[tokio::test]
-async fn a_verified_phone_makes_room_as_a_sign_in_does() {
+async fn a_verified_phone_makes_room_like_a_sign_in() {
     let world = world("enforce").await;
     let strangers = Strangers::default();
     let caller = world.sign_in_as(&phone(900), "asha").await;
@@ -138,7 +138,7 @@ async fn a_verified_phone_makes_room_as_a_sign_in_does() {
 }
 
 #[tokio::test]
-async fn a_rush_of_sign_ins_raises_the_budget_and_a_quiet_fortnight_lowers_it_again() {
+async fn many_sign_ins_raise_the_budget_and_14_quiet_days_lower_it_again() {
     let world = world("enforce").await;
     for n in 0..120 {
         world.sign_in(&phone(n)).await;
@@ -161,7 +161,7 @@ async fn a_rush_of_sign_ins_raises_the_budget_and_a_quiet_fortnight_lowers_it_ag
 }
 
 #[tokio::test]
-async fn messages_that_repeat_a_code_do_not_weigh_once_it_comes_back() {
+async fn resends_of_a_code_no_longer_count_when_it_is_verified() {
     let world = world("enforce").await;
     let strangers = Strangers::default();
     let (patient, source) = strangers.next();
@@ -176,7 +176,7 @@ async fn messages_that_repeat_a_code_do_not_weigh_once_it_comes_back() {
 }
 
 #[tokio::test]
-async fn a_code_that_comes_back_counts_for_the_hour_of_its_message() {
+async fn a_verified_code_counts_for_the_hour_of_its_message() {
     let world = world("enforce").await;
     let strangers = Strangers::default();
     world.advance(HOUR - 60);
@@ -189,7 +189,7 @@ async fn a_code_that_comes_back_counts_for_the_hour_of_its_message() {
 }
 
 #[tokio::test]
-async fn one_source_has_five_an_hour_and_ten_a_day_that_do_not_come_back() {
+async fn one_source_has_five_unverified_messages_an_hour_and_ten_a_day() {
     let world = world("enforce").await;
     let midnight = world.now() + 86_400;
     let ask = async |n: usize, organization: &str| {
@@ -209,7 +209,7 @@ async fn one_source_has_five_an_hour_and_ten_a_day_that_do_not_come_back() {
 }
 
 #[tokio::test]
-async fn what_no_gateway_takes_is_given_back_to_every_budget() {
+async fn a_message_that_no_gateway_accepts_is_returned_to_every_budget() {
     let world = world("enforce").await;
     let strangers = Strangers::default();
     let (unlucky, source) = strangers.next();
@@ -226,7 +226,7 @@ async fn what_no_gateway_takes_is_given_back_to_every_budget() {
 }
 
 #[tokio::test]
-async fn a_test_number_is_in_no_budget() {
+async fn a_test_number_counts_in_no_budget() {
     let world = world("enforce").await;
     test_number(&world, "acme", &phone(900), "135790", "2199-01-01").await;
     let by_acme = json!({"phone_number": phone(900), "organization_id": "acme", "otp": "135790"});
@@ -247,7 +247,7 @@ fn reported(world: &World) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn in_shadow_nobody_is_refused_and_what_would_be_is_reported() {
+async fn shadow_mode_reports_the_sends_that_enforce_mode_refuses() {
     for mode in ["shadow", "enforce"] {
         let world = world(mode).await;
         let status = if mode == "shadow" { 200 } else { 429 };
@@ -289,7 +289,7 @@ async fn world_of_countries(mode: &str) -> World {
 }
 
 #[tokio::test]
-async fn one_source_has_three_countries_a_day_that_no_code_comes_back_from() {
+async fn one_source_has_three_unverified_countries_a_day() {
     let world = world_of_countries("enforce").await;
     next_day(&world);
     for to in &ABROAD[..3] {
@@ -315,7 +315,7 @@ async fn one_source_has_three_countries_a_day_that_no_code_comes_back_from() {
 }
 
 #[tokio::test]
-async fn a_country_that_no_gateway_took_a_message_to_is_none_of_the_three() {
+async fn a_country_whose_message_no_gateway_accepted_does_not_count() {
     let world = world_of_countries("enforce").await;
     next_day(&world);
     for to in &ABROAD[..2] {
@@ -328,7 +328,7 @@ async fn a_country_that_no_gateway_took_a_message_to_is_none_of_the_three() {
 }
 
 #[tokio::test]
-async fn switched_off_the_budgets_refuse_report_and_keep_nothing() {
+async fn with_budgets_off_nothing_is_refused_reported_or_stored() {
     let world = world("off").await;
     for n in 0..25 {
         send(&world, &phone(n)).send().await.ok();
@@ -350,7 +350,7 @@ async fn switched_off_the_budgets_refuse_report_and_keep_nothing() {
 }
 
 #[tokio::test]
-async fn whose_address_asked_is_kept_beside_the_number_until_the_code_comes_back_or_the_account_goes() {
+async fn the_source_is_stored_until_the_code_is_verified_or_the_account_is_deleted() {
     let world = world("shadow").await;
     let kept = async || world.items("OtpsTable").await.iter().filter(|item| item["counted_source"].is_object()).count();
     let sent = world.send_code(&phone(1)).await;

@@ -9,9 +9,9 @@ use tests::{Reply, Sent, World, person, wrong};
 use tokio::sync::{Barrier, Mutex};
 use tokio::task::JoinSet;
 
-use crate::given::{organization, phone, send, submit_bound};
-use crate::refusals::{assert_refused, assert_refused_for_now};
-use crate::waiting::next_day;
+use crate::clock::next_day;
+use crate::problems::{assert_refused, assert_refused_for_now};
+use crate::setup::{organization, phone, send, submit_bound};
 
 const MANY: usize = 64;
 const SOMEBODY: &str = "+9779841000001";
@@ -89,7 +89,7 @@ async fn of_many_right_codes_one_signs_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_the_codes_of_two_challenges_the_later_alone_signs_in() {
+async fn of_the_codes_of_two_challenges_only_the_later_signs_in() {
     let world = Arc::new(World::new().await);
     let earlier = world.send_code(SOMEBODY).await;
     world.advance(600);
@@ -108,7 +108,7 @@ async fn of_the_codes_of_two_challenges_the_later_alone_signs_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_many_guesses_at_a_challenge_five_are_compared() {
+async fn of_many_concurrent_attempts_at_a_challenge_five_are_compared() {
     for is_bound in [true, false] {
         let world = Arc::new(World::new().await);
         let sent = world.send_code(SOMEBODY).await;
@@ -152,7 +152,7 @@ async fn a_thousand(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_a_thousand_guesses_over_64_connections_ten_are_compared() {
+async fn of_a_thousand_wrong_codes_over_64_connections_ten_are_compared() {
     let world = Arc::new(World::unthrottled().await);
     let sent = world.send_code(SOMEBODY).await;
     let replies = a_thousand(&world, move |n| (sent.clone(), wrong(&sent.code), n % 2 == 0)).await;
@@ -163,7 +163,7 @@ async fn of_a_thousand_guesses_over_64_connections_ten_are_compared() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_a_thousand_right_answers_over_64_connections_one_signs_in() {
+async fn of_a_thousand_right_codes_over_64_connections_one_signs_in() {
     let world = Arc::new(World::unthrottled().await);
     let sent = world.send_code(SOMEBODY).await;
     let replies = a_thousand(&world, move |n| (sent.clone(), sent.code.clone(), n % 2 == 0)).await;
@@ -172,7 +172,7 @@ async fn of_a_thousand_right_answers_over_64_connections_one_signs_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn guesses_with_and_without_the_challenge_are_counted_apart_and_ten_in_a_row_close_the_phone() {
+async fn attempts_with_and_without_the_id_are_counted_apart_and_ten_in_a_row_block_the_phone() {
     let world = Arc::new(World::new().await);
     let sent = world.send_code(SOMEBODY).await;
     let guess = |n| submit(Arc::clone(&world), sent.clone(), wrong(&sent.code), n % 2 == 0);
@@ -189,7 +189,7 @@ async fn guesses_with_and_without_the_challenge_are_counted_apart_and_ten_in_a_r
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_sends_to_one_phone_are_one_message() {
+async fn concurrent_sends_to_one_phone_send_one_message() {
     let world = Arc::new(World::new().await);
     let replies = at_once(MANY, |n| {
         let world = Arc::clone(&world);
@@ -204,7 +204,7 @@ async fn many_sends_to_one_phone_are_one_message() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_sends_from_one_source_are_thirty_messages() {
+async fn concurrent_sends_from_one_source_send_thirty_messages() {
     let world = Arc::new(World::new().await);
     next_day(&world);
     let replies = at_once(MANY, |n| {
@@ -219,7 +219,7 @@ async fn many_sends_from_one_source_are_thirty_messages() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_sends_to_a_country_are_as_many_messages_as_its_cap() {
+async fn concurrent_sends_to_a_country_stop_at_its_daily_limit() {
     let world = Arc::new(World::with(&[("COUNTRY_SENDS_PER_DAY", "20")]).await);
     next_day(&world);
     let replies = at_once(MANY, |n| {
@@ -231,7 +231,7 @@ async fn many_sends_to_a_country_are_as_many_messages_as_its_cap() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_sends_to_a_country_whose_codes_do_not_come_back_are_as_many_messages_as_its_budget() {
+async fn concurrent_sends_to_a_country_without_verified_codes_stop_at_its_budget() {
     for (best_day, budget) in [(0, 3), (150, 5), (1_000, 33)] {
         let world = Arc::new(World::with(&[("PUMPING_BUDGETS", "enforce")]).await);
         next_day(&world);
@@ -248,7 +248,7 @@ async fn many_sends_to_a_country_whose_codes_do_not_come_back_are_as_many_messag
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_sends_of_one_source_go_to_three_countries_if_no_code_comes_back() {
+async fn concurrent_sends_from_one_source_reach_three_unverified_countries() {
     let variables = [("PUMPING_BUDGETS", "enforce"), ("ALLOWED_COUNTRIES", "*"), ("SMS_ROUTES", "*=sns")];
     let world = Arc::new(World::with(&variables).await);
     next_day(&world);
@@ -262,7 +262,7 @@ async fn many_sends_of_one_source_go_to_three_countries_if_no_code_comes_back() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_retries_of_one_request_open_one_session() {
+async fn concurrent_retries_of_one_request_open_one_session() {
     let world = Arc::new(World::with(&[("CODE_ATTEMPTS", "1000")]).await);
     let sent = world.send_code(SOMEBODY).await;
     // As many as there can be before tries in a row are delayed.
@@ -281,7 +281,7 @@ async fn many_retries_of_one_request_open_one_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_people_sign_in_at_once_and_each_is_someone_else() {
+async fn many_phones_that_sign_in_at_once_get_one_user_each() {
     let world = Arc::new(World::new().await);
     let replies = at_once(MANY, |n| {
         let world = Arc::clone(&world);
@@ -304,7 +304,7 @@ async fn many_people_sign_in_at_once_and_each_is_someone_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_many_sign_ins_of_a_known_user_to_an_organization_one_counts_and_memberships_add_up() {
+async fn of_many_sign_ins_to_an_organization_one_succeeds_and_memberships_add_up() {
     let world = Arc::new(World::new().await);
     let first = world.sign_in(SOMEBODY).await;
     for n in 0..4 {
@@ -362,7 +362,7 @@ async fn a_resend_whose_code_is_used_before_it_is_written_sends_a_new_code() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_try_that_is_counted_before_a_resend_is_written_is_not_given_back_by_it() {
+async fn an_attempt_counted_before_a_resend_is_written_stays_counted() {
     let world = World::new().await;
     let sent = world.send_code(SOMEBODY).await;
     world.advance(30);

@@ -7,7 +7,7 @@ use tests::google::{Google, Key, claims, header};
 use tests::{Person, Sent, World, person, wrong};
 use tokio::task::JoinSet;
 
-use crate::given::phone;
+use crate::setup::phone;
 
 const DORMANT: u64 = 180 * 86_400;
 const IDLE: u64 = 30 * 86_400;
@@ -30,7 +30,7 @@ async fn long_signed_in(world: &World) -> Person {
 }
 
 #[tokio::test]
-async fn up_to_the_last_second_the_code_alone_opens_the_account() {
+async fn until_the_number_is_dormant_the_code_alone_signs_in() {
     let world = World::new().await;
     let owner = world.sign_in(&phone(1)).await;
     world.advance(DORMANT - 60);
@@ -44,7 +44,7 @@ async fn up_to_the_last_second_the_code_alone_opens_the_account() {
 }
 
 #[tokio::test]
-async fn a_dormant_number_takes_a_second_signal_and_the_code_stays_good_for_it() {
+async fn a_dormant_number_requires_a_second_signal_and_the_code_stays_valid_for_it() {
     let world = World::new().await;
     let owner = long_signed_in(&world).await;
     let sent = world.send_code(&phone(1)).await;
@@ -57,7 +57,7 @@ async fn a_dormant_number_takes_a_second_signal_and_the_code_stays_good_for_it()
 }
 
 #[tokio::test]
-async fn the_signal_without_the_right_code_opens_nothing() {
+async fn a_second_signal_without_the_right_code_signs_nobody_in() {
     let world = World::new().await;
     let owner = long_signed_in(&world).await;
     let sent = world.send_code(&phone(1)).await;
@@ -68,7 +68,7 @@ async fn the_signal_without_the_right_code_opens_nothing() {
 }
 
 #[tokio::test]
-async fn another_persons_token_an_older_one_and_one_of_an_ended_session_are_no_signal() {
+async fn only_a_refresh_token_of_a_live_session_of_the_holder_is_a_second_signal() {
     let world = World::new().await;
     let older = world.sign_in(&phone(1)).await;
     world.advance(60);
@@ -84,7 +84,7 @@ async fn another_persons_token_an_older_one_and_one_of_an_ended_session_are_no_s
 }
 
 #[tokio::test]
-async fn a_fresh_account_takes_the_number_and_the_old_one_is_kept_aside_and_reported() {
+async fn a_fresh_account_takes_the_number_and_the_old_account_is_kept_and_reported() {
     let world = World::new().await;
     let owner = long_signed_in(&world).await;
     let sent = world.send_code(&phone(1)).await;
@@ -114,7 +114,7 @@ async fn a_fresh_account_takes_the_number_and_the_old_one_is_kept_aside_and_repo
 }
 
 #[tokio::test]
-async fn a_fresh_account_cannot_be_asked_for_while_the_number_is_in_use() {
+async fn a_fresh_account_is_not_created_while_the_number_is_in_use() {
     let world = World::new().await;
     let owner = world.sign_in(&phone(1)).await;
     world.advance(60);
@@ -124,7 +124,7 @@ async fn a_fresh_account_cannot_be_asked_for_while_the_number_is_in_use() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_many_who_ask_for_a_fresh_account_at_once_one_gets_it() {
+async fn of_many_concurrent_requests_for_a_fresh_account_one_succeeds() {
     let world = Arc::new(World::new().await);
     world.sign_in(&phone(1)).await;
     world.advance(DORMANT + IDLE);
@@ -141,7 +141,7 @@ async fn of_many_who_ask_for_a_fresh_account_at_once_one_gets_it() {
 }
 
 #[tokio::test]
-async fn firebase_opens_a_dormant_account_no_more_than_a_code_does() {
+async fn a_firebase_token_alone_does_not_open_a_dormant_account() {
     let google = Google::serving("max-age=19204").await;
     let world = google.world().await;
     let owner = world.sign_in(&phone(1)).await;
@@ -158,7 +158,7 @@ async fn firebase_opens_a_dormant_account_no_more_than_a_code_does() {
 }
 
 #[tokio::test]
-async fn a_dormant_number_passes_to_whoever_verifies_it_and_a_live_one_does_not() {
+async fn a_dormant_number_moves_to_the_user_who_verifies_it() {
     let world = World::new().await;
     let owner = long_signed_in(&world).await;
     let hari = world.sign_in_as(&phone(2), "hari").await;
@@ -179,7 +179,7 @@ async fn a_dormant_number_passes_to_whoever_verifies_it_and_a_live_one_does_not(
 }
 
 #[tokio::test]
-async fn the_time_is_configured() {
+async fn the_dormant_period_is_configurable() {
     let world = World::with(&[("PHONE_DORMANT_DAYS", "1")]).await;
     world.sign_in(&phone(1)).await;
     world.advance(86_400);

@@ -5,9 +5,9 @@ use std::ops::RangeInclusive;
 use serde_json::{Value, json};
 use tests::{Reply, World, person, wrong};
 
-use crate::given::{everything, mentions, organization, phone, send, spoil_transactions, submit_bound};
-use crate::refusals::{assert_refused, assert_refused_for_now};
-use crate::waiting::{Opened, next_day, timed, wait_out};
+use crate::clock::{Opened, next_day, timed, wait_out};
+use crate::problems::{assert_refused, assert_refused_for_now};
+use crate::setup::{everything, mentions, organization, phone, send, spoil_transactions, submit_bound};
 
 /// The body, with the name of the challenge apart.
 #[track_caller]
@@ -49,7 +49,7 @@ async fn a_send_answers_with_a_challenge_and_the_phone_gets_its_code() {
 }
 
 #[tokio::test]
-async fn the_message_bears_the_name_the_site_and_the_hash_of_the_organization() {
+async fn the_message_has_the_name_the_site_and_the_hash_of_the_organization() {
     let world = World::new().await;
     let settings = [("app_name", "Himal"), ("site", "himal.example"), ("android_app_hash", "FA+9qCX9VSu")];
     organization(&world, "himal", &settings).await;
@@ -72,7 +72,7 @@ async fn the_answer_is_the_same_whether_or_not_the_number_has_a_user() {
 }
 
 #[tokio::test]
-async fn a_code_stands_nowhere_in_the_store() {
+async fn the_store_never_holds_a_code() {
     let world = World::new().await;
     let sent = world.send_code(&phone(1)).await;
     let pending = everything(&world).await;
@@ -104,7 +104,7 @@ async fn a_resend_repeats_the_code_and_does_not_reset_the_attempts() {
 }
 
 #[tokio::test]
-async fn a_stranger_who_asks_for_a_resend_cannot_spend_the_tries_of_one_who_asked_before() {
+async fn a_resend_by_a_stranger_cannot_exhaust_the_attempts_of_an_earlier_request() {
     let world = World::new().await;
     let owners = world.send_code(&phone(1)).await;
     world.advance(30);
@@ -138,7 +138,7 @@ async fn a_code_that_was_used_or_has_expired_is_followed_by_a_new_one() {
 }
 
 #[tokio::test]
-async fn a_challenge_whose_attempts_are_spent_is_not_sent_again_before_it_expires() {
+async fn an_exhausted_challenge_is_not_resent_before_it_expires() {
     let world = World::new().await;
     let spent = world.send_code(&phone(1)).await;
     let sent_by = world.now();
@@ -176,7 +176,7 @@ async fn waits_between_sends_grow_an_hour_has_five_and_a_day_has_ten() {
 }
 
 #[tokio::test]
-async fn resend_in_says_exactly_when_the_next_send_is_open() {
+async fn resend_in_is_the_exact_wait_until_the_next_send() {
     let world = World::new().await;
     let resend = async || send(&world, &phone(1)).send().await;
     let mut latest = timed(&world, resend).await;
@@ -214,7 +214,7 @@ async fn one_source_address_sends_thirty_an_hour_and_a_hundred_a_day() {
 }
 
 #[tokio::test]
-async fn an_organization_sends_so_many_messages_to_a_country_and_a_day() {
+async fn an_organization_has_a_daily_limit_for_each_country() {
     for cap in [1, 3, 20] {
         let world = World::with(&[("COUNTRY_SENDS_PER_DAY", &cap.to_string())]).await;
         organization(&world, "himal", &[("allowed_countries", "NP, IN")]).await;
@@ -236,7 +236,7 @@ async fn an_organization_sends_so_many_messages_to_a_country_and_a_day() {
 }
 
 #[tokio::test]
-async fn when_every_gateway_refuses_nothing_counts() {
+async fn a_send_that_every_gateway_refuses_does_not_count() {
     let one_each = [
         "PHONE_SENDS_PER_HOUR",
         "PHONE_SENDS_PER_DAY",
@@ -263,7 +263,7 @@ async fn when_every_gateway_refuses_nothing_counts() {
 }
 
 #[tokio::test]
-async fn a_retry_of_giving_back_gives_nothing_back_twice() {
+async fn a_retry_does_not_return_a_reservation_twice() {
     let world = World::with(&[("SOURCE_SENDS_PER_HOUR", "2")]).await;
     next_day(&world);
     world.send_code(&phone(1)).await;
@@ -294,7 +294,7 @@ async fn while_sparrow_is_down_the_same_code_comes_through_sns() {
 }
 
 #[tokio::test]
-async fn a_number_that_the_gateway_knows_to_be_bad_is_not_tried_elsewhere() {
+async fn a_number_that_one_gateway_refuses_is_not_tried_at_another() {
     let world = World::new().await;
     let fault = json!({"target": "sparrow", "mode": "refuse", "times": 1, "code": 1007});
     assert_eq!(world.post("/local/faults", fault).send().await.status, 204);
@@ -318,7 +318,7 @@ async fn while_the_store_is_down_nothing_is_sent_and_later_the_send_succeeds() {
 }
 
 #[tokio::test]
-async fn a_store_that_stumbles_or_answers_twice_is_not_noticed() {
+async fn brief_store_failures_and_duplicated_requests_do_not_affect_a_send() {
     let world = World::new().await;
     for (n, (mode, times)) in [("refuse", 2), ("error", 2), ("duplicate", 100)].into_iter().enumerate() {
         world.fault("dynamodb", mode, times).await;
@@ -329,7 +329,7 @@ async fn a_store_that_stumbles_or_answers_twice_is_not_noticed() {
 }
 
 #[tokio::test]
-async fn a_send_whose_transaction_fails_takes_nothing_and_one_that_others_hold_up_is_tried_again() {
+async fn a_send_whose_transaction_fails_reserves_nothing_and_a_conflict_is_retried() {
     let world = World::new().await;
     // What it is planned on is read before.
     for refusal in [json!({"mode": "error"}), json!({"mode": "refuse", "code": "TransactionConflict"})] {
@@ -344,7 +344,7 @@ async fn a_send_whose_transaction_fails_takes_nothing_and_one_that_others_hold_u
 }
 
 #[tokio::test]
-async fn a_number_is_taken_however_people_write_it() {
+async fn a_number_is_accepted_in_every_common_notation() {
     let world = World::new().await;
     let ways = [
         "+9779841000001",
@@ -384,7 +384,7 @@ async fn a_national_number_is_read_in_the_default_region_of_the_organization() {
 }
 
 #[tokio::test]
-async fn an_organization_sends_to_its_countries_alone() {
+async fn an_organization_sends_only_to_its_countries() {
     let world = World::new().await;
     organization(&world, "bharat", &[("default_region", "IN")]).await;
     organization(&world, "both", &[("allowed_countries", "NP,IN")]).await;
@@ -405,7 +405,7 @@ async fn an_organization_sends_to_its_countries_alone() {
 }
 
 #[tokio::test]
-async fn an_organization_that_is_not_there_sends_nothing() {
+async fn an_unknown_organization_sends_nothing() {
     let world = World::new().await;
     let before = everything(&world).await;
     let refused = to_organization(&world, &phone(1), "nobody").send().await;

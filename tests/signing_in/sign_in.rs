@@ -4,7 +4,7 @@ use serde_json::json;
 use tests::{World, wrong};
 
 #[tokio::test]
-async fn a_person_signs_in_and_reads_who_they_are() {
+async fn a_person_signs_in_and_reads_their_profile() {
     let world = World::new().await;
     let person = world.sign_in("+9779841000001").await;
     let me = world.call("GET", "/v1/me").as_person(&person).send().await.ok();
@@ -16,7 +16,7 @@ async fn a_person_signs_in_and_reads_who_they_are() {
 /// What the whole suite traces is searched for codes, tokens and numbers as each world ends; here, that there is much to
 /// search.
 #[tokio::test]
-async fn whole_values_are_traced_and_show_no_secret_of_theirs() {
+async fn traced_values_show_no_secret() {
     let world = World::new().await;
     let person = world.sign_in_as("+9779841000001", "sita").await;
     let change = json!({"phone_number": "+9779841000002", "change": true});

@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 use tests::{Reply, Sent, World, person, wrong};
 
-use crate::given::{everything, organization, phone, send, spoil_transactions, submit_bound};
-use crate::refusals::{assert_refused, assert_refused_for_now};
-use crate::waiting::{Opened, timed, wait_out};
+use crate::clock::{Opened, timed, wait_out};
+use crate::problems::{assert_refused, assert_refused_for_now};
+use crate::setup::{everything, organization, phone, send, spoil_transactions, submit_bound};
 
 const SOMEBODY: &str = "+9779841000001";
 
@@ -76,7 +76,7 @@ async fn a_new_user_gets_the_profile_that_came_with_the_code() {
 }
 
 #[tokio::test]
-async fn a_new_user_of_an_organization_is_a_member_of_that_one_alone() {
+async fn a_new_user_of_an_organization_is_a_member_only_of_that_one() {
     let world = World::new().await;
     organization(&world, "himal", &[]).await;
     let sent = world.send_code(SOMEBODY).await;
@@ -140,7 +140,7 @@ async fn an_fcm_token_comes_in_the_body_or_in_the_header_and_the_body_wins() {
 }
 
 #[tokio::test]
-async fn a_code_is_read_in_devanagari_and_with_the_gap_that_people_put_into_it() {
+async fn a_code_is_accepted_in_devanagari_digits_and_with_a_gap() {
     let world = World::new().await;
     for (n, written) in ["NNN NNN", "NNN-NNN", "०"].into_iter().enumerate() {
         let sent = world.send_code(&phone(n)).await;
@@ -153,7 +153,7 @@ async fn a_code_is_read_in_devanagari_and_with_the_gap_that_people_put_into_it()
 }
 
 #[tokio::test]
-async fn five_wrong_codes_with_the_challenge_spend_it_for_those_who_show_it_alone() {
+async fn five_wrong_codes_with_the_id_exhaust_only_the_attempts_with_the_id() {
     let world = World::new().await;
     let sent = world.send_code(SOMEBODY).await;
     for attempts_left in [4, 3, 2, 1, 0] {
@@ -166,7 +166,7 @@ async fn five_wrong_codes_with_the_challenge_spend_it_for_those_who_show_it_alon
 }
 
 #[tokio::test]
-async fn a_stranger_without_the_challenge_cannot_spend_the_tries_of_its_owner() {
+async fn a_stranger_without_the_id_cannot_exhaust_the_attempts_of_its_owner() {
     let world = World::new().await;
     let sent = world.send_code(SOMEBODY).await;
     for attempts_left in [4, 3, 2, 1, 0] {
@@ -180,7 +180,7 @@ async fn a_stranger_without_the_challenge_cannot_spend_the_tries_of_its_owner() 
 }
 
 #[tokio::test]
-async fn a_spent_challenge_says_when_a_new_code_can_be_had() {
+async fn an_exhausted_challenge_says_when_a_new_code_can_be_requested() {
     let world = World::new().await;
     let sent = world.send_code(SOMEBODY).await;
     for _ in 0..5 {
@@ -193,7 +193,7 @@ async fn a_spent_challenge_says_when_a_new_code_can_be_had() {
 }
 
 #[tokio::test]
-async fn a_code_is_good_for_ten_minutes_and_only_who_shows_its_challenge_learns_that_it_expired() {
+async fn a_code_expires_after_ten_minutes_and_only_its_challenge_id_reveals_it() {
     let world = World::new().await;
     let good = world.send_code(&phone(2)).await;
     let sent = world.send_code(SOMEBODY).await;
@@ -222,7 +222,7 @@ async fn a_code_signs_in_once() {
 }
 
 #[tokio::test]
-async fn a_number_without_a_code_and_a_challenge_of_another_phone_both_read_as_a_wrong_code() {
+async fn a_number_without_a_code_and_the_challenge_of_another_phone_are_a_wrong_code() {
     let world = World::new().await;
     let (mine, yours) = (world.send_code(SOMEBODY).await, world.send_code(&phone(2)).await);
     let before = everything(&world).await;
@@ -266,7 +266,7 @@ async fn the_code_of_an_earlier_challenge_is_a_wrong_code() {
 }
 
 #[tokio::test]
-async fn an_organization_that_is_not_there_signs_nobody_in_and_costs_no_try() {
+async fn an_unknown_organization_signs_nobody_in_and_counts_no_attempt() {
     let world = World::new().await;
     let sent = world.send_code(SOMEBODY).await;
     let before = everything(&world).await;
@@ -302,7 +302,7 @@ async fn a_retry_with_its_idempotency_key_gets_tokens_for_the_same_session() {
 }
 
 #[tokio::test]
-async fn no_other_key_code_or_moment_gets_tokens_again() {
+async fn a_retry_needs_the_same_key_and_code_within_a_minute() {
     let world = World::new().await;
     let sent = world.send_code(SOMEBODY).await;
     let submit = |code: &str| submit_bound(&world, SOMEBODY, &sent.challenge_id, code);
@@ -321,7 +321,7 @@ async fn no_other_key_code_or_moment_gets_tokens_again() {
 }
 
 #[tokio::test]
-async fn a_retry_does_not_bring_a_device_back_that_was_signed_out_meanwhile() {
+async fn a_retry_does_not_restore_a_device_that_was_signed_out() {
     let world = World::new().await;
     let sent = world.send_code(SOMEBODY).await;
     let submit = || submit_bound(&world, SOMEBODY, &sent.challenge_id, &sent.code).header("idempotency-key", "a key");
@@ -333,7 +333,7 @@ async fn a_retry_does_not_bring_a_device_back_that_was_signed_out_meanwhile() {
 }
 
 #[tokio::test]
-async fn without_a_key_a_retry_is_no_retry() {
+async fn a_request_without_a_key_cannot_be_retried() {
     let world = World::new().await;
     let sent = world.send_code(SOMEBODY).await;
     bound(&world, &sent).await.ok();
@@ -342,7 +342,7 @@ async fn without_a_key_a_retry_is_no_retry() {
 }
 
 #[tokio::test]
-async fn the_tenth_wrong_code_in_a_row_delays_the_right_one_and_success_starts_the_row_anew() {
+async fn the_tenth_wrong_code_in_a_row_delays_the_right_one_and_success_resets_the_count() {
     let world = World::new().await;
     let first = world.send_code(SOMEBODY).await;
     for _ in 0..5 {
@@ -374,7 +374,7 @@ async fn the_tenth_wrong_code_in_a_row_delays_the_right_one_and_success_starts_t
 }
 
 #[tokio::test]
-async fn delays_double_up_to_an_hour_and_the_hundredth_wrong_code_closes_the_phone_for_a_day() {
+async fn delays_double_up_to_an_hour_and_the_hundredth_wrong_code_blocks_the_phone_for_a_day() {
     let world = World::with(&[("CODE_ATTEMPTS", "1000"), ("CODE_LIFETIME_SECONDS", "10000000")]).await;
     let sent = world.send_code(SOMEBODY).await;
     let (mut latest, mut at) = timed(&world, async || unbound_wrong(&world, &sent).await).await;
@@ -411,7 +411,7 @@ async fn while_the_store_is_down_nobody_signs_in_and_later_the_same_request_succ
 }
 
 #[tokio::test]
-async fn a_store_that_stumbles_or_answers_twice_keeps_nobody_out() {
+async fn brief_store_failures_and_duplicated_requests_do_not_affect_a_sign_in() {
     let world = World::new().await;
     for (n, (mode, times)) in [("refuse", 2), ("error", 2), ("duplicate", 100)].into_iter().enumerate() {
         let sent = world.send_code(&phone(n)).await;
@@ -426,7 +426,7 @@ async fn a_store_that_stumbles_or_answers_twice_keeps_nobody_out() {
 }
 
 #[tokio::test]
-async fn a_sign_in_whose_transaction_fails_makes_no_one_and_one_that_others_hold_up_is_tried_again() {
+async fn a_sign_in_whose_transaction_fails_creates_no_user_and_a_conflict_is_retried() {
     let world = World::new().await;
     let sent = world.send_code(SOMEBODY).await;
     for refusal in [json!({"mode": "error"}), json!({"mode": "refuse", "code": "TransactionConflict"})] {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::json;
 use tests::{World, person, wrong};
 
-use crate::given::{phone, test_number};
+use crate::setup::{phone, test_number};
 
 const CODE: &str = "135790";
 /// Long after any clock of these tests.
@@ -41,7 +41,7 @@ async fn a_test_number_signs_in_with_its_fixed_code_and_no_message_is_sent() {
 }
 
 #[tokio::test]
-async fn a_fixed_code_is_worth_nothing_before_a_send_and_once_only_after_it() {
+async fn a_fixed_code_works_once_after_a_send_and_never_before() {
     let world = world().await;
     submit(&world, "acme", CODE).send().await.assert_problem(400, "incorrect_otp");
     send(&world, "acme").send().await.ok();
@@ -67,7 +67,7 @@ async fn a_test_number_is_exempt_from_the_limits_on_sends() {
 }
 
 #[tokio::test]
-async fn a_test_number_is_not_exempt_from_the_limits_on_guesses() {
+async fn a_test_number_is_not_exempt_from_the_limits_on_attempts() {
     let world = world().await;
     for _ in 0..2 {
         send(&world, "acme").send().await.ok();
@@ -95,7 +95,7 @@ async fn a_test_number_is_not_exempt_from_the_limits_on_guesses() {
 }
 
 #[tokio::test]
-async fn a_test_number_ends_on_its_day() {
+async fn a_test_number_expires_on_its_day() {
     let world = World::new().await;
     // 2096-10-02, whatever day it is now.
     let until = 4_000_000_000_i64 / 86_400 * 86_400;
@@ -125,7 +125,7 @@ async fn a_fixed_code_of_one_organization_signs_in_to_no_other() {
 }
 
 #[tokio::test]
-async fn a_fixed_code_opens_no_account_with_roles_of_its_own() {
+async fn a_fixed_code_does_not_sign_in_to_an_account_with_roles() {
     let world = world().await;
     let admin = person(&phone(1), &{
         send(&world, "acme").send().await.ok();
@@ -144,7 +144,7 @@ async fn a_fixed_code_opens_no_account_with_roles_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_test_number_may_be_of_a_country_that_is_not_sent_to() {
+async fn a_test_number_may_be_of_a_country_that_is_not_allowed() {
     let world = World::new().await;
     test_number(&world, "acme", "+447400123456", CODE, ONE_DAY).await;
     let body = json!({"phone_number": "+447400123456", "organization_id": "acme"});
