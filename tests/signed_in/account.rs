@@ -202,6 +202,15 @@ async fn request_change_to_new(world: &World, person: &Person) {
     world.post("/v1/phone/otp/send", body).as_person(person).send().await.ok();
 }
 
+/// Copies the only session under other ids.
+async fn add_sessions(world: &World, ids: impl Iterator<Item = String>) {
+    let mut session = world.items("SessionsTable").await.remove(0);
+    for id in ids {
+        session["session_id"] = json!({"S": id});
+        world.dynamodb("PutItem", json!({"TableName": "SessionsTable", "Item": session})).await;
+    }
+}
+
 /// How many challenges still have a code that could be used.
 async fn pending_codes(world: &World) -> usize {
     let is_pending = |item: &&Value| item.get("challenge_id").is_some() && item.get("consumed_at").is_none();
@@ -289,16 +298,7 @@ async fn deleting_an_account_keeps_the_failed_attempts_at_its_number() {
 async fn an_account_with_more_devices_than_a_transaction_holds_is_deleted_completely() {
     let world = World::new().await;
     let person = world.sign_in_as(PHONE, "sita").await;
-    let session = world.items("SessionsTable").await.remove(0);
-    for batch in 0..6 {
-        let put = |n: u32| {
-            let mut item = session.clone();
-            item["session_id"] = json!({"S": format!("ses_{:026}", batch * 20 + n)});
-            json!({"PutRequest": {"Item": item}})
-        };
-        let puts: Vec<Value> = (0..20).map(put).collect();
-        world.dynamodb("BatchWriteItem", json!({"RequestItems": {"SessionsTable": puts}})).await;
-    }
+    add_sessions(&world, (0..120).map(|n| format!("ses_{n:026}"))).await;
     assert_eq!(world.items("SessionsTable").await.len(), 121);
     delete_account(&world, &person).await;
     assert_empty(&world, &["SessionsTable", "UsersTable"]).await;
@@ -326,13 +326,8 @@ async fn a_valid_token_of_a_deleted_account_gets_no_such_user() {
 #[tokio::test]
 async fn an_interrupted_deletion_of_many_devices_can_be_retried() {
     let (world, person) = signed_in().await;
-    let session = world.items("SessionsTable").await.remove(0);
     // More sessions than one transaction holds, with ids that sort before that of the caller's session.
-    for n in 0..100 {
-        let mut item = session.clone();
-        item["session_id"] = json!({"S": format!("!{n:03}")});
-        world.dynamodb("PutItem", json!({"TableName": "SessionsTable", "Item": item})).await;
-    }
+    add_sessions(&world, (0..100).map(|n| format!("!{n:03}"))).await;
     let what = "TransactWriteItems OtpsTable SessionsTable UsersTable".to_owned();
     let at = Outgoing { target: Target::Dynamodb, what, nth: 1 };
     world.system.aim(Some(Aim { at, mode: Mode::Error, code: None, lasts: true }));

@@ -383,16 +383,21 @@ async fn a_national_number_is_read_in_the_default_region_of_the_organization() {
 }
 
 #[tokio::test]
-async fn an_organization_sends_only_to_its_countries() {
+async fn an_organization_sends_only_to_its_countries_and_an_unknown_one_nowhere() {
     let world = World::new().await;
     create_organization(&world, "bharat", &[("default_region", "IN")]).await;
     create_organization(&world, "both", &[("allowed_countries", "NP,IN")]).await;
     create_organization(&world, "world", &[("allowed_countries", "*")]).await;
     let (nepal, india, japan) = ("+9779841000001", "+919812345678", "+819012345678");
-    let refused = [("default", india), ("default", japan), ("bharat", nepal), ("both", japan)];
     let before = everything(&world).await;
-    for (organization, to) in refused {
-        assert_refused(&send_to_organization(&world, to, organization).send().await, "country_not_allowed", json!({}));
+    for (organization, to, problem) in [
+        ("default", india, "country_not_allowed"),
+        ("default", japan, "country_not_allowed"),
+        ("bharat", nepal, "country_not_allowed"),
+        ("both", japan, "country_not_allowed"),
+        ("nobody", nepal, "no_such_organization"),
+    ] {
+        assert_refused(&send_to_organization(&world, to, organization).send().await, problem, json!({}));
     }
     assert_eq!(everything(&world).await, before);
     for (organization, to) in
@@ -401,13 +406,4 @@ async fn an_organization_sends_only_to_its_countries() {
         send_to_organization(&world, to, organization).send().await.ok();
         world.advance(60);
     }
-}
-
-#[tokio::test]
-async fn an_unknown_organization_sends_nothing() {
-    let world = World::new().await;
-    let before = everything(&world).await;
-    let refused = send_to_organization(&world, &phone(1), "nobody").send().await;
-    assert_refused(&refused, "no_such_organization", json!({}));
-    assert_eq!(everything(&world).await, before);
 }
