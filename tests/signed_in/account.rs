@@ -9,8 +9,8 @@ use tests::{Person, Reply, World, wrong};
 
 use crate::tokens::{claims, session_id};
 use crate::{
-    OTHER, PHONE, assert_empty, assert_locks_match_users, at_once, count, delete, delete_user_item, me, refresh,
-    remove_phone, sign_in_on, signed_in,
+    OTHER, PHONE, assert_empty, assert_locks_match_users, assert_refused, at_once, count, delete, delete_user_item, me,
+    refresh, remove_phone, sign_in_on, signed_in,
 };
 
 const NEW: &str = "+9779841000003";
@@ -25,14 +25,8 @@ async fn rename(world: &World, person: &Person, username: Value) -> Reply {
 
 #[track_caller]
 fn assert_taken(reply: &Reply) {
-    reply.assert_problem(409, "username_taken");
-    assert_eq!(
-        reply.body,
-        json!({
-            "type": "urn:latchkey:problem:username_taken", "title": "username taken", "status": 409,
-            "detail": "Another user has this username. Choose a different one.", "code": "username_taken",
-        })
-    );
+    let detail = "Another user has this username. Choose a different one.";
+    assert_refused(reply, 409, "username_taken", "username taken", detail);
 }
 
 // The profile.
@@ -310,15 +304,8 @@ async fn a_valid_token_of_a_deleted_account_gets_no_such_user() {
     delete_user_item(&world, &person).await;
     let call = |method| world.call(method, "/v1/me").as_person(&person);
     for call in [call("GET"), call("PATCH").json(json!({"username": "sita"})), call("DELETE")] {
-        let reply = call.send().await;
-        reply.assert_problem(403, "no_such_user");
-        assert_eq!(
-            reply.body,
-            json!({
-                "type": "urn:latchkey:problem:no_such_user", "title": "no such user", "status": 403,
-                "detail": "This account does not exist any more.", "code": "no_such_user",
-            })
-        );
+        let detail = "This account does not exist any more.";
+        assert_refused(&call.send().await, 403, "no_such_user", "no such user", detail);
     }
     assert!(world.items("UsersTable").await.iter().all(|item| item["pk"]["S"] == format!("phone#{PHONE}")));
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tests::{Call, Person, Reply, World};
 
 use crate::tokens::{Key, claims, foreign_key, header, own_key, session_id, signed, symmetric, unsigned, with};
-use crate::{OTHER, PHONE, delete, delete_user_item, me, refresh, refreshed, signed_in};
+use crate::{OTHER, PHONE, assert_refused, delete, delete_user_item, me, refresh, refreshed, signed_in};
 
 const DEVICE: &str = "/v1/sessions/ses_00000000000000000000000000";
 
@@ -121,13 +121,8 @@ async fn without_a_token_every_guarded_route_asks_for_one() {
         assert_everywhere(&world, |call| call.header("authorization", authorization), bare).await;
     }
     let reply = world.call("GET", "/v1/me").send().await;
-    assert_eq!(
-        reply.body,
-        json!({
-            "type": "urn:latchkey:problem:token_required", "title": "token required", "status": 401,
-            "detail": "Send an access token as Authorization: Bearer.", "code": "token_required",
-        })
-    );
+    let detail = "Send an access token as Authorization: Bearer.";
+    assert_refused(&reply, 401, "token_required", "token required", detail);
 }
 
 #[tokio::test]

@@ -89,6 +89,14 @@ fn count(replies: &[Reply], status: u16) -> usize {
     replies.iter().filter(|reply| reply.status == status).count()
 }
 
+/// Panics unless the whole reply is this problem.
+#[track_caller]
+fn assert_refused(reply: &Reply, status: u16, code: &str, title: &str, detail: &str) {
+    reply.assert_problem(status, code);
+    let kind = format!("urn:latchkey:problem:{code}");
+    assert_eq!(reply.body, json!({"type": kind, "title": title, "status": status, "detail": detail, "code": code}));
+}
+
 async fn assert_empty(world: &World, tables: &[&str]) {
     for table in tables {
         assert_eq!(world.items(table).await, [] as [Value; 0], "{table}");

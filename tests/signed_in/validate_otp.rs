@@ -5,7 +5,9 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tests::{Person, Reply, Sent, World, wrong};
 
-use crate::{assert_locks_match_users, at_once, count, delete_user_item, me, refresh, remove_phone, user_key};
+use crate::{
+    assert_locks_match_users, assert_refused, at_once, count, delete_user_item, me, refresh, remove_phone, user_key,
+};
 
 const OWN: &str = "+9779841000001";
 const NEW: &str = "+9779841000002";
@@ -29,10 +31,16 @@ async fn unverified() -> (World, Person) {
     (world, person)
 }
 
-/// A system and a user who has become verified after a code was sent to `NEW` that was not for a change of number.
-async fn verified_with_a_code() -> (World, Person, Sent) {
+/// A system, a user without a phone, and the code that was sent to `NEW`.
+async fn unverified_with_code() -> (World, Person, Sent) {
     let (world, person) = unverified().await;
     let sent = sent(&world, &person, to_verify(NEW)).await;
+    (world, person, sent)
+}
+
+/// A system and a user who has become verified after a code was sent to `NEW` that was not for a change of number.
+async fn verified_with_code() -> (World, Person, Sent) {
+    let (world, person, sent) = unverified_with_code().await;
     let update = json!({"TableName": "UsersTable", "Key": user_key(&person), "UpdateExpression": "SET phone = :phone",
         "ExpressionAttributeValues": {":phone": {"S": OWN}}});
     world.dynamodb("UpdateItem", update).await;
@@ -84,14 +92,6 @@ fn typed_by(username: &str, phone: &str, otp: &str) -> Value {
 
 async fn validate(world: &World, person: &Person, body: Value) -> Reply {
     world.post("/v1/phone/otp/validate", body).as_person(person).send().await
-}
-
-/// Panics unless the whole reply is this problem.
-#[track_caller]
-fn assert_refused(reply: &Reply, status: u16, code: &str, title: &str, detail: &str) {
-    reply.assert_problem(status, code);
-    let kind = format!("urn:latchkey:problem:{code}");
-    assert_eq!(reply.body, json!({"type": kind, "title": title, "status": status, "detail": detail, "code": code}));
 }
 
 #[track_caller]
@@ -234,8 +234,7 @@ async fn a_user_without_a_phone_verifies_one_and_then_signs_in_with_it() {
 
 #[tokio::test]
 async fn the_old_member_name_a_national_number_and_another_username_case_are_accepted() {
-    let (world, person) = unverified().await;
-    let code = sent(&world, &person, to_verify(NEW)).await.code;
+    let (world, person, Sent { code, .. }) = unverified_with_code().await;
     let spaced = format!(" {} {} ", &code[..3], &code[3..]);
     let body = json!({"phone": "984-1000002", "otp": spaced, "username": "SiTa"});
     assert_success(&validate(&world, &person, body).await);
@@ -243,14 +242,13 @@ async fn the_old_member_name_a_national_number_and_another_username_case_are_acc
 
 #[tokio::test]
 async fn the_right_code_with_its_challenge_id_verifies() {
-    let (world, person) = unverified().await;
-    let sent = sent(&world, &person, to_verify(NEW)).await;
+    let (world, person, sent) = unverified_with_code().await;
     assert_success(&validate(&world, &person, typed_with_id(NEW, &sent.code, &sent.challenge_id)).await);
 }
 
 #[tokio::test]
 async fn a_missing_member_is_reported_before_anything_else() {
-    let (world, verified, sent) = verified_with_a_code().await;
+    let (world, verified, sent) = verified_with_code().await;
     let other = world.sign_in_as(OTHER, "gita").await;
     let (right, mistaken) = (typed(NEW, &sent.code), typed_by("nobody", OTHER, &wrong(&sent.code)));
     for caller in [&verified, &other] {
@@ -284,7 +282,7 @@ async fn a_mistaken_username_is_reported_before_the_code_is_compared() {
 
 #[tokio::test]
 async fn a_mistaken_username_is_reported_before_already_verified() {
-    let (world, person, sent) = verified_with_a_code().await;
+    let (world, person, sent) = verified_with_code().await;
     for otp in [wrong(&sent.code), sent.code.clone()] {
         assert_mistaken(&validate(&world, &person, typed_by("gita", NEW, &otp)).await);
     }
@@ -318,15 +316,14 @@ async fn without_a_pending_code_verified_and_unverified_callers_get_the_same_ans
 
 #[tokio::test]
 async fn a_code_for_one_number_does_not_verify_another() {
-    let (world, person) = unverified().await;
-    let code = sent(&world, &person, to_verify(NEW)).await.code;
+    let (world, person, Sent { code, .. }) = unverified_with_code().await;
     assert_mistaken(&validate(&world, &person, typed(OTHER, &code)).await);
     assert_success(&validate(&world, &person, typed(NEW, &code)).await);
 }
 
 #[tokio::test]
 async fn a_verified_caller_gets_already_verified_for_every_code() {
-    let (world, person, sent) = verified_with_a_code().await;
+    let (world, person, sent) = verified_with_code().await;
     // More wrong codes than a challenge has attempts: exhausted attempts are not reported either.
     let mut codes = vec![wrong(&sent.code); 7];
     codes.insert(1, sent.code);
@@ -338,8 +335,7 @@ async fn a_verified_caller_gets_already_verified_for_every_code() {
 
 #[tokio::test]
 async fn a_code_verifies_once() {
-    let (world, person) = unverified().await;
-    let code = sent(&world, &person, to_verify(NEW)).await.code;
+    let (world, person, Sent { code, .. }) = unverified_with_code().await;
     assert_success(&validate(&world, &person, typed(NEW, &code)).await);
     assert_already_verified(&validate(&world, &person, typed(NEW, &code)).await);
     assert_already_verified(&validate(&world, &person, typed(NEW, &wrong(&code))).await);
@@ -360,8 +356,7 @@ async fn only_the_right_code_reveals_that_the_number_has_another_holder() {
 
 #[tokio::test]
 async fn a_deleted_user_verifies_nothing() {
-    let (world, person) = unverified().await;
-    let code = sent(&world, &person, to_verify(NEW)).await.code;
+    let (world, person, Sent { code, .. }) = unverified_with_code().await;
     delete_user_item(&world, &person).await;
     let before = world.items("UsersTable").await;
     for otp in [wrong(&code), code] {
@@ -374,8 +369,7 @@ async fn a_deleted_user_verifies_nothing() {
 
 #[tokio::test]
 async fn five_wrong_codes_without_the_id_exhaust_the_attempts_without_an_id() {
-    let (world, person) = unverified().await;
-    let sent = sent(&world, &person, to_verify(NEW)).await;
+    let (world, person, sent) = unverified_with_code().await;
     exhaust(&world, &person, &typed(NEW, &wrong(&sent.code))).await;
     let exhausted = validate(&world, &person, typed(NEW, &sent.code)).await;
     exhausted.assert_problem(429, "too_many_attempts");
@@ -386,8 +380,7 @@ async fn five_wrong_codes_without_the_id_exhaust_the_attempts_without_an_id() {
 
 #[tokio::test]
 async fn five_wrong_codes_with_the_id_exhaust_the_challenge_until_it_expires() {
-    let (world, person) = unverified().await;
-    let first = sent(&world, &person, to_verify(NEW)).await;
+    let (world, person, first) = unverified_with_code().await;
     let with_id = |otp: &str| typed_with_id(NEW, otp, &first.challenge_id);
     exhaust(&world, &person, &with_id(&wrong(&first.code))).await;
     validate(&world, &person, with_id(&first.code)).await.assert_problem(429, "too_many_attempts");
@@ -401,8 +394,7 @@ async fn five_wrong_codes_with_the_id_exhaust_the_challenge_until_it_expires() {
 
 #[tokio::test]
 async fn after_ten_wrong_codes_in_a_row_the_right_one_must_wait() {
-    let (world, person) = unverified().await;
-    let first = sent(&world, &person, to_verify(NEW)).await;
+    let (world, person, first) = unverified_with_code().await;
     let wrong = wrong(&first.code);
     for _ in 0..5 {
         for body in [typed(NEW, &wrong), typed_with_id(NEW, &wrong, &first.challenge_id)] {
@@ -428,8 +420,7 @@ async fn five_wrong_codes_exhaust_a_change_of_number_too() {
 
 #[tokio::test]
 async fn only_a_request_with_the_challenge_id_learns_that_the_code_expired() {
-    let (world, person) = unverified().await;
-    let sent = sent(&world, &person, to_verify(NEW)).await;
+    let (world, person, sent) = unverified_with_code().await;
     world.advance(600);
     assert_mistaken(&validate(&world, &person, typed(NEW, &sent.code)).await);
     let with_id = typed_with_id(NEW, &sent.code, &sent.challenge_id);
@@ -439,8 +430,7 @@ async fn only_a_request_with_the_challenge_id_learns_that_the_code_expired() {
 
 #[tokio::test]
 async fn a_resend_repeats_the_code_and_does_not_reset_its_attempts() {
-    let (world, person) = unverified().await;
-    let first = sent(&world, &person, to_verify(NEW)).await;
+    let (world, person, first) = unverified_with_code().await;
     assert_incorrect(&validate(&world, &person, typed(NEW, &wrong(&first.code))).await, 4);
     world.advance(30);
     let second = sent(&world, &person, to_verify(NEW)).await;

@@ -139,8 +139,8 @@ async fn of_many_concurrent_attempts_at_a_challenge_five_are_compared() {
     // With the id of the challenge, then without.
     for nth in [0, 1] {
         let (world, sent) = with_code().await;
-        let guess = Submission::nth(nth, &wrong(&sent.code), &sent);
-        let replies = at_once(&world, MANY, |world, _| guess.clone().send(world)).await;
+        let attempt = Submission::nth(nth, &wrong(&sent.code), &sent);
+        let replies = at_once(&world, MANY, |world, _| attempt.clone().send(world)).await;
         assert_eq!(tally(&replies), [("incorrect_otp", 5), ("too_many_attempts", MANY - 5)].into());
         let mut left: Vec<u64> = Vec::new();
         for reply in &replies {
@@ -196,15 +196,15 @@ async fn of_a_thousand_right_codes_over_64_connections_one_signs_in() {
 #[tokio::test(flavor = "multi_thread")]
 async fn attempts_with_and_without_the_id_are_counted_apart_and_ten_in_a_row_block_the_phone() {
     let (world, sent) = with_code().await;
-    let guess = |world, n| Submission::nth(n, &wrong(&sent.code), &sent).send(world);
-    let replies = at_once(&world, MANY, guess).await;
+    let attempt = |world, n| Submission::nth(n, &wrong(&sent.code), &sent).send(world);
+    let replies = at_once(&world, MANY, attempt).await;
     for parity in [0, 1] {
         let half: Vec<Reply> = replies.iter().skip(parity).step_by(2).cloned().collect();
         let tally = tally(&half);
         assert_eq!(tally["incorrect_otp"], 5, "{tally:?}");
         assert_eq!(delayed(&tally), MANY / 2 - 5, "{tally:?}");
     }
-    assert_refused_for_now(&guess(world, 0).await, "too_many_requests", json!({}));
+    assert_refused_for_now(&attempt(world, 0).await, "too_many_requests", json!({}));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -359,8 +359,8 @@ async fn an_attempt_counted_before_a_resend_is_written_stays_counted() {
     let (world, sent) = world_with_code(PHONE).await;
     world.advance(30);
     let resent = resend_while(&world, async {
-        let guess = submit_with_id(&world, PHONE, &sent.challenge_id, &wrong(&sent.code)).send().await;
-        assert_refused(&guess, "incorrect_otp", json!({"attempts_left": 4}));
+        let attempt = submit_with_id(&world, PHONE, &sent.challenge_id, &wrong(&sent.code)).send().await;
+        assert_refused(&attempt, "incorrect_otp", json!({"attempts_left": 4}));
     })
     .await;
     assert_eq!((resent.status, resent.number("attempts_left")), (200, 4));

@@ -38,8 +38,8 @@ async fn assert_nothing_sent(world: &World, phone: &str) {
 /// Uses up the five attempts that a challenge id has, with wrong codes.
 async fn exhaust(world: &World, challenge_id: &str, code: &str) {
     for attempts_left in (0..5).rev() {
-        let guess = submit_with_id(world, &phone(1), challenge_id, &wrong(code)).send().await;
-        assert_refused(&guess, "incorrect_otp", json!({"attempts_left": attempts_left}));
+        let attempt = submit_with_id(world, &phone(1), challenge_id, &wrong(code)).send().await;
+        assert_refused(&attempt, "incorrect_otp", json!({"attempts_left": attempts_left}));
     }
 }
 
@@ -99,9 +99,9 @@ async fn the_store_never_holds_a_code() {
 #[tokio::test]
 async fn a_resend_repeats_the_code_and_does_not_reset_the_attempts() {
     let (world, first) = world_with_code(&phone(1)).await;
-    let guess = async || submit_with_id(&world, &phone(1), &first.challenge_id, &wrong(&first.code)).send().await;
+    let attempt = async || submit_with_id(&world, &phone(1), &first.challenge_id, &wrong(&first.code)).send().await;
     for attempts_left in [4, 3] {
-        assert_refused(&guess().await, "incorrect_otp", json!({"attempts_left": attempts_left}));
+        assert_refused(&attempt().await, "incorrect_otp", json!({"attempts_left": attempts_left}));
     }
     let again = wait_out(&world, "too_many_requests", async || send_to_first(&world).await).await;
     let expires_in = again.reply.number("expires_in");
@@ -111,8 +111,8 @@ async fn a_resend_repeats_the_code_and_does_not_reset_the_attempts() {
     assert_eq!(world.inbox(&phone(1)).await.len(), 2);
     assert_eq!(world.code(&phone(1)).await, first.code);
     for issued_id in [&challenge_id, &first.challenge_id] {
-        let guess = submit_with_id(&world, &phone(1), issued_id, &wrong(&first.code)).send().await;
-        assert_refused(&guess, "incorrect_otp", json!({"attempts_left": 2}));
+        let attempt = submit_with_id(&world, &phone(1), issued_id, &wrong(&first.code)).send().await;
+        assert_refused(&attempt, "incorrect_otp", json!({"attempts_left": 2}));
     }
 }
 
@@ -123,16 +123,16 @@ async fn a_resend_by_a_stranger_cannot_exhaust_the_attempts_of_an_earlier_reques
     let strangers = send(&world, &phone(1)).from(9).send().await.text("challenge_id");
     assert_ne!(strangers, owners.challenge_id);
     exhaust(&world, &strangers, &owners.code).await;
-    let guess = submit_with_id(&world, &phone(1), &strangers, &owners.code).send().await;
-    assert_refused_for_now(&guess, "too_many_attempts", json!({"attempts_left": 0}));
+    let attempt = submit_with_id(&world, &phone(1), &strangers, &owners.code).send().await;
+    assert_refused_for_now(&attempt, "too_many_attempts", json!({"attempts_left": 0}));
     person(&phone(1), &submit_with_id(&world, &phone(1), &owners.challenge_id, &owners.code).send().await);
 }
 
 #[tokio::test]
 async fn a_code_that_was_used_or_has_expired_is_followed_by_a_new_one() {
     let (world, used) = world_with_code(&phone(1)).await;
-    let guess = submit_with_id(&world, &phone(1), &used.challenge_id, &wrong(&used.code)).send().await;
-    guess.assert_problem(400, "incorrect_otp");
+    let attempt = submit_with_id(&world, &phone(1), &used.challenge_id, &wrong(&used.code)).send().await;
+    attempt.assert_problem(400, "incorrect_otp");
     person(&phone(1), &world.submit(&phone(1), &used.code).send().await);
     world.advance(30);
     let (second, body) = without_challenge(send_to_first(&world).await);
