@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use local::{Aim, Mode, Outgoing, Target};
 use serde_json::{Value, json};
-use tests::{Person, Reply, World};
+use tests::{Person, Reply, World, wrong};
 
 use crate::tokens::{claims, session_id};
-use crate::{assert_locks_fit_users, at_once, count, lose_user, me, refresh, sign_in_on};
+use crate::{
+    OTHER, PHONE, assert_empty, assert_locks_match_users, assert_refused, at_once, count, delete, delete_user_item, me,
+    refresh, remove_phone, sign_in_on, signed_in,
+};
 
-const PHONE: &str = "+9779841000001";
-const OTHER: &str = "+9779841000002";
 const NEW: &str = "+9779841000003";
 
 async fn patch(world: &World, person: &Person, body: Value) -> Reply {
@@ -24,22 +25,15 @@ async fn rename(world: &World, person: &Person, username: Value) -> Reply {
 
 #[track_caller]
 fn assert_taken(reply: &Reply) {
-    reply.assert_problem(409, "username_taken");
-    assert_eq!(
-        reply.body,
-        json!({
-            "type": "urn:latchkey:problem:username_taken", "title": "username taken", "status": 409,
-            "detail": "Another user has this username. Choose a different one.", "code": "username_taken",
-        })
-    );
+    let detail = "Another user has this username. Choose a different one.";
+    assert_refused(reply, 409, "username_taken", "username taken", detail);
 }
 
 // The profile.
 
 #[tokio::test]
-async fn a_new_user_reads_who_they_are() {
-    let world = World::new().await;
-    let person = world.sign_in(PHONE).await;
+async fn a_new_user_reads_their_profile() {
+    let (world, person) = signed_in().await;
     let now = &claims(&person.access)["iat"];
     let reply = world.call("GET", "/v1/me").as_person(&person).send().await;
     assert_eq!(reply.headers["cache-control"], "no-store");
@@ -54,9 +48,8 @@ async fn a_new_user_reads_who_they_are() {
 }
 
 #[tokio::test]
-async fn what_is_changed_is_answered_and_stays_and_the_rest_is_left_alone() {
-    let world = World::new().await;
-    let person = world.sign_in(PHONE).await;
+async fn a_change_is_returned_and_stored_and_other_members_stay() {
+    let (world, person) = signed_in().await;
     let mut expected = me(&world, &person).await;
     let changes = [
         json!({"name": "Sita Sharma", "image_url": "https://images.example.com/sita.jpg", "username": "Sita.S"}),
@@ -73,11 +66,11 @@ async fn what_is_changed_is_answered_and_stays_and_the_rest_is_left_alone() {
         assert_eq!(patch(&world, &person, change).await.ok(), expected);
         assert_eq!(me(&world, &person).await, expected);
     }
-    assert_locks_fit_users(&world).await;
+    assert_locks_match_users(&world).await;
 }
 
 #[tokio::test]
-async fn a_change_of_nothing_or_of_what_is_not_the_users_to_change_changes_nothing() {
+async fn empty_changes_and_changes_to_read_only_members_have_no_effect() {
     let world = World::new().await;
     let person = world.sign_in_as(PHONE, "sita").await;
     let before = me(&world, &person).await;
@@ -89,7 +82,7 @@ async fn a_change_of_nothing_or_of_what_is_not_the_users_to_change_changes_nothi
 }
 
 #[tokio::test]
-async fn a_malformed_change_changes_nothing_not_even_what_is_well_formed_in_it() {
+async fn one_malformed_member_refuses_the_whole_change() {
     let world = World::new().await;
     let person = world.sign_in_as(PHONE, "sita").await;
     let before = me(&world, &person).await;
@@ -120,7 +113,7 @@ async fn a_malformed_change_changes_nothing_not_even_what_is_well_formed_in_it()
 // Usernames.
 
 #[tokio::test]
-async fn a_username_is_one_users_without_regard_to_case() {
+async fn usernames_are_unique_without_regard_to_case() {
     let world = World::new().await;
     let (sita, gita) = (world.sign_in_as(PHONE, "Sita").await, world.sign_in(OTHER).await);
     for username in ["Sita", "sita", "SITA"] {
@@ -132,17 +125,18 @@ async fn a_username_is_one_users_without_regard_to_case() {
 }
 
 #[tokio::test]
-async fn a_user_may_write_their_own_username_in_another_case() {
+async fn a_user_can_change_the_case_of_their_own_username() {
     let world = World::new().await;
     let sita = world.sign_in_as(PHONE, "sita").await;
+    // Also the same name again.
     for username in ["Sita", "Sita", "SITA"] {
         assert_eq!(rename(&world, &sita, json!(username)).await.ok()["username"], username);
     }
-    assert_locks_fit_users(&world).await;
+    assert_locks_match_users(&world).await;
 }
 
 #[tokio::test]
-async fn a_username_that_is_given_up_is_free_again() {
+async fn a_username_that_is_given_up_is_available_again() {
     let world = World::new().await;
     let (sita, gita) = (world.sign_in_as(PHONE, "sita").await, world.sign_in_as(OTHER, "gita").await);
     rename(&world, &sita, json!("Rita")).await.ok();
@@ -151,7 +145,7 @@ async fn a_username_that_is_given_up_is_free_again() {
     rename(&world, &gita, Value::Null).await.ok();
     rename(&world, &sita, json!("sita")).await.ok();
     rename(&world, &gita, json!("rita")).await.ok();
-    assert_locks_fit_users(&world).await;
+    assert_locks_match_users(&world).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -162,47 +156,59 @@ async fn of_64_users_who_want_the_same_username_one_gets_it() {
     for n in 0..64 {
         people.push(world.sign_in(&format!("+97798410{n:05}")).await);
     }
-    let calls = people.iter().cloned().enumerate().map(|(n, person)| {
-        let world = Arc::clone(&world);
-        let username = ["sita", "Sita", "SITA", "sItA"][n % 4];
+    let renames = at_once(&world, 64, |world, n| {
+        let (person, username) = (people[n].clone(), ["sita", "Sita", "SITA", "sItA"][n % 4]);
         async move { (person.user_id.clone(), rename(&world, &person, json!(username)).await) }
     });
-    let (users, replies): (Vec<_>, Vec<_>) = at_once(calls).await.into_iter().unzip();
+    let (users, replies): (Vec<_>, Vec<_>) = renames.await.into_iter().unzip();
     let problems: Vec<_> = replies.iter().map(Reply::problem).filter(|problem| *problem != (200, "")).collect();
     assert_eq!(problems, vec![(409, "username_taken"); 63]);
     let winner = &users[replies.iter().position(|reply| reply.status == 200).unwrap()];
     for person in &people {
         assert_eq!(me(&world, person).await["username"].is_string(), person.user_id == *winner);
     }
-    assert_locks_fit_users(&world).await;
+    assert_locks_match_users(&world).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn two_users_who_swap_usernames_at_once_leave_no_lock_behind() {
     let world = Arc::new(World::new().await);
     let pair = [(world.sign_in_as(PHONE, "sita").await, "gita"), (world.sign_in_as(OTHER, "gita").await, "sita")];
-    let replies = at_once((0..64).map(|n| {
-        let (world, (person, username)) = (Arc::clone(&world), pair[n % 2].clone());
+    let replies = at_once(&world, 64, |world, n| {
+        let (person, username) = pair[n % 2].clone();
         async move { rename(&world, &person, json!(username)).await }
-    }))
+    })
     .await;
-    // Neither name was ever free.
+    // Neither name is available at any time.
     assert_eq!(count(&replies, 409), 64, "{replies:?}");
-    assert_locks_fit_users(&world).await;
+    assert_locks_match_users(&world).await;
 }
 
 // Deletion.
 
-async fn delete(world: &World, person: &Person) {
-    let reply = world.call("DELETE", "/v1/me").as_person(person).send().await;
-    assert_eq!((reply.status, &reply.body), (204, &Value::Null), "{reply:?}");
+async fn delete_account(world: &World, person: &Person) {
+    delete(world, person, "/v1/me").await;
 }
 
-/// Items of the codes' table that still hold a code.
-async fn pending_codes(world: &World) -> Vec<Value> {
-    let mut items = world.items("OtpsTable").await;
-    items.retain(|item| item.get("challenge_id").is_some() && item.get("consumed_at").is_none());
-    items
+async fn request_change_to_new(world: &World, person: &Person) {
+    world.keep_secret(NEW);
+    let body = json!({"phone_number": NEW, "change": true});
+    world.post("/v1/phone/otp/send", body).as_person(person).send().await.ok();
+}
+
+/// Copies the only session under other ids.
+async fn add_sessions(world: &World, ids: impl Iterator<Item = String>) {
+    let mut session = world.items("SessionsTable").await.remove(0);
+    for id in ids {
+        session["session_id"] = json!({"S": id});
+        world.dynamodb("PutItem", json!({"TableName": "SessionsTable", "Item": session})).await;
+    }
+}
+
+/// How many challenges still have a code that could be used.
+async fn pending_codes(world: &World) -> usize {
+    let is_pending = |item: &&Value| item.get("challenge_id").is_some() && item.get("consumed_at").is_none();
+    world.items("OtpsTable").await.iter().filter(is_pending).count()
 }
 
 #[tokio::test]
@@ -213,16 +219,11 @@ async fn an_account_is_deleted_with_its_locks_its_devices_and_its_pending_codes(
     let second = sign_in_on(&world, PHONE, "second").await;
     world.advance(120);
     let sign_in = world.send_code(PHONE).await;
-    world.keep_secret(NEW);
-    let body = json!({"phone_number": NEW, "change": true});
-    world.post("/v1/phone/otp/send", body).as_person(&second).send().await.ok();
-    assert_eq!(pending_codes(&world).await.len(), 2);
-
-    delete(&world, &second).await;
-
-    assert_eq!(world.items("UsersTable").await, Vec::<Value>::new());
-    assert_eq!(world.items("SessionsTable").await, Vec::<Value>::new());
-    assert_eq!(pending_codes(&world).await, Vec::<Value>::new());
+    request_change_to_new(&world, &second).await;
+    assert_eq!(pending_codes(&world).await, 2);
+    delete_account(&world, &second).await;
+    assert_empty(&world, &["UsersTable", "SessionsTable"]).await;
+    assert_eq!(pending_codes(&world).await, 0);
     for device in [&first, &second] {
         world.call("GET", "/v1/me").as_person(device).send().await.assert_problem(401, "session_revoked");
         refresh(&world, &device.refresh).await.assert_problem(403, "no_such_user");
@@ -232,42 +233,35 @@ async fn an_account_is_deleted_with_its_locks_its_devices_and_its_pending_codes(
 
 #[tokio::test]
 async fn an_account_without_a_phone_is_deleted_with_its_pending_code() {
-    let world = World::new().await;
-    let person = world.sign_in(PHONE).await;
-    let key = json!({"pk": {"S": format!("user#{}", person.user_id)}});
-    let forgotten = json!({"TableName": "UsersTable", "Key": key, "UpdateExpression": "REMOVE phone"});
-    world.dynamodb("UpdateItem", forgotten).await;
-    let lock = json!({"TableName": "UsersTable", "Key": {"pk": {"S": format!("phone#{PHONE}")}}});
-    world.dynamodb("DeleteItem", lock).await;
+    let (world, person) = signed_in().await;
+    remove_phone(&world, &person).await;
     world.keep_secret(NEW);
     world.post("/v1/phone/otp/send", json!({"phone_number": NEW})).as_person(&person).send().await.ok();
-    assert_eq!(pending_codes(&world).await.len(), 1);
-    delete(&world, &person).await;
-    assert_eq!(world.items("UsersTable").await, Vec::<Value>::new());
-    assert_eq!(pending_codes(&world).await, Vec::<Value>::new());
+    assert_eq!(pending_codes(&world).await, 1);
+    delete_account(&world, &person).await;
+    assert_empty(&world, &["UsersTable"]).await;
+    assert_eq!(pending_codes(&world).await, 0);
 }
 
 #[tokio::test]
-async fn whatever_a_deletion_leaves_behind_expires() {
+async fn items_that_a_deletion_leaves_behind_expire() {
     let world = World::new().await;
     let person = world.sign_in_as(PHONE, "sita").await;
-    world.keep_secret(NEW);
-    let body = json!({"phone_number": NEW, "change": true});
-    world.post("/v1/phone/otp/send", body).as_person(&person).send().await.ok();
+    request_change_to_new(&world, &person).await;
     let proof = json!({"phone_number": NEW, "otp": world.code(NEW).await, "username": "sita"});
     world.post("/v1/phone/otp/validate", proof).as_person(&person).send().await.ok();
-    delete(&world, &person).await;
+    delete_account(&world, &person).await;
     for item in world.items("OtpsTable").await {
         assert!(item.get("expires_at").is_some(), "{item}");
     }
 }
 
 #[tokio::test]
-async fn the_number_and_the_username_of_a_deleted_account_are_free_again() {
+async fn the_number_and_the_username_of_a_deleted_account_are_available_again() {
     let world = World::new().await;
     let person = world.sign_in_as(PHONE, "sita").await;
     let stranger = world.sign_in_as(OTHER, "gita").await;
-    delete(&world, &person).await;
+    delete_account(&world, &person).await;
     world.advance(30);
     let sent = world.send_code(PHONE).await;
     let reply = world.submit(PHONE, &sent.code).send().await;
@@ -276,80 +270,51 @@ async fn the_number_and_the_username_of_a_deleted_account_are_free_again() {
     assert_eq!(reply.body["user"]["username"], Value::Null);
     rename(&world, &stranger, json!("Sita")).await.ok();
     assert_eq!(me(&world, &stranger).await["phone_number"], OTHER);
-    assert_locks_fit_users(&world).await;
+    assert_locks_match_users(&world).await;
 }
 
 #[tokio::test]
-async fn deleting_an_account_gives_no_tries_at_its_number_back() {
-    let world = World::new().await;
-    let person = world.sign_in(PHONE).await;
+async fn deleting_an_account_keeps_the_failed_attempts_at_its_number() {
+    let (world, person) = signed_in().await;
     world.advance(30);
     let sent = world.send_code(PHONE).await;
     for _ in 0..5 {
-        world.submit(PHONE, &tests::wrong(&sent.code)).send().await.assert_problem(400, "incorrect_otp");
+        world.submit(PHONE, &wrong(&sent.code)).send().await.assert_problem(400, "incorrect_otp");
     }
     let failures = |items: Vec<Value>| items.iter().find_map(|item| item.get("failures").cloned());
     let before = failures(world.items("OtpsTable").await);
     assert_eq!(before, Some(json!({"N": "5"})));
-    delete(&world, &person).await;
+    delete_account(&world, &person).await;
     assert_eq!(failures(world.items("OtpsTable").await), before);
 }
 
 #[tokio::test]
-async fn an_account_with_more_devices_than_a_transaction_takes_is_deleted_whole() {
+async fn an_account_with_more_devices_than_a_transaction_holds_is_deleted_completely() {
     let world = World::new().await;
     let person = world.sign_in_as(PHONE, "sita").await;
-    let like = world.items("SessionsTable").await.remove(0);
-    for batch in 0..6 {
-        let put = |n: u32| {
-            let mut item = like.clone();
-            item["session_id"] = json!({"S": format!("ses_{:026}", batch * 20 + n)});
-            json!({"PutRequest": {"Item": item}})
-        };
-        let puts: Vec<Value> = (0..20).map(put).collect();
-        world.dynamodb("BatchWriteItem", json!({"RequestItems": {"SessionsTable": puts}})).await;
-    }
+    add_sessions(&world, (0..120).map(|n| format!("ses_{n:026}"))).await;
     assert_eq!(world.items("SessionsTable").await.len(), 121);
-    delete(&world, &person).await;
-    assert_eq!(world.items("SessionsTable").await, Vec::<Value>::new());
-    assert_eq!(world.items("UsersTable").await, Vec::<Value>::new());
+    delete_account(&world, &person).await;
+    assert_empty(&world, &["SessionsTable", "UsersTable"]).await;
 }
 
 #[tokio::test]
-async fn a_deleted_account_is_no_such_user_to_a_token_that_still_passes() {
-    let world = World::new().await;
-    let person = world.sign_in(PHONE).await;
-    lose_user(&world, &person).await;
-    for (method, body) in [("GET", None), ("PATCH", Some(json!({"username": "sita"}))), ("DELETE", None)] {
-        let call = world.call(method, "/v1/me").as_person(&person);
-        let reply = match body {
-            Some(body) => call.json(body),
-            None => call,
-        };
-        let reply = reply.send().await;
-        reply.assert_problem(403, "no_such_user");
-        assert_eq!(
-            reply.body,
-            json!({
-                "type": "urn:latchkey:problem:no_such_user", "title": "no such user", "status": 403,
-                "detail": "This account does not exist any more.", "code": "no_such_user",
-            })
-        );
+async fn a_valid_token_of_a_deleted_account_gets_no_such_user() {
+    let (world, person) = signed_in().await;
+    delete_user_item(&world, &person).await;
+    let call = |method| world.call(method, "/v1/me").as_person(&person);
+    for call in [call("GET"), call("PATCH").json(json!({"username": "sita"})), call("DELETE")] {
+        let detail = "This account does not exist any more.";
+        assert_refused(&call.send().await, 403, "no_such_user", "no such user", detail);
     }
     assert!(world.items("UsersTable").await.iter().all(|item| item["pk"]["S"] == format!("phone#{PHONE}")));
 }
 
 #[tokio::test]
-async fn a_deletion_that_was_cut_short_can_be_asked_for_again_however_many_devices_there_are() {
-    let world = World::new().await;
-    let person = world.sign_in(PHONE).await;
-    let session = world.items("SessionsTable").await.remove(0);
-    // More than a transaction takes; their ids come before that of the device that asks.
-    for n in 0..100 {
-        let mut item = session.clone();
-        item["session_id"] = json!({"S": format!("!{n:03}")});
-        world.dynamodb("PutItem", json!({"TableName": "SessionsTable", "Item": item})).await;
-    }
+async fn an_interrupted_deletion_of_many_devices_can_be_retried() {
+    let (world, person) = signed_in().await;
+    // More sessions than one transaction holds, with ids that sort before that of the caller's session.
+    add_sessions(&world, (0..100).map(|n| format!("!{n:03}"))).await;
     let what = "TransactWriteItems OtpsTable SessionsTable UsersTable".to_owned();
     let at = Outgoing { target: Target::Dynamodb, what, nth: 1 };
     world.system.aim(Some(Aim { at, mode: Mode::Error, code: None, lasts: true }));
@@ -357,60 +322,53 @@ async fn a_deletion_that_was_cut_short_can_be_asked_for_again_however_many_devic
     delete().await.assert_problem(503, "service_unavailable");
     world.system.aim(None);
     assert_eq!(delete().await.status, 204);
-    assert_eq!(world.items("UsersTable").await, Vec::<Value>::new());
-    assert_eq!(world.items("SessionsTable").await, Vec::<Value>::new());
+    assert_empty(&world, &["UsersTable", "SessionsTable"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn deleting_an_account_many_times_at_once_deletes_it_once() {
+async fn concurrent_deletions_of_an_account_delete_it_once() {
     let world = Arc::new(World::new().await);
     let person = world.sign_in_as(PHONE, "sita").await;
-    let replies = at_once((0..64).map(|_| {
-        let (world, person) = (Arc::clone(&world), person.clone());
+    let replies = at_once(&world, 64, |world, _| {
+        let person = person.clone();
         async move { world.call("DELETE", "/v1/me").as_person(&person).send().await }
-    }))
+    })
     .await;
     assert_eq!(count(&replies, 204), 1, "{replies:?}");
     for reply in replies.iter().filter(|reply| reply.status != 204) {
         assert!([(401, "session_revoked"), (403, "no_such_user")].contains(&reply.problem()), "{reply:?}");
     }
-    assert_eq!(world.items("UsersTable").await, Vec::<Value>::new());
-    assert_eq!(world.items("SessionsTable").await, Vec::<Value>::new());
+    assert_empty(&world, &["UsersTable", "SessionsTable"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn an_account_deleted_while_its_owner_signs_in_leaves_no_device_behind() {
     let world = Arc::new(World::new().await);
-    let phones: Vec<String> = (0..12).map(|n| format!("+97798410{n:05}")).collect();
     let mut people = Vec::new();
-    for phone in &phones {
-        people.push(world.sign_in(phone).await);
+    for n in 0..12 {
+        people.push(world.sign_in(&format!("+97798410{n:05}")).await);
     }
     world.advance(30);
     let mut codes = Vec::new();
-    for phone in &phones {
-        codes.push(world.send_code(phone).await.code);
+    for person in &people {
+        codes.push(world.send_code(&person.phone).await.code);
     }
-    let calls = people
-        .iter()
-        .zip(&codes)
-        .flat_map(|(person, code)| [(person.clone(), None), (person.clone(), Some(code.clone()))]);
-    at_once(calls.map(|(person, code)| {
-        let world = Arc::clone(&world);
+    at_once(&world, 2 * people.len(), |world, n| {
+        let (person, code) = (people[n / 2].clone(), codes[n / 2].clone());
         async move {
-            match code {
-                Some(code) => world.submit(&person.phone, &code).send().await,
-                None => world.call("DELETE", "/v1/me").as_person(&person).send().await,
+            match n % 2 {
+                0 => world.call("DELETE", "/v1/me").as_person(&person).send().await,
+                _ => world.submit(&person.phone, &code).send().await,
             }
         }
-    }))
+    })
     .await;
     let users = world.items("UsersTable").await;
     for session in world.items("SessionsTable").await {
         let pk = format!("user#{}", session["user_id"]["S"].as_str().unwrap());
         assert!(users.iter().any(|user| user["pk"]["S"] == pk), "a device without a user: {session}");
     }
-    assert_locks_fit_users(&world).await;
+    assert_locks_match_users(&world).await;
 }
 
 // FCM tokens.
@@ -418,49 +376,46 @@ async fn an_account_deleted_while_its_owner_signs_in_leaves_no_device_behind() {
 async fn register(world: &World, person: &Person, token: &str) -> i64 {
     world.keep_secret(token);
     let call = world.call("PUT", "/v1/me/fcm-token").as_person(person);
-    stamp(&call.json(json!({"fcm_token": token})).send().await)
+    registered_at(&call.json(json!({"fcm_token": token})).send().await)
 }
 
-/// Reads the time off the answer, which says nothing else.
+/// The time in the answer, which has no other member.
 #[track_caller]
-fn stamp(reply: &Reply) -> i64 {
+fn registered_at(reply: &Reply) -> i64 {
     let at = reply.body["fcm_token_at"].as_i64().unwrap();
     assert_eq!((reply.status, &reply.body), (200, &json!({"fcm_token_at": at})));
     at
 }
 
-/// The FCM token and its time, by session.
-async fn registered(world: &World) -> BTreeMap<String, (String, String)> {
+/// Each session's FCM token and the time of its registration; both are empty without a token.
+async fn fcm_tokens(world: &World) -> BTreeMap<String, (String, String)> {
     let text = |item: &Value, name: &str, kind: &str| item[name][kind].as_str().unwrap_or_default().to_owned();
-    let items = world.items("SessionsTable").await;
     let entry = |item: &Value| {
         let token = (text(item, "fcm_token", "S"), text(item, "fcm_token_at", "N"));
         (text(item, "session_id", "S"), token)
     };
-    items.iter().map(entry).collect()
+    world.items("SessionsTable").await.iter().map(entry).collect()
 }
 
 #[tokio::test]
-async fn an_fcm_token_is_kept_with_the_time_of_its_registration() {
-    let world = World::new().await;
-    let person = world.sign_in(PHONE).await;
+async fn an_fcm_token_is_stored_with_the_time_of_its_registration() {
+    let (world, person) = signed_in().await;
     let session = session_id(&person.access);
-    assert_eq!(registered(&world).await[&session], (String::new(), String::new()));
+    assert_eq!(fcm_tokens(&world).await[&session], (String::new(), String::new()));
     let before = world.now();
     let at = register(&world, &person, "first:token").await;
     assert!((before..=world.now()).contains(&at));
-    assert_eq!(registered(&world).await[&session], ("first:token".into(), at.to_string()));
+    assert_eq!(fcm_tokens(&world).await[&session], ("first:token".into(), at.to_string()));
     world.advance(60);
     let at = register(&world, &person, "second:token").await;
-    assert_eq!(registered(&world).await[&session], ("second:token".into(), at.to_string()));
+    assert_eq!(fcm_tokens(&world).await[&session], ("second:token".into(), at.to_string()));
     let list = world.call("GET", "/v1/sessions").as_person(&person).send().await.ok();
     assert_eq!(list["sessions"][0]["fcm_token_at"], at);
 }
 
 #[tokio::test]
-async fn an_fcm_token_that_has_not_changed_is_only_stamped() {
-    let world = World::new().await;
-    let person = world.sign_in(PHONE).await;
+async fn registering_the_same_fcm_token_again_takes_one_write() {
+    let (world, person) = signed_in().await;
     let first = register(&world, &person, "the:token").await;
     world.advance(60);
     world.system.reset_dynamodb_requests();
@@ -469,13 +424,12 @@ async fn an_fcm_token_that_has_not_changed_is_only_stamped() {
     let writes = requests.iter().filter(|request| request.operation != "GetItem").count();
     assert_eq!(writes, 1, "{requests:?}");
     assert!(second >= first + 60);
-    assert_eq!(registered(&world).await[&session_id(&person.access)], ("the:token".into(), second.to_string()));
+    assert_eq!(fcm_tokens(&world).await[&session_id(&person.access)], ("the:token".into(), second.to_string()));
 }
 
 #[tokio::test]
-async fn an_fcm_token_may_come_in_the_header_and_the_member_goes_before_it() {
-    let world = World::new().await;
-    let person = world.sign_in(PHONE).await;
+async fn the_fcm_token_in_the_body_takes_precedence_over_the_header() {
+    let (world, person) = signed_in().await;
     let session = session_id(&person.access);
     for (body, expected) in [
         (json!({}), "header:token"),
@@ -484,13 +438,13 @@ async fn an_fcm_token_may_come_in_the_header_and_the_member_goes_before_it() {
     ] {
         world.advance(1);
         let call = world.call("PUT", "/v1/me/fcm-token").as_person(&person).header("FCM-TOKEN", "header:token");
-        let at = stamp(&call.json(body).send().await);
-        assert_eq!(registered(&world).await[&session], (expected.into(), at.to_string()));
+        let at = registered_at(&call.json(body).send().await);
+        assert_eq!(fcm_tokens(&world).await[&session], (expected.into(), at.to_string()));
     }
 }
 
 #[tokio::test]
-async fn each_device_has_an_fcm_token_of_its_own() {
+async fn each_device_has_its_own_fcm_token() {
     let world = World::new().await;
     let (phone, tablet) = (sign_in_on(&world, PHONE, "phone").await, sign_in_on(&world, PHONE, "tablet").await);
     let of_phone = register(&world, &phone, "phone:token").await;
@@ -500,34 +454,32 @@ async fn each_device_has_an_fcm_token_of_its_own() {
         (session_id(&phone.access), ("phone:token".to_owned(), of_phone.to_string())),
         (session_id(&tablet.access), ("tablet:token".to_owned(), of_tablet.to_string())),
     ];
-    assert_eq!(registered(&world).await, expected.into());
+    assert_eq!(fcm_tokens(&world).await, expected.into());
 }
 
 #[tokio::test]
-async fn what_is_no_fcm_token_is_refused_and_the_one_before_stays() {
-    let world = World::new().await;
-    let person = world.sign_in(PHONE).await;
+async fn a_malformed_fcm_token_is_refused_and_the_stored_one_stays() {
+    let (world, person) = signed_in().await;
     register(&world, &person, "the:token").await;
-    let before = registered(&world).await;
+    let before = fcm_tokens(&world).await;
     for body in
         [json!({}), json!({"fcm_token": ""}), json!({"fcm_token": "a b"}), json!({"fcm_token": "x".repeat(4097)})]
     {
         let reply = world.call("PUT", "/v1/me/fcm-token").as_person(&person).json(body).send().await;
         reply.assert_problem(400, "malformed_request");
     }
-    assert_eq!(registered(&world).await, before);
+    assert_eq!(fcm_tokens(&world).await, before);
 }
 
 #[tokio::test]
-async fn an_fcm_token_brings_no_user_and_no_session_back() {
-    let world = World::new().await;
-    let person = world.sign_in(PHONE).await;
-    lose_user(&world, &person).await;
-    let call = world.call("PUT", "/v1/me/fcm-token").as_person(&person);
-    call.json(json!({"fcm_token": "the:token"})).send().await.assert_problem(403, "no_such_user");
+async fn registering_an_fcm_token_recreates_no_user_and_no_session() {
+    let (world, person) = signed_in().await;
+    delete_user_item(&world, &person).await;
+    let register =
+        || world.call("PUT", "/v1/me/fcm-token").as_person(&person).json(json!({"fcm_token": "the:token"})).send();
+    register().await.assert_problem(403, "no_such_user");
     let key = json!({"user_id": {"S": person.user_id}, "session_id": {"S": session_id(&person.access)}});
     world.dynamodb("DeleteItem", json!({"TableName": "SessionsTable", "Key": key})).await;
-    let call = world.call("PUT", "/v1/me/fcm-token").as_person(&person);
-    call.json(json!({"fcm_token": "the:token"})).send().await.assert_problem(401, "session_revoked");
-    assert_eq!(world.items("SessionsTable").await, Vec::<Value>::new());
+    register().await.assert_problem(401, "session_revoked");
+    assert_empty(&world, &["SessionsTable"]).await;
 }

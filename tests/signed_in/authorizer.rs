@@ -1,15 +1,14 @@
-//! Who passes the guard, on every guarded route; and the authorizer as other APIs call it.
+//! Which callers pass the guard of every guarded route, and the authorizer as API Gateway calls it for any API.
 
 use serde_json::{Value, json};
 use tests::{Call, Person, Reply, World};
 
-use crate::tokens::{Key, claims, header, own_key, session_id, signed, strangers_key, symmetric, unsigned, with};
-use crate::{lose_user, me};
+use crate::tokens::{Key, claims, foreign_key, header, own_key, session_id, signed, symmetric, unsigned, with};
+use crate::{OTHER, PHONE, assert_refused, delete, delete_user_item, me, refresh, refreshed, signed_in};
 
-const PHONE: &str = "+9779841000001";
 const DEVICE: &str = "/v1/sessions/ses_00000000000000000000000000";
 
-/// Every guarded route, each with a body that would serve.
+/// Every guarded route, each with a well-formed body.
 fn guarded() -> [(&'static str, &'static str, Value); 11] {
     let phone = json!({"phone_number": "+9779841000009"});
     let proof = json!({"phone_number": "+9779841000009", "otp": "123456", "username": "sita"});
@@ -28,8 +27,8 @@ fn guarded() -> [(&'static str, &'static str, Value); 11] {
     ]
 }
 
-/// Calls every guarded route, and gives each answer with its route.
-async fn everywhere(world: &World, prepare: impl Fn(Call<'_>) -> Call<'_>) -> Vec<(String, Reply)> {
+/// Calls every guarded route; returns each reply with its route.
+async fn call_everywhere(world: &World, prepare: impl Fn(Call<'_>) -> Call<'_>) -> Vec<(String, Reply)> {
     let mut replies = Vec::new();
     for (method, path, body) in guarded() {
         let call = world.call(method, path);
@@ -39,13 +38,13 @@ async fn everywhere(world: &World, prepare: impl Fn(Call<'_>) -> Call<'_>) -> Ve
     replies
 }
 
-/// Panics unless every guarded route refuses in the same words.
+/// Panics unless every guarded route answers with the same problem and the same `WWW-Authenticate`.
 async fn assert_everywhere(
     world: &World,
     prepare: impl Fn(Call<'_>) -> Call<'_>,
     (status, code, challenge): (u16, &str, Option<&str>),
 ) {
-    for (route, reply) in everywhere(world, prepare).await {
+    for (route, reply) in call_everywhere(world, prepare).await {
         assert_eq!(reply.problem(), (status, code), "{route}");
         assert_eq!(reply.body["type"], format!("urn:latchkey:problem:{code}"), "{route}");
         assert_eq!(reply.headers["content-type"], "application/problem+json", "{route}");
@@ -57,48 +56,48 @@ fn invalid_token(description: &str) -> String {
     format!(r#"Bearer realm="latchkey", error="invalid_token", error_description="{description}""#)
 }
 
-/// Tokens that are almost like `token`, and not ours, or not for this.
+/// Variants of `token`, each with one fault.
 pub fn forgeries(token: &str, own: &Key) -> Vec<(&'static str, String)> {
-    let (head, says) = (header(token), claims(token));
-    let stranger = strangers_key();
+    let (head, payload) = (header(token), claims(token));
+    let foreign = foreign_key();
     let parts: Vec<&str> = token.split('.').collect();
-    let other_head = |changes: Value| signed(&with(&head, changes), &says, own);
-    let other_claims = |changes: Value| signed(&head, &with(&says, changes), own);
-    let somebody = with(&says, json!({"sub": "usr_00000000000000000000000000"}));
-    let brought = json!({"kty": "EC", "crv": "P-256", "x": stranger.x, "y": stranger.y});
+    let other_head = |changes: Value| signed(&with(&head, changes), &payload, own);
+    let other_claims = |changes: Value| signed(&head, &with(&payload, changes), own);
+    let somebody = with(&payload, json!({"sub": "usr_00000000000000000000000000"}));
+    let foreign_jwk = json!({"kty": "EC", "crv": "P-256", "x": foreign.x, "y": foreign.y});
     let point = [vec![4], decoded(&own.x), decoded(&own.y)].concat();
     let jwk =
         json!({"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": head["kid"], "x": own.x, "y": own.y});
     let hs256 = with(&head, json!({"alg": "HS256"}));
-    let payload = |claims: &Value| unsigned(&head, claims).split('.').nth(1).unwrap().to_owned();
+    let encoded = |claims: &Value| unsigned(&head, claims).split('.').nth(1).unwrap().to_owned();
     let none = |alg: &str| with(&head, json!({"alg": alg}));
     vec![
         ("garbage", "not-a-token".to_owned()),
         ("three words", "a.b.c".to_owned()),
-        ("an altered payload", format!("{}.{}.{}", parts[0], payload(&somebody), parts[2])),
+        ("an altered payload", format!("{}.{}.{}", parts[0], encoded(&somebody), parts[2])),
         ("no signature", format!("{}.{}.", parts[0], parts[1])),
         ("no third part", format!("{}.{}", parts[0], parts[1])),
         ("a signature of zeros", format!("{}.{}.{}", parts[0], parts[1], "A".repeat(86))),
-        ("alg none", format!("{}.", unsigned(&none("none"), &says))),
-        ("alg None, with the signature", format!("{}.{}", unsigned(&none("None"), &says), parts[2])),
+        ("alg none", format!("{}.", unsigned(&none("none"), &payload))),
+        ("alg None, with the signature", format!("{}.{}", unsigned(&none("None"), &payload), parts[2])),
         ("alg ES384", other_head(json!({"alg": "ES384"}))),
-        ("HS256 with the public point", symmetric(&hs256, &says, &point)),
+        ("HS256 with the public point", symmetric(&hs256, &payload, &point)),
         (
             "HS256 with the public point in base64url",
-            symmetric(&hs256, &says, format!("{}{}", own.x, own.y).as_bytes()),
+            symmetric(&hs256, &payload, format!("{}{}", own.x, own.y).as_bytes()),
         ),
-        ("HS256 with the published key as JSON", symmetric(&hs256, &says, jwk.to_string().as_bytes())),
-        ("a stranger's key under our key's name", signed(&head, &says, &stranger)),
-        ("a stranger's key that the token brings", signed(&with(&head, json!({"jwk": brought})), &says, &stranger)),
+        ("HS256 with the published key as JSON", symmetric(&hs256, &payload, jwk.to_string().as_bytes())),
+        ("a foreign key under our key id", signed(&head, &payload, &foreign)),
+        ("a foreign key in the token's header", signed(&with(&head, json!({"jwk": foreign_jwk})), &payload, &foreign)),
         ("an unknown kid", other_head(json!({"kid": "key_00000000000000000000000000"}))),
         ("no kid", other_head(json!({"kid": null}))),
         ("no typ", other_head(json!({"typ": null}))),
         ("another typ", other_head(json!({"typ": "JWT"}))),
-        ("something critical that nobody understands", other_head(json!({"crit": ["b64"], "b64": true}))),
+        ("an unknown critical header", other_head(json!({"crit": ["b64"], "b64": true}))),
         ("another audience", other_claims(json!({"aud": "elsewhere"}))),
         ("another issuer", other_claims(json!({"iss": "https://auth.example.com"}))),
         ("no expiry", other_claims(json!({"exp": null}))),
-        ("not yet good", other_claims(json!({"nbf": says["nbf"].as_i64().unwrap() + 3600}))),
+        ("not yet valid", other_claims(json!({"nbf": payload["nbf"].as_i64().unwrap() + 3600}))),
         ("no user", other_claims(json!({"sub": null}))),
         ("no session", other_claims(json!({"sid": null}))),
         ("a session of another form", other_claims(json!({"sid": "1"}))),
@@ -122,39 +121,32 @@ async fn without_a_token_every_guarded_route_asks_for_one() {
         assert_everywhere(&world, |call| call.header("authorization", authorization), bare).await;
     }
     let reply = world.call("GET", "/v1/me").send().await;
-    assert_eq!(
-        reply.body,
-        json!({
-            "type": "urn:latchkey:problem:token_required", "title": "token required", "status": 401,
-            "detail": "Send an access token as Authorization: Bearer.", "code": "token_required",
-        })
-    );
+    let detail = "Send an access token as Authorization: Bearer.";
+    assert_refused(&reply, 401, "token_required", "token required", detail);
 }
 
 #[tokio::test]
 async fn no_forgery_passes_any_guarded_route_and_none_costs_a_read() {
-    let world = World::new().await;
-    let person = world.sign_in(PHONE).await;
+    let (world, person) = signed_in().await;
     let own = own_key(&world).await;
     let challenge = invalid_token("the token is not valid");
     world.system.reset_dynamodb_requests();
     for (what, token) in forgeries(&person.access, &own) {
         world.keep_secret(&token);
-        for (route, reply) in everywhere(&world, |call| call.bearer(&token)).await {
+        for (route, reply) in call_everywhere(&world, |call| call.bearer(&token)).await {
             assert_eq!(reply.problem(), (401, "token_invalid"), "{what}: {route}");
             assert_eq!(reply.headers["www-authenticate"], challenge, "{what}: {route}");
         }
     }
     assert_eq!(world.system.dynamodb_requests().len(), 0, "{:?}", world.system.dynamodb_requests());
-    // What was forged is otherwise good: it was refused for its one fault.
+    // The forgeries are valid but for their one fault: the same token with the right signature passes.
     let same = signed(&header(&person.access), &claims(&person.access), &own);
     me(&world, &Person { access: same, ..person }).await;
 }
 
 #[tokio::test]
 async fn a_token_is_refused_everywhere_from_the_second_it_expires() {
-    let world = World::new().await;
-    let person = world.sign_in(PHONE).await;
+    let (world, person) = signed_in().await;
     world.advance(900 - 60);
     me(&world, &person).await;
     world.advance(61);
@@ -166,23 +158,21 @@ async fn a_token_is_refused_everywhere_from_the_second_it_expires() {
 
 #[tokio::test]
 async fn a_token_of_a_revoked_session_is_refused_everywhere() {
-    let world = World::new().await;
-    let person = world.sign_in(PHONE).await;
-    assert_eq!(world.call("DELETE", "/v1/session").as_person(&person).send().await.status, 204);
+    let (world, person) = signed_in().await;
+    delete(&world, &person, "/v1/session").await;
     let challenge = invalid_token("the session was revoked");
     assert_everywhere(&world, |call| call.as_person(&person), (401, "session_revoked", Some(&challenge))).await;
 }
 
 #[tokio::test]
-async fn a_good_token_whose_user_is_gone_is_told_so_everywhere() {
-    let world = World::new().await;
-    let person = world.sign_in(PHONE).await;
-    lose_user(&world, &person).await;
+async fn a_valid_token_of_a_deleted_user_gets_no_such_user_everywhere() {
+    let (world, person) = signed_in().await;
+    delete_user_item(&world, &person).await;
     assert_everywhere(&world, |call| call.as_person(&person), (403, "no_such_user", None)).await;
 }
 
 #[tokio::test]
-async fn a_bad_token_is_told_before_a_bad_body() {
+async fn a_missing_token_is_reported_before_a_malformed_body() {
     let world = World::new().await;
     for (method, path, _) in guarded() {
         let call = world.call(method, path).bytes("application/json", b"{".to_vec());
@@ -191,30 +181,37 @@ async fn a_bad_token_is_told_before_a_bad_body() {
 }
 
 #[tokio::test]
-async fn the_scheme_goes_without_regard_to_case() {
-    let world = World::new().await;
-    let person = world.sign_in(PHONE).await;
+async fn the_authorization_scheme_is_case_insensitive() {
+    let (world, person) = signed_in().await;
     for scheme in ["bearer", "BEARER"] {
         let call = world.call("GET", "/v1/me").header("authorization", &format!("{scheme} {}", person.access));
         call.send().await.ok();
     }
 }
 
-// The authorizer, as an API calls it.
+// The authorizer, as API Gateway calls it.
 
-async fn verdict(world: &World, route: &str, variables: Value, headers: Value) -> Result<Value, String> {
+/// What an event for the authorizer and one for a function behind it have in common.
+fn event(route: &str, headers: Value) -> Value {
     let (method, path) = route.split_once(' ').unwrap_or(("GET", "/"));
-    let event = json!({
-        "version": "2.0", "type": "REQUEST", "routeKey": route, "rawPath": path, "rawQueryString": "",
-        "routeArn": format!("arn:aws:execute-api:us-east-1:123456789012:api/$default/{method}{path}"),
-        "headers": headers, "stageVariables": variables,
+    json!({
+        "version": "2.0", "routeKey": route, "rawPath": path, "rawQueryString": "", "headers": headers,
         "requestContext": {
             "accountId": "123456789012", "apiId": "api", "domainName": "api.example.com", "domainPrefix": "api",
             "http": {"method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "203.0.113.1", "userAgent": ""},
             "requestId": "request", "routeKey": route, "stage": "$default", "time": "21/Nov/2026:10:00:00 +0000",
             "timeEpoch": 1_795_255_200_000_i64,
         },
-    });
+    })
+}
+
+async fn authorize(world: &World, route: &str, variables: Value, headers: Value) -> Result<Value, String> {
+    let mut event = event(route, headers);
+    let http = &event["requestContext"]["http"];
+    let method_and_path = format!("{}{}", http["method"].as_str().unwrap(), http["path"].as_str().unwrap());
+    event["routeArn"] = json!(format!("arn:aws:execute-api:us-east-1:123456789012:api/$default/{method_and_path}"));
+    event["type"] = json!("REQUEST");
+    event["stageVariables"] = variables;
     world.system.invoke("AuthorizerFunction", event).await
 }
 
@@ -226,9 +223,9 @@ fn bearer(token: &str) -> Value {
     json!({"authorization": format!("Bearer {token}")})
 }
 
-fn passed(person: &Person, fresh: bool) -> Value {
+fn authorized(person: &Person) -> Value {
     json!({"isAuthorized": true, "context": {
-        "user_id": person.user_id, "session_id": session_id(&person.access), "fresh": fresh,
+        "user_id": person.user_id, "session_id": session_id(&person.access), "fresh": claims(&person.access)["fresh"],
         "roles": r#"{"default":["default"]}"#,
     }})
 }
@@ -242,35 +239,37 @@ fn passed_on(refusal: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_good_token_passes_on_any_route_and_says_who_calls() {
-    let world = World::new().await;
-    let person = world.sign_in(PHONE).await;
+async fn a_valid_token_is_authorized_on_any_route_and_identifies_the_caller() {
+    let (world, person) = signed_in().await;
     for (route, variables) in
         [("GET /v1/me", explain()), ("GET /v1/me", Value::Null), ("GET /orders", Value::Null), ("$default", json!({}))]
     {
-        assert_eq!(verdict(&world, route, variables, bearer(&person.access)).await.unwrap(), passed(&person, true));
+        let answer = authorize(&world, route, variables, bearer(&person.access)).await.unwrap();
+        assert_eq!(answer, authorized(&person));
+        assert_eq!(answer["context"]["fresh"], true);
     }
-    let later = crate::refresh(&world, &person.refresh).await.text("access_token");
-    assert_eq!(verdict(&world, "GET /orders", Value::Null, bearer(&later)).await.unwrap(), passed(&person, false));
+    let later = refreshed(&world, &person).await;
+    let answer = authorize(&world, "GET /orders", Value::Null, bearer(&later.access)).await.unwrap();
+    assert_eq!(answer, authorized(&later));
+    assert_eq!(answer["context"]["fresh"], false);
 }
 
 #[tokio::test]
-async fn the_header_counts_whatever_the_case_of_its_name() {
-    let world = World::new().await;
-    let person = world.sign_in(PHONE).await;
+async fn the_name_of_the_authorization_header_is_case_insensitive() {
+    let (world, person) = signed_in().await;
     for name in ["authorization", "Authorization", "AUTHORIZATION"] {
         let headers = json!({name: format!("Bearer {}", person.access)});
-        assert_eq!(verdict(&world, "GET /orders", Value::Null, headers).await.unwrap(), passed(&person, true));
+        assert_eq!(authorize(&world, "GET /orders", Value::Null, headers).await.unwrap(), authorized(&person));
     }
 }
 
 #[tokio::test]
-async fn on_our_own_routes_a_refusal_is_passed_on_and_on_any_other_it_is_a_denial() {
+async fn a_refusal_is_passed_on_to_our_own_routes_and_denies_every_other() {
     let world = World::new().await;
-    let (expired, revoked) = (world.sign_in(PHONE).await, world.sign_in("+9779841000002").await);
+    let (expired, revoked) = (world.sign_in(PHONE).await, world.sign_in(OTHER).await);
     world.advance(900);
-    let revoked = Person { access: crate::refresh(&world, &revoked.refresh).await.text("access_token"), ..revoked };
-    assert_eq!(world.call("DELETE", "/v1/session").as_person(&revoked).send().await.status, 204);
+    let revoked = Person { access: refresh(&world, &revoked.refresh).await.text("access_token"), ..revoked };
+    delete(&world, &revoked, "/v1/session").await;
     let refusals = [
         ("token_required", json!({})),
         ("token_invalid", bearer("not-a-token")),
@@ -280,74 +279,62 @@ async fn on_our_own_routes_a_refusal_is_passed_on_and_on_any_other_it_is_a_denia
     for (refusal, headers) in refusals {
         for (method, path, _) in guarded() {
             let route = format!("{method} {}", if path == DEVICE { "/v1/sessions/{session_id}" } else { path });
-            let verdict = |variables| verdict(&world, &route, variables, headers.clone());
-            assert_eq!(verdict(explain()).await.unwrap(), passed_on(refusal), "{route}");
+            let authorize = |variables| authorize(&world, &route, variables, headers.clone());
+            assert_eq!(authorize(explain()).await.unwrap(), passed_on(refusal), "{route}");
             for variables in [Value::Null, json!({}), json!({"LatchkeyRefusals": "deny"}), json!({"Other": "explain"})]
             {
-                assert_eq!(verdict(variables.clone()).await.unwrap(), denied(), "{route} {variables}");
+                assert_eq!(authorize(variables.clone()).await.unwrap(), denied(), "{route} {variables}");
             }
         }
         for route in ["GET /orders", "$default", "POST /v1/me", "GET /v1/me/", "POST /v1/otp/send", "ANY /{proxy+}"] {
             for variables in [Value::Null, explain()] {
-                assert_eq!(verdict(&world, route, variables, headers.clone()).await.unwrap(), denied(), "{route}");
+                assert_eq!(authorize(&world, route, variables, headers.clone()).await.unwrap(), denied(), "{route}");
             }
         }
     }
 }
 
 #[tokio::test]
-async fn no_forgery_is_authorized() {
-    let world = World::new().await;
-    let person = world.sign_in(PHONE).await;
+async fn the_authorizer_denies_every_forgery() {
+    let (world, person) = signed_in().await;
     for (what, token) in forgeries(&person.access, &own_key(&world).await) {
-        assert_eq!(verdict(&world, "GET /orders", Value::Null, bearer(&token)).await.unwrap(), denied(), "{what}");
+        assert_eq!(authorize(&world, "GET /orders", Value::Null, bearer(&token)).await.unwrap(), denied(), "{what}");
     }
 }
 
 #[tokio::test]
 async fn the_authorizer_reads_the_session_and_nothing_else() {
-    let world = World::new().await;
-    let person = world.sign_in(PHONE).await;
+    let (world, person) = signed_in().await;
     world.system.reset_dynamodb_requests();
-    verdict(&world, "GET /orders", Value::Null, bearer(&person.access)).await.unwrap();
+    authorize(&world, "GET /orders", Value::Null, bearer(&person.access)).await.unwrap();
     let requests = world.system.dynamodb_requests();
     let requests: Vec<_> = requests.iter().map(|it| (it.operation.as_str(), it.tables.join(","))).collect();
     assert_eq!(requests, [("GetItem", "SessionsTable".to_owned())]);
 }
 
 #[tokio::test]
-async fn while_the_store_is_out_of_reach_nobody_passes_and_nobody_is_told_to_sign_in_again() {
-    let world = World::new().await;
-    let person = world.sign_in(PHONE).await;
-    let out_of_reach = || world.fault("dynamodb", "error", 3);
-    out_of_reach().await;
-    let own = verdict(&world, "GET /v1/me", explain(), bearer(&person.access)).await;
+async fn while_the_store_is_down_callers_get_service_unavailable_and_no_401() {
+    let (world, person) = signed_in().await;
+    let unreachable_store = || world.fault("dynamodb", "error", 3);
+    unreachable_store().await;
+    let own = authorize(&world, "GET /v1/me", explain(), bearer(&person.access)).await;
     assert_eq!(own.unwrap(), passed_on("service_unavailable"));
-    out_of_reach().await;
-    assert!(verdict(&world, "GET /orders", Value::Null, bearer(&person.access)).await.is_err());
-    out_of_reach().await;
+    unreachable_store().await;
+    assert!(authorize(&world, "GET /orders", Value::Null, bearer(&person.access)).await.is_err());
+    unreachable_store().await;
     let reply = world.call("GET", "/v1/me").as_person(&person).send().await;
     reply.assert_problem(503, "service_unavailable");
     assert_eq!(reply.headers["retry-after"], reply.number("retry_after").to_string());
     me(&world, &person).await;
 }
 
-// A guarded function that no authorizer stands before.
+// A guarded function that is invoked with any authorizer context, or none.
 
+/// Status, and the user's id or the problem's code.
 async fn account(world: &World, authorization: Option<&str>, authorizer: Option<Value>) -> (i64, Value) {
-    let mut event = json!({
-        "version": "2.0", "routeKey": "GET /v1/me", "rawPath": "/v1/me", "rawQueryString": "", "headers": {},
-        "isBase64Encoded": false,
-        "requestContext": {
-            "accountId": "123456789012", "apiId": "api", "domainName": "api.example.com", "domainPrefix": "api",
-            "http": {"method": "GET", "path": "/v1/me", "protocol": "HTTP/1.1", "sourceIp": "203.0.113.1", "userAgent": ""},
-            "requestId": "request", "routeKey": "GET /v1/me", "stage": "$default",
-            "time": "21/Nov/2026:10:00:00 +0000", "timeEpoch": 1_795_255_200_000_i64,
-        },
-    });
-    if let Some(authorization) = authorization {
-        event["headers"]["Authorization"] = json!(authorization);
-    }
+    let headers = authorization.map_or(json!({}), |authorization| json!({"Authorization": authorization}));
+    let mut event = event("GET /v1/me", headers);
+    event["isBase64Encoded"] = json!(false);
     if let Some(authorizer) = authorizer {
         event["requestContext"]["authorizer"] = authorizer;
     }
@@ -358,69 +345,54 @@ async fn account(world: &World, authorization: Option<&str>, authorizer: Option<
 }
 
 #[tokio::test]
-async fn a_function_that_finds_no_authorizers_word_checks_the_token_itself() {
-    let world = World::new().await;
-    let person = world.sign_in(PHONE).await;
-    let good = format!("Bearer {}", person.access);
+async fn a_function_without_an_authorizer_context_checks_the_token_itself() {
+    let (world, person) = signed_in().await;
+    let valid = format!("Bearer {}", person.access);
     let own = own_key(&world).await;
-    for nobody_spoke in
+    for no_context in
         [None, Some(Value::Null), Some(json!({})), Some(json!({"lambda": {}})), Some(json!({"lambda": null}))]
     {
-        let account = |authorization: Option<String>| {
-            let (world, nobody_spoke) = (&world, nobody_spoke.clone());
-            async move { account(world, authorization.as_deref(), nobody_spoke).await }
-        };
-        assert_eq!(account(Some(good.clone())).await, (200, json!(person.user_id)));
+        let account = async |it: Option<String>| account(&world, it.as_deref(), no_context.clone()).await;
+        assert_eq!(account(Some(valid.clone())).await, (200, json!(person.user_id)));
         assert_eq!(account(None).await, (401, json!("token_required")));
         for (what, token) in forgeries(&person.access, &own) {
             assert_eq!(account(Some(format!("Bearer {token}"))).await, (401, json!("token_invalid")), "{what}");
         }
     }
-    assert_eq!(world.call("DELETE", "/v1/session").as_person(&person).send().await.status, 204);
-    assert_eq!(account(&world, Some(&good), None).await, (401, json!("session_revoked")));
+    delete(&world, &person, "/v1/session").await;
+    assert_eq!(account(&world, Some(&valid), None).await, (401, json!("session_revoked")));
 }
 
 #[tokio::test]
-async fn what_another_kind_of_authorizer_says_makes_nobody_known() {
-    let world = World::new().await;
-    let person = world.sign_in(PHONE).await;
-    let others = [
+async fn an_incomplete_context_or_one_of_another_kind_of_authorizer_identifies_nobody() {
+    let (world, person) = signed_in().await;
+    let whole = json!({"user_id": person.user_id, "session_id": session_id(&person.access), "fresh": true});
+    let passes = json!({"lambda": whole});
+    assert_eq!(account(&world, None, Some(passes)).await, (200, json!(person.user_id)));
+    for authorizer in [
+        json!({"lambda": with(&whole, json!({"user_id": null}))}),
+        json!({"lambda": with(&whole, json!({"session_id": null}))}),
+        json!({"lambda": with(&whole, json!({"user_id": "1"}))}),
+        json!({"lambda": with(&whole, json!({"user_id": 1}))}),
         json!({"jwt": {"claims": {"sub": person.user_id}, "scopes": null}}),
         json!({"iam": {"accountId": "123456789012", "userId": person.user_id}}),
         json!({"user_id": person.user_id, "session_id": session_id(&person.access)}),
-    ];
-    for authorizer in others {
-        let (status, _) = account(&world, None, Some(authorizer.clone())).await;
-        assert_eq!(status, 401, "{authorizer}");
+    ] {
+        assert_eq!(account(&world, None, Some(authorizer.clone())).await.0, 401, "{authorizer}");
     }
 }
 
 #[tokio::test]
-async fn a_refusal_that_was_passed_on_holds_even_if_the_token_is_good() {
-    let world = World::new().await;
-    let person = world.sign_in(PHONE).await;
-    let good = format!("Bearer {}", person.access);
+async fn a_refusal_by_the_authorizer_stands_even_if_the_token_is_valid() {
+    let (world, person) = signed_in().await;
+    let valid = format!("Bearer {}", person.access);
     let known = json!({"user_id": person.user_id, "session_id": session_id(&person.access), "fresh": true});
     for refusal in ["token_required", "token_invalid", "token_expired", "session_revoked"] {
         for context in [json!({"refusal": refusal}), with(&known, json!({"refusal": refusal}))] {
-            let answer = account(&world, Some(&good), Some(json!({"lambda": context}))).await;
+            let answer = account(&world, Some(&valid), Some(json!({"lambda": context}))).await;
             assert_eq!(answer, (401, json!(refusal)));
         }
     }
-    let unheard_of = json!({"lambda": {"refusal": "something_new"}});
-    assert_eq!(account(&world, Some(&good), Some(unheard_of)).await, (503, json!("service_unavailable")));
-}
-
-#[tokio::test]
-async fn the_authorizers_word_is_taken_only_whole() {
-    let world = World::new().await;
-    let person = world.sign_in(PHONE).await;
-    let whole = json!({"user_id": person.user_id, "session_id": session_id(&person.access), "fresh": true});
-    let said = |context: Value| account(&world, None, Some(json!({"lambda": context})));
-    assert_eq!(said(whole.clone()).await, (200, json!(person.user_id)));
-    for changes in
-        [json!({"user_id": null}), json!({"session_id": null}), json!({"user_id": "1"}), json!({"user_id": 1})]
-    {
-        assert_eq!(said(with(&whole, changes)).await.0, 401);
-    }
+    let unknown = json!({"lambda": {"refusal": "something_new"}});
+    assert_eq!(account(&world, Some(&valid), Some(unknown)).await, (503, json!("service_unavailable")));
 }

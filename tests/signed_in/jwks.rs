@@ -1,20 +1,17 @@
-//! `/.well-known/*`: what anyone needs to check our tokens.
+//! `/.well-known/*`: what any service needs to verify the tokens.
 
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
 use serde_json::{Value, json};
 use tests::{Reply, World};
 
-use crate::tokens::{claims, header, own_key, secrets_manager};
-use crate::{me, refresh};
-
-const PHONE: &str = "+9779841000001";
+use crate::tokens::{claims, header, own_key};
+use crate::{OTHER, me, refreshed, signed_in};
 
 async fn jwks(world: &World) -> Reply {
     world.call("GET", "/.well-known/jwks.json").send().await
 }
 
-/// The ids of the published keys.
-async fn published(world: &World) -> Vec<String> {
+async fn published_ids(world: &World) -> Vec<String> {
     let keys = jwks(world).await.ok();
     keys["keys"].as_array().unwrap().iter().map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
 }
@@ -25,8 +22,7 @@ fn kid(token: &str) -> String {
 
 #[tokio::test]
 async fn the_key_set_holds_the_public_half_of_the_signing_key_and_nothing_else() {
-    let world = World::new().await;
-    let person = world.sign_in(PHONE).await;
+    let (world, person) = signed_in().await;
     let own = own_key(&world).await;
     let reply = jwks(&world).await;
     assert_eq!(reply.headers["cache-control"], "public, max-age=300");
@@ -39,7 +35,7 @@ async fn the_key_set_holds_the_public_half_of_the_signing_key_and_nothing_else()
 }
 
 #[tokio::test]
-async fn the_metadata_names_the_issuer_and_where_its_keys_are() {
+async fn the_metadata_names_the_issuer_and_the_address_of_its_keys() {
     let world = World::new().await;
     let reply = world.call("GET", "/.well-known/openid-configuration").send().await;
     assert_eq!(reply.headers["cache-control"], "public, max-age=300");
@@ -55,15 +51,14 @@ async fn the_metadata_names_the_issuer_and_where_its_keys_are() {
 }
 
 #[tokio::test]
-async fn an_access_token_says_what_its_contract_says_and_no_more() {
-    let world = World::new().await;
-    let person = world.sign_in(PHONE).await;
-    let other = claims(&world.sign_in("+9779841000002").await.access);
-    let said = claims(&person.access);
-    let (issued, jti, sid) = (said["iat"].as_i64().unwrap(), &said["jti"], &said["sid"]);
-    assert_eq!(header(&person.access), json!({"typ": "at+jwt", "alg": "ES256", "kid": published(&world).await[0]}));
+async fn an_access_token_has_exactly_the_documented_claims() {
+    let (world, person) = signed_in().await;
+    let other = claims(&world.sign_in(OTHER).await.access);
+    let own = claims(&person.access);
+    let (issued, jti, sid) = (own["iat"].as_i64().unwrap(), &own["jti"], &own["sid"]);
+    assert_eq!(header(&person.access), json!({"typ": "at+jwt", "alg": "ES256", "kid": published_ids(&world).await[0]}));
     assert_eq!(
-        said,
+        own,
         json!({
             "iss": format!("http://{}", world.system.address()), "aud": "latchkey", "sub": person.user_id,
             "iat": issued, "nbf": issued, "exp": issued + 900, "jti": jti, "client_id": "latchkey-app", "sid": sid,
@@ -75,9 +70,8 @@ async fn an_access_token_says_what_its_contract_says_and_no_more() {
 }
 
 #[tokio::test]
-async fn a_stranger_verifies_a_token_with_what_is_published_alone() {
-    let world = World::new().await;
-    let person = world.sign_in(PHONE).await;
+async fn a_token_can_be_verified_with_the_published_keys_alone() {
+    let (world, person) = signed_in().await;
     let metadata = world.call("GET", "/.well-known/openid-configuration").send().await;
     let issuer = metadata.text("issuer");
     let path = metadata.text("jwks_uri").strip_prefix(&issuer).unwrap().to_owned();
@@ -92,30 +86,27 @@ async fn a_stranger_verifies_a_token_with_what_is_published_alone() {
     assert_eq!(read.claims["sub"], json!(person.user_id));
     let (message, signature) = person.access.rsplit_once('.').unwrap();
     let (head, _) = message.split_once('.').unwrap();
-    let other = world.sign_in("+9779841000002").await.access;
+    let other = world.sign_in(OTHER).await.access;
     let altered = format!("{head}.{}.{signature}", other.split('.').nth(1).unwrap());
     assert!(decode::<Value>(&altered, &key, &validation).is_err());
-    // Nor does the refresh token pass for one of theirs.
+    // A refresh token does not pass as an access token.
     assert!(decode::<Value>(&person.refresh, &key, &validation).is_err());
 }
 
 #[tokio::test]
-async fn a_new_key_is_published_before_it_signs_and_the_old_ones_tokens_stay_good() {
-    let world = World::new().await;
-    let person = world.sign_in(PHONE).await;
-    let old = published(&world).await;
-    secrets_manager(&world, "RotateSecret", json!({"SecretId": "SigningKeySecret"})).await;
-    let both = published(&world).await;
+async fn a_new_key_is_published_before_it_signs_and_older_tokens_stay_valid() {
+    let (world, person) = signed_in().await;
+    let old = published_ids(&world).await;
+    world.secrets_manager("RotateSecret", json!({"SecretId": "SigningKeySecret"})).await;
+    let both = published_ids(&world).await;
     assert_eq!((both.len(), &both[0]), (2, &old[0]));
-    let at_once = refresh(&world, &person.refresh).await;
-    assert_eq!(kid(&at_once.text("access_token")), old[0]);
+    let immediately = refreshed(&world, &person).await;
+    assert_eq!(kid(&immediately.access), old[0]);
     world.advance(600);
-    let later = refresh(&world, &at_once.text("refresh_token")).await;
-    let later =
-        tests::Person { access: later.text("access_token"), refresh: later.text("refresh_token"), ..person.clone() };
+    let later = refreshed(&world, &immediately).await;
     assert_eq!((kid(&later.access), kid(&later.refresh)), (both[1].clone(), both[1].clone()));
-    for holder in [&person, &later] {
-        assert_eq!(me(&world, holder).await["user_id"], json!(person.user_id));
+    for tokens in [&person, &later] {
+        assert_eq!(me(&world, tokens).await["user_id"], json!(person.user_id));
     }
-    assert_eq!(published(&world).await, both);
+    assert_eq!(published_ids(&world).await, both);
 }

@@ -1,5 +1,5 @@
-//! Where a number has been dormant, a device that is signed in to its account is asked, and what it approves opens the
-//! account to the same code.
+//! Approvals: if the number of an account is dormant, a signed-in device is asked by push, and after its approval the
+//! same code signs in.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,25 +9,9 @@ use serde_json::{Value, json};
 use tests::{Call, Person, Reply, Sent, World, wrong};
 use tokio::task::JoinSet;
 
-use crate::given::{mentions, phone};
+use crate::setup::{add_fault, mentions, phone, refresh, refresh_until_dormant, submit_with_id};
 
-const DORMANT: u64 = 180 * 86_400;
 const PATH: &str = "/v1/me/sign-in-approval";
-
-async fn refresh(world: &World, person: &mut Person) {
-    let reply = world.post("/v1/session/refresh", json!({"refresh_token": person.refresh})).send().await;
-    (person.access, person.refresh) = (reply.text("access_token"), reply.text("refresh_token"));
-}
-
-/// Keeps devices in use until the number they were signed in with is dormant.
-async fn grow_old(world: &World, devices: &mut [Person]) {
-    for _ in 0..9 {
-        world.advance(DORMANT / 9);
-        for device in &mut *devices {
-            refresh(world, device).await;
-        }
-    }
-}
 
 async fn register(world: &World, person: &Person, token: &str) {
     world.keep_secret(token);
@@ -35,42 +19,65 @@ async fn register(world: &World, person: &Person, token: &str) {
     call.send().await.ok();
 }
 
-/// Someone who signed in long ago, on a device that is in use to this day, and can be pushed to.
-async fn owner(world: &World, fcm_token: &str) -> Person {
+/// The holder of a dormant number, on a device that is still in use and registered for pushes.
+async fn owner(world: &World) -> Person {
     let mut owner = [world.sign_in(&phone(1)).await];
-    register(world, &owner[0], fcm_token).await;
-    grow_old(world, &mut owner).await;
+    register(world, &owner[0], "the:device").await;
+    refresh_until_dormant(world, &mut owner).await;
     let [owner] = owner;
     owner
 }
 
-fn submit<'a>(world: &'a World, sent: &Sent) -> Call<'a> {
-    let body = json!({"phone_number": phone(1), "otp": sent.code, "challenge_id": sent.challenge_id});
-    world.post("/v1/otp/submit", body)
+/// A system, the holder of a dormant number, and a code that was sent to the number.
+async fn dormant() -> (World, Person, Sent) {
+    let world = World::new().await;
+    let owner = owner(&world).await;
+    let sent = world.send_code(&phone(1)).await;
+    (world, owner, sent)
+}
+
+async fn submit(world: &World, sent: &Sent) -> Reply {
+    submit_with_id(world, &phone(1), &sent.challenge_id, &sent.code).send().await
+}
+
+/// Sends a code and submits it.
+async fn sign_in(world: &World) -> Reply {
+    submit(world, &world.send_code(&phone(1)).await).await
 }
 
 fn approve<'a>(world: &'a World, person: &Person, challenge_id: &str) -> Call<'a> {
     world.post(PATH, json!({"challenge_id": challenge_id})).as_person(person)
 }
 
+async fn assert_approved(world: &World, person: &Person, challenge_id: &str) {
+    let reply = approve(world, person, challenge_id).send().await;
+    assert_eq!((reply.status, reply.body), (204, Value::Null));
+}
+
+async fn assert_nothing_to_approve(world: &World, person: &Person, challenge_id: &str) {
+    approve(world, person, challenge_id).send().await.assert_problem(404, "nothing_to_approve");
+}
+
 async fn pushes(world: &World) -> Vec<Value> {
     world.call("GET", "/local/pushes").send().await.ok()["pushes"].as_array().unwrap().clone()
 }
 
-/// Panics unless nobody was let in, and the answer says whether a device was asked.
 #[track_caller]
-fn assert_waits(reply: &Reply, is_asked: bool) {
+fn assert_asked(reply: &Reply) {
     reply.assert_problem(403, "second_signal_required");
-    let wanted = if is_asked { json!(true) } else { Value::Null };
-    assert_eq!(reply.body["approval_asked"], wanted, "{reply:?}");
+    assert_eq!(reply.body["approval_asked"], true, "{reply:?}");
+}
+
+#[track_caller]
+fn assert_not_asked(reply: &Reply) {
+    reply.assert_problem(403, "second_signal_required");
+    assert_eq!(reply.body["approval_asked"], Value::Null, "{reply:?}");
 }
 
 #[tokio::test]
-async fn a_device_that_approves_lets_the_same_code_in() {
-    let world = World::new().await;
-    let owner = owner(&world, "the:device").await;
-    let sent = world.send_code(&phone(1)).await;
-    assert_waits(&submit(&world, &sent).send().await, true);
+async fn after_a_device_approves_the_same_code_signs_in() {
+    let (world, owner, sent) = dormant().await;
+    assert_asked(&submit(&world, &sent).await);
     let pushed = pushes(&world).await;
     let expires_at = (world.now() + 600).to_string();
     let data = &pushed[0]["data"];
@@ -81,129 +88,111 @@ async fn a_device_that_approves_lets_the_same_code_in() {
     for secret in [sent.code.as_str(), phone(1).trim_start_matches('+'), phone(1).trim_start_matches("+977")] {
         assert_eq!(mentions(&json!(pushed), secret), 0);
     }
-    let approved = approve(&world, &owner, &sent.challenge_id).send().await;
-    assert_eq!((approved.status, approved.body), (204, Value::Null));
-    let opened = submit(&world, &sent).send().await.ok();
-    assert_eq!((&opened["is_new_user"], &opened["user"]["user_id"]), (&json!(false), &json!(owner.user_id)));
+    assert_approved(&world, &owner, &sent.challenge_id).await;
+    let signed_in = submit(&world, &sent).await.ok();
+    assert_eq!((&signed_in["is_new_user"], &signed_in["user"]["user_id"]), (&json!(false), &json!(owner.user_id)));
 }
 
 #[tokio::test]
-async fn a_client_that_shows_no_challenge_is_approved_by_the_id_that_was_pushed() {
-    let world = World::new().await;
-    let owner = owner(&world, "the:device").await;
-    let sent = world.send_code(&phone(1)).await;
-    assert_waits(&world.submit(&phone(1), &sent.code).send().await, true);
+async fn a_sign_in_without_a_challenge_id_is_approved_by_the_pushed_id() {
+    let (world, owner, sent) = dormant().await;
+    assert_asked(&world.submit(&phone(1), &sent.code).send().await);
     let id = pushes(&world).await[0]["data"]["challenge_id"].as_str().unwrap().to_owned();
-    assert_eq!(approve(&world, &owner, &id).send().await.status, 204);
+    assert_approved(&world, &owner, &id).await;
     world.submit(&phone(1), &sent.code).send().await.ok();
 }
 
 #[tokio::test]
-async fn devices_are_asked_once_for_a_challenge_and_each_repeat_takes_a_try() {
-    let world = World::new().await;
-    owner(&world, "the:device").await;
-    let sent = world.send_code(&phone(1)).await;
+async fn devices_are_asked_once_per_challenge_and_each_retry_counts_as_an_attempt() {
+    let (world, _, sent) = dormant().await;
     for _ in 0..5 {
-        assert_waits(&submit(&world, &sent).send().await, true);
+        assert_asked(&submit(&world, &sent).await);
     }
-    submit(&world, &sent).send().await.assert_problem(429, "too_many_attempts");
+    submit(&world, &sent).await.assert_problem(429, "too_many_attempts");
     assert_eq!(pushes(&world).await.len(), 1);
 }
 
 #[tokio::test]
-async fn an_approval_without_the_right_code_opens_nothing() {
-    let world = World::new().await;
-    let owner = owner(&world, "the:device").await;
-    let sent = world.send_code(&phone(1)).await;
+async fn an_approval_without_the_right_code_signs_nobody_in() {
+    let (world, owner, sent) = dormant().await;
     let wrong = Sent { code: wrong(&sent.code), ..sent.clone() };
-    submit(&world, &wrong).send().await.assert_problem(400, "incorrect_otp");
-    assert_eq!(pushes(&world).await.len(), 0, "a wrong code asks nobody");
-    submit(&world, &sent).send().await;
-    assert_eq!(approve(&world, &owner, &sent.challenge_id).send().await.status, 204);
-    submit(&world, &wrong).send().await.assert_problem(400, "incorrect_otp");
+    submit(&world, &wrong).await.assert_problem(400, "incorrect_otp");
+    assert_eq!(pushes(&world).await.len(), 0, "a wrong code asks no device");
+    submit(&world, &sent).await;
+    assert_approved(&world, &owner, &sent.challenge_id).await;
+    submit(&world, &wrong).await.assert_problem(400, "incorrect_otp");
 }
 
 #[tokio::test]
-async fn an_approval_by_anyone_but_the_holder_is_worth_nothing() {
-    let world = World::new().await;
-    owner(&world, "the:device").await;
+async fn an_approval_by_anyone_but_the_phone_holder_has_no_effect() {
+    let (world, _, sent) = dormant().await;
     let stranger = world.sign_in(&phone(2)).await;
-    let sent = world.send_code(&phone(1)).await;
-    submit(&world, &sent).send().await;
-    let refused = approve(&world, &stranger, &sent.challenge_id).send().await;
-    refused.assert_problem(404, "nothing_to_approve");
-    // Even one who had the number when they approved.
+    submit(&world, &sent).await;
+    assert_nothing_to_approve(&world, &stranger, &sent.challenge_id).await;
+    // Nor has a stored approval by a user who no longer holds the number.
     let set = json!({
         "TableName": "OtpsTable", "Key": {"pk": {"S": format!("sign_in#{}", phone(1))}},
         "UpdateExpression": "SET approved_by = :by", "ExpressionAttributeValues": {":by": {"S": stranger.user_id}},
     });
     world.dynamodb("UpdateItem", set).await;
-    assert_waits(&submit(&world, &sent).send().await, true);
+    assert_asked(&submit(&world, &sent).await);
 }
 
 #[tokio::test]
-async fn an_approval_after_the_code_expired_or_was_used_or_of_one_that_never_was_is_refused() {
-    let world = World::new().await;
-    let owner = owner(&world, "the:device").await;
-    let sent = world.send_code(&phone(1)).await;
-    let never = "chl_00000000000000000000000000";
-    approve(&world, &owner, never).send().await.assert_problem(404, "nothing_to_approve");
-    submit(&world, &sent).send().await;
+async fn an_approval_of_an_expired_a_used_or_an_unknown_challenge_is_refused() {
+    let (world, owner, sent) = dormant().await;
+    assert_nothing_to_approve(&world, &owner, "chl_00000000000000000000000000").await;
+    submit(&world, &sent).await;
     world.advance(600);
-    approve(&world, &owner, &sent.challenge_id).send().await.assert_problem(404, "nothing_to_approve");
+    assert_nothing_to_approve(&world, &owner, &sent.challenge_id).await;
     let sent = world.send_code(&phone(1)).await;
-    assert_waits(&submit(&world, &sent).send().await, true);
-    assert_eq!(approve(&world, &owner, &sent.challenge_id).send().await.status, 204);
-    submit(&world, &sent).send().await.ok();
-    approve(&world, &owner, &sent.challenge_id).send().await.assert_problem(404, "nothing_to_approve");
+    assert_asked(&submit(&world, &sent).await);
+    assert_approved(&world, &owner, &sent.challenge_id).await;
+    submit(&world, &sent).await.ok();
+    assert_nothing_to_approve(&world, &owner, &sent.challenge_id).await;
 }
 
 #[tokio::test]
-async fn an_approval_ends_with_its_challenge() {
-    let world = World::new().await;
-    let owner = owner(&world, "the:device").await;
-    let sent = world.send_code(&phone(1)).await;
-    submit(&world, &sent).send().await;
-    assert_eq!(approve(&world, &owner, &sent.challenge_id).send().await.status, 204);
+async fn an_approval_expires_with_its_challenge() {
+    let (world, owner, sent) = dormant().await;
+    submit(&world, &sent).await;
+    assert_approved(&world, &owner, &sent.challenge_id).await;
     world.advance(600);
     let next = world.send_code(&phone(1)).await;
-    approve(&world, &owner, &sent.challenge_id).send().await.assert_problem(404, "nothing_to_approve");
-    assert_waits(&submit(&world, &next).send().await, true);
-    assert_eq!(pushes(&world).await.len(), 2, "each challenge asks anew");
+    assert_nothing_to_approve(&world, &owner, &sent.challenge_id).await;
+    assert_asked(&submit(&world, &next).await);
+    assert_eq!(pushes(&world).await.len(), 2, "each challenge asks again");
 }
 
 #[tokio::test]
-async fn a_caller_without_a_number_has_nothing_to_approve_and_one_who_is_gone_is_no_user() {
-    let world = World::new().await;
-    let owner = owner(&world, "the:device").await;
-    let sent = world.send_code(&phone(1)).await;
+async fn a_caller_without_a_number_has_nothing_to_approve() {
+    let (world, owner, sent) = dormant().await;
     let body = json!({"phone_number": phone(1), "otp": sent.code, "fresh_account": true});
     world.post("/v1/otp/submit", body).send().await.ok();
-    approve(&world, &owner, &sent.challenge_id).send().await.assert_problem(404, "nothing_to_approve");
+    assert_nothing_to_approve(&world, &owner, &sent.challenge_id).await;
     for body in [json!({}), json!({"challenge_id": null}), json!({"challenge_id": "042917"})] {
         world.post(PATH, body).as_person(&owner).send().await.assert_problem(400, "malformed_request");
     }
 }
 
 #[tokio::test]
-async fn without_a_device_that_can_be_pushed_to_nobody_is_asked_and_the_answer_claims_nothing() {
+async fn without_a_registered_device_no_approval_is_asked_for() {
     let world = World::new().await;
     let mut owner = [world.sign_in(&phone(1)).await];
-    grow_old(&world, &mut owner).await;
+    refresh_until_dormant(&world, &mut owner).await;
     let sent = world.send_code(&phone(1)).await;
-    assert_waits(&submit(&world, &sent).send().await, false);
+    assert_not_asked(&submit(&world, &sent).await);
     assert_eq!(pushes(&world).await, Vec::<Value>::new());
-    // One that registers meanwhile is asked at the next try.
+    // A device that registers now is asked at the next attempt.
     register(&world, &owner[0], "the:device").await;
-    assert_waits(&submit(&world, &sent).send().await, true);
+    assert_asked(&submit(&world, &sent).await);
 }
 
 #[tokio::test]
-async fn without_a_project_nobody_is_asked() {
+async fn without_a_firebase_project_no_approval_is_asked_for() {
     let world = World::with(&[("FCM_PROJECT_ID", "")]).await;
-    owner(&world, "the:device").await;
-    let sent = world.send_code(&phone(1)).await;
-    assert_waits(&submit(&world, &sent).send().await, false);
+    owner(&world).await;
+    assert_not_asked(&sign_in(&world).await);
     assert_eq!(pushes(&world).await, Vec::<Value>::new());
 }
 
@@ -213,29 +202,27 @@ async fn only_devices_that_are_signed_in_to_the_account_are_asked() {
     let lost = world.sign_in(&phone(1)).await;
     register(&world, &lost, "the:lost:device").await;
     world.advance(60);
-    let owner = owner(&world, "the:device").await;
+    let owner = owner(&world).await;
     let other = world.sign_in(&phone(2)).await;
     register(&world, &other, "another:device").await;
     let sent = world.send_code(&phone(1)).await;
-    assert_waits(&submit(&world, &sent).send().await, true);
+    assert_asked(&submit(&world, &sent).await);
     let asked: Vec<Value> = pushes(&world).await.iter().map(|push| push["to"].clone()).collect();
     assert_eq!(asked, [json!("the:device")]);
-    assert_eq!(approve(&world, &owner, &sent.challenge_id).send().await.status, 204);
+    assert_approved(&world, &owner, &sent.challenge_id).await;
 }
 
 #[tokio::test]
-async fn whatever_fcm_does_the_refusal_comes_in_time_and_the_next_try_asks_again() {
-    for (mode, times) in [("error", 1), ("refuse", 1), ("timeout", 1)] {
-        let world = World::new().await;
-        let owner = owner(&world, "the:device").await;
-        let sent = world.send_code(&phone(1)).await;
-        world.fault("fcm", mode, times).await;
-        let begun = Instant::now();
-        assert_waits(&submit(&world, &sent).send().await, false);
-        assert!(begun.elapsed() < Duration::from_secs(8), "{mode}: {:?}", begun.elapsed());
-        assert_waits(&submit(&world, &sent).send().await, true);
-        assert_eq!(approve(&world, &owner, &sent.challenge_id).send().await.status, 204, "{mode}");
-        submit(&world, &sent).send().await.ok();
+async fn an_fcm_failure_does_not_delay_the_refusal_and_the_next_attempt_asks_again() {
+    for mode in ["error", "refuse", "timeout"] {
+        let (world, owner, sent) = dormant().await;
+        world.fault("fcm", mode, 1).await;
+        let started = Instant::now();
+        assert_not_asked(&submit(&world, &sent).await);
+        assert!(started.elapsed() < Duration::from_secs(8), "{mode}: {:?}", started.elapsed());
+        assert_asked(&submit(&world, &sent).await);
+        assert_approved(&world, &owner, &sent.challenge_id).await;
+        submit(&world, &sent).await.ok();
         for secret in ["ya29", "BEGIN PRIVATE KEY"] {
             assert!(!world.log().contains(secret), "{mode}: {secret}");
         }
@@ -243,46 +230,41 @@ async fn whatever_fcm_does_the_refusal_comes_in_time_and_the_next_try_asks_again
 }
 
 #[tokio::test]
-async fn a_lost_answer_to_the_turn_that_was_taken_is_no_reason_not_to_ask() {
+async fn an_approval_is_asked_for_even_if_the_answer_to_its_transaction_is_lost() {
     let world = World::new().await;
-    owner(&world, "the:device").await;
+    owner(&world).await;
     world.system.aim(None);
     let sent = world.send_code(&phone(1)).await;
-    submit(&world, &sent).send().await;
+    submit(&world, &sent).await;
     let at = world.system.outgoing().into_iter().rfind(|request| request.what.starts_with("TransactWriteItems"));
     world.advance(600);
     let sent = world.send_code(&phone(1)).await;
     let at = Outgoing { nth: 1, ..at.unwrap() };
     world.system.aim(Some(Aim { at: at.clone(), mode: Mode::Lost, code: None, lasts: false }));
-    assert_waits(&submit(&world, &sent).send().await, true);
-    assert!(world.system.outgoing().contains(&Outgoing { nth: 2, ..at }), "it was tried again");
+    assert_asked(&submit(&world, &sent).await);
+    assert!(world.system.outgoing().contains(&Outgoing { nth: 2, ..at }), "the transaction was retried");
     assert_eq!(pushes(&world).await.len(), 2, "one for each challenge");
 }
 
 #[tokio::test]
-async fn a_service_account_that_is_none_costs_no_more_than_the_question() {
+async fn with_a_malformed_service_account_sign_ins_are_only_not_pushed() {
     for secret in ["{}", "rubbish", r#"{"client_email":"a","private_key":"b","token_uri":"c d"}"#] {
         let world = World::new().await;
-        owner(&world, "the:device").await;
+        owner(&world).await;
         world.secrets_manager("PutSecretValue", json!({"SecretId": "PushSecret", "SecretString": secret})).await;
-        let sent = world.send_code(&phone(1)).await;
-        assert_waits(&submit(&world, &sent).send().await, false);
+        assert_not_asked(&sign_in(&world).await);
     }
 }
 
 #[tokio::test]
-async fn a_device_that_fcm_knows_no_more_is_forgotten_and_others_are_not() {
-    let world = World::new().await;
-    let mut owner = owner(&world, "the:device").await;
-    let first = world.send_code(&phone(1)).await;
-    assert_waits(&submit(&world, &first).send().await, true);
+async fn a_device_that_fcm_no_longer_knows_loses_its_token_and_others_do_not() {
+    let (world, mut owner, first) = dormant().await;
+    assert_asked(&submit(&world, &first).await);
     world.advance(600);
-    // The token for FCM is at hand by now: the push itself is refused.
+    // The access token for FCM is cached by now, so the push itself is refused.
     for (code, is_kept) in [("SENDER_ID_MISMATCH", true), ("UNREGISTERED", false)] {
-        let sent = world.send_code(&phone(1)).await;
-        let fault = json!({"target": "fcm", "mode": "refuse", "code": code});
-        assert_eq!(world.post("/local/faults", fault).send().await.status, 204);
-        assert_waits(&submit(&world, &sent).send().await, false);
+        add_fault(&world, json!({"target": "fcm", "mode": "refuse", "code": code})).await;
+        assert_not_asked(&sign_in(&world).await);
         let items = world.items("SessionsTable").await;
         let has_token = items.iter().any(|item| item["fcm_token"]["S"] == "the:device");
         assert_eq!(has_token, is_kept, "{code}");
@@ -290,12 +272,11 @@ async fn a_device_that_fcm_knows_no_more_is_forgotten_and_others_are_not() {
     }
     refresh(&world, &mut owner).await;
     register(&world, &owner, "the:new:device").await;
-    let sent = world.send_code(&phone(1)).await;
-    assert_waits(&submit(&world, &sent).send().await, true);
+    assert_asked(&sign_in(&world).await);
 }
 
 #[tokio::test]
-async fn one_device_of_two_that_can_be_reached_is_enough() {
+async fn one_reachable_device_of_two_is_enough() {
     let world = World::new().await;
     let mut devices = Vec::new();
     for token in ["the:device", "the:other:device"] {
@@ -303,25 +284,24 @@ async fn one_device_of_two_that_can_be_reached_is_enough() {
         register(&world, devices.last().unwrap(), token).await;
         world.advance(60);
     }
-    grow_old(&world, &mut devices).await;
+    refresh_until_dormant(&world, &mut devices).await;
     let sent = world.send_code(&phone(1)).await;
     let at = Outgoing { target: Target::Fcm, what: "a push".to_owned(), nth: 1 };
     world.system.aim(Some(Aim { at, mode: Mode::Refuse, code: Some("UNREGISTERED"), lasts: false }));
-    assert_waits(&submit(&world, &sent).send().await, true);
+    assert_asked(&submit(&world, &sent).await);
     let items = world.items("SessionsTable").await;
     let kept: Vec<&Value> = items.iter().map(|item| &item["fcm_token"]["S"]).filter(|token| !token.is_null()).collect();
     assert_eq!(kept, [&pushes(&world).await[0]["to"]]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_many_who_submit_the_code_at_once_one_asks() {
-    let world = Arc::new(World::new().await);
-    owner(&world, "the:device").await;
-    let sent = world.send_code(&phone(1)).await;
+async fn of_many_concurrent_submissions_of_a_code_one_pushes() {
+    let (world, _, sent) = dormant().await;
+    let world = Arc::new(world);
     let mut running = JoinSet::new();
     for _ in 0..5 {
         let (world, sent) = (Arc::clone(&world), sent.clone());
-        running.spawn(async move { submit(&world, &sent).send().await });
+        running.spawn(async move { submit(&world, &sent).await });
     }
     let replies = running.join_all().await;
     assert!(replies.iter().all(|reply| reply.problem() == (403, "second_signal_required")), "{replies:?}");
@@ -330,28 +310,26 @@ async fn of_many_who_submit_the_code_at_once_one_asks() {
 }
 
 #[tokio::test]
-async fn a_token_for_fcm_serves_until_its_hour_is_over_or_fcm_takes_it_back() {
+async fn an_access_token_for_fcm_is_reused_until_it_expires_or_fcm_refuses_it() {
     let world = World::new().await;
     world.system.aim(None);
-    owner(&world, "the:device").await;
+    owner(&world).await;
     let ask = async || {
         world.advance(600);
-        let sent = world.send_code(&phone(1)).await;
-        submit(&world, &sent).send().await
+        sign_in(&world).await
     };
-    let asked_for_tokens = || {
-        let asked = world.system.outgoing();
-        asked.iter().filter(|request| request.target == Target::Fcm && request.what == "a token").count()
+    let token_requests = || {
+        let requests = world.system.outgoing();
+        requests.iter().filter(|request| request.target == Target::Fcm && request.what == "a token").count()
     };
-    assert_waits(&ask().await, true);
-    assert_waits(&ask().await, true);
-    assert_eq!(asked_for_tokens(), 1);
+    assert_asked(&ask().await);
+    assert_asked(&ask().await);
+    assert_eq!(token_requests(), 1);
     world.advance(3_600);
-    assert_waits(&ask().await, true);
-    assert_eq!(asked_for_tokens(), 2);
-    let fault = json!({"target": "fcm", "mode": "refuse", "code": "UNAUTHENTICATED"});
-    assert_eq!(world.post("/local/faults", fault).send().await.status, 204);
-    assert_waits(&ask().await, false);
-    assert_waits(&ask().await, true);
-    assert_eq!(asked_for_tokens(), 3);
+    assert_asked(&ask().await);
+    assert_eq!(token_requests(), 2);
+    add_fault(&world, json!({"target": "fcm", "mode": "refuse", "code": "UNAUTHENTICATED"})).await;
+    assert_not_asked(&ask().await);
+    assert_asked(&ask().await);
+    assert_eq!(token_requests(), 3);
 }

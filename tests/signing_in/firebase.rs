@@ -1,4 +1,4 @@
-//! Signing in by an ID token of Firebase, with keys of the tests' own behind an address of the tests' own.
+//! Sign-ins with a Firebase ID token. A local server of the tests publishes the keys.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,12 +12,13 @@ use serde_json::{Value, json};
 use tests::google::{Google, Key, PROJECT, claims, header};
 use tests::{Call, World, person};
 
-use crate::given::phone;
+use crate::setup::phone;
 
 async fn world() -> World {
     Google::serving("public, max-age=19204").await.world().await
 }
 
+/// A valid token for a phone.
 fn token(world: &World, phone: &str) -> String {
     let token = Key::of_google().sign(&header(), &claims(world, phone));
     world.keep_secret(&token);
@@ -30,23 +31,23 @@ fn submit<'a>(world: &'a World, token: &str) -> Call<'a> {
 }
 
 #[tokio::test]
-async fn a_firebase_sign_in_makes_a_user_and_later_knows_them() {
+async fn a_firebase_sign_in_creates_a_user_and_later_finds_them_again() {
     let world = world().await;
     let body = json!({"firebase_id_token": token(&world, &phone(1)), "name": "Sita", "device_name": "Pixel", "source": "android"});
     let new = world.post("/v1/otp/submit", body).send().await.ok();
     assert_eq!((&new["is_new_user"], &new["user"]["name"]), (&json!(true), &json!("Sita")));
     assert_eq!(new["user"]["phone_number"], json!(phone(1)));
-    // The same phone, by a code: the same user.
+    // A code for the same phone signs in the same user.
     let known = world.sign_in(&phone(1)).await;
     assert_eq!(json!(known.user_id), new["user"]["user_id"]);
     world.advance(1);
     let again = submit(&world, &token(&world, &phone(1))).send().await.ok();
     assert_eq!((&again["is_new_user"], &again["user"]["user_id"]), (&json!(false), &new["user"]["user_id"]));
-    assert!(world.inbox(&phone(1)).await.len() == 1, "only the code went out");
+    assert_eq!(world.inbox(&phone(1)).await.len(), 1, "only the code was sent");
 }
 
 #[tokio::test]
-async fn its_access_token_is_fresh_as_a_codes_is() {
+async fn a_firebase_sign_in_issues_a_fresh_access_token() {
     let world = world().await;
     let reply = submit(&world, &token(&world, &phone(1))).send().await;
     let person = person(&phone(1), &reply);
@@ -63,19 +64,16 @@ async fn without_a_project_no_token_is_accepted() {
 }
 
 #[tokio::test]
-async fn a_code_or_a_token_and_not_both_or_neither() {
+async fn both_or_neither_of_a_code_and_a_token_are_malformed() {
     let world = world().await;
     let both = json!({"phone_number": phone(1), "otp": "123456", "firebase_id_token": token(&world, &phone(1))});
     world.post("/v1/otp/submit", both).send().await.assert_problem(400, "malformed_request");
-    world
-        .post("/v1/otp/submit", json!({"phone_number": phone(1)}))
-        .send()
-        .await
-        .assert_problem(400, "malformed_request");
+    let neither = json!({"phone_number": phone(1)});
+    world.post("/v1/otp/submit", neither).send().await.assert_problem(400, "malformed_request");
 }
 
 #[tokio::test]
-async fn a_phone_number_beside_the_token_must_be_its_own() {
+async fn a_phone_number_beside_the_token_must_match_it() {
     let world = world().await;
     let with = |phone: &str, token: String| json!({"phone_number": phone, "firebase_id_token": token});
     let other = with("9841000002", token(&world, &phone(1)));
@@ -84,28 +82,28 @@ async fn a_phone_number_beside_the_token_must_be_its_own() {
     world.post("/v1/otp/submit", own).send().await.ok();
 }
 
-/// A token with one thing amiss.
-fn amiss(world: &World, change: impl Fn(&mut Value, &mut Value)) -> String {
+/// A token that Google signed, with changes to its header and claims.
+fn changed(world: &World, change: impl Fn(&mut Value, &mut Value)) -> String {
     let (mut header, mut claims) = (header(), claims(world, &phone(1)));
     change(&mut header, &mut claims);
     Key::of_google().sign(&header, &claims)
 }
 
 fn with_claim(world: &World, name: &str, value: Value) -> String {
-    amiss(world, |_, claims| claims[name] = value.clone())
+    changed(world, |_, claims| claims[name] = value.clone())
 }
 
 fn without_claim(world: &World, name: &str) -> String {
-    amiss(world, |_, claims| _ = claims.as_object_mut().unwrap().remove(name))
+    changed(world, |_, claims| _ = claims.as_object_mut().unwrap().remove(name))
 }
 
 fn with_header(world: &World, name: &str, value: Value) -> String {
-    amiss(world, |header, _| header[name] = value.clone())
+    changed(world, |header, _| header[name] = value.clone())
 }
 
 fn forgeries(world: &World) -> Vec<(&'static str, String)> {
-    let good = token(world, &phone(1));
-    let parts: Vec<&str> = good.split('.').collect();
+    let valid = token(world, &phone(1));
+    let parts: Vec<&str> = valid.split('.').collect();
     let now = world.now();
     let unsigned = |alg: &str| {
         let header = json!({"alg": alg, "kid": "first", "typ": "JWT"}).to_string();
@@ -126,7 +124,7 @@ fn forgeries(world: &World) -> Vec<(&'static str, String)> {
         ("alg none", unsigned("none")),
         ("alg None", unsigned("None")),
         ("alg NONE", unsigned("NONE")),
-        ("alg of nothing", unsigned("")),
+        ("an empty alg", unsigned("")),
         ("HS256 by the modulus", by_public_key(modulus.big_endian_without_leading_zero())),
         (
             "HS256 by the key's DER",
@@ -135,17 +133,17 @@ fn forgeries(world: &World) -> Vec<(&'static str, String)> {
         ("alg RS512", with_header(world, "alg", json!("RS512"))),
         ("alg PS256", with_header(world, "alg", json!("PS256"))),
         ("a foreign key", Key::of_a_stranger().sign(&header(), &claims(world, &phone(1)))),
-        ("a foreign key that the token brings", Key::of_a_stranger().sign(&foreign, &claims(world, &phone(1)))),
+        ("a foreign key in the token's header", Key::of_a_stranger().sign(&foreign, &claims(world, &phone(1)))),
         ("another payload", format!("{}.{}.{}", parts[0], URL_SAFE_NO_PAD.encode(stolen), parts[2])),
         ("no signature", format!("{}.{}.", parts[0], parts[1])),
         ("two parts", format!("{}.{}", parts[0], parts[1])),
-        ("four parts", format!("{good}.x")),
-        ("no kid", amiss(world, |header, _| _ = header.as_object_mut().unwrap().remove("kid"))),
+        ("four parts", format!("{valid}.x")),
+        ("no kid", changed(world, |header, _| _ = header.as_object_mut().unwrap().remove("kid"))),
         ("an unknown kid", with_header(world, "kid", json!("third"))),
-        ("a path for a kid", with_header(world, "kid", json!("../first"))),
+        ("a path as the kid", with_header(world, "kid", json!("../first"))),
         ("crit", with_header(world, "crit", json!(["exp"]))),
         ("another project's aud", with_claim(world, "aud", json!("other-project"))),
-        ("a list for an aud", with_claim(world, "aud", json!([PROJECT]))),
+        ("a list as the aud", with_claim(world, "aud", json!([PROJECT]))),
         ("another project's iss", with_claim(world, "iss", json!("https://securetoken.google.com/other-project"))),
         ("another iss", with_claim(world, "iss", json!(format!("https://evil.example/{PROJECT}")))),
         ("no sub", without_claim(world, "sub")),
@@ -154,28 +152,28 @@ fn forgeries(world: &World) -> Vec<(&'static str, String)> {
         ("no exp", without_claim(world, "exp")),
         ("no iat", without_claim(world, "iat")),
         ("no auth_time", without_claim(world, "auth_time")),
-        ("an iat to come", with_claim(world, "iat", json!(now + 600))),
-        ("an auth_time to come", with_claim(world, "auth_time", json!(now + 600))),
-        ("a text for exp", with_claim(world, "exp", json!((now + 60).to_string()))),
-        ("a password", with_claim(world, "firebase", json!({"sign_in_provider": "password"}))),
-        ("an anonymous one", with_claim(world, "firebase", json!({"sign_in_provider": "anonymous"}))),
+        ("an iat in the future", with_claim(world, "iat", json!(now + 600))),
+        ("an auth_time in the future", with_claim(world, "auth_time", json!(now + 600))),
+        ("text as the exp", with_claim(world, "exp", json!((now + 60).to_string()))),
+        ("a password sign-in", with_claim(world, "firebase", json!({"sign_in_provider": "password"}))),
+        ("an anonymous sign-in", with_claim(world, "firebase", json!({"sign_in_provider": "anonymous"}))),
         ("no provider", with_claim(world, "firebase", json!({}))),
         ("no firebase", without_claim(world, "firebase")),
         ("no phone", without_claim(world, "phone_number")),
         ("a national phone", with_claim(world, "phone_number", json!("9841000001"))),
-        ("no text for a phone", with_claim(world, "phone_number", json!(["+9779841000001"]))),
+        ("a phone that is not text", with_claim(world, "phone_number", json!(["+9779841000001"]))),
         ("a claim twice", Key::of_google().sign_text(&header().to_string(), &duplicated)),
         ("no JSON", Key::of_google().sign_text(&header().to_string(), "{")),
         ("too long", with_claim(world, "padding", json!("x".repeat(4_096)))),
         ("nothing", String::new()),
         ("dots", "..".to_owned()),
-        ("padding", format!("{good}=")),
-        ("a space", format!(" {good}")),
+        ("padding", format!("{valid}=")),
+        ("a space", format!(" {valid}")),
     ]
 }
 
 #[tokio::test]
-async fn no_forgery_signs_anybody_in_or_reaches_the_store() {
+async fn no_forgery_signs_in_or_reaches_the_store() {
     let world = world().await;
     let own = world.sign_in(&phone(3)).await;
     let mut forgeries = forgeries(&world);
@@ -186,32 +184,31 @@ async fn no_forgery_signs_anybody_in_or_reaches_the_store() {
         assert_eq!(reply.problem(), (400, "firebase_token_invalid"), "{what}: {reply:?}");
     }
     assert_eq!(world.system.dynamodb_requests().len(), 0, "a forgery reached the store");
-    println!("{} forgeries", forgeries.len());
     submit(&world, &token(&world, &phone(1))).send().await.ok();
 }
 
 #[tokio::test]
-async fn a_token_is_good_to_the_second_and_no_longer() {
+async fn a_token_expires_a_minute_after_its_exp_and_an_hour_after_its_sign_in() {
     let world = world().await;
     let now = world.now();
-    let long_ago = |ago: i64, exp: i64| {
-        amiss(&world, move |_, claims| {
+    let issued = |ago: i64, expires_in: i64| {
+        changed(&world, move |_, claims| {
             claims["auth_time"] = json!(now - ago);
             claims["iat"] = json!(now - ago);
-            claims["exp"] = json!(now + exp);
+            claims["exp"] = json!(now + expires_in);
         })
     };
-    // A minute on either side is the clocks'; a few seconds more are this test's own.
-    submit(&world, &long_ago(600, -50)).send().await.ok();
-    submit(&world, &long_ago(600, -61)).send().await.assert_problem(400, "firebase_token_expired");
-    submit(&world, &long_ago(3_650, 60)).send().await.ok();
-    // Minted anew from Firebase's refresh token, long after the code was typed.
-    submit(&world, &long_ago(3_661, 3_600)).send().await.assert_problem(400, "firebase_token_expired");
+    // Clocks may differ by a minute. The margin of a few seconds is for the duration of this test.
+    submit(&world, &issued(600, -50)).send().await.ok();
+    submit(&world, &issued(600, -61)).send().await.assert_problem(400, "firebase_token_expired");
+    submit(&world, &issued(3_650, 60)).send().await.ok();
+    // A token that Firebase refreshed long after the sign-in by code.
+    submit(&world, &issued(3_661, 3_600)).send().await.assert_problem(400, "firebase_token_expired");
     submit(&world, &with_claim(&world, "iat", json!(world.now() + 60))).send().await.ok();
 }
 
 #[tokio::test]
-async fn a_token_again_gets_tokens_for_the_one_session_that_it_opened() {
+async fn a_repeated_token_gets_tokens_for_the_session_that_it_opened() {
     let world = world().await;
     let token = token(&world, &phone(1));
     let first = person(&phone(1), &submit(&world, &token).send().await);
@@ -220,14 +217,14 @@ async fn a_token_again_gets_tokens_for_the_one_session_that_it_opened() {
     assert_eq!(first.user_id, second.user_id);
     let sessions = world.call("GET", "/v1/sessions").as_person(&second).send().await.ok();
     assert_eq!(sessions["sessions"].as_array().unwrap().len(), 1);
-    // Once its session is over, the token opens nothing.
+    // After its session ended, the token no longer signs in.
     world.call("DELETE", "/v1/session").as_person(&second).send().await;
     submit(&world, &token).send().await.assert_problem(400, "firebase_token_invalid");
     assert_eq!(world.items("SessionsTable").await.len(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_64_submissions_of_one_token_at_once_all_get_the_one_session() {
+async fn sixty_four_concurrent_submissions_of_a_token_open_one_session() {
     let world = Arc::new(world().await);
     let token = token(&world, &phone(1));
     let mut running = tokio::task::JoinSet::new();
@@ -239,11 +236,11 @@ async fn of_64_submissions_of_one_token_at_once_all_get_the_one_session() {
         assert_eq!(reply.status, 200, "{reply:?}");
     }
     assert_eq!(world.items("SessionsTable").await.len(), 1);
-    assert_eq!(world.items("UsersTable").await.len(), 2, "a user and the lock on the phone");
+    assert_eq!(world.items("UsersTable").await.len(), 2, "a user and the lock of the phone");
 }
 
 #[tokio::test]
-async fn the_keys_are_read_once_for_as_long_as_their_answer_says() {
+async fn the_keys_are_cached_for_the_max_age_of_their_response() {
     let google = Google::serving("public, max-age=600, must-revalidate").await;
     let world = google.world().await;
     assert_eq!(google.asked(), 1, "before the first request");
@@ -259,7 +256,7 @@ async fn the_keys_are_read_once_for_as_long_as_their_answer_says() {
 }
 
 #[tokio::test]
-async fn keys_that_there_never_were_are_asked_for_once_a_minute_at_most() {
+async fn unknown_key_ids_cause_at_most_one_fetch_a_minute() {
     let google = Google::serving("max-age=19204").await;
     let world = google.world().await;
     for n in 0..20 {
@@ -267,7 +264,7 @@ async fn keys_that_there_never_were_are_asked_for_once_a_minute_at_most() {
         submit(&world, &forgery).send().await.assert_problem(400, "firebase_token_invalid");
     }
     assert_eq!(google.asked(), 1);
-    // A key that is new is found a minute later.
+    // A new key is found a minute later.
     google.is_rotated.store(true, Ordering::SeqCst);
     world.advance(60);
     submit(&world, &with_header(&world, "kid", json!("second"))).send().await.ok();
@@ -276,7 +273,7 @@ async fn keys_that_there_never_were_are_asked_for_once_a_minute_at_most() {
 }
 
 #[tokio::test]
-async fn while_google_is_away_older_keys_serve_for_an_hour_and_then_it_says_to_come_again() {
+async fn while_google_is_down_cached_keys_work_for_an_hour_and_then_sign_ins_get_503() {
     let google = Google::serving("max-age=600").await;
     let world = google.world().await;
     google.is_down.store(true, Ordering::SeqCst);
@@ -286,7 +283,7 @@ async fn while_google_is_away_older_keys_serve_for_an_hour_and_then_it_says_to_c
     submit(&world, &token(&world, &phone(2))).send().await.assert_problem(503, "service_unavailable");
     let asked = google.asked();
     submit(&world, &token(&world, &phone(2))).send().await.assert_problem(503, "service_unavailable");
-    assert_eq!(google.asked(), asked, "not again at once");
+    assert_eq!(google.asked(), asked, "the keys are not fetched again at once");
     google.is_down.store(false, Ordering::SeqCst);
     world.advance(5);
     submit(&world, &token(&world, &phone(2))).send().await.ok();

@@ -1,4 +1,4 @@
-//! Which gateway carries a message, and which one next when it does not.
+//! Which gateway carries a message, and which one is tried next if it fails.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -13,26 +13,28 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::given::{phone, send};
+use crate::setup::{add_fault, clear_faults, phone, send};
 
 const PHONE: &str = "+9779841000001";
 
-/// Makes the next message at a gateway end as an outcome of that name.
-pub async fn spoil(world: &World, gateway: &str, outcome: &str) {
+/// Gives the next message at a gateway the outcome of this name.
+pub async fn set_next_outcome(world: &World, gateway: &str, outcome: &str) {
     let number_refused = json!({"sparrow": "1007", "sns": "InvalidParameter", "twilio": "21211"});
-    let fault = match outcome {
+    let mut fault = json!({"target": gateway, "times": 1});
+    fault["mode"] = match outcome {
         "accepted" => return,
-        "number_refused" => json!({"target": gateway, "mode": "refuse", "times": 1, "code": number_refused[gateway]}),
-        "refused_us" => json!({"target": gateway, "mode": "refuse", "times": 1}),
-        "unavailable" => json!({"target": gateway, "mode": "error", "times": 1}),
-        "unknown" => json!({"target": gateway, "mode": "timeout", "times": 1}),
-        _ => panic!("{outcome}"),
+        "number_refused" | "refused_us" => json!("refuse"),
+        "unavailable" => json!("error"),
+        "unknown" => json!("timeout"),
+        _ => panic!("no outcome {outcome}"),
     };
-    let reply = world.post("/local/faults", fault).send().await;
-    assert!(reply.status < 300, "{reply:?}");
+    if outcome == "number_refused" {
+        fault["code"] = number_refused[gateway].clone();
+    }
+    add_fault(world, fault).await;
 }
 
-/// The gateways of the messages that the phone got, in the order in which they came.
+/// The gateways of the messages that the phone got, oldest first.
 async fn carriers(world: &World) -> Vec<String> {
     let inbox = world.inbox(PHONE).await;
     inbox.iter().rev().map(|message| message["gateway"].as_str().unwrap().to_owned()).collect()
@@ -42,8 +44,8 @@ const SENT: (u16, &str) = (200, "");
 const NUMBER_REFUSED: (u16, &str) = (400, "invalid_phone_number");
 const NO_GATEWAY: (u16, &str) = (503, "sms_gateway_unavailable");
 
-/// What the first gateway does, what the second would do, what is answered, and who carried the message to the phone.
-/// A gateway that does not answer in time has carried it all the same.
+/// The outcome at the first gateway, the outcome at the second one if it is tried, the answer, and the carriers.
+/// A gateway that does not answer in time carries the message nevertheless.
 type Row = (&'static str, &'static str, (u16, &'static str), &'static [&'static str]);
 
 const ROWS: [Row; 25] = [
@@ -52,7 +54,7 @@ const ROWS: [Row; 25] = [
     ("accepted", "refused_us", SENT, &["twilio"]),
     ("accepted", "unavailable", SENT, &["twilio"]),
     ("accepted", "unknown", SENT, &["twilio"]),
-    // The number's own fault is never tried elsewhere.
+    // A number that one gateway refuses is not tried at another.
     ("number_refused", "accepted", NUMBER_REFUSED, &[]),
     ("number_refused", "number_refused", NUMBER_REFUSED, &[]),
     ("number_refused", "refused_us", NUMBER_REFUSED, &[]),
@@ -75,21 +77,21 @@ const ROWS: [Row; 25] = [
     ("unknown", "unknown", NO_GATEWAY, &["twilio", "sparrow"]),
 ];
 
-async fn hold_to(row: Row, world: World) {
+async fn assert_row(row: Row, world: World) {
     let (first, second, answer, carried_by) = row;
     world.keep_secret(PHONE);
-    spoil(&world, "twilio", first).await;
-    spoil(&world, "sparrow", second).await;
+    set_next_outcome(&world, "twilio", first).await;
+    set_next_outcome(&world, "sparrow", second).await;
     let reply = send(&world, PHONE).send().await;
     assert_eq!(reply.problem(), answer, "{row:?}");
     assert_eq!(carriers(&world).await, carried_by, "{row:?}");
 
-    // What was taken for nothing is given back at once; all else counts.
-    assert_eq!(world.call("DELETE", "/local/faults").send().await.status, 204);
+    // The reservation of a message that no gateway accepted is returned at once. Any other counts.
+    clear_faults(&world).await;
     let again = send(&world, PHONE).send().await;
     let counts = answer != NO_GATEWAY;
     assert_eq!(again.problem(), if counts { (429, "too_many_requests") } else { SENT }, "{row:?}");
-    // However often a challenge's code is carried, it is the same one.
+    // Each message of a challenge has the same code.
     let inbox = world.inbox(PHONE).await;
     assert_eq!(inbox.len(), carried_by.len() + usize::from(!counts), "{row:?}");
     assert!(inbox.iter().all(|message| message["text"] == inbox[0]["text"]), "{row:?}");
@@ -99,28 +101,28 @@ async fn hold_to(row: Row, world: World) {
     }
 }
 
-/// A world that waits so long for a gateway: long enough for whatever answers at all, on a busy machine too.
-async fn waiting(milliseconds: &str, routes: &str) -> World {
+/// A system with a timeout that is long enough for every gateway that answers, even on a busy machine.
+async fn world_with_timeout(milliseconds: &str, routes: &str) -> World {
     World::with(&[("SMS_ROUTES", routes), ("GATEWAY_TIMEOUT_MILLISECONDS", milliseconds)]).await
 }
 
 #[tokio::test]
-async fn each_outcome_of_the_first_gateway_meets_each_of_the_second_as_the_table_says() {
+async fn every_pair_of_gateway_outcomes_has_the_result_in_the_table() {
     let mut worlds = Vec::new();
     for _ in ROWS {
-        worlds.push(waiting("2000", "977=twilio,sparrow;*=sns").await);
+        worlds.push(world_with_timeout("2000", "977=twilio,sparrow;*=sns").await);
     }
     let mut rows = JoinSet::new();
     for (row, world) in ROWS.into_iter().zip(worlds) {
-        rows.spawn(hold_to(row, world));
+        rows.spawn(assert_row(row, world));
     }
     rows.join_all().await;
 }
 
-/// What a fault at the only gateway comes to, and how many messages the phone gets.
+/// A fault at the only gateway, the answer, and how many messages the phone gets.
 const FAULTS: [(&str, (u16, &str), usize); 5] = [
     ("refuse", NO_GATEWAY, 0),
-    // Once: SNS's own client would try a second time, and a second try may be a second message.
+    // The AWS client must not retry, because a second request may send a second message.
     ("error", NO_GATEWAY, 0),
     ("timeout", NO_GATEWAY, 1),
     ("slow", SENT, 1),
@@ -128,11 +130,11 @@ const FAULTS: [(&str, (u16, &str), usize); 5] = [
 ];
 
 #[tokio::test]
-async fn each_gateway_has_its_messages_in_the_inbox_and_goes_wrong_as_asked_once() {
+async fn every_fault_at_the_only_gateway_has_the_result_in_the_table() {
     let mut calls = JoinSet::new();
     for gateway in ["sparrow", "sns", "twilio"] {
         for (mode, answer, messages) in FAULTS {
-            let world = waiting("4000", &format!("*={gateway}")).await;
+            let world = world_with_timeout("4000", &format!("*={gateway}")).await;
             world.fault(gateway, mode, 1).await;
             calls.spawn(async move {
                 let reply = send(&world, PHONE).send().await;
@@ -144,7 +146,6 @@ async fn each_gateway_has_its_messages_in_the_inbox_and_goes_wrong_as_asked_once
     calls.join_all().await;
 }
 
-/// The fields of a form.
 type Fields = BTreeMap<String, String>;
 
 async fn publish(State(forms): State<Arc<Mutex<Vec<Fields>>>>, Form(form): Form<Fields>) -> String {
@@ -153,7 +154,7 @@ async fn publish(State(forms): State<Arc<Mutex<Vec<Fields>>>>, Form(form): Form<
     format!(r#"<PublishResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/">{body}</PublishResponse>"#)
 }
 
-/// An SNS that keeps whatever it is asked to publish, and where it answers.
+/// The address of an SNS that records what it is asked to publish, and its record.
 async fn recording_sns() -> (String, Arc<Mutex<Vec<Fields>>>) {
     let forms = Arc::default();
     let router = Router::new().route("/", post(publish)).with_state(Arc::clone(&forms));
@@ -163,7 +164,7 @@ async fn recording_sns() -> (String, Arc<Mutex<Vec<Fields>>>) {
     (address, forms)
 }
 
-/// A form's attributes, by name: type and value.
+/// The message attributes of a form: type and value by name.
 fn attributes(form: &Fields) -> Value {
     let names = form.iter().filter_map(|(key, name)| Some((key.strip_suffix(".Name")?, name)));
     let of = |entry: &str, member: &str| form[&format!("{entry}.Value.{member}")].clone();
@@ -171,7 +172,7 @@ fn attributes(form: &Fields) -> Value {
 }
 
 #[tokio::test]
-async fn sns_is_told_what_is_configured_and_of_india_only_for_india() {
+async fn sns_gets_the_configured_attributes_and_those_of_india_only_for_india() {
     let (endpoint, forms) = recording_sns().await;
     let world = World::with(&[
         ("AWS_ENDPOINT_URL_SNS", &endpoint),
@@ -193,18 +194,18 @@ async fn sns_is_told_what_is_configured_and_of_india_only_for_india() {
     let mut in_india = everywhere.clone();
     in_india["AWS.MM.SMS.EntityId"] = json!(["String", "1001000000000000001"]);
     in_india["AWS.MM.SMS.TemplateId"] = json!(["String", "1007000000000000002"]);
-    for (number, told) in [(PHONE, everywhere), ("+919876543210", in_india)] {
+    for (number, expected) in [(PHONE, everywhere), ("+919876543210", in_india)] {
         world.keep_secret(number);
         send(&world, number).send().await.ok();
         let [form] = &std::mem::take(&mut *forms.lock().unwrap())[..] else { panic!("not one message to {number}") };
-        assert_eq!(attributes(form), told);
+        assert_eq!(attributes(form), expected);
         assert_eq!((form["Action"].as_str(), form["PhoneNumber"].as_str()), ("Publish", number));
         assert!(form["Message"].ends_with(" is your Latchkey code."));
     }
 }
 
 #[tokio::test]
-async fn sns_is_told_nothing_that_is_not_configured() {
+async fn sns_gets_no_attribute_that_is_not_configured() {
     let (endpoint, forms) = recording_sns().await;
     let world = World::with(&[("AWS_ENDPOINT_URL_SNS", &endpoint), ("SMS_ROUTES", "*=sns")]).await;
     send(&world, PHONE).send().await.ok();
@@ -212,7 +213,7 @@ async fn sns_is_told_nothing_that_is_not_configured() {
 }
 
 #[tokio::test]
-async fn the_local_sns_takes_what_sns_takes() {
+async fn the_local_sns_accepts_every_configured_attribute() {
     let world = World::with(&[
         ("SMS_ROUTES", "*=sns"),
         ("ALLOWED_COUNTRIES", "IN"),
@@ -226,8 +227,8 @@ async fn the_local_sns_takes_what_sns_takes() {
     assert_eq!(world.inbox("+919876543210").await[0]["from"], json!("55501"));
 }
 
-/// A gateway that takes the request and hangs up.
-async fn hangs_up() -> String {
+/// The address of a gateway that reads the request and closes the connection.
+async fn closing_gateway() -> String {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move {
@@ -239,29 +240,29 @@ async fn hangs_up() -> String {
 }
 
 #[tokio::test]
-async fn a_message_may_be_on_its_way_if_the_connection_broke_and_is_not_if_there_was_none() {
+async fn a_broken_connection_is_an_unknown_outcome_and_a_refused_one_is_unavailable() {
     // Nothing listens on the port of tcpmux.
-    let (broken, closed) = (hangs_up().await, "http://127.0.0.1:1".to_owned());
+    let (broken, closed) = (closing_gateway().await, "http://127.0.0.1:1".to_owned());
     for (gateway, variable) in
         [("sparrow", "SPARROW_BASE_URL"), ("sns", "AWS_ENDPOINT_URL_SNS"), ("twilio", "TWILIO_BASE_URL")]
     {
         for (address, outcome) in [(&broken, "unknown"), (&closed, "unavailable")] {
             let world = World::with(&[("SMS_ROUTES", &format!("*={gateway}")), (variable, address)]).await;
             assert_eq!(send(&world, PHONE).send().await.problem(), NO_GATEWAY, "{gateway}");
-            let [metric] = &world.metrics()[..] else { panic!("not one try: {:?}", world.metrics()) };
+            let [metric] = &world.metrics()[..] else { panic!("not one attempt: {:?}", world.metrics()) };
             assert_eq!((&metric["Gateway"], &metric["Outcome"]), (&json!(gateway), &json!(outcome)), "{metric}");
         }
     }
 }
 
 #[tokio::test]
-async fn a_message_that_was_accepted_is_logged_by_the_gateways_name_for_it_and_by_nothing_else() {
+async fn an_accepted_message_is_logged_once_by_the_gateways_message_id() {
     let world = World::with(&[("SMS_ROUTES", "*=sns")]).await;
     world.send_code(&phone(1)).await;
     let id = world.inbox(&phone(1)).await[0]["id"].clone();
     let log = world.log();
-    let events = log.lines().filter(|line| !line.contains(r#""level":"TRACE""#));
-    let lines: Vec<&str> = events.filter(|line| line.contains(id.as_str().unwrap())).collect();
+    let is_of_message = |line: &&str| !line.contains(r#""level":"TRACE""#) && line.contains(id.as_str().unwrap());
+    let lines: Vec<&str> = log.lines().filter(is_of_message).collect();
     let [line] = lines[..] else { panic!("not one line of {id}") };
     let line: Value = serde_json::from_str(line).unwrap();
     assert_eq!(line["level"], json!("INFO"));
@@ -270,7 +271,7 @@ async fn a_message_that_was_accepted_is_logged_by_the_gateways_name_for_it_and_b
 }
 
 #[tokio::test]
-async fn a_message_by_twilio_bears_our_sender_and_the_code_signs_in() {
+async fn a_message_by_twilio_has_the_configured_sender_and_its_code_signs_in() {
     let world = World::with(&[("SMS_ROUTES", "*=twilio")]).await;
     let person = world.sign_in(PHONE).await;
     assert_eq!(person.phone, PHONE);
@@ -279,7 +280,7 @@ async fn a_message_by_twilio_bears_our_sender_and_the_code_signs_in() {
     assert_eq!((&inbox[0]["gateway"], &inbox[0]["from"]), (&json!("twilio"), &json!("+15005550006")));
 }
 
-/// Sends a code to the `n`th phone; answers which gateway carried it.
+/// Sends a code to the `n`th phone; returns the gateway that carried it.
 async fn carrier(world: &World, n: u32) -> String {
     let phone = format!("+97798410001{n:02}");
     world.send_code(&phone).await;
@@ -287,20 +288,20 @@ async fn carrier(world: &World, n: u32) -> String {
 }
 
 #[tokio::test]
-async fn a_gateway_that_keeps_failing_is_left_alone_for_a_minute_and_then_tried_again() {
+async fn a_gateway_that_keeps_failing_is_skipped_for_a_minute() {
     let world = World::with(&[("SMS_ROUTES", "*=twilio,sparrow")]).await;
     world.fault("twilio", "error", 3).await;
     for n in 0..3 {
         assert_eq!(carrier(&world, n).await, "sparrow");
     }
-    // It would work again, but nobody asks it yet.
+    // It works again, but it is not tried yet.
     assert_eq!(carrier(&world, 3).await, "sparrow");
     world.advance(60);
     assert_eq!(carrier(&world, 4).await, "twilio");
 }
 
 #[tokio::test]
-async fn a_gateway_at_rest_is_still_tried_when_no_other_takes_the_message() {
+async fn a_skipped_gateway_is_still_tried_when_no_other_accepts_the_message() {
     let world = World::with(&[("SMS_ROUTES", "*=twilio,sparrow")]).await;
     world.fault("twilio", "error", 3).await;
     for n in 0..3 {
@@ -311,7 +312,7 @@ async fn a_gateway_at_rest_is_still_tried_when_no_other_takes_the_message() {
 }
 
 #[tokio::test]
-async fn an_operators_prefix_has_a_route_of_its_own() {
+async fn the_prefix_of_an_operator_can_have_its_own_route() {
     let world = World::with(&[("SMS_ROUTES", "977=sparrow;977984100010=twilio;*=sns")]).await;
     assert_eq!(carrier(&world, 1).await, "twilio");
     assert_eq!(carrier(&world, 11).await, "sparrow");

@@ -10,17 +10,17 @@
 
 mod approvals;
 mod bad_input;
+mod clock;
 mod firebase;
 mod gateways;
-mod given;
 mod messages;
 mod metrics;
+mod problems;
 mod pumping;
 mod races;
 mod recycled_numbers;
-mod refusals;
 mod send_otp;
+mod setup;
 mod sign_in;
 mod submit_otp;
 mod test_numbers;
-mod waiting;

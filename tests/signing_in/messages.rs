@@ -1,11 +1,11 @@
-//! What a message says: in which language, and in the form that the organization's apps can read by themselves.
+//! The text of a message: its language, and the formats from which the organization's apps can read the code.
 
 use serde_json::json;
 use tests::World;
 
-use crate::given::{organization, phone};
+use crate::setup::{create_organization, phone};
 
-/// The newest message to a phone, after a send of that body with that `Accept-Language`.
+/// Sends `body` with this `Accept-Language`; returns the text of the message.
 async fn message(world: &World, body: serde_json::Value, accept_language: &str) -> String {
     let to = body["phone_number"].as_str().unwrap().to_owned();
     world.keep_secret(&to);
@@ -16,10 +16,10 @@ async fn message(world: &World, body: serde_json::Value, accept_language: &str) 
 }
 
 #[tokio::test]
-async fn the_language_is_the_locales_then_the_browsers_then_the_organizations() {
+async fn the_language_is_that_of_the_locale_then_accept_language_then_the_organization() {
     let world = World::new().await;
-    organization(&world, "himal", &[("languages", "ne,en")]).await;
-    for (n, body, accept_language, word) in [
+    create_organization(&world, "himal", &[("languages", "ne,en")]).await;
+    for (n, mut body, accept_language, word) in [
         (1, json!({"locale": "ne"}), "en", "कोड"),
         (2, json!({"locale": "ne_NP"}), "en", "कोड"),
         (3, json!({"locale": "fr"}), "ne-NP,ne;q=0.9", "कोड"),
@@ -29,7 +29,6 @@ async fn the_language_is_the_locales_then_the_browsers_then_the_organizations() 
         (7, json!({"organization_id": "himal", "locale": "en"}), "ne", "code"),
         (8, json!({}), ";q=;,=,q", "code"),
     ] {
-        let mut body = body;
         body["phone_number"] = json!(phone(n));
         let text = message(&world, body.clone(), accept_language).await;
         assert!(text.contains(word), "{body} {accept_language}: {text}");
@@ -37,13 +36,13 @@ async fn the_language_is_the_locales_then_the_browsers_then_the_organizations() 
 }
 
 #[tokio::test]
-async fn an_organization_has_its_messages_read_by_its_apps() {
+async fn messages_have_the_format_that_the_organizations_apps_can_read() {
     let world = World::new().await;
     let (hash, domain) = (("android_app_hash", "FA+9qCX9VSu"), ("web_domain", "himal.example"));
-    organization(&world, "neither", &[]).await;
-    organization(&world, "android", &[hash]).await;
-    organization(&world, "web", &[domain]).await;
-    organization(&world, "both", &[hash, domain]).await;
+    create_organization(&world, "neither", &[]).await;
+    create_organization(&world, "android", &[hash]).await;
+    create_organization(&world, "web", &[domain]).await;
+    create_organization(&world, "both", &[hash, domain]).await;
     for (n, id, expected) in [
         (1, "neither", "000000 is your Acme code."),
         (2, "android", "<#> 000000 is your Acme code.\nFA+9qCX9VSu"),
@@ -57,18 +56,18 @@ async fn an_organization_has_its_messages_read_by_its_apps() {
 }
 
 #[tokio::test]
-async fn an_organization_whose_messages_would_not_fit_sends_none() {
+async fn an_organization_whose_messages_are_too_long_sends_none() {
     let world = World::new().await;
     let site = ("site", "a long line about the site that the messages are from");
-    organization(&world, "long", &[site]).await;
+    create_organization(&world, "long", &[site]).await;
     let reply = world.post("/v1/otp/send", json!({"phone_number": phone(1), "organization_id": "long"})).send().await;
     reply.assert_problem(503, "service_unavailable");
-    organization(&world, "english", &[site, ("languages", "en")]).await;
+    create_organization(&world, "english", &[site, ("languages", "en")]).await;
     message(&world, json!({"phone_number": phone(1), "organization_id": "english"}), "ne").await;
 }
 
 #[tokio::test]
-async fn a_default_organization_whose_messages_would_not_fit_keeps_the_system_from_starting() {
+async fn a_system_whose_default_messages_are_too_long_does_not_start() {
     let site = "a long line about the site that the messages are from";
     let overrides = [("APP_SITE".to_owned(), site.to_owned())].into();
     let started = local::System::start(local::Options { overrides, ..local::Options::default() }).await;

@@ -1,16 +1,16 @@
-//! What is counted, as CloudWatch reads it: what gateways do, and whose codes come back.
+//! The metrics as CloudWatch reads them: the outcomes of the gateways, and the codes that were accepted.
 
 use serde_json::{Value, json};
 use tests::{World, person, wrong};
 
-use crate::gateways::spoil;
-use crate::given::{phone, send, test_number};
+use crate::gateways::set_next_outcome;
+use crate::setup::{create_test_number, phone, send};
 
-/// A document in the embedded metric format that counts one.
-pub fn counted(name: &str, dimensions: &[(&str, &str)], at: &Value) -> Value {
+/// A document in the embedded metric format that counts one, without its time.
+pub fn counted(name: &str, dimensions: &[(&str, &str)]) -> Value {
     let mut document = json!({
         "_aws": {
-            "Timestamp": at,
+            "Timestamp": null,
             "CloudWatchMetrics": [{
                 "Namespace": "Latchkey",
                 "Dimensions": [dimensions.iter().map(|(name, _)| *name).collect::<Vec<_>>()],
@@ -25,12 +25,12 @@ pub fn counted(name: &str, dimensions: &[(&str, &str)], at: &Value) -> Value {
     document
 }
 
-fn attempt(gateway: &str, country: &str, outcome: &str, at: &Value) -> Value {
-    counted("SmsAttempts", &[("Gateway", gateway), ("Country", country), ("Outcome", outcome)], at)
+fn sms_attempt(gateway: &str, country: &str, outcome: &str) -> Value {
+    counted("SmsAttempts", &[("Gateway", gateway), ("Country", country), ("Outcome", outcome)])
 }
 
-fn accepted(gateway: &str, country: &str, at: &Value) -> Value {
-    counted("CodesAccepted", &[("Gateway", gateway), ("Country", country)], at)
+fn code_accepted(gateway: &str, country: &str) -> Value {
+    counted("CodesAccepted", &[("Gateway", gateway), ("Country", country)])
 }
 
 /// Metrics without their times.
@@ -48,7 +48,7 @@ async fn world(routes: &str) -> World {
 }
 
 #[tokio::test]
-async fn a_metric_bears_the_time_at_which_it_was_counted_in_milliseconds() {
+async fn a_metric_has_its_time_in_milliseconds() {
     let world = world("*=sparrow").await;
     world.advance(86_400);
     let before = world.now() * 1_000;
@@ -63,32 +63,32 @@ async fn a_metric_bears_the_time_at_which_it_was_counted_in_milliseconds() {
 }
 
 #[tokio::test]
-async fn each_outcome_is_counted_once_by_gateway_and_the_next_gateways_beside_it() {
+async fn each_outcome_is_counted_once_for_each_gateway_that_was_tried() {
     let world = world("*=twilio,sns").await;
     for (n, outcome) in ["accepted", "number_refused", "refused_us", "unavailable", "unknown"].into_iter().enumerate() {
         let before = world.metrics().len();
-        spoil(&world, "twilio", outcome).await;
+        set_next_outcome(&world, "twilio", outcome).await;
         world.keep_secret(&phone(n));
         send(&world, &phone(n)).send().await;
-        let mut wanted = vec![attempt("twilio", "NP", outcome, &Value::Null)];
+        let mut expected = vec![sms_attempt("twilio", "NP", outcome)];
         if !["accepted", "number_refused"].contains(&outcome) {
-            wanted.push(attempt("sns", "NP", "accepted", &Value::Null));
+            expected.push(sms_attempt("sns", "NP", "accepted"));
         }
-        assert_eq!(undated(&world).split_off(before), wanted);
+        assert_eq!(undated(&world).split_off(before), expected);
     }
 }
 
 #[tokio::test]
-async fn a_country_is_the_numbers_own() {
+async fn the_country_of_a_metric_is_that_of_the_number() {
     let world = World::with(&[("SMS_ROUTES", "*=sns"), ("ALLOWED_COUNTRIES", "*")]).await;
     let phone = "+919876543210";
     person(phone, &world.submit(phone, &world.send_code(phone).await.code).send().await);
-    let wanted = [attempt("sns", "IN", "accepted", &Value::Null), accepted("sns", "IN", &Value::Null)];
-    assert_eq!(undated(&world), wanted);
+    let expected = [sms_attempt("sns", "IN", "accepted"), code_accepted("sns", "IN")];
+    assert_eq!(undated(&world), expected);
 }
 
-/// Submits a code that was just sent and gives the gateways to which its acceptance was counted.
-async fn accepted_of(world: &World, phone: &str, code: &str) -> Vec<Value> {
+/// Submits the right code; returns the gateways for which its acceptance was counted.
+async fn carriers_of_accepted(world: &World, phone: &str, code: &str) -> Vec<Value> {
     let before = world.metrics().len();
     person(phone, &world.submit(phone, code).send().await);
     let since = undated(world).split_off(before);
@@ -97,40 +97,40 @@ async fn accepted_of(world: &World, phone: &str, code: &str) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn a_code_is_counted_for_the_gateway_that_carried_it() {
+async fn an_accepted_code_is_counted_for_the_gateway_that_carried_it() {
     let world = world("*=twilio,sns,sparrow").await;
     let first = world.send_code(&phone(1)).await;
-    assert_eq!(accepted_of(&world, &phone(1), &first.code).await, ["twilio"]);
-    // Another carried it than was to be tried first.
+    assert_eq!(carriers_of_accepted(&world, &phone(1), &first.code).await, ["twilio"]);
+    // The gateway that is tried first does not carry these.
     for (n, outcome) in [(2, "refused_us"), (3, "unknown")] {
-        spoil(&world, "twilio", outcome).await;
+        set_next_outcome(&world, "twilio", outcome).await;
         let sent = world.send_code(&phone(n)).await;
-        assert_eq!(accepted_of(&world, &phone(n), &sent.code).await, ["sns"], "{outcome}");
+        assert_eq!(carriers_of_accepted(&world, &phone(n), &sent.code).await, ["sns"], "{outcome}");
     }
 }
 
 #[tokio::test]
-async fn a_code_that_is_sent_again_is_counted_for_the_gateway_that_carried_it_last() {
+async fn a_resent_code_is_counted_for_the_gateway_that_carried_it_last() {
     let world = world("*=twilio,sns").await;
-    // By another gateway than the first time, whichever of them is the first choice.
+    // The second message is carried by another gateway than the first, in both orders.
     for (n, first, second, carrier) in [(1, "accepted", "unavailable", "sns"), (2, "unavailable", "accepted", "twilio")]
     {
         for outcome in [first, second] {
-            spoil(&world, "twilio", outcome).await;
+            set_next_outcome(&world, "twilio", outcome).await;
             world.send_code(&phone(n)).await;
             world.advance(30);
         }
         let code = world.code(&phone(n)).await;
-        assert_eq!(accepted_of(&world, &phone(n), &code).await, [carrier], "{first}, then {second}");
+        assert_eq!(carriers_of_accepted(&world, &phone(n), &code).await, [carrier], "{first}, then {second}");
     }
 }
 
 #[tokio::test]
-async fn a_verified_phone_is_counted_as_a_sign_in_is() {
+async fn a_verified_phone_is_counted_like_a_sign_in() {
     let world = world("*=twilio,sparrow").await;
     let caller = world.sign_in_as(&phone(1), "asha").await;
     let before = world.metrics().len();
-    spoil(&world, "twilio", "unavailable").await;
+    set_next_outcome(&world, "twilio", "unavailable").await;
     let change = json!({"phone_number": phone(2), "change": true});
     world.post("/v1/phone/otp/send", change).as_person(&caller).send().await.ok();
     let code = world.code(&phone(2)).await;
@@ -139,16 +139,16 @@ async fn a_verified_phone_is_counted_as_a_sign_in_is() {
     for (code, status) in [(wrong(&code), 400), (code.clone(), 200), (code, 403)] {
         assert_eq!(world.post("/v1/phone/otp/validate", proof(&code)).as_person(&caller).send().await.status, status);
     }
-    let wanted = [
-        attempt("twilio", "NP", "unavailable", &Value::Null),
-        attempt("sparrow", "NP", "accepted", &Value::Null),
-        accepted("sparrow", "NP", &Value::Null),
+    let expected = [
+        sms_attempt("twilio", "NP", "unavailable"),
+        sms_attempt("sparrow", "NP", "accepted"),
+        code_accepted("sparrow", "NP"),
     ];
-    assert_eq!(undated(&world).split_off(before), wanted);
+    assert_eq!(undated(&world).split_off(before), expected);
 }
 
 #[tokio::test]
-async fn neither_a_wrong_code_nor_a_repeated_answer_is_counted() {
+async fn wrong_codes_and_retries_are_not_counted() {
     let world = world("*=sparrow").await;
     let sent = world.send_code(&phone(1)).await;
     world.submit(&phone(1), &wrong(&sent.code)).send().await.assert_problem(400, "incorrect_otp");
@@ -156,14 +156,14 @@ async fn neither_a_wrong_code_nor_a_repeated_answer_is_counted() {
         world.submit(&phone(1), &sent.code).header("idempotency-key", "one-and-the-same").send().await.ok();
     }
     world.submit(&phone(1), &sent.code).send().await.assert_problem(400, "incorrect_otp");
-    let wanted = [attempt("sparrow", "NP", "accepted", &Value::Null), accepted("sparrow", "NP", &Value::Null)];
-    assert_eq!(undated(&world), wanted);
+    let expected = [sms_attempt("sparrow", "NP", "accepted"), code_accepted("sparrow", "NP")];
+    assert_eq!(undated(&world), expected);
 }
 
 #[tokio::test]
-async fn a_test_number_is_nobodys_conversion() {
+async fn a_test_number_is_not_counted() {
     let world = World::new().await;
-    test_number(&world, "acme", &phone(1), "135790", "2199-01-01").await;
+    create_test_number(&world, "acme", &phone(1), "135790", "2199-01-01").await;
     let by_acme = json!({"phone_number": phone(1), "organization_id": "acme", "otp": "135790"});
     for path in ["/v1/otp/send", "/v1/otp/submit"] {
         world.post(path, by_acme.clone()).send().await.ok();
@@ -172,12 +172,12 @@ async fn a_test_number_is_nobodys_conversion() {
 }
 
 #[tokio::test]
-async fn a_code_is_accepted_even_if_nobody_could_note_who_carried_it() {
+async fn a_code_is_accepted_even_if_its_carrier_could_not_be_stored() {
     let world = world("*=twilio,sns").await;
-    spoil(&world, "twilio", "unavailable").await;
-    // The read of a send and its transaction pass; what notes the carrier fails, however often it is tried.
+    set_next_outcome(&world, "twilio", "unavailable").await;
+    // The read of the send and its transaction succeed. The write of the carrier fails at every retry.
     world.fault("dynamodb", "duplicate", 2).await;
     world.fault("dynamodb", "error", 3).await;
     let sent = world.send_code(&phone(1)).await;
-    assert_eq!(accepted_of(&world, &phone(1), &sent.code).await, ["twilio"]);
+    assert_eq!(carriers_of_accepted(&world, &phone(1), &sent.code).await, ["twilio"]);
 }

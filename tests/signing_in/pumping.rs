@@ -1,18 +1,18 @@
-//! Messages whose codes don't come back: how many of them a country and a source have, and what opens more.
+//! SMS pumping: the budgets of a country and of a source for messages whose codes are not verified.
 
 use std::cell::Cell;
 
 use serde_json::{Value, json};
 use tests::{Reply, World, person, wrong};
 
-use crate::given::{organization, phone, send, test_number};
+use crate::clock::{AfterWait, start_next_day, wait_out};
 use crate::metrics::{counted, undated};
-use crate::refusals::assert_refused_for_now;
-use crate::waiting::{Opened, next_day, wait_out};
+use crate::problems::assert_refused_for_now;
+use crate::setup::{create_organization, create_test_number, phone, send, send_to_organization, submit_newest_code};
 
-const HOUR: u64 = 3_600;
+const HOUR_SECONDS: u64 = 3_600;
 
-/// People whom nobody saw before, each with a phone and an address of their own.
+/// New people, each with their own phone and source address.
 #[derive(Default)]
 struct Strangers(Cell<usize>);
 
@@ -22,72 +22,72 @@ impl Strangers {
         (phone(n), u8::try_from(2 + n % 250).unwrap())
     }
 
-    /// One of them asks for a code of an organization's.
-    async fn ask(&self, world: &World, organization: &str) -> Reply {
+    /// The next one requests a code of an organization.
+    async fn send(&self, world: &World, organization: &str) -> Reply {
         let (to, source) = self.next();
         world.keep_secret(&to);
-        let body = json!({"phone_number": to, "organization_id": organization});
-        world.post("/v1/otp/send", body).from(source).send().await
+        send_to_organization(world, &to, organization).from(source).send().await
     }
 
-    /// How many of them get a code, one after another, until one is refused.
+    /// How many get a code, one after another, until one is refused.
     async fn served(&self, world: &World, organization: &str) -> usize {
         for served in 0.. {
-            let reply = self.ask(world, organization).await;
+            let reply = self.send(world, organization).await;
             if reply.status != 200 {
                 assert_refused_for_now(&reply, "too_many_requests", json!({}));
                 return served;
             }
         }
-        unreachable!("somebody is refused in the end")
+        unreachable!("a budget is used up at some point")
     }
 }
 
-/// A world that begins with a day, so that no window ends in the middle of a test.
+/// A system at the start of a day, so that no window ends in the middle of a test.
 async fn world(mode: &str) -> World {
     let variables = [
         ("PUMPING_BUDGETS", mode),
         ("ALLOWED_COUNTRIES", "NP,IN"),
         ("SMS_ROUTES", "*=sns"),
-        // The caps are not what is asked about.
+        // Higher than any number of sends in these tests: only the budgets limit them.
         ("SOURCE_SENDS_PER_HOUR", "1000"),
         ("SOURCE_SENDS_PER_DAY", "1000"),
     ];
     let world = World::with(&variables).await;
     for id in ["himal", "terai"] {
-        organization(&world, id, &[]).await;
+        create_organization(&world, id, &[]).await;
     }
-    next_day(&world);
+    start_next_day(&world);
     world
 }
 
+async fn enforcing() -> (World, Strangers) {
+    (world("enforce").await, Strangers::default())
+}
+
 #[tokio::test]
-async fn codes_that_never_come_back_are_three_an_hour_and_twenty_a_day_from_however_many_addresses() {
-    let world = world("enforce").await;
-    let strangers = Strangers::default();
+async fn unverified_messages_are_limited_to_three_an_hour_and_twenty_a_day_over_all_addresses() {
+    let (world, strangers) = enforcing().await;
     let midnight = world.now() + 86_400;
+    // Waits until the next send is possible. Its code is verified, so that it does not count.
     let opens_at = async || {
         let (honest, source) = strangers.next();
         let ask = async || send(&world, &honest).from(source).send().await;
-        let Opened { reply, opens, .. } = wait_out(&world, "too_many_requests", ask).await;
+        let AfterWait { reply, opens_at, .. } = wait_out(&world, "too_many_requests", ask).await;
         reply.ok();
-        // Whoever waited has a code that comes back, and is none of the three.
-        let code = world.code(&honest).await;
-        person(&honest, &world.submit(&honest, &code).from(source).send().await);
-        opens
+        submit_newest_code(&world, &honest).await;
+        opens_at
     };
     for hour in 1..=6 {
         assert_eq!(strangers.served(&world, "default").await, 3, "hour {hour}");
         assert_eq!(opens_at().await, midnight - 86_400 + hour * 3_600);
     }
-    assert_eq!(strangers.served(&world, "default").await, 2, "what is left of the day");
+    assert_eq!(strangers.served(&world, "default").await, 2, "the rest of the day's budget");
     assert_eq!(opens_at().await, midnight);
 }
 
 #[tokio::test]
-async fn a_country_that_has_used_its_budget_up_takes_none_from_another_or_from_another_organization() {
-    let world = world("enforce").await;
-    let strangers = Strangers::default();
+async fn each_country_and_each_organization_has_its_own_budget() {
+    let (world, strangers) = enforcing().await;
     assert_eq!(strangers.served(&world, "default").await, 3);
     assert_eq!(strangers.served(&world, "himal").await, 3);
     for n in 0..3 {
@@ -97,20 +97,19 @@ async fn a_country_that_has_used_its_budget_up_takes_none_from_another_or_from_a
 }
 
 #[tokio::test]
-async fn codes_that_come_back_keep_the_budgets_open() {
+async fn verified_codes_keep_the_budgets_open() {
     let world = world("enforce").await;
     for n in 0..40 {
         world.sign_in(&phone(n)).await;
     }
-    // What they leave is more than there was: a fifth of forty.
+    // The budget is a fifth of the forty verified codes, which is more than before.
     let strangers = Strangers(Cell::new(100));
     assert_eq!(strangers.served(&world, "default").await, 8);
 }
 
 #[tokio::test]
-async fn a_code_that_comes_back_makes_room_for_one_message() {
-    let world = world("enforce").await;
-    let strangers = Strangers::default();
+async fn a_verified_code_makes_room_for_one_message() {
+    let (world, strangers) = enforcing().await;
     let (late, source) = strangers.next();
     send(&world, &late).from(source).send().await.ok();
     assert_eq!(strangers.served(&world, "default").await, 2);
@@ -124,9 +123,8 @@ async fn a_code_that_comes_back_makes_room_for_one_message() {
 }
 
 #[tokio::test]
-async fn a_verified_phone_makes_room_as_a_sign_in_does() {
-    let world = world("enforce").await;
-    let strangers = Strangers::default();
+async fn a_verified_phone_makes_room_like_a_sign_in() {
+    let (world, strangers) = enforcing().await;
     let caller = world.sign_in_as(&phone(900), "asha").await;
     let new = phone(901);
     let change = json!({"phone_number": new, "change": true});
@@ -138,80 +136,71 @@ async fn a_verified_phone_makes_room_as_a_sign_in_does() {
 }
 
 #[tokio::test]
-async fn a_rush_of_sign_ins_raises_the_budget_and_a_quiet_fortnight_lowers_it_again() {
+async fn many_sign_ins_raise_the_budget_and_14_quiet_days_lower_it_again() {
     let world = world("enforce").await;
     for n in 0..120 {
         world.sign_in(&phone(n)).await;
     }
     let strangers = Strangers(Cell::new(200));
-    assert_eq!(strangers.served(&world, "default").await, 24, "a fifth of what came back in the hour");
-    world.advance(HOUR);
-    assert_eq!(strangers.served(&world, "default").await, 3, "what every hour has");
+    assert_eq!(strangers.served(&world, "default").await, 24, "a fifth of the codes verified in this hour");
+    world.advance(HOUR_SECONDS);
+    assert_eq!(strangers.served(&world, "default").await, 3, "the minimum of each hour");
+    // On the following days, an hour has a fifth of a sixth of the best day in the last 14.
     for day in 1..=15 {
-        next_day(&world);
+        start_next_day(&world);
         if [1, 2, 14, 15].contains(&day) {
             let budget = if day == 15 { 3 } else { 4 };
-            assert_eq!(
-                strangers.served(&world, "default").await,
-                budget,
-                "day {day}: a fifth of a sixth of the best day"
-            );
+            assert_eq!(strangers.served(&world, "default").await, budget, "day {day}");
         }
     }
 }
 
 #[tokio::test]
-async fn messages_that_repeat_a_code_do_not_weigh_once_it_comes_back() {
-    let world = world("enforce").await;
-    let strangers = Strangers::default();
+async fn resends_of_a_code_no_longer_count_when_it_is_verified() {
+    let (world, strangers) = enforcing().await;
     let (patient, source) = strangers.next();
     for wait in [0, 30, 60] {
         world.advance(wait);
         send(&world, &patient).from(source).send().await.ok();
     }
     assert_eq!(strangers.served(&world, "default").await, 0);
-    let code = world.code(&patient).await;
-    person(&patient, &world.submit(&patient, &code).send().await);
+    submit_newest_code(&world, &patient).await;
     assert_eq!(strangers.served(&world, "default").await, 3);
 }
 
 #[tokio::test]
-async fn a_code_that_comes_back_counts_for_the_hour_of_its_message() {
-    let world = world("enforce").await;
-    let strangers = Strangers::default();
-    world.advance(HOUR - 60);
+async fn a_verified_code_counts_for_the_hour_of_its_message() {
+    let (world, strangers) = enforcing().await;
+    world.advance(HOUR_SECONDS - 60);
     let (late, source) = strangers.next();
     send(&world, &late).from(source).send().await.ok();
     world.advance(120);
-    let code = world.code(&late).await;
-    person(&late, &world.submit(&late, &code).send().await);
+    submit_newest_code(&world, &late).await;
     assert_eq!(strangers.served(&world, "default").await, 3);
 }
 
 #[tokio::test]
-async fn one_source_has_five_an_hour_and_ten_a_day_that_do_not_come_back() {
+async fn one_source_has_five_unverified_messages_an_hour_and_ten_a_day() {
     let world = world("enforce").await;
     let midnight = world.now() + 86_400;
-    let ask = async |n: usize, organization: &str| {
-        let body = json!({"phone_number": phone(n), "organization_id": organization});
-        world.post("/v1/otp/send", body).from(2).send().await
-    };
+    let ask =
+        async |n: usize, organization: &str| send_to_organization(&world, &phone(n), organization).from(2).send().await;
     for (hour, next) in [(1, midnight - 23 * 3_600), (2, midnight)] {
-        // The first of the second hour is the one that had to wait for it.
+        // The send that waited for the second hour is the first one of it.
         for n in (if hour == 1 { 0 } else { 1 })..5 {
             let organization = if n < 3 { "default" } else { "himal" };
             ask(hour * 10 + n, organization).await.ok();
         }
-        let opened = wait_out(&world, "too_many_requests", async || ask(hour * 10 + 10, "default").await).await;
-        opened.reply.ok();
-        assert_eq!(opened.opens, next);
+        let last = async || ask(hour * 10 + 10, "default").await;
+        let AfterWait { reply, opens_at, .. } = wait_out(&world, "too_many_requests", last).await;
+        reply.ok();
+        assert_eq!(opens_at, next);
     }
 }
 
 #[tokio::test]
-async fn what_no_gateway_takes_is_given_back_to_every_budget() {
-    let world = world("enforce").await;
-    let strangers = Strangers::default();
+async fn a_message_that_no_gateway_accepts_is_returned_to_every_budget() {
+    let (world, strangers) = enforcing().await;
     let (unlucky, source) = strangers.next();
     for _ in 0..12 {
         world.fault("sns", "refuse", 1).await;
@@ -219,16 +208,15 @@ async fn what_no_gateway_takes_is_given_back_to_every_budget() {
         reply.assert_problem(503, "sms_gateway_unavailable");
     }
     send(&world, &unlucky).from(source).send().await.ok();
-    // The one message that went out makes room for one, and not for those that didn't.
-    let code = world.code(&unlucky).await;
-    person(&unlucky, &world.submit(&unlucky, &code).send().await);
+    // The verified code makes room for the one message that was sent, and not for the refused ones.
+    submit_newest_code(&world, &unlucky).await;
     assert_eq!(strangers.served(&world, "default").await, 3);
 }
 
 #[tokio::test]
-async fn a_test_number_is_in_no_budget() {
+async fn a_test_number_counts_in_no_budget() {
     let world = world("enforce").await;
-    test_number(&world, "acme", &phone(900), "135790", "2199-01-01").await;
+    create_test_number(&world, "acme", &phone(900), "135790", "2199-01-01").await;
     let by_acme = json!({"phone_number": phone(900), "organization_id": "acme", "otp": "135790"});
     for _ in 0..12 {
         for path in ["/v1/otp/send", "/v1/otp/submit"] {
@@ -239,7 +227,7 @@ async fn a_test_number_is_in_no_budget() {
 }
 
 fn over(budget: &str, country: &str, mode: &str) -> Value {
-    counted("SendsOverBudget", &[("Budget", budget), ("Country", country), ("Mode", mode)], &Value::Null)
+    counted("SendsOverBudget", &[("Budget", budget), ("Country", country), ("Mode", mode)])
 }
 
 fn reported(world: &World) -> Vec<Value> {
@@ -247,22 +235,21 @@ fn reported(world: &World) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn in_shadow_nobody_is_refused_and_what_would_be_is_reported() {
+async fn shadow_mode_reports_the_sends_that_enforce_mode_refuses() {
     for mode in ["shadow", "enforce"] {
         let world = world(mode).await;
         let status = if mode == "shadow" { 200 } else { 429 };
         let strangers = Strangers::default();
         for n in 1..=5 {
-            let reply = strangers.ask(&world, "default").await;
+            let reply = strangers.send(&world, "default").await;
             assert_eq!(reply.status, if n <= 3 { 200 } else { status }, "{mode}");
         }
         assert_eq!(reported(&world), [over("country_hour", "NP", mode), over("country_hour", "NP", mode)]);
         let before = reported(&world).len();
         for n in 0..6 {
             let organization = if n < 3 { "himal" } else { "terai" };
-            let body = json!({"phone_number": phone(900 + n), "organization_id": organization});
             world.keep_secret(&phone(900 + n));
-            let reply = world.post("/v1/otp/send", body).from(200).send().await;
+            let reply = send_to_organization(&world, &phone(900 + n), organization).from(200).send().await;
             assert_eq!(reply.status, if n == 5 { status } else { 200 }, "{mode}");
         }
         assert_eq!(reported(&world).split_off(before), [over("source_hour", "NP", mode)]);
@@ -289,20 +276,20 @@ async fn world_of_countries(mode: &str) -> World {
 }
 
 #[tokio::test]
-async fn one_source_has_three_countries_a_day_that_no_code_comes_back_from() {
+async fn one_source_has_three_unverified_countries_a_day() {
     let world = world_of_countries("enforce").await;
-    next_day(&world);
+    start_next_day(&world);
     for to in &ABROAD[..3] {
         send(&world, to).from(7).send().await.ok();
     }
     let fourth = async || send(&world, ABROAD[3]).from(7).send().await;
     assert_refused_for_now(&fourth().await, "too_many_requests", json!({}));
     assert_eq!(reported(&world), [over("source_countries", "DE", "enforce")]);
-    // Where messages went before, more may go; and others may go where they like.
+    // Further messages to the three countries are allowed, and other sources have their own three.
     world.keep_secret("+919812345672");
     send(&world, "+919812345672").from(7).send().await.ok();
     send(&world, ABROAD[3]).from(8).send().await.ok();
-    // A code that comes back takes its country off the list for the day.
+    // A verified code removes its country from the list of the day.
     let code = world.code(ABROAD[2]).await;
     world.submit(ABROAD[2], &wrong(&code)).send().await.assert_problem(400, "incorrect_otp");
     world.advance(30);
@@ -315,9 +302,9 @@ async fn one_source_has_three_countries_a_day_that_no_code_comes_back_from() {
 }
 
 #[tokio::test]
-async fn a_country_that_no_gateway_took_a_message_to_is_none_of_the_three() {
+async fn a_country_whose_message_no_gateway_accepted_does_not_count() {
     let world = world_of_countries("enforce").await;
-    next_day(&world);
+    start_next_day(&world);
     for to in &ABROAD[..2] {
         send(&world, to).from(7).send().await.ok();
     }
@@ -328,7 +315,7 @@ async fn a_country_that_no_gateway_took_a_message_to_is_none_of_the_three() {
 }
 
 #[tokio::test]
-async fn switched_off_the_budgets_refuse_report_and_keep_nothing() {
+async fn with_budgets_off_nothing_is_refused_reported_or_stored() {
     let world = world("off").await;
     for n in 0..25 {
         send(&world, &phone(n)).send().await.ok();
@@ -341,25 +328,26 @@ async fn switched_off_the_budgets_refuse_report_and_keep_nothing() {
     for item in world.items("OtpsTable").await {
         let pk = item["pk"]["S"].as_str().unwrap();
         let names: Vec<&str> = item.as_object().unwrap().keys().map(String::as_str).collect();
-        let of_budgets = ["counted_", "verified", "unverified", "messages"];
-        let kept = |name: &&&str| of_budgets.iter().any(|of_budgets| name.starts_with(of_budgets));
-        assert_eq!(names.iter().find(kept), None, "{pk}");
+        let prefixes = ["counted_", "verified", "unverified", "messages"];
+        let is_of_budgets = |name: &&&str| prefixes.iter().any(|prefix| name.starts_with(prefix));
+        assert_eq!(names.iter().find(is_of_budgets), None, "{pk}");
         assert!(!pk.starts_with("verified#"), "{pk}");
         assert!(!pk.starts_with("spend#") || !names.iter().any(|name| name.starts_with("taken_")), "{pk}");
     }
 }
 
 #[tokio::test]
-async fn whose_address_asked_is_kept_beside_the_number_until_the_code_comes_back_or_the_account_goes() {
+async fn the_source_is_stored_until_the_code_is_verified_or_the_account_is_deleted() {
     let world = world("shadow").await;
-    let kept = async || world.items("OtpsTable").await.iter().filter(|item| item["counted_source"].is_object()).count();
+    let stored =
+        async || world.items("OtpsTable").await.iter().filter(|item| item["counted_source"].is_object()).count();
     let sent = world.send_code(&phone(1)).await;
-    assert_eq!(kept().await, 1);
+    assert_eq!(stored().await, 1);
     let somebody = person(&phone(1), &world.submit(&phone(1), &sent.code).send().await);
-    assert_eq!(kept().await, 0);
+    assert_eq!(stored().await, 0);
     world.advance(30);
     world.send_code(&phone(1)).await;
-    assert_eq!(kept().await, 1);
+    assert_eq!(stored().await, 1);
     assert!(world.call("DELETE", "/v1/me").as_person(&somebody).send().await.status < 300);
-    assert_eq!(kept().await, 0);
+    assert_eq!(stored().await, 0);
 }

@@ -1,4 +1,4 @@
-//! Many at once: what may happen once happens once.
+//! Concurrent requests: limits are never exceeded, and what may happen one time happens one time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -9,26 +9,26 @@ use tests::{Reply, Sent, World, person, wrong};
 use tokio::sync::{Barrier, Mutex};
 use tokio::task::JoinSet;
 
-use crate::given::{organization, phone, send, submit_bound};
-use crate::refusals::{assert_refused, assert_refused_for_now};
-use crate::waiting::next_day;
+use crate::clock::start_next_day;
+use crate::problems::{assert_refused, assert_refused_for_now};
+use crate::setup::{create_organization, phone, send, submit_with_id, world_with_code};
 
 const MANY: usize = 64;
-const SOMEBODY: &str = "+9779841000001";
+const PHONE: &str = "+9779841000001";
 
-/// One race at a time: on a small machine several would only run into the time limits of the store's client.
+/// One race at a time: on a small machine, several races exceed the timeouts of the DynamoDB client.
 static RACE: Mutex<()> = Mutex::const_new(());
 
-/// Makes `count` calls at the same moment; the answers in the order of their numbers.
-async fn at_once<F>(count: usize, call: impl Fn(usize) -> F) -> Vec<Reply>
+/// Makes `count` calls at the same moment; returns the replies in the order of `n`.
+async fn at_once<F>(world: &Arc<World>, count: usize, call: impl Fn(Arc<World>, usize) -> F) -> Vec<Reply>
 where
     F: Future<Output = Reply> + Send + 'static,
 {
-    let _alone = RACE.lock().await;
+    let _one_race = RACE.lock().await;
     let start = Arc::new(Barrier::new(count));
     let mut calls = JoinSet::new();
     for n in 0..count {
-        let (start, call) = (Arc::clone(&start), call(n));
+        let (start, call) = (Arc::clone(&start), call(Arc::clone(world), n));
         calls.spawn(async move {
             start.wait().await;
             (n, call.await)
@@ -38,11 +38,24 @@ where
     replies.into_values().collect()
 }
 
-/// Submits a code, along with the challenge or not.
-async fn submit(world: Arc<World>, sent: Sent, code: String, is_bound: bool) -> Reply {
-    match is_bound {
-        true => submit_bound(&world, SOMEBODY, &sent.challenge_id, &code).send().await,
-        false => world.submit(SOMEBODY, &code).send().await,
+/// A code as it is submitted, with its challenge's id or without.
+#[derive(Clone)]
+struct Submission {
+    code: String,
+    challenge_id: Option<String>,
+}
+
+impl Submission {
+    /// With the id of the challenge if `n` is even.
+    fn nth(n: usize, code: &str, sent: &Sent) -> Self {
+        Self { code: code.to_owned(), challenge_id: n.is_multiple_of(2).then(|| sent.challenge_id.clone()) }
+    }
+
+    async fn send(self, world: Arc<World>) -> Reply {
+        match self.challenge_id {
+            Some(id) => submit_with_id(&world, PHONE, &id, &self.code).send().await,
+            None => world.submit(PHONE, &self.code).send().await,
+        }
     }
 }
 
@@ -50,7 +63,18 @@ fn source(n: usize) -> u8 {
     u8::try_from(n + 2).unwrap()
 }
 
-/// How many were answered so: by problem code, or "" for a success.
+/// A system and a code that was sent to `PHONE`.
+async fn with_code() -> (Arc<World>, Sent) {
+    let (world, sent) = world_with_code(PHONE).await;
+    (Arc::new(world), sent)
+}
+
+/// Sends to the `n`th phone from its own source.
+async fn send_to_nth(world: Arc<World>, n: usize) -> Reply {
+    send(&world, &phone(n)).from(source(n)).send().await
+}
+
+/// The number of replies by problem code; the code of a success is "".
 fn tally(replies: &[Reply]) -> BTreeMap<&str, usize> {
     let mut tally = BTreeMap::new();
     for reply in replies {
@@ -59,7 +83,12 @@ fn tally(replies: &[Reply]) -> BTreeMap<&str, usize> {
     tally
 }
 
-/// One user with the lock of one phone, and one session.
+/// The number of attempts whose code was not compared.
+fn delayed(tally: &BTreeMap<&str, usize>) -> usize {
+    ["too_many_attempts", "too_many_requests"].iter().filter_map(|code| tally.get(code)).sum()
+}
+
+/// Panics unless there is one user with the lock of one phone, and one session.
 async fn assert_one_signed_in(world: &World) {
     assert_eq!(world.items("UsersTable").await.len(), 2);
     assert_eq!(world.items("SessionsTable").await.len(), 1);
@@ -67,9 +96,8 @@ async fn assert_one_signed_in(world: &World) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_many_right_codes_one_signs_in() {
-    let world = Arc::new(World::new().await);
-    let sent = world.send_code(SOMEBODY).await;
-    let replies = at_once(MANY, |n| submit(Arc::clone(&world), sent.clone(), sent.code.clone(), n % 2 == 0)).await;
+    let (world, sent) = with_code().await;
+    let replies = at_once(&world, MANY, |world, n| Submission::nth(n, &sent.code, &sent).send(world)).await;
     let (signed_in, refused): (Vec<_>, Vec<_>) = replies.iter().enumerate().partition(|(_, reply)| reply.status == 200);
     assert_eq!(signed_in.len(), 1, "{:?}", tally(&replies));
     for (n, reply) in refused {
@@ -79,24 +107,23 @@ async fn of_many_right_codes_one_signs_in() {
             (_, "too_many_attempts") => {
                 assert_refused_for_now(reply, "too_many_attempts", json!({"attempts_left": 0}));
             }
-            // Ten tries at once look like ten wrong codes until the right one is found among them.
+            // Ten claimed attempts count as wrong codes until the right code among them is compared.
             _ => assert_refused_for_now(reply, "too_many_requests", json!({})),
         }
     }
     assert_one_signed_in(&world).await;
-    let somebody = person(SOMEBODY, signed_in[0].1);
+    let somebody = person(PHONE, signed_in[0].1);
     world.call("GET", "/v1/me").as_person(&somebody).send().await.ok();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_the_codes_of_two_challenges_the_later_alone_signs_in() {
-    let world = Arc::new(World::new().await);
-    let earlier = world.send_code(SOMEBODY).await;
+async fn of_the_codes_of_two_challenges_only_the_later_signs_in() {
+    let (world, earlier) = with_code().await;
     world.advance(600);
-    let later = world.send_code(SOMEBODY).await;
-    let replies = at_once(MANY, |n| {
+    let later = world.send_code(PHONE).await;
+    let replies = at_once(&world, MANY, |world, n| {
         let sent = if n % 2 == 0 { &earlier } else { &later };
-        submit(Arc::clone(&world), sent.clone(), sent.code.clone(), true)
+        Submission::nth(0, &sent.code, sent).send(world)
     })
     .await;
     let signed_in: Vec<usize> = (0..MANY).filter(|n| replies[*n].status == 200).collect();
@@ -108,11 +135,12 @@ async fn of_the_codes_of_two_challenges_the_later_alone_signs_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_many_guesses_at_a_challenge_five_are_compared() {
-    for is_bound in [true, false] {
-        let world = Arc::new(World::new().await);
-        let sent = world.send_code(SOMEBODY).await;
-        let replies = at_once(MANY, |_| submit(Arc::clone(&world), sent.clone(), wrong(&sent.code), is_bound)).await;
+async fn of_many_concurrent_attempts_at_a_challenge_five_are_compared() {
+    // With the id of the challenge, then without.
+    for nth in [0, 1] {
+        let (world, sent) = with_code().await;
+        let attempt = Submission::nth(nth, &wrong(&sent.code), &sent);
+        let replies = at_once(&world, MANY, |world, _| attempt.clone().send(world)).await;
         assert_eq!(tally(&replies), [("incorrect_otp", 5), ("too_many_attempts", MANY - 5)].into());
         let mut left: Vec<u64> = Vec::new();
         for reply in &replies {
@@ -129,21 +157,16 @@ async fn of_many_guesses_at_a_challenge_five_are_compared() {
     }
 }
 
-/// Makes a thousand submissions over 64 connections.
-async fn a_thousand(
-    world: &Arc<World>,
-    call: impl Fn(usize) -> (Sent, String, bool) + Send + Sync + 'static,
-) -> Vec<Reply> {
-    let call = Arc::new(call);
-    let _alone = RACE.lock().await;
+/// Submits a code a thousand times over 64 connections, with and without the id of the challenge in turn.
+async fn submit_a_thousand_times(world: &Arc<World>, code: &str, sent: &Sent) -> Vec<Reply> {
+    let _one_race = RACE.lock().await;
     let mut workers = JoinSet::new();
     for worker in 0..MANY {
-        let (world, call) = (Arc::clone(world), Arc::clone(&call));
+        let (world, code, sent) = (Arc::clone(world), code.to_owned(), sent.clone());
         workers.spawn(async move {
             let mut replies = Vec::new();
             for n in (worker..1_000).step_by(MANY) {
-                let (sent, code, is_bound) = call(n);
-                replies.push(submit(Arc::clone(&world), sent, code, is_bound).await);
+                replies.push(Submission::nth(n, &code, &sent).send(Arc::clone(&world)).await);
             }
             replies
         });
@@ -152,66 +175,55 @@ async fn a_thousand(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_a_thousand_guesses_over_64_connections_ten_are_compared() {
+async fn of_a_thousand_wrong_codes_over_64_connections_ten_are_compared() {
     let world = Arc::new(World::unthrottled().await);
-    let sent = world.send_code(SOMEBODY).await;
-    let replies = a_thousand(&world, move |n| (sent.clone(), wrong(&sent.code), n % 2 == 0)).await;
+    let sent = world.send_code(PHONE).await;
+    let replies = submit_a_thousand_times(&world, &wrong(&sent.code), &sent).await;
     let tally = tally(&replies);
-    assert_eq!(tally["incorrect_otp"], 10, "five with the challenge and five without: {tally:?}");
-    let refused: usize = ["too_many_attempts", "too_many_requests"].iter().filter_map(|code| tally.get(code)).sum();
-    assert_eq!(refused, 990, "{tally:?}");
+    assert_eq!(tally["incorrect_otp"], 10, "five with the id and five without: {tally:?}");
+    assert_eq!(delayed(&tally), 990, "{tally:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_a_thousand_right_answers_over_64_connections_one_signs_in() {
+async fn of_a_thousand_right_codes_over_64_connections_one_signs_in() {
     let world = Arc::new(World::unthrottled().await);
-    let sent = world.send_code(SOMEBODY).await;
-    let replies = a_thousand(&world, move |n| (sent.clone(), sent.code.clone(), n % 2 == 0)).await;
+    let sent = world.send_code(PHONE).await;
+    let replies = submit_a_thousand_times(&world, &sent.code, &sent).await;
     assert_eq!(tally(&replies)[""], 1, "{:?}", tally(&replies));
     assert_one_signed_in(&world).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn guesses_with_and_without_the_challenge_are_counted_apart_and_ten_in_a_row_close_the_phone() {
-    let world = Arc::new(World::new().await);
-    let sent = world.send_code(SOMEBODY).await;
-    let guess = |n| submit(Arc::clone(&world), sent.clone(), wrong(&sent.code), n % 2 == 0);
-    let replies = at_once(MANY, guess).await;
+async fn attempts_with_and_without_the_id_are_counted_apart_and_ten_in_a_row_block_the_phone() {
+    let (world, sent) = with_code().await;
+    let attempt = |world, n| Submission::nth(n, &wrong(&sent.code), &sent).send(world);
+    let replies = at_once(&world, MANY, attempt).await;
     for parity in [0, 1] {
-        let half = replies.iter().enumerate().filter(|(n, _)| n % 2 == parity).map(|(_, reply)| reply);
-        let half: Vec<Reply> = half.cloned().collect();
+        let half: Vec<Reply> = replies.iter().skip(parity).step_by(2).cloned().collect();
         let tally = tally(&half);
         assert_eq!(tally["incorrect_otp"], 5, "{tally:?}");
-        let later: usize = ["too_many_attempts", "too_many_requests"].iter().filter_map(|code| tally.get(code)).sum();
-        assert_eq!(later, MANY / 2 - 5, "{tally:?}");
+        assert_eq!(delayed(&tally), MANY / 2 - 5, "{tally:?}");
     }
-    assert_refused_for_now(&guess(0).await, "too_many_requests", json!({}));
+    assert_refused_for_now(&attempt(world, 0).await, "too_many_requests", json!({}));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_sends_to_one_phone_are_one_message() {
+async fn concurrent_sends_to_one_phone_send_one_message() {
     let world = Arc::new(World::new().await);
-    let replies = at_once(MANY, |n| {
-        let world = Arc::clone(&world);
-        async move { send(&world, SOMEBODY).from(source(n)).send().await }
-    })
-    .await;
+    let replies =
+        at_once(&world, MANY, |world, n| async move { send(&world, PHONE).from(source(n)).send().await }).await;
     assert_eq!(tally(&replies), [("", 1), ("too_many_requests", MANY - 1)].into());
     for reply in replies.iter().filter(|reply| reply.status != 200) {
         assert_refused_for_now(reply, "too_many_requests", json!({}));
     }
-    assert_eq!(world.inbox(SOMEBODY).await.len(), 1);
+    assert_eq!(world.inbox(PHONE).await.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_sends_from_one_source_are_thirty_messages() {
+async fn concurrent_sends_from_one_source_send_thirty_messages() {
     let world = Arc::new(World::new().await);
-    next_day(&world);
-    let replies = at_once(MANY, |n| {
-        let world = Arc::clone(&world);
-        async move { send(&world, &phone(n)).send().await }
-    })
-    .await;
+    start_next_day(&world);
+    let replies = at_once(&world, MANY, |world, n| async move { send(&world, &phone(n)).send().await }).await;
     assert_eq!(tally(&replies), [("", 30), ("too_many_requests", MANY - 30)].into());
     for (n, reply) in replies.iter().enumerate() {
         assert_eq!(world.inbox(&phone(n)).await.len(), usize::from(reply.status == 200));
@@ -219,78 +231,63 @@ async fn many_sends_from_one_source_are_thirty_messages() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_sends_to_a_country_are_as_many_messages_as_its_cap() {
+async fn concurrent_sends_to_a_country_stop_at_its_daily_limit() {
     let world = Arc::new(World::with(&[("COUNTRY_SENDS_PER_DAY", "20")]).await);
-    next_day(&world);
-    let replies = at_once(MANY, |n| {
-        let world = Arc::clone(&world);
-        async move { send(&world, &phone(n)).from(source(n)).send().await }
-    })
-    .await;
+    start_next_day(&world);
+    let replies = at_once(&world, MANY, send_to_nth).await;
     assert_eq!(tally(&replies), [("", 20), ("too_many_requests", MANY - 20)].into());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_sends_to_a_country_whose_codes_do_not_come_back_are_as_many_messages_as_its_budget() {
+async fn concurrent_sends_to_a_country_without_verified_codes_stop_at_its_budget() {
     for (best_day, budget) in [(0, 3), (150, 5), (1_000, 33)] {
         let world = Arc::new(World::with(&[("PUMPING_BUDGETS", "enforce")]).await);
-        next_day(&world);
+        start_next_day(&world);
         let yesterday = format!("verified#default#NP#{}#0", world.now() / 86_400 - 1);
         let item = json!({"pk": {"S": yesterday}, "verified": {"N": best_day.to_string()}});
         world.dynamodb("PutItem", json!({"TableName": "OtpsTable", "Item": item})).await;
-        let replies = at_once(MANY, |n| {
-            let world = Arc::clone(&world);
-            async move { send(&world, &phone(n)).from(source(n)).send().await }
-        })
-        .await;
+        let replies = at_once(&world, MANY, send_to_nth).await;
         assert_eq!(tally(&replies), [("", budget), ("too_many_requests", MANY - budget)].into());
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_sends_of_one_source_go_to_three_countries_if_no_code_comes_back() {
+async fn concurrent_sends_from_one_source_reach_three_unverified_countries() {
     let variables = [("PUMPING_BUDGETS", "enforce"), ("ALLOWED_COUNTRIES", "*"), ("SMS_ROUTES", "*=sns")];
     let world = Arc::new(World::with(&variables).await);
-    next_day(&world);
+    start_next_day(&world);
     let numbers = ["+9779841000001", "+919812345671", "+447400123456", "+4915123456789", "+12015550123"];
-    let replies = at_once(numbers.len(), |n| {
-        let world = Arc::clone(&world);
-        async move { send(&world, numbers[n]).from(7).send().await }
-    })
-    .await;
+    let send_from_seven = |world: Arc<World>, n: usize| async move { send(&world, numbers[n]).from(7).send().await };
+    let replies = at_once(&world, numbers.len(), send_from_seven).await;
     assert_eq!(tally(&replies), [("", 3), ("too_many_requests", 2)].into());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_retries_of_one_request_open_one_session() {
+async fn concurrent_retries_of_one_request_open_one_session() {
     let world = Arc::new(World::with(&[("CODE_ATTEMPTS", "1000")]).await);
-    let sent = world.send_code(SOMEBODY).await;
-    // As many as there can be before tries in a row are delayed.
-    let replies = at_once(9, |_| {
-        let (world, sent) = (Arc::clone(&world), sent.clone());
+    let sent = world.send_code(PHONE).await;
+    // As many attempts in a row as are possible without a delay.
+    let replies = at_once(&world, 9, |world, _| {
+        let sent = sent.clone();
         async move {
-            let submit = submit_bound(&world, SOMEBODY, &sent.challenge_id, &sent.code);
+            let submit = submit_with_id(&world, PHONE, &sent.challenge_id, &sent.code);
             submit.header("idempotency-key", "a key").send().await
         }
     })
     .await;
     assert_eq!(tally(&replies), [("", 9)].into());
-    let users: BTreeSet<String> = replies.iter().map(|reply| person(SOMEBODY, reply).user_id).collect();
+    let users: BTreeSet<String> = replies.iter().map(|reply| person(PHONE, reply).user_id).collect();
     assert_eq!(users.len(), 1);
     assert_one_signed_in(&world).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_people_sign_in_at_once_and_each_is_someone_else() {
+async fn many_phones_that_sign_in_at_once_get_one_user_each() {
     let world = Arc::new(World::new().await);
-    let replies = at_once(MANY, |n| {
-        let world = Arc::clone(&world);
-        async move {
-            let sent = send(&world, &phone(n)).from(source(n)).send().await;
-            let challenge_id = sent.text("challenge_id");
-            let code = world.code(&phone(n)).await;
-            submit_bound(&world, &phone(n), &challenge_id, &code).from(source(n)).send().await
-        }
+    let replies = at_once(&world, MANY, |world, n| async move {
+        let sent = send(&world, &phone(n)).from(source(n)).send().await;
+        let code = world.code(&phone(n)).await;
+        submit_with_id(&world, &phone(n), &sent.text("challenge_id"), &code).from(source(n)).send().await
     })
     .await;
     let mut users = BTreeSet::new();
@@ -304,26 +301,24 @@ async fn many_people_sign_in_at_once_and_each_is_someone_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_many_sign_ins_of_a_known_user_to_an_organization_one_counts_and_memberships_add_up() {
+async fn of_many_sign_ins_to_an_organization_one_succeeds_and_memberships_add_up() {
     let world = Arc::new(World::new().await);
-    let first = world.sign_in(SOMEBODY).await;
+    let first = world.sign_in(PHONE).await;
     for n in 0..4 {
-        organization(&world, &format!("org{n}"), &[]).await;
+        create_organization(&world, &format!("org{n}"), &[]).await;
         world.advance(3_600);
-        let sent = world.send_code(SOMEBODY).await;
-        let replies = at_once(MANY, |_| {
-            let (world, sent) = (Arc::clone(&world), sent.clone());
-            async move {
-                let body = json!({
-                    "phone_number": SOMEBODY, "otp": sent.code, "challenge_id": sent.challenge_id,
-                    "organization_id": format!("org{n}"),
-                });
-                world.post("/v1/otp/submit", body).send().await
-            }
+        let sent = world.send_code(PHONE).await;
+        let body = json!({
+            "phone_number": PHONE, "otp": sent.code, "challenge_id": sent.challenge_id,
+            "organization_id": format!("org{n}"),
+        });
+        let replies = at_once(&world, MANY, |world, _| {
+            let body = body.clone();
+            async move { world.post("/v1/otp/submit", body).send().await }
         })
         .await;
         let mut signed_in = replies.iter().filter(|reply| reply.status == 200);
-        assert_eq!(person(SOMEBODY, signed_in.next().unwrap()).user_id, first.user_id);
+        assert_eq!(person(PHONE, signed_in.next().unwrap()).user_id, first.user_id);
         assert!(signed_in.next().is_none());
     }
     let users = world.items("UsersTable").await;
@@ -331,8 +326,7 @@ async fn of_many_sign_ins_of_a_known_user_to_an_organization_one_counts_and_memb
     assert_eq!(user["role_default"], json!({"SS": ["default", "org0", "org1", "org2", "org3"]}));
 }
 
-/// Asks for the code to be sent again, and does something else between what the send reads of the challenge and what it
-/// writes.
+/// Requests a resend, and waits for `meanwhile` between the resend's read of the challenge and its write.
 async fn resend_while(world: &World, meanwhile: impl Future<Output = ()>) -> Reply {
     let read = Outgoing { target: Target::Dynamodb, what: "BatchGetItem OtpsTable".to_owned(), nth: 1 };
     world.system.aim(Some(Aim { at: read.clone(), mode: Mode::Slow, code: None, lasts: false }));
@@ -342,35 +336,33 @@ async fn resend_while(world: &World, meanwhile: impl Future<Output = ()>) -> Rep
         }
         meanwhile.await;
     };
-    let resend = send(world, SOMEBODY);
+    let resend = send(world, PHONE);
     tokio::join!(resend.send(), meanwhile).0
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_resend_whose_code_is_used_before_it_is_written_sends_a_new_code() {
-    let world = World::new().await;
-    let used = world.send_code(SOMEBODY).await;
+    let (world, used) = world_with_code(PHONE).await;
     world.advance(30);
     let resent = resend_while(&world, async {
-        person(SOMEBODY, &submit_bound(&world, SOMEBODY, &used.challenge_id, &used.code).send().await);
+        person(PHONE, &submit_with_id(&world, PHONE, &used.challenge_id, &used.code).send().await);
     })
     .await;
     assert_eq!((resent.status, resent.number("attempts_left")), (200, 5));
-    submit_bound(&world, SOMEBODY, &used.challenge_id, &used.code).send().await.assert_problem(400, "incorrect_otp");
-    let code = world.code(SOMEBODY).await;
-    person(SOMEBODY, &submit_bound(&world, SOMEBODY, &resent.text("challenge_id"), &code).send().await);
+    submit_with_id(&world, PHONE, &used.challenge_id, &used.code).send().await.assert_problem(400, "incorrect_otp");
+    let code = world.code(PHONE).await;
+    person(PHONE, &submit_with_id(&world, PHONE, &resent.text("challenge_id"), &code).send().await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_try_that_is_counted_before_a_resend_is_written_is_not_given_back_by_it() {
-    let world = World::new().await;
-    let sent = world.send_code(SOMEBODY).await;
+async fn an_attempt_counted_before_a_resend_is_written_stays_counted() {
+    let (world, sent) = world_with_code(PHONE).await;
     world.advance(30);
     let resent = resend_while(&world, async {
-        let guess = submit_bound(&world, SOMEBODY, &sent.challenge_id, &wrong(&sent.code)).send().await;
-        assert_refused(&guess, "incorrect_otp", json!({"attempts_left": 4}));
+        let attempt = submit_with_id(&world, PHONE, &sent.challenge_id, &wrong(&sent.code)).send().await;
+        assert_refused(&attempt, "incorrect_otp", json!({"attempts_left": 4}));
     })
     .await;
     assert_eq!((resent.status, resent.number("attempts_left")), (200, 4));
-    person(SOMEBODY, &submit_bound(&world, SOMEBODY, &resent.text("challenge_id"), &sent.code).send().await);
+    person(PHONE, &submit_with_id(&world, PHONE, &resent.text("challenge_id"), &sent.code).send().await);
 }

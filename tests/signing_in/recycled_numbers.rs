@@ -1,4 +1,5 @@
-//! A number that nobody has proven for long may be another person's: a code alone does not open its account.
+//! Dormant numbers: after a long time without a sign-in, a number may belong to another person, and a code alone does not
+//! open its account.
 
 use std::sync::Arc;
 
@@ -7,10 +8,9 @@ use tests::google::{Google, Key, claims, header};
 use tests::{Person, Sent, World, person, wrong};
 use tokio::task::JoinSet;
 
-use crate::given::phone;
+use crate::setup::{DORMANT_SECONDS, phone, refresh_until_dormant};
 
-const DORMANT: u64 = 180 * 86_400;
-const IDLE: u64 = 30 * 86_400;
+const DAY_SECONDS: u64 = 86_400;
 
 fn submit<'a>(world: &'a World, sent: &Sent, more: Value) -> tests::Call<'a> {
     let mut body = json!({"phone_number": phone(1), "otp": sent.code, "challenge_id": sent.challenge_id});
@@ -18,49 +18,48 @@ fn submit<'a>(world: &'a World, sent: &Sent, more: Value) -> tests::Call<'a> {
     world.post("/v1/otp/submit", body)
 }
 
-/// Someone who signed in long ago, and whose device is in use to this day.
-async fn long_signed_in(world: &World) -> Person {
-    let mut owner = world.sign_in_as(&phone(1), "sita").await;
-    for _ in 0..9 {
-        world.advance(DORMANT / 9);
-        let reply = world.post("/v1/session/refresh", json!({"refresh_token": owner.refresh})).send().await;
-        (owner.access, owner.refresh) = (reply.text("access_token"), reply.text("refresh_token"));
-    }
+/// The holder of a dormant number, on a device that is still in use.
+async fn dormant_owner(world: &World) -> Person {
+    let mut owner = [world.sign_in_as(&phone(1), "sita").await];
+    refresh_until_dormant(world, &mut owner).await;
+    let [owner] = owner;
     owner
 }
 
-#[tokio::test]
-async fn up_to_the_last_second_the_code_alone_opens_the_account() {
+/// A system, the holder of a dormant number, and a code that was sent to the number.
+async fn dormant() -> (World, Person, Sent) {
     let world = World::new().await;
-    let owner = world.sign_in(&phone(1)).await;
-    world.advance(DORMANT - 60);
+    let owner = dormant_owner(&world).await;
     let sent = world.send_code(&phone(1)).await;
-    let again = submit(&world, &sent, json!({})).send().await.ok();
-    assert_eq!(again["user"]["user_id"], json!(owner.user_id));
-    // And it counts from there.
-    world.advance(DORMANT - 60);
-    let sent = world.send_code(&phone(1)).await;
-    submit(&world, &sent, json!({})).send().await.ok();
+    (world, owner, sent)
 }
 
 #[tokio::test]
-async fn a_dormant_number_takes_a_second_signal_and_the_code_stays_good_for_it() {
+async fn until_the_number_is_dormant_the_code_alone_signs_in() {
     let world = World::new().await;
-    let owner = long_signed_in(&world).await;
-    let sent = world.send_code(&phone(1)).await;
+    let owner = world.sign_in(&phone(1)).await;
+    // The second time, the period starts at the sign-in before.
+    for _ in 0..2 {
+        world.advance(DORMANT_SECONDS - 60);
+        let sent = world.send_code(&phone(1)).await;
+        let again = submit(&world, &sent, json!({})).send().await.ok();
+        assert_eq!(again["user"]["user_id"], json!(owner.user_id));
+    }
+}
+
+#[tokio::test]
+async fn a_dormant_number_requires_a_second_signal_and_the_code_stays_valid_for_it() {
+    let (world, owner, sent) = dormant().await;
     submit(&world, &sent, json!({})).send().await.assert_problem(403, "second_signal_required");
-    let own = json!({"refresh_token": owner.refresh});
-    let opened = submit(&world, &sent, own).send().await.ok();
-    assert_eq!((&opened["is_new_user"], &opened["user"]["username"]), (&json!(false), &json!("sita")));
-    // The token was shown, not used up.
+    let signed_in = submit(&world, &sent, json!({"refresh_token": owner.refresh})).send().await.ok();
+    assert_eq!((&signed_in["is_new_user"], &signed_in["user"]["username"]), (&json!(false), &json!("sita")));
+    // The token is not used up.
     world.post("/v1/session/refresh", json!({"refresh_token": owner.refresh})).send().await.ok();
 }
 
 #[tokio::test]
-async fn the_signal_without_the_right_code_opens_nothing() {
-    let world = World::new().await;
-    let owner = long_signed_in(&world).await;
-    let sent = world.send_code(&phone(1)).await;
+async fn a_second_signal_without_the_right_code_signs_nobody_in() {
+    let (world, owner, sent) = dormant().await;
     let wrong = Sent { code: wrong(&sent.code), ..sent };
     for more in [json!({"refresh_token": owner.refresh}), json!({"fresh_account": true}), json!({})] {
         submit(&world, &wrong, more).send().await.assert_problem(400, "incorrect_otp");
@@ -68,26 +67,24 @@ async fn the_signal_without_the_right_code_opens_nothing() {
 }
 
 #[tokio::test]
-async fn another_persons_token_an_older_one_and_one_of_an_ended_session_are_no_signal() {
+async fn only_a_refresh_token_of_a_live_session_of_the_holder_is_a_second_signal() {
     let world = World::new().await;
     let older = world.sign_in(&phone(1)).await;
     world.advance(60);
-    let owner = long_signed_in(&world).await;
+    let owner = dormant_owner(&world).await;
     let stranger = world.sign_in(&phone(2)).await;
     let ended = world.sign_in(&phone(3)).await;
     world.call("DELETE", "/v1/session").as_person(&ended).send().await;
     let sent = world.send_code(&phone(1)).await;
     for token in [&stranger.refresh, &older.refresh, &ended.refresh, &owner.access, &"rubbish".to_owned()] {
         let reply = submit(&world, &sent, json!({"refresh_token": token})).send().await;
-        assert!(reply.problem() == (403, "second_signal_required"), "{reply:?}");
+        reply.assert_problem(403, "second_signal_required");
     }
 }
 
 #[tokio::test]
-async fn a_fresh_account_takes_the_number_and_the_old_one_is_kept_aside_and_reported() {
-    let world = World::new().await;
-    let owner = long_signed_in(&world).await;
-    let sent = world.send_code(&phone(1)).await;
+async fn a_fresh_account_takes_the_number_and_the_old_account_is_kept_and_reported() {
+    let (world, owner, sent) = dormant().await;
     let fresh = submit(&world, &sent, json!({"fresh_account": true, "name": "Hari"})).send().await;
     let fresh_person = person(&phone(1), &fresh);
     assert_ne!(fresh_person.user_id, owner.user_id);
@@ -96,16 +93,16 @@ async fn a_fresh_account_takes_the_number_and_the_old_one_is_kept_aside_and_repo
         (&fresh.body["is_new_user"], &user["name"], &user["username"]),
         (&json!(true), &json!("Hari"), &Value::Null)
     );
-    // The older account is all there, without the number, on the device that was signed in to it.
+    // The old account is unchanged but for the number, and its device stays signed in.
     let me = world.call("GET", "/v1/me").as_person(&owner).send().await.ok();
     assert_eq!((&me["username"], &me["phone_verified"]), (&json!("sita"), &json!(false)));
     let report = format!(r#""former":"{}","new":"{}""#, owner.user_id, fresh_person.user_id);
     assert!(world.log().contains(&report));
-    // From now on the number opens the fresh one, by a code alone.
+    // From now on a code alone signs in to the fresh account.
     world.advance(60);
     let again = world.sign_in(&phone(1)).await;
     assert_eq!(again.user_id, fresh_person.user_id);
-    // And its former holder can verify another.
+    // The former holder can verify another number.
     let body = json!({"phone_number": phone(4)});
     world.post("/v1/phone/otp/send", body).as_person(&owner).send().await.ok();
     let code = world.code(&phone(4)).await;
@@ -114,7 +111,7 @@ async fn a_fresh_account_takes_the_number_and_the_old_one_is_kept_aside_and_repo
 }
 
 #[tokio::test]
-async fn a_fresh_account_cannot_be_asked_for_while_the_number_is_in_use() {
+async fn a_fresh_account_is_not_created_while_the_number_is_in_use() {
     let world = World::new().await;
     let owner = world.sign_in(&phone(1)).await;
     world.advance(60);
@@ -124,10 +121,10 @@ async fn a_fresh_account_cannot_be_asked_for_while_the_number_is_in_use() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_many_who_ask_for_a_fresh_account_at_once_one_gets_it() {
+async fn of_many_concurrent_requests_for_a_fresh_account_one_succeeds() {
     let world = Arc::new(World::new().await);
     world.sign_in(&phone(1)).await;
-    world.advance(DORMANT + IDLE);
+    world.advance(DORMANT_SECONDS + 30 * DAY_SECONDS);
     let sent = world.send_code(&phone(1)).await;
     let mut running = JoinSet::new();
     for _ in 0..5 {
@@ -137,15 +134,15 @@ async fn of_many_who_ask_for_a_fresh_account_at_once_one_gets_it() {
     let statuses = running.join_all().await;
     assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 1, "{statuses:?}");
     let items = world.items("UsersTable").await;
-    assert_eq!(items.len(), 3, "two users, one lock: {items:?}");
+    assert_eq!(items.len(), 3, "two users and one lock: {items:?}");
 }
 
 #[tokio::test]
-async fn firebase_opens_a_dormant_account_no_more_than_a_code_does() {
+async fn a_firebase_token_alone_does_not_open_a_dormant_account() {
     let google = Google::serving("max-age=19204").await;
     let world = google.world().await;
     let owner = world.sign_in(&phone(1)).await;
-    world.advance(DORMANT);
+    world.advance(DORMANT_SECONDS);
     let token = Key::of_google().sign(&header(), &claims(&world, &phone(1)));
     let submit = |more: Value| {
         let mut body = json!({"firebase_id_token": token});
@@ -158,20 +155,19 @@ async fn firebase_opens_a_dormant_account_no_more_than_a_code_does() {
 }
 
 #[tokio::test]
-async fn a_dormant_number_passes_to_whoever_verifies_it_and_a_live_one_does_not() {
+async fn a_dormant_number_moves_to_the_user_who_verifies_it() {
     let world = World::new().await;
-    let owner = long_signed_in(&world).await;
+    let owner = dormant_owner(&world).await;
     let hari = world.sign_in_as(&phone(2), "hari").await;
-    let bind = async || {
-        let body = json!({"phone_number": phone(1), "change": true});
-        world.post("/v1/phone/otp/send", body).as_person(&hari).send().await.ok();
-        let code = world.code(&phone(1)).await;
-        let body = |code: &str| json!({"phone": phone(1), "otp": code, "username": "hari"});
-        let path = "/v1/phone/otp/validate";
-        world.post(path, body(&wrong(&code))).as_person(&hari).send().await.assert_problem(400, "incorrect_otp");
-        world.post(path, body(&code)).as_person(&hari).send().await
+    let body = json!({"phone_number": phone(1), "change": true});
+    world.post("/v1/phone/otp/send", body).as_person(&hari).send().await.ok();
+    let code = world.code(&phone(1)).await;
+    let validate = |code: &str| {
+        let body = json!({"phone": phone(1), "otp": code, "username": "hari"});
+        world.post("/v1/phone/otp/validate", body).as_person(&hari).send()
     };
-    bind().await.ok();
+    validate(&wrong(&code)).await.assert_problem(400, "incorrect_otp");
+    validate(&code).await.ok();
     let me = world.call("GET", "/v1/me").as_person(&hari).send().await.ok();
     assert_eq!(me["phone_number"], json!(phone(1)));
     let me = world.call("GET", "/v1/me").as_person(&owner).send().await.ok();
@@ -179,10 +175,10 @@ async fn a_dormant_number_passes_to_whoever_verifies_it_and_a_live_one_does_not(
 }
 
 #[tokio::test]
-async fn the_time_is_configured() {
+async fn the_dormant_period_is_configurable() {
     let world = World::with(&[("PHONE_DORMANT_DAYS", "1")]).await;
     world.sign_in(&phone(1)).await;
-    world.advance(86_400);
+    world.advance(DAY_SECONDS);
     let sent = world.send_code(&phone(1)).await;
     submit(&world, &sent, json!({})).send().await.assert_problem(403, "second_signal_required");
 }

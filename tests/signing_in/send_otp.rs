@@ -1,15 +1,18 @@
-//! `POST /v1/otp/send`: a code on its way, and the limits it is under.
+//! `POST /v1/otp/send`: how a code is sent, and the limits on sends.
 
 use std::ops::RangeInclusive;
 
 use serde_json::{Value, json};
 use tests::{Reply, World, person, wrong};
 
-use crate::given::{everything, mentions, organization, phone, send, spoil_transactions, submit_bound};
-use crate::refusals::{assert_refused, assert_refused_for_now};
-use crate::waiting::{Opened, next_day, timed, wait_out};
+use crate::clock::{AfterWait, start_next_day, timed, wait_out};
+use crate::problems::{assert_refused, assert_refused_for_now};
+use crate::setup::{
+    add_fault, clear_faults, create_organization, everything, fail_transactions, mentions, phone, send,
+    send_to_organization, submit_newest_code, submit_with_id, world_with_code,
+};
 
-/// The body, with the name of the challenge apart.
+/// The id of the challenge, and the body without it.
 #[track_caller]
 fn without_challenge(reply: Reply) -> (String, Value) {
     let challenge_id = reply.text("challenge_id");
@@ -24,14 +27,26 @@ fn sent(expires_in: u64, resend_in: u64, attempts_left: u64) -> Value {
     })
 }
 
-fn to_organization<'a>(world: &'a World, phone: &str, organization: &str) -> tests::Call<'a> {
-    world.post("/v1/otp/send", json!({"phone_number": phone, "organization_id": organization}))
+async fn send_to_first(world: &World) -> Reply {
+    send(world, &phone(1)).send().await
+}
+
+async fn assert_nothing_sent(world: &World, phone: &str) {
+    assert_eq!(world.inbox(phone).await, [] as [Value; 0]);
+}
+
+/// Uses up the five attempts that a challenge id has, with wrong codes.
+async fn exhaust(world: &World, challenge_id: &str, code: &str) {
+    for attempts_left in (0..5).rev() {
+        let attempt = submit_with_id(world, &phone(1), challenge_id, &wrong(code)).send().await;
+        assert_refused(&attempt, "incorrect_otp", json!({"attempts_left": attempts_left}));
+    }
 }
 
 #[tokio::test]
 async fn a_send_answers_with_a_challenge_and_the_phone_gets_its_code() {
     let world = World::new().await;
-    let (reply, at) = timed(&world, async || send(&world, &phone(1)).send().await).await;
+    let (reply, at) = timed(&world, async || send_to_first(&world).await).await;
     assert_eq!(reply.headers["cache-control"], "no-store");
     assert!(reply.headers.contains_key("x-request-id"));
     assert_eq!(without_challenge(reply).1, sent(600, 30, 5));
@@ -49,11 +64,11 @@ async fn a_send_answers_with_a_challenge_and_the_phone_gets_its_code() {
 }
 
 #[tokio::test]
-async fn the_message_bears_the_name_the_site_and_the_hash_of_the_organization() {
+async fn the_message_has_the_name_the_site_and_the_hash_of_the_organization() {
     let world = World::new().await;
     let settings = [("app_name", "Himal"), ("site", "himal.example"), ("android_app_hash", "FA+9qCX9VSu")];
-    organization(&world, "himal", &settings).await;
-    to_organization(&world, &phone(1), "himal").send().await.ok();
+    create_organization(&world, "himal", &settings).await;
+    send_to_organization(&world, &phone(1), "himal").send().await.ok();
     let code = world.code(&phone(1)).await;
     let text = world.inbox(&phone(1)).await[0]["text"].clone();
     assert_eq!(text, json!(format!("<#> {code} is your Himal code.\nhimal.example\nFA+9qCX9VSu")));
@@ -63,20 +78,19 @@ async fn the_message_bears_the_name_the_site_and_the_hash_of_the_organization() 
 async fn the_answer_is_the_same_whether_or_not_the_number_has_a_user() {
     let world = World::new().await;
     world.sign_in(&phone(1)).await;
-    // The waits tell that a code was sent, which anybody can bring about; a day later they don't.
+    // The waits reveal that a code was sent, which anyone can cause. A day later they are over.
     world.advance(86_400);
-    let known = send(&world, &phone(1)).send().await;
+    let known = send_to_first(&world).await;
     let unknown = send(&world, &phone(2)).send().await;
     assert!(known.headers.keys().eq(unknown.headers.keys()), "{known:?} {unknown:?}");
     assert_eq!(without_challenge(known).1, without_challenge(unknown).1);
 }
 
 #[tokio::test]
-async fn a_code_stands_nowhere_in_the_store() {
-    let world = World::new().await;
-    let sent = world.send_code(&phone(1)).await;
+async fn the_store_never_holds_a_code() {
+    let (world, sent) = world_with_code(&phone(1)).await;
     let pending = everything(&world).await;
-    // Once, on the phone.
+    // Only the message on the phone holds it.
     assert_eq!((mentions(&pending["inbox"], &sent.code), mentions(&pending, &sent.code)), (1, 1));
     person(&phone(1), &world.submit(&phone(1), &sent.code).header("idempotency-key", "k").send().await);
     assert_eq!(mentions(&everything(&world).await, &sent.code), 1);
@@ -84,117 +98,104 @@ async fn a_code_stands_nowhere_in_the_store() {
 
 #[tokio::test]
 async fn a_resend_repeats_the_code_and_does_not_reset_the_attempts() {
-    let world = World::new().await;
-    let first = world.send_code(&phone(1)).await;
-    let guess = async || submit_bound(&world, &phone(1), &first.challenge_id, &wrong(&first.code)).send().await;
+    let (world, first) = world_with_code(&phone(1)).await;
+    let attempt = async || submit_with_id(&world, &phone(1), &first.challenge_id, &wrong(&first.code)).send().await;
     for attempts_left in [4, 3] {
-        assert_refused(&guess().await, "incorrect_otp", json!({"attempts_left": attempts_left}));
+        assert_refused(&attempt().await, "incorrect_otp", json!({"attempts_left": attempts_left}));
     }
-    let again = wait_out(&world, "too_many_requests", async || send(&world, &phone(1)).send().await).await;
+    let again = wait_out(&world, "too_many_requests", async || send_to_first(&world).await).await;
     let expires_in = again.reply.number("expires_in");
     assert!((565..=570).contains(&expires_in), "{expires_in}");
     let (challenge_id, body) = without_challenge(again.reply);
     assert_eq!(body, sent(expires_in, 60, 3));
     assert_eq!(world.inbox(&phone(1)).await.len(), 2);
     assert_eq!(world.code(&phone(1)).await, first.code);
-    for told in [&challenge_id, &first.challenge_id] {
-        let guess = submit_bound(&world, &phone(1), told, &wrong(&first.code)).send().await;
-        assert_refused(&guess, "incorrect_otp", json!({"attempts_left": 2}));
+    for issued_id in [&challenge_id, &first.challenge_id] {
+        let attempt = submit_with_id(&world, &phone(1), issued_id, &wrong(&first.code)).send().await;
+        assert_refused(&attempt, "incorrect_otp", json!({"attempts_left": 2}));
     }
 }
 
 #[tokio::test]
-async fn a_stranger_who_asks_for_a_resend_cannot_spend_the_tries_of_one_who_asked_before() {
-    let world = World::new().await;
-    let owners = world.send_code(&phone(1)).await;
+async fn a_resend_by_a_stranger_cannot_exhaust_the_attempts_of_an_earlier_request() {
+    let (world, owners) = world_with_code(&phone(1)).await;
     world.advance(30);
     let strangers = send(&world, &phone(1)).from(9).send().await.text("challenge_id");
     assert_ne!(strangers, owners.challenge_id);
-    for attempts_left in [4, 3, 2, 1, 0] {
-        let guess = submit_bound(&world, &phone(1), &strangers, &wrong(&owners.code)).send().await;
-        assert_refused(&guess, "incorrect_otp", json!({"attempts_left": attempts_left}));
-    }
-    let guess = submit_bound(&world, &phone(1), &strangers, &owners.code).send().await;
-    assert_refused_for_now(&guess, "too_many_attempts", json!({"attempts_left": 0}));
-    person(&phone(1), &submit_bound(&world, &phone(1), &owners.challenge_id, &owners.code).send().await);
+    exhaust(&world, &strangers, &owners.code).await;
+    let attempt = submit_with_id(&world, &phone(1), &strangers, &owners.code).send().await;
+    assert_refused_for_now(&attempt, "too_many_attempts", json!({"attempts_left": 0}));
+    person(&phone(1), &submit_with_id(&world, &phone(1), &owners.challenge_id, &owners.code).send().await);
 }
 
 #[tokio::test]
 async fn a_code_that_was_used_or_has_expired_is_followed_by_a_new_one() {
-    let world = World::new().await;
-    let used = world.send_code(&phone(1)).await;
-    submit_bound(&world, &phone(1), &used.challenge_id, &wrong(&used.code))
-        .send()
-        .await
-        .assert_problem(400, "incorrect_otp");
+    let (world, used) = world_with_code(&phone(1)).await;
+    let attempt = submit_with_id(&world, &phone(1), &used.challenge_id, &wrong(&used.code)).send().await;
+    attempt.assert_problem(400, "incorrect_otp");
     person(&phone(1), &world.submit(&phone(1), &used.code).send().await);
     world.advance(30);
-    let (second, body) = without_challenge(send(&world, &phone(1)).send().await);
+    let (second, body) = without_challenge(send_to_first(&world).await);
     assert_eq!(body, sent(600, 60, 5));
     world.advance(600);
-    let (third, body) = without_challenge(send(&world, &phone(1)).send().await);
+    let (third, body) = without_challenge(send_to_first(&world).await);
     assert_eq!(body, sent(600, 120, 5));
     assert!(used.challenge_id != second && second != third && third != used.challenge_id);
 }
 
 #[tokio::test]
-async fn a_challenge_whose_attempts_are_spent_is_not_sent_again_before_it_expires() {
-    let world = World::new().await;
-    let spent = world.send_code(&phone(1)).await;
+async fn an_exhausted_challenge_is_not_resent_before_it_expires() {
+    let (world, exhausted) = world_with_code(&phone(1)).await;
     let sent_by = world.now();
-    for attempts_left in [4, 3, 2, 1, 0] {
-        let guess = submit_bound(&world, &phone(1), &spent.challenge_id, &wrong(&spent.code)).send().await;
-        assert_refused(&guess, "incorrect_otp", json!({"attempts_left": attempts_left}));
-    }
+    exhaust(&world, &exhausted.challenge_id, &exhausted.code).await;
     world.advance(30);
-    let resend = async || send(&world, &phone(1)).send().await;
+    let resend = async || send_to_first(&world).await;
     assert_refused_for_now(&resend().await, "too_many_attempts", json!({"attempts_left": 0}));
-    let Opened { reply, opens, .. } = wait_out(&world, "too_many_attempts", resend).await;
-    assert!((sent_by + 595..=sent_by + 600).contains(&opens));
-    assert_ne!(without_challenge(reply).0, spent.challenge_id);
-    let code = world.code(&phone(1)).await;
-    person(&phone(1), &world.submit(&phone(1), &code).send().await);
+    let AfterWait { reply, opens_at, .. } = wait_out(&world, "too_many_attempts", resend).await;
+    assert!((sent_by + 595..=sent_by + 600).contains(&opens_at));
+    assert_ne!(without_challenge(reply).0, exhausted.challenge_id);
+    submit_newest_code(&world, &phone(1)).await;
 }
 
 #[tokio::test]
 async fn waits_between_sends_grow_an_hour_has_five_and_a_day_has_ten() {
     let world = World::new().await;
-    let resend = async || send(&world, &phone(1)).send().await;
+    let resend = async || send_to_first(&world).await;
     let (first, at) = timed(&world, resend).await;
     first.ok();
     let mut sends: Vec<RangeInclusive<i64>> = vec![at];
-    // Each further send has to wait until so many seconds after an earlier one.
+    // For each further send: which earlier one it waits for, and how many seconds after that it is possible.
     let waits = [(0, 30), (1, 60), (2, 120), (3, 300), (0, 3_600), (5, 300), (6, 120), (7, 300), (8, 300), (0, 86_400)];
     for (n, (earlier, wait)) in waits.into_iter().enumerate() {
         assert_refused_for_now(&resend().await, "too_many_requests", json!({}));
-        let Opened { reply, opens, at } = wait_out(&world, "too_many_requests", resend).await;
+        let AfterWait { reply, opens_at, called_at } = wait_out(&world, "too_many_requests", resend).await;
         reply.ok();
-        assert!(sends[earlier].contains(&(opens - wait)), "send {n}: {opens}, {sends:?}");
-        sends.push(at);
+        assert!(sends[earlier].contains(&(opens_at - wait)), "send {n}: {opens_at}, {sends:?}");
+        sends.push(called_at);
     }
     assert_eq!(world.inbox(&phone(1)).await.len(), 11);
 }
 
 #[tokio::test]
-async fn resend_in_says_exactly_when_the_next_send_is_open() {
+async fn resend_in_is_the_exact_wait_until_the_next_send() {
     let world = World::new().await;
-    let resend = async || send(&world, &phone(1)).send().await;
+    let resend = async || send_to_first(&world).await;
     let mut latest = timed(&world, resend).await;
     for _ in 0..6 {
         let resend_in = i64::try_from(latest.0.number("resend_in")).unwrap();
-        let Opened { reply, opens, at } = wait_out(&world, "too_many_requests", resend).await;
-        assert!(latest.1.contains(&(opens - resend_in)), "{latest:?} {opens}");
-        latest = (reply, at);
+        let AfterWait { reply, opens_at, called_at } = wait_out(&world, "too_many_requests", resend).await;
+        assert!(latest.1.contains(&(opens_at - resend_in)), "{latest:?} {opens_at}");
+        latest = (reply, called_at);
     }
 }
 
 #[tokio::test]
 async fn one_source_address_sends_thirty_an_hour_and_a_hundred_a_day() {
     let world = World::new().await;
-    next_day(&world);
+    start_next_day(&world);
     let day = world.now() / 86_400 * 86_400;
     let mut phones = (0..).map(phone);
-    // The first of each further hour is the one that had to wait for it.
+    // The send that waited for the next hour is the first one of it.
     for (hours, further) in [(1, 30), (2, 29), (3, 29), (24, 9)] {
         for to in phones.by_ref().take(further) {
             send(&world, &to).from(2).send().await.ok();
@@ -202,41 +203,41 @@ async fn one_source_address_sends_thirty_an_hour_and_a_hundred_a_day() {
         let to = phones.next().unwrap();
         let refused = send(&world, &to).from(2).header("x-forwarded-for", "203.0.113.9").send().await;
         assert_refused_for_now(&refused, "too_many_requests", json!({}));
-        assert_eq!(world.inbox(&to).await, [] as [Value; 0]);
-        // The refusal cost the phone nothing, and others may still send to it.
+        assert_nothing_sent(&world, &to).await;
+        // The refused send does not count for the phone, and other sources may send to it.
         send(&world, &to).from(3).send().await.ok();
         let next = phones.next().unwrap();
         let one_more = async || send(&world, &next).from(2).send().await;
-        let Opened { reply, opens, .. } = wait_out(&world, "too_many_requests", one_more).await;
+        let AfterWait { reply, opens_at, .. } = wait_out(&world, "too_many_requests", one_more).await;
         reply.ok();
-        assert_eq!(opens, day + hours * 3_600);
+        assert_eq!(opens_at, day + hours * 3_600);
     }
 }
 
 #[tokio::test]
-async fn an_organization_sends_so_many_messages_to_a_country_and_a_day() {
+async fn an_organization_has_a_daily_limit_for_each_country() {
     for cap in [1, 3, 20] {
         let world = World::with(&[("COUNTRY_SENDS_PER_DAY", &cap.to_string())]).await;
-        organization(&world, "himal", &[("allowed_countries", "NP, IN")]).await;
-        next_day(&world);
+        create_organization(&world, "himal", &[("allowed_countries", "NP, IN")]).await;
+        start_next_day(&world);
         let midnight = (world.now() / 86_400 + 1) * 86_400;
         for n in 0..cap {
             send(&world, &phone(n)).send().await.ok();
         }
         let one_more = async || send(&world, &phone(cap)).send().await;
         assert_refused_for_now(&one_more().await, "too_many_requests", json!({}));
-        assert_eq!(world.inbox(&phone(cap)).await, [] as [Value; 0]);
-        to_organization(&world, &phone(cap), "himal").send().await.ok();
-        to_organization(&world, "+919812345678", "himal").send().await.ok();
+        assert_nothing_sent(&world, &phone(cap)).await;
+        send_to_organization(&world, &phone(cap), "himal").send().await.ok();
+        send_to_organization(&world, "+919812345678", "himal").send().await.ok();
         world.advance(60);
-        let Opened { reply, opens, .. } = wait_out(&world, "too_many_requests", one_more).await;
+        let AfterWait { reply, opens_at, .. } = wait_out(&world, "too_many_requests", one_more).await;
         reply.ok();
-        assert_eq!(opens, midnight);
+        assert_eq!(opens_at, midnight);
     }
 }
 
 #[tokio::test]
-async fn when_every_gateway_refuses_nothing_counts() {
+async fn a_send_that_every_gateway_refuses_does_not_count() {
     let one_each = [
         "PHONE_SENDS_PER_HOUR",
         "PHONE_SENDS_PER_DAY",
@@ -245,34 +246,33 @@ async fn when_every_gateway_refuses_nothing_counts() {
         "COUNTRY_SENDS_PER_DAY",
     ];
     let world = World::with(&one_each.map(|limit| (limit, "1"))).await;
-    next_day(&world);
+    start_next_day(&world);
     for mode in ["refuse", "error"] {
         world.fault("sparrow", mode, 100).await;
         world.fault("sns", mode, 100).await;
-        let refused = send(&world, &phone(1)).send().await;
+        let refused = send_to_first(&world).await;
         assert_refused(&refused, "sms_gateway_unavailable", json!({"retry_after": 5}));
-        world.call("DELETE", "/local/faults").send().await;
+        clear_faults(&world).await;
     }
-    assert_eq!(world.inbox(&phone(1)).await, [] as [Value; 0]);
-    let (_, body) = without_challenge(send(&world, &phone(1)).send().await);
+    assert_nothing_sent(&world, &phone(1)).await;
+    let (_, body) = without_challenge(send_to_first(&world).await);
     assert_eq!(body["attempts_left"], json!(5));
-    let code = world.code(&phone(1)).await;
-    person(&phone(1), &world.submit(&phone(1), &code).send().await);
-    // The allowances were one each indeed.
+    submit_newest_code(&world, &phone(1)).await;
+    // Each limit allows one send.
     assert_refused_for_now(&send(&world, &phone(2)).send().await, "too_many_requests", json!({}));
 }
 
 #[tokio::test]
-async fn a_retry_of_giving_back_gives_nothing_back_twice() {
+async fn a_retry_does_not_return_a_reservation_twice() {
     let world = World::with(&[("SOURCE_SENDS_PER_HOUR", "2")]).await;
-    next_day(&world);
+    start_next_day(&world);
     world.send_code(&phone(1)).await;
     for (target, mode) in [("sparrow", "refuse"), ("sns", "refuse"), ("dynamodb", "duplicate")] {
         world.fault(target, mode, 100).await;
     }
     let refused = send(&world, &phone(2)).send().await;
     assert_refused(&refused, "sms_gateway_unavailable", json!({"retry_after": 5}));
-    world.call("DELETE", "/local/faults").send().await;
+    clear_faults(&world).await;
     world.send_code(&phone(3)).await;
     assert_refused_for_now(&send(&world, &phone(4)).send().await, "too_many_requests", json!({}));
 }
@@ -294,14 +294,13 @@ async fn while_sparrow_is_down_the_same_code_comes_through_sns() {
 }
 
 #[tokio::test]
-async fn a_number_that_the_gateway_knows_to_be_bad_is_not_tried_elsewhere() {
+async fn a_number_that_one_gateway_refuses_is_not_tried_at_another() {
     let world = World::new().await;
-    let fault = json!({"target": "sparrow", "mode": "refuse", "times": 1, "code": 1007});
-    assert_eq!(world.post("/local/faults", fault).send().await.status, 204);
-    assert_refused(&send(&world, &phone(1)).send().await, "invalid_phone_number", json!({}));
-    assert_eq!(world.inbox(&phone(1)).await, [] as [Value; 0]);
-    // Trying on costs the same as sending.
-    assert_refused_for_now(&send(&world, &phone(1)).send().await, "too_many_requests", json!({}));
+    add_fault(&world, json!({"target": "sparrow", "mode": "refuse", "times": 1, "code": 1007})).await;
+    assert_refused(&send_to_first(&world).await, "invalid_phone_number", json!({}));
+    assert_nothing_sent(&world, &phone(1)).await;
+    // The refused send counts like any other.
+    assert_refused_for_now(&send_to_first(&world).await, "too_many_requests", json!({}));
 }
 
 #[tokio::test]
@@ -309,44 +308,44 @@ async fn while_the_store_is_down_nothing_is_sent_and_later_the_send_succeeds() {
     let world = World::new().await;
     for mode in ["error", "refuse"] {
         world.fault("dynamodb", mode, 1_000).await;
-        assert_refused(&send(&world, &phone(1)).send().await, "service_unavailable", json!({"retry_after": 5}));
-        world.call("DELETE", "/local/faults").send().await;
+        assert_refused(&send_to_first(&world).await, "service_unavailable", json!({"retry_after": 5}));
+        clear_faults(&world).await;
     }
-    assert_eq!(world.inbox(&phone(1)).await, [] as [Value; 0]);
+    assert_nothing_sent(&world, &phone(1)).await;
     world.advance(5);
-    assert_eq!(without_challenge(send(&world, &phone(1)).send().await).1, sent(600, 30, 5));
+    assert_eq!(without_challenge(send_to_first(&world).await).1, sent(600, 30, 5));
 }
 
 #[tokio::test]
-async fn a_store_that_stumbles_or_answers_twice_is_not_noticed() {
+async fn brief_store_failures_and_duplicated_requests_do_not_affect_a_send() {
     let world = World::new().await;
     for (n, (mode, times)) in [("refuse", 2), ("error", 2), ("duplicate", 100)].into_iter().enumerate() {
         world.fault("dynamodb", mode, times).await;
         assert_eq!(without_challenge(send(&world, &phone(n)).send().await).1, sent(600, 30, 5), "{mode}");
-        world.call("DELETE", "/local/faults").send().await;
+        clear_faults(&world).await;
         assert_eq!(world.inbox(&phone(n)).await.len(), 1, "{mode}");
     }
 }
 
 #[tokio::test]
-async fn a_send_whose_transaction_fails_takes_nothing_and_one_that_others_hold_up_is_tried_again() {
+async fn a_send_whose_transaction_fails_reserves_nothing_and_a_conflict_is_retried() {
     let world = World::new().await;
-    // What it is planned on is read before.
+    // One read precedes the transaction.
     for refusal in [json!({"mode": "error"}), json!({"mode": "refuse", "code": "TransactionConflict"})] {
-        spoil_transactions(&world, 1, refusal, 1_000).await;
-        assert_refused(&send(&world, &phone(1)).send().await, "service_unavailable", json!({"retry_after": 5}));
-        world.call("DELETE", "/local/faults").send().await;
+        fail_transactions(&world, 1, refusal, 1_000).await;
+        assert_refused(&send_to_first(&world).await, "service_unavailable", json!({"retry_after": 5}));
+        clear_faults(&world).await;
         assert_eq!(world.items("OtpsTable").await, [] as [Value; 0]);
     }
-    spoil_transactions(&world, 1, json!({"mode": "refuse", "code": "TransactionConflict"}), 3).await;
-    assert_eq!(without_challenge(send(&world, &phone(1)).send().await).1, sent(600, 30, 5));
+    fail_transactions(&world, 1, json!({"mode": "refuse", "code": "TransactionConflict"}), 3).await;
+    assert_eq!(without_challenge(send_to_first(&world).await).1, sent(600, 30, 5));
     assert_eq!(world.inbox(&phone(1)).await.len(), 1);
 }
 
 #[tokio::test]
-async fn a_number_is_taken_however_people_write_it() {
+async fn a_number_is_accepted_in_every_common_notation() {
     let world = World::new().await;
-    let ways = [
+    let notations = [
         "+9779841000001",
         "+977 984-1000001",
         "9841000001",
@@ -358,11 +357,11 @@ async fn a_number_is_taken_however_people_write_it() {
         "९८४१०००००१",
         "+९७७९८४१०००००१",
     ];
-    for (n, way) in ways.into_iter().enumerate() {
-        send(&world, way).send().await.ok();
-        assert_eq!(world.inbox(&phone(1)).await.len(), n + 1, "{way}");
+    for (n, notation) in notations.into_iter().enumerate() {
+        send(&world, notation).send().await.ok();
+        assert_eq!(world.inbox(&phone(1)).await.len(), n + 1, "{notation}");
         let code = world.code(&phone(1)).await;
-        world.submit(way, &code).send().await.ok();
+        world.submit(notation, &code).send().await.ok();
         world.advance(86_400);
     }
     assert_eq!(world.items("UsersTable").await.len(), 2, "one user and the lock of one phone");
@@ -371,8 +370,8 @@ async fn a_number_is_taken_however_people_write_it() {
 #[tokio::test]
 async fn a_national_number_is_read_in_the_default_region_of_the_organization() {
     let world = World::new().await;
-    organization(&world, "bharat", &[("default_region", "IN")]).await;
-    to_organization(&world, "98123 45678", "bharat").send().await.ok();
+    create_organization(&world, "bharat", &[("default_region", "IN")]).await;
+    send_to_organization(&world, "98123 45678", "bharat").send().await.ok();
     send(&world, "98123 45678").send().await.ok();
     let (india, nepal) = (world.inbox("+919812345678").await, world.inbox("+9779812345678").await);
     assert_eq!((india.len(), nepal.len()), (1, 1));
@@ -384,31 +383,27 @@ async fn a_national_number_is_read_in_the_default_region_of_the_organization() {
 }
 
 #[tokio::test]
-async fn an_organization_sends_to_its_countries_alone() {
+async fn an_organization_sends_only_to_its_countries_and_an_unknown_one_nowhere() {
     let world = World::new().await;
-    organization(&world, "bharat", &[("default_region", "IN")]).await;
-    organization(&world, "both", &[("allowed_countries", "NP,IN")]).await;
-    organization(&world, "world", &[("allowed_countries", "*")]).await;
+    create_organization(&world, "bharat", &[("default_region", "IN")]).await;
+    create_organization(&world, "both", &[("allowed_countries", "NP,IN")]).await;
+    create_organization(&world, "world", &[("allowed_countries", "*")]).await;
     let (nepal, india, japan) = ("+9779841000001", "+919812345678", "+819012345678");
-    let refused = [("default", india), ("default", japan), ("bharat", nepal), ("both", japan)];
     let before = everything(&world).await;
-    for (organization, to) in refused {
-        assert_refused(&to_organization(&world, to, organization).send().await, "country_not_allowed", json!({}));
+    for (organization, to, problem) in [
+        ("default", india, "country_not_allowed"),
+        ("default", japan, "country_not_allowed"),
+        ("bharat", nepal, "country_not_allowed"),
+        ("both", japan, "country_not_allowed"),
+        ("nobody", nepal, "no_such_organization"),
+    ] {
+        assert_refused(&send_to_organization(&world, to, organization).send().await, problem, json!({}));
     }
     assert_eq!(everything(&world).await, before);
     for (organization, to) in
         [("default", nepal), ("bharat", india), ("both", nepal), ("both", india), ("world", japan)]
     {
-        to_organization(&world, to, organization).send().await.ok();
+        send_to_organization(&world, to, organization).send().await.ok();
         world.advance(60);
     }
-}
-
-#[tokio::test]
-async fn an_organization_that_is_not_there_sends_nothing() {
-    let world = World::new().await;
-    let before = everything(&world).await;
-    let refused = to_organization(&world, &phone(1), "nobody").send().await;
-    assert_refused(&refused, "no_such_organization", json!({}));
-    assert_eq!(everything(&world).await, before);
 }

@@ -1,34 +1,57 @@
-//! `POST /v1/otp/submit`: who is signed in by a code, and who is not.
+//! `POST /v1/otp/submit`: which submissions sign in, and how attempts are limited.
 
 use serde_json::{Value, json};
 use tests::{Reply, Sent, World, person, wrong};
 
-use crate::given::{everything, organization, phone, send, spoil_transactions, submit_bound};
-use crate::refusals::{assert_refused, assert_refused_for_now};
-use crate::waiting::{Opened, timed, wait_out};
+use crate::clock::{AfterWait, timed, wait_out};
+use crate::problems::{assert_refused, assert_refused_for_now};
+use crate::setup::{
+    clear_faults, create_organization, everything, fail_transactions, phone, send, submit_with_id, world_with_code,
+};
 
-const SOMEBODY: &str = "+9779841000001";
+const PHONE: &str = "+9779841000001";
 
-/// Submits the code that was sent, and more.
+/// Submits the right code without the id of its challenge, and with more members.
 async fn submit_with(world: &World, sent: &Sent, more: Value) -> Reply {
-    let mut body = json!({"phone_number": SOMEBODY, "otp": sent.code});
+    let mut body = json!({"phone_number": PHONE, "otp": sent.code});
     body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     world.post("/v1/otp/submit", body).send().await
 }
 
-async fn bound(world: &World, sent: &Sent) -> Reply {
-    submit_bound(world, SOMEBODY, &sent.challenge_id, &sent.code).send().await
+async fn right_with_id(world: &World, sent: &Sent) -> Reply {
+    submit_with_id(world, PHONE, &sent.challenge_id, &sent.code).send().await
 }
 
-async fn bound_wrong(world: &World, sent: &Sent) -> Reply {
-    submit_bound(world, SOMEBODY, &sent.challenge_id, &wrong(&sent.code)).send().await
+async fn wrong_with_id(world: &World, sent: &Sent) -> Reply {
+    submit_with_id(world, PHONE, &sent.challenge_id, &wrong(&sent.code)).send().await
 }
 
-async fn unbound_wrong(world: &World, sent: &Sent) -> Reply {
-    world.submit(SOMEBODY, &wrong(&sent.code)).send().await
+async fn wrong_without_id(world: &World, sent: &Sent) -> Reply {
+    world.submit(PHONE, &wrong(&sent.code)).send().await
 }
 
-/// The item of the one user there is.
+async fn right_without_id(world: &World, sent: &Sent) -> Reply {
+    world.submit(PHONE, &sent.code).send().await
+}
+
+/// Uses up the five attempts of wrong codes.
+async fn exhaust(attempt: impl AsyncFn() -> Reply) {
+    for attempts_left in (0..5).rev() {
+        assert_refused(&attempt().await, "incorrect_otp", json!({"attempts_left": attempts_left}));
+    }
+}
+
+/// Panics unless requests with the id learn that the code was used or has expired, and others get a wrong code.
+async fn assert_only_the_id_reveals_the_end(world: &World, sent: &Sent) {
+    for reply in [right_with_id(world, sent).await, wrong_with_id(world, sent).await] {
+        assert_refused(&reply, "otp_expired", json!({}));
+    }
+    for reply in [right_without_id(world, sent).await, wrong_without_id(world, sent).await] {
+        assert_refused(&reply, "incorrect_otp", json!({}));
+    }
+}
+
+/// The item of the only user.
 async fn user_item(world: &World) -> Value {
     let users = world.items("UsersTable").await;
     let mut users = users.into_iter().filter(|item| item["pk"]["S"].as_str().unwrap().starts_with("user#"));
@@ -39,8 +62,7 @@ async fn user_item(world: &World) -> Value {
 
 #[tokio::test]
 async fn a_new_user_gets_the_profile_that_came_with_the_code() {
-    let world = World::new().await;
-    let sent = world.send_code(SOMEBODY).await;
+    let (world, sent) = world_with_code(PHONE).await;
     let profile =
         json!({"name": "सीता Sharma", "image_url": "https://images.example.com/sita.jpg", "source": "android"});
     let (reply, at) = timed(&world, async || submit_with(&world, &sent, profile.clone()).await).await;
@@ -51,22 +73,12 @@ async fn a_new_user_gets_the_profile_that_came_with_the_code() {
     assert_eq!(
         body,
         json!({
-            "token_type": "Bearer",
-            "access_token": body["access_token"],
-            "expires_in": 900,
-            "refresh_token": body["refresh_token"],
-            "refresh_expires_in": 30 * 86_400,
-            "is_new_user": true,
+            "token_type": "Bearer", "access_token": body["access_token"], "expires_in": 900,
+            "refresh_token": body["refresh_token"], "refresh_expires_in": 30 * 86_400, "is_new_user": true,
             "user": {
-                "user_id": body["user"]["user_id"],
-                "phone_number": SOMEBODY,
-                "phone_verified": true,
-                "username": null,
-                "name": "सीता Sharma",
-                "image_url": "https://images.example.com/sita.jpg",
-                "source": "android",
-                "roles": {"default": ["default"]},
-                "created_at": body["user"]["created_at"],
+                "user_id": body["user"]["user_id"], "phone_number": PHONE, "phone_verified": true, "username": null,
+                "name": "सीता Sharma", "image_url": "https://images.example.com/sita.jpg", "source": "android",
+                "roles": {"default": ["default"]}, "created_at": body["user"]["created_at"],
                 "last_sign_in_at": body["user"]["created_at"],
             },
         })
@@ -76,10 +88,10 @@ async fn a_new_user_gets_the_profile_that_came_with_the_code() {
 }
 
 #[tokio::test]
-async fn a_new_user_of_an_organization_is_a_member_of_that_one_alone() {
+async fn a_new_user_of_an_organization_is_a_member_only_of_that_one() {
     let world = World::new().await;
-    organization(&world, "himal", &[]).await;
-    let sent = world.send_code(SOMEBODY).await;
+    create_organization(&world, "himal", &[]).await;
+    let sent = world.send_code(PHONE).await;
     let body = submit_with(&world, &sent, json!({"organization_id": "himal"})).await.ok();
     assert_eq!(body["user"]["roles"], json!({"default": ["himal"]}));
 }
@@ -87,12 +99,12 @@ async fn a_new_user_of_an_organization_is_a_member_of_that_one_alone() {
 #[tokio::test]
 async fn a_known_user_keeps_the_profile_and_gains_the_organization() {
     let world = World::new().await;
-    organization(&world, "himal", &[]).await;
-    let sent = world.send_code(SOMEBODY).await;
+    create_organization(&world, "himal", &[]).await;
+    let sent = world.send_code(PHONE).await;
     let first = submit_with(&world, &sent, json!({"name": "Sita", "source": "android"})).await.ok();
     let mut item = user_item(&world).await;
     world.advance(30);
-    let sent = world.send_code(SOMEBODY).await;
+    let sent = world.send_code(PHONE).await;
     let other = json!({
         "name": "Gita", "image_url": "https://images.example.com/g.jpg", "source": "web", "organization_id": "himal",
     });
@@ -140,7 +152,7 @@ async fn an_fcm_token_comes_in_the_body_or_in_the_header_and_the_body_wins() {
 }
 
 #[tokio::test]
-async fn a_code_is_read_in_devanagari_and_with_the_gap_that_people_put_into_it() {
+async fn a_code_is_accepted_in_devanagari_digits_and_with_a_gap() {
     let world = World::new().await;
     for (n, written) in ["NNN NNN", "NNN-NNN", "०"].into_iter().enumerate() {
         let sent = world.send_code(&phone(n)).await;
@@ -153,122 +165,102 @@ async fn a_code_is_read_in_devanagari_and_with_the_gap_that_people_put_into_it()
 }
 
 #[tokio::test]
-async fn five_wrong_codes_with_the_challenge_spend_it_for_those_who_show_it_alone() {
-    let world = World::new().await;
-    let sent = world.send_code(SOMEBODY).await;
-    for attempts_left in [4, 3, 2, 1, 0] {
-        let refused = bound_wrong(&world, &sent).await;
-        assert_refused(&refused, "incorrect_otp", json!({"attempts_left": attempts_left}));
-    }
-    let refused = bound(&world, &sent).await;
+async fn five_wrong_codes_with_the_id_exhaust_only_the_attempts_with_the_id() {
+    let (world, sent) = world_with_code(PHONE).await;
+    exhaust(async || wrong_with_id(&world, &sent).await).await;
+    let refused = right_with_id(&world, &sent).await;
     assert_refused_for_now(&refused, "too_many_attempts", json!({"attempts_left": 0}));
-    person(SOMEBODY, &world.submit(SOMEBODY, &sent.code).send().await);
+    person(PHONE, &right_without_id(&world, &sent).await);
 }
 
 #[tokio::test]
-async fn a_stranger_without_the_challenge_cannot_spend_the_tries_of_its_owner() {
-    let world = World::new().await;
-    let sent = world.send_code(SOMEBODY).await;
-    for attempts_left in [4, 3, 2, 1, 0] {
-        let refused = unbound_wrong(&world, &sent).await;
-        assert_refused(&refused, "incorrect_otp", json!({"attempts_left": attempts_left}));
-    }
-    let refused = world.submit(SOMEBODY, &sent.code).send().await;
+async fn a_stranger_without_the_id_cannot_exhaust_the_attempts_of_its_owner() {
+    let (world, sent) = world_with_code(PHONE).await;
+    exhaust(async || wrong_without_id(&world, &sent).await).await;
+    let refused = right_without_id(&world, &sent).await;
     assert_refused_for_now(&refused, "too_many_attempts", json!({"attempts_left": 0}));
-    assert_refused(&bound_wrong(&world, &sent).await, "incorrect_otp", json!({"attempts_left": 4}));
-    person(SOMEBODY, &bound(&world, &sent).await);
+    assert_refused(&wrong_with_id(&world, &sent).await, "incorrect_otp", json!({"attempts_left": 4}));
+    person(PHONE, &right_with_id(&world, &sent).await);
 }
 
 #[tokio::test]
-async fn a_spent_challenge_says_when_a_new_code_can_be_had() {
-    let world = World::new().await;
-    let sent = world.send_code(SOMEBODY).await;
-    for _ in 0..5 {
-        bound_wrong(&world, &sent).await.assert_problem(400, "incorrect_otp");
-    }
-    let Opened { reply, .. } = wait_out(&world, "too_many_attempts", async || bound(&world, &sent).await).await;
+async fn an_exhausted_challenge_says_when_a_new_code_can_be_requested() {
+    let (world, sent) = world_with_code(PHONE).await;
+    exhaust(async || wrong_with_id(&world, &sent).await).await;
+    let AfterWait { reply, .. } =
+        wait_out(&world, "too_many_attempts", async || right_with_id(&world, &sent).await).await;
     assert_refused(&reply, "otp_expired", json!({}));
-    let sent = world.send_code(SOMEBODY).await;
-    person(SOMEBODY, &bound(&world, &sent).await);
+    let sent = world.send_code(PHONE).await;
+    person(PHONE, &right_with_id(&world, &sent).await);
 }
 
 #[tokio::test]
-async fn a_code_is_good_for_ten_minutes_and_only_who_shows_its_challenge_learns_that_it_expired() {
+async fn a_code_expires_after_ten_minutes_and_only_its_challenge_id_reveals_it() {
     let world = World::new().await;
-    let good = world.send_code(&phone(2)).await;
-    let sent = world.send_code(SOMEBODY).await;
+    let valid = world.send_code(&phone(2)).await;
+    let sent = world.send_code(PHONE).await;
     world.advance(590);
-    person(&phone(2), &world.submit(&phone(2), &good.code).send().await);
+    person(&phone(2), &world.submit(&phone(2), &valid.code).send().await);
     world.advance(10);
-    assert_refused(&bound(&world, &sent).await, "otp_expired", json!({}));
-    assert_refused(&bound_wrong(&world, &sent).await, "otp_expired", json!({}));
-    assert_refused(&world.submit(SOMEBODY, &sent.code).send().await, "incorrect_otp", json!({}));
-    assert_refused(&unbound_wrong(&world, &sent).await, "incorrect_otp", json!({}));
-    let other = Sent { challenge_id: good.challenge_id, ..sent };
-    assert_refused(&bound(&world, &other).await, "incorrect_otp", json!({}));
+    assert_only_the_id_reveals_the_end(&world, &sent).await;
+    let other = Sent { challenge_id: valid.challenge_id, ..sent };
+    assert_refused(&right_with_id(&world, &other).await, "incorrect_otp", json!({}));
 }
 
 #[tokio::test]
 async fn a_code_signs_in_once() {
-    let world = World::new().await;
-    let sent = world.send_code(SOMEBODY).await;
-    person(SOMEBODY, &bound(&world, &sent).await);
+    let (world, sent) = world_with_code(PHONE).await;
+    person(PHONE, &right_with_id(&world, &sent).await);
     let before = everything(&world).await;
-    assert_refused(&bound(&world, &sent).await, "otp_expired", json!({}));
-    assert_refused(&bound_wrong(&world, &sent).await, "otp_expired", json!({}));
-    assert_refused(&world.submit(SOMEBODY, &sent.code).send().await, "incorrect_otp", json!({}));
-    assert_refused(&unbound_wrong(&world, &sent).await, "incorrect_otp", json!({}));
+    assert_only_the_id_reveals_the_end(&world, &sent).await;
     assert_eq!(everything(&world).await, before);
 }
 
 #[tokio::test]
-async fn a_number_without_a_code_and_a_challenge_of_another_phone_both_read_as_a_wrong_code() {
+async fn a_number_without_a_code_and_the_challenge_of_another_phone_are_a_wrong_code() {
     let world = World::new().await;
-    let (mine, yours) = (world.send_code(SOMEBODY).await, world.send_code(&phone(2)).await);
+    let (mine, yours) = (world.send_code(PHONE).await, world.send_code(&phone(2)).await);
     let before = everything(&world).await;
     assert_refused(&world.submit(&phone(3), &mine.code).send().await, "incorrect_otp", json!({}));
-    let crossed = submit_bound(&world, SOMEBODY, &yours.challenge_id, &mine.code).send().await;
+    let crossed = submit_with_id(&world, PHONE, &yours.challenge_id, &mine.code).send().await;
     assert_refused(&crossed, "incorrect_otp", json!({}));
-    let nobodys = submit_bound(&world, &phone(3), &mine.challenge_id, &mine.code).send().await;
+    let nobodys = submit_with_id(&world, &phone(3), &mine.challenge_id, &mine.code).send().await;
     assert_refused(&nobodys, "incorrect_otp", json!({}));
-    // None of these was a try at anybody's code.
+    // None of these counted as an attempt.
     assert_eq!(everything(&world).await, before);
 }
 
 #[tokio::test]
 async fn the_code_of_another_phone_is_a_wrong_code() {
-    let world = World::new().await;
-    let mine = world.send_code(SOMEBODY).await;
+    let (world, mine) = world_with_code(PHONE).await;
     let mut yours = world.send_code(&phone(2)).await;
     if mine.code == yours.code {
         yours = world.send_code(&phone(3)).await;
     }
-    let refused = submit_bound(&world, SOMEBODY, &mine.challenge_id, &yours.code).send().await;
+    let refused = submit_with_id(&world, PHONE, &mine.challenge_id, &yours.code).send().await;
     assert_refused(&refused, "incorrect_otp", json!({"attempts_left": 4}));
 }
 
 #[tokio::test]
 async fn the_code_of_an_earlier_challenge_is_a_wrong_code() {
-    let world = World::new().await;
-    let earlier = world.send_code(SOMEBODY).await;
+    let (world, earlier) = world_with_code(PHONE).await;
     world.advance(600);
-    let mut latest = world.send_code(SOMEBODY).await;
+    let mut latest = world.send_code(PHONE).await;
     if earlier.code == latest.code {
         world.advance(600);
-        latest = world.send_code(SOMEBODY).await;
+        latest = world.send_code(PHONE).await;
     }
-    // Not even a try at the latest one.
-    assert_refused(&bound(&world, &earlier).await, "incorrect_otp", json!({}));
-    let mixed = submit_bound(&world, SOMEBODY, &latest.challenge_id, &earlier.code).send().await;
+    // This does not count as an attempt at the latest code.
+    assert_refused(&right_with_id(&world, &earlier).await, "incorrect_otp", json!({}));
+    let mixed = submit_with_id(&world, PHONE, &latest.challenge_id, &earlier.code).send().await;
     assert_refused(&mixed, "incorrect_otp", json!({"attempts_left": 4}));
-    assert_refused(&world.submit(SOMEBODY, &earlier.code).send().await, "incorrect_otp", json!({"attempts_left": 4}));
-    person(SOMEBODY, &bound(&world, &latest).await);
+    assert_refused(&world.submit(PHONE, &earlier.code).send().await, "incorrect_otp", json!({"attempts_left": 4}));
+    person(PHONE, &right_with_id(&world, &latest).await);
 }
 
 #[tokio::test]
-async fn an_organization_that_is_not_there_signs_nobody_in_and_costs_no_try() {
-    let world = World::new().await;
-    let sent = world.send_code(SOMEBODY).await;
+async fn an_unknown_organization_signs_nobody_in_and_counts_no_attempt() {
+    let (world, sent) = world_with_code(PHONE).await;
     let before = everything(&world).await;
     let refused = submit_with(&world, &sent, json!({"organization_id": "nobody"})).await;
     assert_refused(&refused, "no_such_organization", json!({}));
@@ -279,16 +271,16 @@ async fn an_organization_that_is_not_there_signs_nobody_in_and_costs_no_try() {
 async fn a_retry_with_its_idempotency_key_gets_tokens_for_the_same_session() {
     let world = World::new().await;
     for (n, is_new_user) in [true, false].into_iter().enumerate() {
-        let sent = world.send_code(SOMEBODY).await;
+        let sent = world.send_code(PHONE).await;
         let submit =
-            || submit_bound(&world, SOMEBODY, &sent.challenge_id, &sent.code).header("idempotency-key", "a key");
+            || submit_with_id(&world, PHONE, &sent.challenge_id, &sent.code).header("idempotency-key", "a key");
         let first = submit().send().await.ok();
         world.advance(50);
         let retried = submit().send().await;
-        let again = person(SOMEBODY, &retried);
+        let again = person(PHONE, &retried);
         assert_eq!(retried.headers["cache-control"], "no-store");
         let mut retried = retried.body;
-        // The session is as old as it is.
+        // The refresh token expires with the session, so less than 30 days are left.
         assert!((2_591_900..=2_591_950).contains(&retried["refresh_expires_in"].as_u64().unwrap()), "{retried}");
         for name in ["access_token", "refresh_token", "refresh_expires_in"] {
             retried[name] = first[name].clone();
@@ -302,15 +294,14 @@ async fn a_retry_with_its_idempotency_key_gets_tokens_for_the_same_session() {
 }
 
 #[tokio::test]
-async fn no_other_key_code_or_moment_gets_tokens_again() {
-    let world = World::new().await;
-    let sent = world.send_code(SOMEBODY).await;
-    let submit = |code: &str| submit_bound(&world, SOMEBODY, &sent.challenge_id, code);
+async fn a_retry_needs_the_same_key_and_code_within_a_minute() {
+    let (world, sent) = world_with_code(PHONE).await;
+    let submit = |code: &str| submit_with_id(&world, PHONE, &sent.challenge_id, code);
     submit(&sent.code).header("idempotency-key", "a key").send().await.ok();
     let another_key = submit(&sent.code).header("idempotency-key", "A key").send().await;
     assert_refused(&another_key, "otp_expired", json!({}));
     assert_refused(&submit(&sent.code).send().await, "otp_expired", json!({}));
-    let unbound = world.submit(SOMEBODY, &sent.code).header("idempotency-key", "another").send().await;
+    let unbound = world.submit(PHONE, &sent.code).header("idempotency-key", "another").send().await;
     assert_refused(&unbound, "incorrect_otp", json!({}));
     let wrong_code = submit(&wrong(&sent.code)).header("idempotency-key", "a key").send().await;
     assert_refused(&wrong_code, "incorrect_otp", json!({"attempts_left": 3}));
@@ -321,11 +312,10 @@ async fn no_other_key_code_or_moment_gets_tokens_again() {
 }
 
 #[tokio::test]
-async fn a_retry_does_not_bring_a_device_back_that_was_signed_out_meanwhile() {
-    let world = World::new().await;
-    let sent = world.send_code(SOMEBODY).await;
-    let submit = || submit_bound(&world, SOMEBODY, &sent.challenge_id, &sent.code).header("idempotency-key", "a key");
-    let somebody = person(SOMEBODY, &submit().send().await);
+async fn a_retry_does_not_restore_a_device_that_was_signed_out() {
+    let (world, sent) = world_with_code(PHONE).await;
+    let submit = || submit_with_id(&world, PHONE, &sent.challenge_id, &sent.code).header("idempotency-key", "a key");
+    let somebody = person(PHONE, &submit().send().await);
     let signed_out = world.call("DELETE", "/v1/session").as_person(&somebody).send().await;
     assert!((200..300).contains(&signed_out.status), "{signed_out:?}");
     assert_refused(&submit().send().await, "otp_expired", json!({}));
@@ -333,91 +323,85 @@ async fn a_retry_does_not_bring_a_device_back_that_was_signed_out_meanwhile() {
 }
 
 #[tokio::test]
-async fn without_a_key_a_retry_is_no_retry() {
-    let world = World::new().await;
-    let sent = world.send_code(SOMEBODY).await;
-    bound(&world, &sent).await.ok();
-    let keyed = submit_bound(&world, SOMEBODY, &sent.challenge_id, &sent.code).header("idempotency-key", "a key");
+async fn a_request_without_a_key_cannot_be_retried() {
+    let (world, sent) = world_with_code(PHONE).await;
+    right_with_id(&world, &sent).await.ok();
+    let keyed = submit_with_id(&world, PHONE, &sent.challenge_id, &sent.code).header("idempotency-key", "a key");
     assert_refused(&keyed.send().await, "otp_expired", json!({}));
 }
 
 #[tokio::test]
-async fn the_tenth_wrong_code_in_a_row_delays_the_right_one_and_success_starts_the_row_anew() {
-    let world = World::new().await;
-    let first = world.send_code(SOMEBODY).await;
-    for _ in 0..5 {
-        bound_wrong(&world, &first).await.assert_problem(400, "incorrect_otp");
-    }
+async fn the_tenth_wrong_code_in_a_row_delays_the_right_one_and_success_resets_the_count() {
+    let (world, first) = world_with_code(PHONE).await;
+    exhaust(async || wrong_with_id(&world, &first).await).await;
     world.advance(600);
-    let second = world.send_code(SOMEBODY).await;
+    let second = world.send_code(PHONE).await;
     for attempts_left in [4, 3, 2, 1] {
-        let refused = bound_wrong(&world, &second).await;
+        let refused = wrong_with_id(&world, &second).await;
         assert_refused(&refused, "incorrect_otp", json!({"attempts_left": attempts_left}));
     }
-    let (tenth, at) = timed(&world, async || unbound_wrong(&world, &second).await).await;
+    let (tenth, at) = timed(&world, async || wrong_without_id(&world, &second).await).await;
     assert_refused(&tenth, "incorrect_otp", json!({"attempts_left": 4}));
-    assert_refused_for_now(&bound(&world, &second).await, "too_many_requests", json!({}));
-    assert_refused_for_now(&send(&world, SOMEBODY).send().await, "too_many_requests", json!({}));
-    let Opened { reply, opens, .. } =
-        wait_out(&world, "too_many_requests", async || bound(&world, &second).await).await;
-    person(SOMEBODY, &reply);
-    assert!(at.contains(&(opens - 30)));
+    assert_refused_for_now(&right_with_id(&world, &second).await, "too_many_requests", json!({}));
+    assert_refused_for_now(&send(&world, PHONE).send().await, "too_many_requests", json!({}));
+    let AfterWait { reply, opens_at, .. } =
+        wait_out(&world, "too_many_requests", async || right_with_id(&world, &second).await).await;
+    person(PHONE, &reply);
+    assert!(at.contains(&(opens_at - 30)));
     world.advance(120);
-    let third = world.send_code(SOMEBODY).await;
-    for _ in 0..5 {
-        unbound_wrong(&world, &third).await.assert_problem(400, "incorrect_otp");
-    }
+    let third = world.send_code(PHONE).await;
+    exhaust(async || wrong_without_id(&world, &third).await).await;
     for _ in 0..4 {
-        bound_wrong(&world, &third).await.assert_problem(400, "incorrect_otp");
+        wrong_with_id(&world, &third).await.assert_problem(400, "incorrect_otp");
     }
-    person(SOMEBODY, &bound(&world, &third).await);
+    person(PHONE, &right_with_id(&world, &third).await);
 }
 
 #[tokio::test]
-async fn delays_double_up_to_an_hour_and_the_hundredth_wrong_code_closes_the_phone_for_a_day() {
+async fn delays_double_up_to_an_hour_and_the_hundredth_wrong_code_blocks_the_phone_for_a_day() {
     let world = World::with(&[("CODE_ATTEMPTS", "1000"), ("CODE_LIFETIME_SECONDS", "10000000")]).await;
-    let sent = world.send_code(SOMEBODY).await;
-    let (mut latest, mut at) = timed(&world, async || unbound_wrong(&world, &sent).await).await;
+    let sent = world.send_code(PHONE).await;
+    let (mut latest, mut at) = timed(&world, async || wrong_without_id(&world, &sent).await).await;
     for failures in 1..100 {
         assert_refused(&latest, "incorrect_otp", json!({"attempts_left": 1_000 - failures}));
         if failures < 10 {
-            (latest, at) = timed(&world, async || unbound_wrong(&world, &sent).await).await;
+            (latest, at) = timed(&world, async || wrong_without_id(&world, &sent).await).await;
             continue;
         }
         let delay = if failures < 17 { 30 << (failures - 10) } else { 3_600 };
-        let opened = wait_out(&world, "too_many_requests", async || unbound_wrong(&world, &sent).await).await;
-        assert!(at.contains(&(opened.opens - delay)), "{failures}");
-        (latest, at) = (opened.reply, opened.at);
+        let after_wait = wait_out(&world, "too_many_requests", async || wrong_without_id(&world, &sent).await).await;
+        assert!(at.contains(&(after_wait.opens_at - delay)), "{failures}");
+        (latest, at) = (after_wait.reply, after_wait.called_at);
     }
     assert_refused(&latest, "incorrect_otp", json!({"attempts_left": 900}));
-    assert_refused_for_now(&send(&world, SOMEBODY).send().await, "too_many_requests", json!({}));
-    let Opened { reply, opens, .. } = wait_out(&world, "too_many_requests", async || bound(&world, &sent).await).await;
-    person(SOMEBODY, &reply);
-    assert!(at.contains(&(opens - 86_400)));
+    assert_refused_for_now(&send(&world, PHONE).send().await, "too_many_requests", json!({}));
+    let AfterWait { reply, opens_at, .. } =
+        wait_out(&world, "too_many_requests", async || right_with_id(&world, &sent).await).await;
+    person(PHONE, &reply);
+    assert!(at.contains(&(opens_at - 86_400)));
 }
 
 #[tokio::test]
 async fn while_the_store_is_down_nobody_signs_in_and_later_the_same_request_succeeds() {
-    let world = World::new().await;
-    let sent = world.send_code(SOMEBODY).await;
+    let (world, sent) = world_with_code(PHONE).await;
     for mode in ["error", "refuse"] {
         world.fault("dynamodb", mode, 1_000).await;
-        assert_refused(&bound(&world, &sent).await, "service_unavailable", json!({"retry_after": 5}));
-        world.call("DELETE", "/local/faults").send().await;
+        assert_refused(&right_with_id(&world, &sent).await, "service_unavailable", json!({"retry_after": 5}));
+        clear_faults(&world).await;
     }
     assert_eq!(world.items("UsersTable").await, [] as [Value; 0]);
     world.advance(5);
-    person(SOMEBODY, &bound(&world, &sent).await);
+    person(PHONE, &right_with_id(&world, &sent).await);
 }
 
 #[tokio::test]
-async fn a_store_that_stumbles_or_answers_twice_keeps_nobody_out() {
+async fn brief_store_failures_and_duplicated_requests_do_not_affect_a_sign_in() {
     let world = World::new().await;
     for (n, (mode, times)) in [("refuse", 2), ("error", 2), ("duplicate", 100)].into_iter().enumerate() {
         let sent = world.send_code(&phone(n)).await;
         world.fault("dynamodb", mode, times).await;
-        let reply = submit_bound(&world, &phone(n), &sent.challenge_id, &sent.code).send().await;
-        world.call("DELETE", "/local/faults").send().await;
+        let reply = submit_with_id(&world, &phone(n), &sent.challenge_id, &sent.code).send().await;
+        clear_faults(&world).await;
         let somebody = person(&phone(n), &reply);
         assert_eq!(reply.body["is_new_user"], json!(true), "{mode}");
         world.call("GET", "/v1/me").as_person(&somebody).send().await.ok();
@@ -426,21 +410,17 @@ async fn a_store_that_stumbles_or_answers_twice_keeps_nobody_out() {
 }
 
 #[tokio::test]
-async fn a_sign_in_whose_transaction_fails_makes_no_one_and_one_that_others_hold_up_is_tried_again() {
-    let world = World::new().await;
-    let sent = world.send_code(SOMEBODY).await;
+async fn a_sign_in_whose_transaction_fails_creates_no_user_and_a_conflict_is_retried() {
+    let (world, sent) = world_with_code(PHONE).await;
     for refusal in [json!({"mode": "error"}), json!({"mode": "refuse", "code": "TransactionConflict"})] {
-        spoil_transactions(&world, 2, refusal, 1_000).await;
-        assert_refused(
-            &world.submit(SOMEBODY, &sent.code).send().await,
-            "service_unavailable",
-            json!({"retry_after": 5}),
-        );
-        world.call("DELETE", "/local/faults").send().await;
+        fail_transactions(&world, 2, refusal, 1_000).await;
+        let refused = right_without_id(&world, &sent).await;
+        assert_refused(&refused, "service_unavailable", json!({"retry_after": 5}));
+        clear_faults(&world).await;
         for table in ["UsersTable", "SessionsTable"] {
             assert_eq!(world.items(table).await, [] as [Value; 0]);
         }
     }
-    spoil_transactions(&world, 2, json!({"mode": "refuse", "code": "TransactionConflict"}), 3).await;
-    assert_eq!(bound(&world, &sent).await.ok()["is_new_user"], json!(true));
+    fail_transactions(&world, 2, json!({"mode": "refuse", "code": "TransactionConflict"}), 3).await;
+    assert_eq!(right_with_id(&world, &sent).await.ok()["is_new_user"], json!(true));
 }

@@ -1,24 +1,24 @@
-//! Numbers with fixed codes: for an app store's reviewers, and for an app's own tests.
+//! Test numbers: numbers with fixed codes, for the reviewers of an app store and for an app's own tests.
 
 use std::collections::BTreeSet;
 
 use serde_json::json;
 use tests::{World, person, wrong};
 
-use crate::given::{phone, test_number};
+use crate::setup::{create_test_number, phone, send_to_organization};
 
 const CODE: &str = "135790";
-/// Long after any clock of these tests.
-const ONE_DAY: &str = "2199-01-01";
+/// Later than the clock of any test.
+const FAR_FUTURE: &str = "2199-01-01";
 
 async fn world() -> World {
     let world = World::new().await;
-    test_number(&world, "acme", &phone(1), CODE, ONE_DAY).await;
+    create_test_number(&world, "acme", &phone(1), CODE, FAR_FUTURE).await;
     world
 }
 
 fn send<'a>(world: &'a World, organization: &str) -> tests::Call<'a> {
-    world.post("/v1/otp/send", json!({"phone_number": phone(1), "organization_id": organization}))
+    send_to_organization(world, &phone(1), organization)
 }
 
 fn submit<'a>(world: &'a World, organization: &str, code: &str) -> tests::Call<'a> {
@@ -28,20 +28,20 @@ fn submit<'a>(world: &'a World, organization: &str, code: &str) -> tests::Call<'
 #[tokio::test]
 async fn a_test_number_signs_in_with_its_fixed_code_and_no_message_is_sent() {
     let world = World::new().await;
-    test_number(&world, "in-review", &phone(1), CODE, ONE_DAY).await;
+    create_test_number(&world, "in-review", &phone(1), CODE, FAR_FUTURE).await;
     let sent = send(&world, "in-review").send().await.ok();
     assert_eq!((&sent["resend_in"], &sent["attempts_left"]), (&json!(0), &json!(5)));
     let signed_in = submit(&world, "in-review", CODE).send().await.ok();
     assert_eq!(signed_in["user"]["roles"], json!({"default": ["in-review"]}));
     assert!(world.inbox(&phone(1)).await.is_empty());
     for function in ["send-otp", "submit-otp"] {
-        let use_of_it = format!(r#""function":"{function}","organization":"in-review""#);
-        assert!(world.log().contains(&use_of_it), "each use is logged");
+        let entry = format!(r#""function":"{function}","organization":"in-review""#);
+        assert!(world.log().contains(&entry), "each use is logged");
     }
 }
 
 #[tokio::test]
-async fn a_fixed_code_is_worth_nothing_before_a_send_and_once_only_after_it() {
+async fn a_fixed_code_works_once_after_a_send_and_never_before() {
     let world = world().await;
     submit(&world, "acme", CODE).send().await.assert_problem(400, "incorrect_otp");
     send(&world, "acme").send().await.ok();
@@ -55,34 +55,33 @@ async fn a_fixed_code_is_worth_nothing_before_a_send_and_once_only_after_it() {
 #[tokio::test]
 async fn a_test_number_is_exempt_from_the_limits_on_sends() {
     let world = World::with(&[("SOURCE_SENDS_PER_HOUR", "1"), ("COUNTRY_SENDS_PER_DAY", "1")]).await;
-    test_number(&world, "acme", &phone(1), CODE, ONE_DAY).await;
-    let mut told = BTreeSet::new();
+    create_test_number(&world, "acme", &phone(1), CODE, FAR_FUTURE).await;
+    let mut issued_ids = BTreeSet::new();
     for _ in 0..20 {
-        told.insert(send(&world, "acme").send().await.text("challenge_id"));
+        issued_ids.insert(send(&world, "acme").send().await.text("challenge_id"));
     }
-    // Nor does what is kept of them grow without end.
-    assert_eq!(told.len(), 16);
-    // They took nobody's allowance.
+    // The number of ids that are stored is limited.
+    assert_eq!(issued_ids.len(), 16);
+    // The sends counted in no limit of the source or the country.
     world.send_code(&phone(2)).await;
 }
 
 #[tokio::test]
-async fn a_test_number_is_not_exempt_from_the_limits_on_guesses() {
+async fn a_test_number_is_not_exempt_from_the_limits_on_attempts() {
     let world = world().await;
     for _ in 0..2 {
         send(&world, "acme").send().await.ok();
     }
     let mut answers = Vec::new();
     for n in 0..6 {
-        let guess = format!("{n:06}");
-        answers.push(submit(&world, "acme", &guess).send().await.problem().1.to_owned());
-        // A send between guesses gives none back.
+        answers.push(submit(&world, "acme", &format!("{n:06}")).send().await.problem().1.to_owned());
+        // A send between attempts does not reset them.
         send(&world, "acme").send().await;
     }
     assert_eq!(answers[..5], ["incorrect_otp"; 5]);
     assert_eq!(answers[5], "too_many_attempts");
     submit(&world, "acme", CODE).send().await.assert_problem(429, "too_many_attempts");
-    // Wrong codes in a row are counted over challenges: after the tenth there is a wait.
+    // Wrong codes in a row are counted over all challenges. After the tenth there is a wait.
     world.advance(600);
     send(&world, "acme").send().await.ok();
     for n in 0..5 {
@@ -95,15 +94,15 @@ async fn a_test_number_is_not_exempt_from_the_limits_on_guesses() {
 }
 
 #[tokio::test]
-async fn a_test_number_ends_on_its_day() {
+async fn a_test_number_expires_on_its_day() {
     let world = World::new().await;
-    // 2096-10-02, whatever day it is now.
+    // The start of 2096-10-02.
     let until = 4_000_000_000_i64 / 86_400 * 86_400;
-    test_number(&world, "acme", &phone(1), CODE, "2096-10-02").await;
+    create_test_number(&world, "acme", &phone(1), CODE, "2096-10-02").await;
     world.advance(u64::try_from(until - world.now() - 10).unwrap());
     send(&world, "acme").send().await.ok();
     world.advance(10);
-    // What was sent while it was one is worth nothing now, and a send goes to the phone.
+    // The fixed code of an earlier send is wrong now, and a send goes to the phone.
     submit(&world, "acme", CODE).send().await.assert_problem(400, "incorrect_otp");
     send(&world, "acme").send().await.ok();
     let code = world.code(&phone(1)).await;
@@ -116,7 +115,7 @@ async fn a_fixed_code_of_one_organization_signs_in_to_no_other() {
     let world = world().await;
     send(&world, "acme").send().await.ok();
     submit(&world, "default", CODE).send().await.assert_problem(400, "incorrect_otp");
-    // For the other organization it is a number like any other.
+    // For the other organization it is an ordinary number.
     send(&world, "default").send().await.ok();
     let code = world.code(&phone(1)).await;
     submit(&world, "default", CODE).send().await.assert_problem(400, "incorrect_otp");
@@ -125,12 +124,10 @@ async fn a_fixed_code_of_one_organization_signs_in_to_no_other() {
 }
 
 #[tokio::test]
-async fn a_fixed_code_opens_no_account_with_roles_of_its_own() {
+async fn a_fixed_code_does_not_sign_in_to_an_account_with_roles() {
     let world = world().await;
-    let admin = person(&phone(1), &{
-        send(&world, "acme").send().await.ok();
-        submit(&world, "acme", CODE).send().await
-    });
+    send(&world, "acme").send().await.ok();
+    let admin = person(&phone(1), &submit(&world, "acme", CODE).send().await);
     let grant = json!({
         "TableName": "UsersTable",
         "Key": {"pk": {"S": format!("user#{}", admin.user_id)}},
@@ -144,16 +141,14 @@ async fn a_fixed_code_opens_no_account_with_roles_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_test_number_may_be_of_a_country_that_is_not_sent_to() {
+async fn a_test_number_may_be_of_a_country_that_is_not_allowed() {
     let world = World::new().await;
-    test_number(&world, "acme", "+447400123456", CODE, ONE_DAY).await;
-    let body = json!({"phone_number": "+447400123456", "organization_id": "acme"});
-    world.post("/v1/otp/send", body.clone()).send().await.ok();
-    let mut submission = body;
-    submission["otp"] = json!(CODE);
-    world.post("/v1/otp/submit", submission).send().await.ok();
-    let other = json!({"phone_number": "+447400123457", "organization_id": "acme"});
-    world.post("/v1/otp/send", other).send().await.assert_problem(403, "country_not_allowed");
+    create_test_number(&world, "acme", "+447400123456", CODE, FAR_FUTURE).await;
+    send_to_organization(&world, "+447400123456", "acme").send().await.ok();
+    let body = json!({"phone_number": "+447400123456", "organization_id": "acme", "otp": CODE});
+    world.post("/v1/otp/submit", body).send().await.ok();
+    let other = send_to_organization(&world, "+447400123457", "acme").send().await;
+    other.assert_problem(403, "country_not_allowed");
 }
 
 #[tokio::test]

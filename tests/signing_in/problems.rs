@@ -1,4 +1,4 @@
-//! What each refusal of the two open routes says, word for word.
+//! The exact words of each problem of the two open routes.
 
 use serde_json::{Value, json};
 use tests::Reply;
@@ -27,22 +27,16 @@ fn words(code: &str) -> (u16, &'static str, &'static str) {
         "service_unavailable" => {
             (503, "service unavailable", "The service is out of reach. Nothing was lost; try again shortly.")
         }
-        _ => panic!("the open routes have no {code}"),
+        _ => panic!("the open routes have no problem {code}"),
     }
 }
 
-/// Panics unless the whole answer is this refusal; `more` are the members beyond the words of every such refusal, or
-/// in their place.
+/// Panics unless the whole reply is this problem; `more` holds further members, or replaces some.
 #[track_caller]
 pub fn assert_refused(reply: &Reply, code: &str, more: Value) {
     let (status, title, detail) = words(code);
-    let mut expected = json!({
-        "type": format!("urn:latchkey:problem:{code}"),
-        "title": title,
-        "status": status,
-        "detail": detail,
-        "code": code,
-    });
+    let kind = format!("urn:latchkey:problem:{code}");
+    let mut expected = json!({"type": kind, "title": title, "status": status, "detail": detail, "code": code});
     expected.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     assert_eq!(reply.body, expected);
     reply.assert_problem(status, code);
@@ -51,7 +45,7 @@ pub fn assert_refused(reply: &Reply, code: &str, more: Value) {
     assert_eq!(reply.headers.get("retry-after").cloned(), expected.get("retry_after").map(Value::to_string));
 }
 
-/// As [`assert_refused`], of one that says when to come back, whenever that is.
+/// Like [`assert_refused`], with any `retry_after`.
 #[track_caller]
 pub fn assert_refused_for_now(reply: &Reply, code: &str, mut more: Value) {
     more["retry_after"] = json!(reply.number("retry_after"));
