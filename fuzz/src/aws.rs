@@ -9,7 +9,7 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
-use domain::Timestamp;
+use domain::values::time::Timestamp;
 use serde_json::{Value, json};
 
 use crate::{KEY, KEY_ID};
@@ -93,8 +93,8 @@ fn session() -> Value {
 fn record() -> Value {
     json!({
         "phone": {"S": PHONE}, "challenge_id": {"S": CHALLENGE}, "key_version": {"S": "1"},
-        "code_expires_at": {"N": END_OF_2099}, "changes_number": {"BOOL": false}, "told": {"M": {CHALLENGE: {"N": "1"}}},
-        "unbound_attempts": {"N": "1"}, "failures": {"N": "1"}, "closed_until": {"N": "0"},
+        "code_expires_at": {"N": END_OF_2099}, "changes_number": {"BOOL": false}, "attempts_by_id": {"M": {CHALLENGE: {"N": "1"}}},
+        "attempts_without_id": {"N": "1"}, "consecutive_failures": {"N": "1"}, "closed_until": {"N": "0"},
     })
 }
 

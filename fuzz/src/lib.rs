@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use account::Account;
-use adapters::{App, Clock, Config};
+use adapters::app::App;
+use adapters::clock::Clock;
+use adapters::config::Config;
 use authorizer::Authorizer;
 use aws_lambda_events::apigw::{
     ApiGatewayV2CustomAuthorizerV2Request, ApiGatewayV2httpRequest, ApiGatewayV2httpResponse,
@@ -125,7 +127,7 @@ pub fn authorize(event: ApiGatewayV2CustomAuthorizerV2Request) {
     let decision = functions.runtime.block_on(functions.authorizer.handle(event)).unwrap();
     let decision = serde_json::to_value(decision).unwrap();
     let context = &decision["context"];
-    if decision["isAuthorized"] == true && context.get(adapters::guard::REFUSAL).is_none() {
+    if decision["isAuthorized"] == true && context.get(adapters::http::REFUSAL).is_none() {
         let token = authorization.as_ref().and_then(|value| value.to_str().ok()?.trim().rsplit_once(' '));
         assert!(token.is_some_and(|(_, token)| was_signed(token)), "accepted an unsigned token: {decision}");
         assert!(context["user_id"].is_string() && context["session_id"].is_string(), "missing ids: {decision}");

@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use domain::code::OtpCode;
+use domain::values::otp_code::OtpCode;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {

@@ -3,8 +3,8 @@
 
 #![no_main]
 
-use adapters::sms::read_answer;
-use domain::gateway::Gateway;
+use adapters::sms::read_response;
+use domain::values::gateway::Gateway;
 use libfuzzer_sys::{Corpus, fuzz_target};
 
 fuzz_target!(|answer: &[u8]| -> Corpus {
@@ -16,7 +16,7 @@ fuzz_target!(|answer: &[u8]| -> Corpus {
         _ => return Corpus::Reject,
     };
     let status = u16::from_be_bytes([*high, *low]);
-    let (kind, why) = read_answer(gateway, status, body);
+    let (kind, why) = read_response(gateway, status, body);
     assert!(kind != "accepted" || (200..300).contains(&status), "accepted with status {status}");
     assert!(gateway == Gateway::Sns || why.len() <= 60, "the reason is too long to log: {why}");
     Corpus::Keep

@@ -3,7 +3,7 @@
 
 #![no_main]
 
-use domain::language::Languages;
+use domain::values::language::Languages;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {

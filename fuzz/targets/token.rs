@@ -5,8 +5,8 @@
 use std::sync::LazyLock;
 
 use adapters::tokens::VerifyingKeys;
-use domain::Timestamp;
-use domain::signing_keys::{KeySet, PublicKey};
+use domain::rules::signing_keys::{KeySet, PublicKey};
+use domain::values::time::Timestamp;
 use fuzz::{KEY, KEY_ID, TOKENS, was_signed};
 use libfuzzer_sys::fuzz_target;
 

@@ -3,24 +3,22 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use adapters::Clock;
+use adapters::clock::Clock;
 
 /// All clones share one offset.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct AdjustableClock {
-    clock: Clock,
     ahead_seconds: Arc<AtomicU64>,
 }
 
 impl AdjustableClock {
     pub fn new() -> Self {
-        Self { clock: Clock::adjustable(), ahead_seconds: Arc::default() }
+        Self::default()
     }
 
     /// Moves the time forward for everything that shares this clock.
     pub fn advance(&self, seconds: u64) {
         self.ahead_seconds.fetch_add(seconds, Ordering::SeqCst);
-        self.clock.advance(seconds);
     }
 
     /// By how much this clock is ahead of the machine's.
@@ -30,17 +28,15 @@ impl AdjustableClock {
 
     /// Seconds since the epoch.
     pub fn now_seconds(&self) -> i64 {
-        self.clock.now().seconds()
+        self.for_functions().now().seconds()
     }
 
     /// The same clock in the form that the functions use.
     pub fn for_functions(&self) -> Clock {
-        self.clock.clone()
-    }
-}
-
-impl Default for AdjustableClock {
-    fn default() -> Self {
-        Self::new()
+        let (machine, ahead_seconds) = (Clock::system(), Arc::clone(&self.ahead_seconds));
+        Clock::new(move || {
+            let ahead = ahead_seconds.load(Ordering::SeqCst);
+            machine.now().plus(u32::try_from(ahead).unwrap_or(u32::MAX))
+        })
     }
 }

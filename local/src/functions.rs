@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use adapters::app::Timeouts;
-use adapters::{App, Clock, Config};
+use adapters::app::App;
+use adapters::clock::Clock;
+use adapters::config::{Config, ConfigError, Timeouts};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -64,7 +65,7 @@ impl Functions {
         let mut warming = JoinSet::new();
         for (id, process) in &self.processes {
             let Ok(function) = process.function(id) else { continue };
-            warming.spawn(async move { function.warm().await });
+            warming.spawn(async move { function.prepare().await });
         }
         while warming.join_next().await.is_some() {}
     }
@@ -111,7 +112,7 @@ impl Process {
 
 impl Function {
     fn new(id: &str, app: &App) -> Result<Self, String> {
-        let wrong = |error: adapters::ConfigError| format!("{id}: {error}");
+        let wrong = |error: ConfigError| format!("{id}: {error}");
         Ok(match id {
             "AccountFunction" => Self::Account(account::Account::new(app).map_err(wrong)?),
             "AuthorizerFunction" => Self::Authorizer(authorizer::Authorizer::new(app).map_err(wrong)?),
@@ -125,16 +126,16 @@ impl Function {
         })
     }
 
-    async fn warm(&self) {
+    async fn prepare(&self) {
         match self {
-            Self::Account(function) => function.warm().await,
-            Self::Authorizer(function) => function.warm().await,
-            Self::Jwks(function) => function.warm().await,
+            Self::Account(function) => function.prepare().await,
+            Self::Authorizer(function) => function.prepare().await,
+            Self::Jwks(function) => function.prepare().await,
             Self::RotateKeys(_) => {}
-            Self::SendOtp(function) => function.warm().await,
-            Self::Session(function) => function.warm().await,
-            Self::SubmitOtp(function) => function.warm().await,
-            Self::ValidateOtp(function) => function.warm().await,
+            Self::SendOtp(function) => function.prepare().await,
+            Self::Session(function) => function.prepare().await,
+            Self::SubmitOtp(function) => function.prepare().await,
+            Self::ValidateOtp(function) => function.prepare().await,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use adapters::app::Timeouts;
+use adapters::config::Timeouts;
 
 #[derive(Clone, Debug)]
 pub struct Options {

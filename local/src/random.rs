@@ -2,11 +2,13 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use rand::TryRng as _;
+use rand::rngs::SysRng;
 
 /// Random bytes, or zeros where the system has none: they protect only the data of one development machine.
 fn bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    let _ = getrandom::fill(&mut bytes);
+    let _ = SysRng.try_fill_bytes(&mut bytes);
     bytes
 }
 

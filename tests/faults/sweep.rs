@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use adapters::app::Timeouts;
+use adapters::config::Timeouts;
 use local::{Aim, Mode, Options, Outgoing, Target};
 use tests::World;
 use tokio::runtime::{Builder, Runtime};

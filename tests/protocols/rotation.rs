@@ -1,9 +1,9 @@
 //! Rotation and its grace period: three clients that hold the same refresh token.
 
-use domain::Timestamp;
-use domain::ids::{SessionId, UserId};
-use domain::limits::Limits;
-use domain::session::{ROTATION_GRACE_SECONDS, Rotation, Session};
+use domain::rules::limits::Limits;
+use domain::rules::session::{ROTATION_GRACE_SECONDS, Rotation, Session};
+use domain::values::ids::{SessionId, UserId};
+use domain::values::time::Timestamp;
 use stateright::{Model, Property};
 
 use crate::explore;
@@ -71,7 +71,7 @@ impl Refresh {
                 state.session = Some(next.clone());
                 Progress::Answering(presented, next)
             }
-            Rotation::Repeated(session) => Progress::Answering(presented, session),
+            Rotation::Replayed(session) => Progress::Answering(presented, session),
             Rotation::Reused => {
                 state.is_reuse_seen = true;
                 Progress::Ending

@@ -1,11 +1,12 @@
 //! Sign-in by claim, compare and consume: three clients that submit the same code or wrong ones.
 
-use domain::Timestamp;
-use domain::challenge::{Challenge, ChallengeRecord, Claim, ClaimRefusal, Consumed, IdempotencyDigest, Purpose};
-use domain::code::CodeKeyVersion;
-use domain::ids::{ChallengeId, SessionId, UserId};
-use domain::limits::Limits;
-use domain::phone::PhoneNumber;
+use domain::rules::challenge::{Challenge, ChallengeRecord, Claim, ClaimRefusal, Consumption, IdempotencyDigest};
+use domain::rules::code_key::CodeKeyVersion;
+use domain::rules::limits::Limits;
+use domain::values::ids::{ChallengeId, SessionId, UserId};
+use domain::values::phone::PhoneNumber;
+use domain::values::purpose::Purpose;
+use domain::values::time::Timestamp;
 use stateright::{Model, Property};
 
 use crate::explore;
@@ -111,7 +112,7 @@ impl SignIn {
         self.clients[client].has_right_code && granted.challenge.id == challenge(1)
     }
 
-    fn resumed(&self, client: usize, consumed: &Consumed, now: Timestamp) -> Progress {
+    fn resumed(&self, client: usize, consumed: &Consumption, now: Timestamp) -> Progress {
         match &consumed.session {
             Some(session) if consumed.may_be_replayed_by(&self.claim(client, now)) => {
                 Progress::Written(session.clone())
@@ -135,9 +136,13 @@ impl Model for SignIn {
 
     fn init_states(&self) -> Vec<State> {
         let mut first = Challenge::new(challenge(1), CodeKeyVersion::new("1"), START, &self.limits);
-        first.told.insert(challenge(RESEND_ID), 0);
-        let record =
-            ChallengeRecord { phone: phone(), challenge: first, failures: 0, closed_until: Timestamp::default() };
+        first.attempts_by_id.insert(challenge(RESEND_ID), 0);
+        let record = ChallengeRecord {
+            phone: phone(),
+            challenge: first,
+            consecutive_failures: 0,
+            closed_until: Timestamp::default(),
+        };
         vec![State {
             record,
             opened: Vec::new(),
@@ -201,7 +206,7 @@ impl Model for SignIn {
                 if granted.challenge.id == challenge(1) {
                     state.compared[usize::from(self.clients[client].id.unwrap_or(0))] += 1;
                 }
-                state.clients[client] = match &granted.challenge.consumed {
+                state.clients[client] = match &granted.challenge.consumption {
                     _ if !self.is_right(client, granted) => Progress::Refused,
                     Some(consumed) => self.resumed(client, consumed, now),
                     None => Progress::Matched(granted.clone()),
@@ -210,7 +215,7 @@ impl Model for SignIn {
             Action::Consume(client) => {
                 let Progress::Matched(matched) = &last.clients[client] else { return None };
                 let session = SessionId::from_random([u8::try_from(client).unwrap() * 16 + state.retries[client]; 16]);
-                let consumed = Consumed {
+                let consumed = Consumption {
                     at: now,
                     idempotency: self.claim(client, now).idempotency,
                     user: UserId::from_random([1; 16]),
@@ -223,7 +228,7 @@ impl Model for SignIn {
                         state.record = next;
                         Progress::Written(session)
                     }
-                    None => match &state.record.challenge.consumed {
+                    None => match &state.record.challenge.consumption {
                         Some(consumed) if same_challenge => self.resumed(client, consumed, now),
                         _ => Progress::Refused,
                     },
@@ -284,7 +289,10 @@ impl Model for SignIn {
                     owners > 1
                         || model.crashes > 0
                         || state.clients[0] != Progress::Begins
-                        || !matches!(state.record.claim(&claim, &model.limits), Err(ClaimRefusal::Spent { .. }))
+                        || !matches!(
+                            state.record.claim(&claim, &model.limits),
+                            Err(ClaimRefusal::AttemptsExhausted { .. })
+                        )
                 },
             ),
             Property::sometimes("somebody signs in", |_, state: &State| signed_in(state).next().is_some()),

@@ -281,7 +281,7 @@ async fn deleting_an_account_keeps_the_failed_attempts_at_its_number() {
     for _ in 0..5 {
         world.submit(PHONE, &wrong(&sent.code)).send().await.assert_problem(400, "incorrect_otp");
     }
-    let failures = |items: Vec<Value>| items.iter().find_map(|item| item.get("failures").cloned());
+    let failures = |items: Vec<Value>| items.iter().find_map(|item| item.get("consecutive_failures").cloned());
     let before = failures(world.items("OtpsTable").await);
     assert_eq!(before, Some(json!({"N": "5"})));
     delete_account(&world, &person).await;

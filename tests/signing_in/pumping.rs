@@ -328,11 +328,11 @@ async fn with_budgets_off_nothing_is_refused_reported_or_stored() {
     for item in world.items("OtpsTable").await {
         let pk = item["pk"]["S"].as_str().unwrap();
         let names: Vec<&str> = item.as_object().unwrap().keys().map(String::as_str).collect();
-        let prefixes = ["counted_", "verified", "unverified", "messages"];
+        let prefixes = ["credit_", "verified", "unverified", "messages"];
         let is_of_budgets = |name: &&&str| prefixes.iter().any(|prefix| name.starts_with(prefix));
         assert_eq!(names.iter().find(is_of_budgets), None, "{pk}");
         assert!(!pk.starts_with("verified#"), "{pk}");
-        assert!(!pk.starts_with("spend#") || !names.iter().any(|name| name.starts_with("taken_")), "{pk}");
+        assert!(!pk.starts_with("spend#") || !names.iter().any(|name| name.starts_with("sent_")), "{pk}");
     }
 }
 
@@ -340,7 +340,7 @@ async fn with_budgets_off_nothing_is_refused_reported_or_stored() {
 async fn the_source_is_stored_until_the_code_is_verified_or_the_account_is_deleted() {
     let world = world("shadow").await;
     let stored =
-        async || world.items("OtpsTable").await.iter().filter(|item| item["counted_source"].is_object()).count();
+        async || world.items("OtpsTable").await.iter().filter(|item| item["credit_source"].is_object()).count();
     let sent = world.send_code(&phone(1)).await;
     assert_eq!(stored().await, 1);
     let somebody = person(&phone(1), &world.submit(&phone(1), &sent.code).send().await);

@@ -1,6 +1,6 @@
 //! How many requests, to DynamoDB one after another and to Secrets Manager, each route needs in a warm function.
 
-use domain::signing_keys::PUBLISHED_BEFORE_USE_SECONDS;
+use domain::rules::signing_keys::PUBLISHED_BEFORE_USE_SECONDS;
 use local::{Aim, Mode, Outgoing, Target};
 use serde_json::{Value, json};
 use tests::google::{Google, Key, claims, header};

@@ -9,7 +9,7 @@ use crate::workspace::{resource, template};
 #[test]
 fn the_timeout_of_a_send_leaves_time_for_every_gateway_and_a_slow_database() {
     // Reads of the organization and of the counters, the reservation, and its return if no gateway accepts.
-    let database = adapters::app::OPERATION_TIMEOUT * 4;
+    let database = adapters::config::OPERATION_TIMEOUT * 4;
     let needed = (adapters::sms::SENDING_TIME + database).as_secs();
     let timeout = resource("SendOtpFunction")["Properties"]["Timeout"].as_u64().unwrap();
     assert!(needed < timeout && timeout < 30, "{needed} {timeout}");

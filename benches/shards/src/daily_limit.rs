@@ -4,11 +4,11 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use domain::Timestamp;
-use domain::limits::Limits;
-use domain::pumping::{CountedOn, Counts, Take};
-use domain::send_otp::SourceAddress;
-use domain::text::OrganizationId;
+use domain::rules::limits::Limits;
+use domain::rules::pumping::{CounterReservation, CounterScope, MessageCounts};
+use domain::values::source_address::SourceAddress;
+use domain::values::text::OrganizationId;
+use domain::values::time::Timestamp;
 
 use crate::random::Random;
 
@@ -40,7 +40,7 @@ struct Send {
     reservations: u32,
     seed: u32,
     /// What the next step writes; without it, the next step reads.
-    reservation: Option<Take>,
+    reservation: Option<CounterReservation>,
 }
 
 /// Simulates 10 % more sends than the limit allows. Also returns how many were counted.
@@ -52,9 +52,9 @@ pub fn fill(random: &mut Random, limit: u32, per_second: f64) -> (Vec<Stage>, u3
         source_sends_per_day: unlimited,
         ..Limits::default()
     };
-    let Some(counted_on) = counted_on() else { return (Vec::new(), 0) };
+    let Some(scope) = scope() else { return (Vec::new(), 0) };
     let mut stages = STAGES.map(|(name, _)| Stage { name, ..Stage::default() });
-    let mut counts = Counts::default();
+    let mut counts = MessageCounts::default();
     let mut steps: BinaryHeap<Reverse<(u64, usize)>> = BinaryHeap::new();
     let mut sends = Vec::new();
     let mut at = 0;
@@ -83,10 +83,10 @@ pub fn fill(random: &mut Random, limit: u32, per_second: f64) -> (Vec<Stage>, u3
         stage.reserved_again = stage.reserved_again.saturating_add(u32::from(send.reservations == 2));
         if send.reservations > MAX_RESERVATIONS {
             stage.lost = stage.lost.saturating_add(1);
-        } else if counts.verdict(&limits, now).refused_until.is_some() {
+        } else if counts.decide(&limits, now).refused_until.is_some() {
             stage.refused_early = stage.refused_early.saturating_add(u32::from(used < limit));
         } else {
-            send.reservation = counts.take(counted_on.clone(), &limits, send.seed);
+            send.reservation = counts.reserve(scope.clone(), &limits, send.seed);
             stage.refused_early = stage.refused_early.saturating_add(u32::from(send.reservation.is_none()));
             if send.reservation.is_some() {
                 steps.push(Reverse((at.saturating_add(LAG_MICROSECONDS), number)));
@@ -96,8 +96,8 @@ pub fn fill(random: &mut Random, limit: u32, per_second: f64) -> (Vec<Stage>, u3
     (stages.to_vec(), counts.country.iter().map(|shard| shard.day).sum())
 }
 
-fn counted_on() -> Option<CountedOn> {
-    Some(CountedOn {
+fn scope() -> Option<CounterScope> {
+    Some(CounterScope {
         organization: OrganizationId::parse("default").ok()?,
         country: "NP".parse().ok()?,
         source: SourceAddress::of(None),
@@ -105,7 +105,7 @@ fn counted_on() -> Option<CountedOn> {
 }
 
 /// Counts a message unless its shard is full.
-fn write(counts: &mut Counts, reservation: &Take) -> bool {
+fn write(counts: &mut MessageCounts, reservation: &CounterReservation) -> bool {
     let shard = usize::try_from(reservation.day.number).ok().and_then(|number| counts.country.get_mut(number));
     let Some(shard) = shard.filter(|shard| shard.day < reservation.day.below) else { return false };
     shard.day = shard.day.saturating_add(1);

@@ -20,7 +20,7 @@ fn main() {
         "| shards | ms an item is held | sign-ins/s | write units/s per shard | read units/s | requests each | in conflict | 503 |"
     );
     println!("|---|---|---|---|---|---|---|---|");
-    for shards in [domain::pumping::SHARDS, 64, 512] {
+    for shards in [domain::rules::pumping::SHARDS, 64, 512] {
         for hold_milliseconds in [5, 10] {
             for sign_ins in SIGN_INS_PER_SECOND {
                 let largest = sign_ins * LARGEST_SHARE;

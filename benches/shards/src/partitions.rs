@@ -1,6 +1,6 @@
 //! How an organization's counters spread over partitions. The spread changes each day, because the day is in their keys.
 
-use domain::pumping::SHARDS;
+use domain::rules::pumping::SHARDS;
 
 use crate::random::Random;
 

@@ -5,11 +5,11 @@ use std::fmt::{Display, Write as _};
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use adapters::config::Table;
-use adapters::http::causes;
-use adapters::organization::{CheckedOrganization, OrganizationSettings};
-use adapters::store::Store;
-use adapters::{App, Clock, Config};
+use adapters::app::App;
+use adapters::clock::Clock;
+use adapters::config::{CheckedOrganization, Config, OrganizationSettings};
+use adapters::dynamodb::{SettingsTable, Store};
+use adapters::telemetry::causes;
 use aws_config::BehaviorVersion;
 
 const HELP: &str = "\
@@ -94,7 +94,7 @@ async fn run(arguments: Arguments) -> Result<String, String> {
         let _ = writeln!(output, "{id} is valid. Nothing was written.");
         return Ok(output);
     }
-    let store = Store::new(&app, &[Table::Settings]).map_err(|error| error.to_string())?;
+    let store = Store::<SettingsTable>::new(&app).map_err(|error| error.to_string())?;
     store.put_organization(&checked).await.map_err(|unavailable| match &arguments.table {
         Some(table) => format!("{table} cannot be written: {}", causes(&unavailable)),
         None => format!("{} Does `cargo local` run? See --dynamodb-port and --table.", causes(&unavailable)),

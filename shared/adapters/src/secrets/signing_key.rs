@@ -64,7 +64,7 @@ impl SigningKeyPair {
         })
     }
 
-    pub(super) fn to_secret(&self) -> Result<String, Unavailable> {
+    pub fn to_secret(&self) -> Result<String, Unavailable> {
         serde_json::to_string(self).map_err(|error| Unavailable::new("write a signing key", error))
     }
 
