@@ -15,7 +15,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
-use crate::Fault;
+use crate::failure::Failure;
 
 /// Why a connection ended early. Only its client needs to know, so it is dropped.
 type ConnectionError = Box<dyn std::error::Error + Send + Sync>;
@@ -28,7 +28,7 @@ pub struct Authority {
 }
 
 impl Authority {
-    pub fn new() -> Result<Self, Fault> {
+    pub fn new() -> Result<Self, Failure> {
         let mut authority = CertificateParams::default();
         authority.distinguished_name.push(DnType::CommonName, "latchkey-bench");
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -51,7 +51,7 @@ impl Authority {
     }
 
     /// Serves `router` behind TLS until this process ends.
-    pub async fn serve(&self, router: Router) -> Result<SocketAddr, Fault> {
+    pub async fn serve(&self, router: Router) -> Result<SocketAddr, Failure> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let acceptor = self.acceptor.clone();

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use serde_json::{Value, json};
 
-use crate::Fault;
+use crate::failure::Failure;
 use crate::world::{Person, World, body, sample};
 
 #[derive(Clone, Copy, PartialEq)]
@@ -38,7 +38,7 @@ pub struct Conversation<'a> {
 }
 
 impl<'a> Conversation<'a> {
-    pub async fn begin(world: &'a World, flow: Flow) -> Result<Self, Fault> {
+    pub async fn begin(world: &'a World, flow: Flow) -> Result<Self, Failure> {
         let has_person = matches!(flow, Flow::Authorize | Flow::Refresh | Flow::Validate | Flow::Me);
         let person = if has_person { Some(world.sign_in().await?) } else { None };
         let (phone, source) = world.new_user();
@@ -51,7 +51,7 @@ impl<'a> Conversation<'a> {
     }
 
     /// The next event, with everything prepared that it needs to succeed.
-    pub async fn event(&mut self) -> Result<Value, Fault> {
+    pub async fn event(&mut self) -> Result<Value, Failure> {
         let (phone, source) = self.world.new_user();
         let request = |route: &str, body: &Value| self.world.request(route, source, body);
         Ok(match self.flow {
@@ -80,7 +80,7 @@ impl<'a> Conversation<'a> {
 
     /// Checks an answer and continues as a client would: submits a code that was sent, and keeps the newest refresh token
     /// for the next request.
-    pub async fn hear(&mut self, answer: &Value) -> Result<(), Fault> {
+    pub async fn hear(&mut self, answer: &Value) -> Result<(), Failure> {
         if self.flow == Flow::Authorize {
             let passes = answer["isAuthorized"] == true && answer["context"]["user_id"].is_string();
             return if passes { Ok(()) } else { Err(format!("token not accepted: {answer}").into()) };
@@ -108,7 +108,7 @@ impl<'a> Conversation<'a> {
         Ok(())
     }
 
-    async fn change_of_number(&self, phone: &str, source: Ipv4Addr) -> Result<Value, Fault> {
+    async fn change_of_number(&self, phone: &str, source: Ipv4Addr) -> Result<Value, Failure> {
         let person = self.person()?;
         let send = json!({"phone_number": phone, "change": true});
         let send = self.world.request_as(person, "POST /v1/phone/otp/send", source, &send);
@@ -118,7 +118,7 @@ impl<'a> Conversation<'a> {
         Ok(self.world.request_as(person, "POST /v1/phone/otp/validate", source, &validate))
     }
 
-    fn person(&self) -> Result<&Person, Fault> {
+    fn person(&self) -> Result<&Person, Failure> {
         self.person.as_ref().ok_or_else(|| "this flow has no signed-in person".into())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::Fault;
+use crate::failure::Failure;
 use crate::flows::Conversation;
 use crate::process::{Process, Start};
 use crate::programs::{Program, Role, programs};
@@ -14,7 +14,7 @@ const FEW: u32 = 20;
 const MANY: u32 = 120;
 
 /// Counts each Rust program twice and prints both counts.
-pub async fn print() -> Result<(), Fault> {
+pub async fn print() -> Result<(), Failure> {
     let world = World::start(Roots::Small).await?;
     println!("{:<16}{:>16}{:>16}{:>16}", "instructions", "warm request", "second count", "to first answer");
     for program in programs(Path::new(""))? {
@@ -34,7 +34,7 @@ pub async fn print() -> Result<(), Fault> {
 }
 
 /// The instructions of a process from its start to its last answer.
-async fn count(world: &World, program: &Program, warm: u32) -> Result<u64, Fault> {
+async fn count(world: &World, program: &Program, warm: u32) -> Result<u64, Failure> {
     let mut conversation = Conversation::begin(world, program.flow).await?;
     let report = world.folder.0.join("valgrind");
     let wrapper = ["valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]

@@ -5,32 +5,31 @@
 #![allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 mod endpoints;
+mod failure;
 mod flows;
 mod instructions;
-mod ledger;
 mod prices;
 mod process;
 mod programs;
 mod quota;
 mod run;
 mod runtime_api;
+mod statistics;
 mod table;
-mod tally;
+mod usage;
 mod world;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::ledger::Ledger;
+use crate::failure::Failure;
 use crate::prices::Prices;
 use crate::programs::{Program, Role, programs};
 use crate::quota::{Period, Quota};
+use crate::statistics::Statistics;
 use crate::table::Calls;
-use crate::tally::Tally;
+use crate::usage::Usage;
 use crate::world::{Roots, World};
-
-/// Any failed step stops the benchmark.
-type Fault = Box<dyn std::error::Error>;
 
 /// Warm requests of each process. Percentiles are taken over all runs.
 const WARM: usize = 50;
@@ -65,7 +64,7 @@ async fn main() -> ExitCode {
 
 /// Times every program in interleaved runs and prints the results. The first round only warms the machine's caches and is
 /// not recorded.
-async fn times(flags: &[&str], runs: usize, python: PathBuf) -> Result<(), Fault> {
+async fn times(flags: &[&str], runs: usize, python: PathBuf) -> Result<(), Failure> {
     let roots = if flags.contains(&"--full-roots") { Roots::Full } else { Roots::Small };
     if flags.iter().any(|flag| !["--full-roots", "--quota", "--short-quota"].contains(flag)) {
         return Err(HELP.into());
@@ -85,13 +84,14 @@ async fn times(flags: &[&str], runs: usize, python: PathBuf) -> Result<(), Fault
     let programs = programs(&python)?;
     let calls = count_calls(&programs, roots).await?;
     let world = World::start(roots).await?;
-    let mut tallies: Vec<(Program, Tally)> = programs.into_iter().map(|program| (program, Tally::default())).collect();
+    let mut tallies: Vec<(Program, Statistics)> =
+        programs.into_iter().map(|program| (program, Statistics::default())).collect();
     for round in 0..=runs {
-        for (program, tally) in &mut tallies {
+        for (program, statistics) in &mut tallies {
             let run = run::run(&world, program, WARM, quota.as_ref()).await;
             let run = run.map_err(|fault| format!("{}: {fault}", program.name))?;
             if round > 0 {
-                tally.add(run);
+                statistics.add(run);
             }
         }
     }
@@ -103,24 +103,24 @@ async fn times(flags: &[&str], runs: usize, python: PathBuf) -> Result<(), Fault
 }
 
 /// Counts how often a warm request of each function calls AWS. It runs apart from the timing, because counting takes time.
-async fn count_calls(programs: &[Program], roots: Roots) -> Result<Calls, Fault> {
+async fn count_calls(programs: &[Program], roots: Roots) -> Result<Calls, Failure> {
     let world = World::start(roots).await?;
     let mut calls = Calls::new();
     for program in programs.iter().filter(|program| matches!(program.role, Role::Function(_))) {
-        calls.insert(program.name, ledger::of(&world, program).await?.warm.dynamodb);
+        calls.insert(program.name, usage::of(&world, program).await?.warm.dynamodb);
     }
     Ok(calls)
 }
 
 /// Counts each program's requests to AWS and SMS gateways, and prints what they cost.
-async fn costs(python: PathBuf) -> Result<(), Fault> {
+async fn costs(python: PathBuf) -> Result<(), Failure> {
     let world = World::start(Roots::Small).await?;
-    let mut ledgers: Vec<(Program, Ledger)> = Vec::new();
+    let mut usages: Vec<(Program, Usage)> = Vec::new();
     for program in programs(&python)? {
-        let ledger = ledger::of(&world, &program).await.map_err(|fault| format!("{}: {fault}", program.name))?;
-        ledgers.push((program, ledger));
+        let usage = usage::of(&world, &program).await.map_err(|fault| format!("{}: {fault}", program.name))?;
+        usages.push((program, usage));
     }
-    table::print_requests(&ledgers);
-    table::print_costs(&ledgers, &Prices::read()?);
+    table::print_requests(&usages);
+    table::print_costs(&usages, &Prices::read()?);
     Ok(())
 }

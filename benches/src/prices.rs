@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
-use crate::Fault;
-use crate::ledger::Counts;
+use crate::failure::Failure;
+use crate::usage::Counts;
 
 /// The file names the source and the date of each price.
 #[derive(Deserialize)]
@@ -36,7 +36,7 @@ pub struct Cost {
 }
 
 impl Prices {
-    pub fn read() -> Result<Self, Fault> {
+    pub fn read() -> Result<Self, Failure> {
         Ok(serde_json::from_str(include_str!("../prices.json"))?)
     }
 
@@ -105,7 +105,7 @@ impl Cost {
 #[cfg(test)]
 mod tests {
     use super::Prices;
-    use crate::ledger::Counts;
+    use crate::usage::Counts;
 
     #[test]
     fn a_million_requests_cost_the_list_price_of_each_part() {

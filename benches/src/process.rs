@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
 
-use crate::Fault;
+use crate::failure::Failure;
 use crate::programs::Program;
 use crate::quota::Quota;
 use crate::runtime_api::RuntimeApi;
@@ -46,7 +46,7 @@ pub struct Start<'a> {
 
 impl Process {
     /// Starts a program as Lambda does, with no inherited environment variables.
-    pub async fn start(world: &World, program: &Program, start: Start<'_>) -> Result<Self, Fault> {
+    pub async fn start(world: &World, program: &Program, start: Start<'_>) -> Result<Self, Failure> {
         let api = RuntimeApi::start().await?;
         let mut words = Vec::new();
         if let Some(quota) = start.quota {
@@ -91,14 +91,14 @@ impl Process {
     }
 
     /// Waits until the process asks for an event, and returns when it did.
-    pub async fn asked(&mut self) -> Result<Instant, Fault> {
+    pub async fn asked(&mut self) -> Result<Instant, Failure> {
         tokio::select! {
             asked = self.api.asked() => asked,
             ended = self.child.wait() => Err(format!("the process ended early: {}", ended?).into()),
         }
     }
 
-    pub async fn serve(&mut self, event: &Value) -> Result<Served, Fault> {
+    pub async fn serve(&mut self, event: &Value) -> Result<Served, Failure> {
         let sent = self.api.send_event(event)?;
         let (answered, answer) = tokio::select! {
             answer = self.api.answer() => answer?,
@@ -108,7 +108,7 @@ impl Process {
     }
 
     /// Waits until the process asks for the next event and is idle.
-    pub async fn rest(&mut self) -> Result<(), Fault> {
+    pub async fn rest(&mut self) -> Result<(), Failure> {
         self.asked().await?;
         tokio::time::sleep(IDLE_PAUSE).await;
         Ok(())
@@ -116,7 +116,7 @@ impl Process {
 
     /// The processor time of its threads, to the nanosecond
     /// (<https://docs.kernel.org/scheduler/sched-stats.html>).
-    pub fn cpu(&self) -> Result<Duration, Fault> {
+    pub fn cpu(&self) -> Result<Duration, Failure> {
         let mut nanoseconds = 0_u64;
         for thread in std::fs::read_dir(format!("/proc/{}/task", self.id))? {
             let line = std::fs::read_to_string(thread?.path().join("schedstat"))?;
@@ -127,19 +127,19 @@ impl Process {
     }
 
     /// The peak resident memory, in KiB.
-    pub fn peak_kib(&self) -> Result<u64, Fault> {
+    pub fn peak_kib(&self) -> Result<u64, Failure> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM in /proc")?;
         Ok(line.trim().trim_end_matches(" kB").parse()?)
     }
 
-    pub async fn end(mut self) -> Result<(), Fault> {
+    pub async fn end(mut self) -> Result<(), Failure> {
         self.child.kill().await?;
         Ok(())
     }
 
     /// Sends SIGTERM and waits for the end, so that a wrapper can write its report.
-    pub async fn terminate(mut self) -> Result<(), Fault> {
+    pub async fn terminate(mut self) -> Result<(), Failure> {
         Command::new("kill").arg(self.id.to_string()).status().await?;
         self.child.wait().await?;
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::Fault;
+use crate::failure::Failure;
 use crate::flows::Flow;
 
 pub struct Program {
@@ -26,7 +26,7 @@ pub enum Role {
 }
 
 /// All programs, in the order in which they run. The Rust programs are in the folder of this executable.
-pub fn programs(python: &Path) -> Result<Vec<Program>, Fault> {
+pub fn programs(python: &Path) -> Result<Vec<Program>, Failure> {
     let built = std::env::current_exe()?.parent().ok_or("this executable has no parent folder")?.to_path_buf();
     let rust = |name: &'static str, flow, role| Program {
         name,

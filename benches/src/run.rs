@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::Fault;
+use crate::failure::Failure;
 use crate::flows::Conversation;
 use crate::process::{Process, Start};
 use crate::programs::Program;
@@ -22,7 +22,7 @@ pub struct Run {
     pub peak_kib: u64,
 }
 
-pub async fn run(world: &World, program: &Program, warm: usize, quota: Option<&Quota>) -> Result<Run, Fault> {
+pub async fn run(world: &World, program: &Program, warm: usize, quota: Option<&Quota>) -> Result<Run, Failure> {
     let mut conversation = Conversation::begin(world, program.flow).await?;
     let event = conversation.event().await?;
     let mut process = Process::start(world, program, Start { quota, ..Start::default() }).await?;

@@ -18,7 +18,7 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::Fault;
+use crate::failure::Failure;
 
 /// Much longer than any step takes, even under valgrind.
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -45,7 +45,7 @@ struct Channels {
 }
 
 impl RuntimeApi {
-    pub async fn start() -> Result<Self, Fault> {
+    pub async fn start() -> Result<Self, Failure> {
         let (events, next_events) = mpsc::unbounded_channel();
         let (sender, received) = mpsc::unbounded_channel();
         let channels = Arc::new(Channels { events: Mutex::new(next_events), received: sender });
@@ -71,7 +71,7 @@ impl RuntimeApi {
     }
 
     /// Waits until the process asks for an event, and returns when it did.
-    pub async fn asked(&mut self) -> Result<Instant, Fault> {
+    pub async fn asked(&mut self) -> Result<Instant, Failure> {
         match self.receive().await? {
             (at, Received::Next) => Ok(at),
             (_, Received::Answer(_)) => Err("the process answered without an event".into()),
@@ -80,7 +80,7 @@ impl RuntimeApi {
     }
 
     /// Sends an event, and returns when it did.
-    pub fn send_event(&self, event: &Value) -> Result<Instant, Fault> {
+    pub fn send_event(&self, event: &Value) -> Result<Instant, Failure> {
         let event = Bytes::from(event.to_string());
         let now = Instant::now();
         self.events.send(event).map_err(|_| "the Runtime API has stopped")?;
@@ -88,7 +88,7 @@ impl RuntimeApi {
     }
 
     /// Waits for the answer, and returns when it was received.
-    pub async fn answer(&mut self) -> Result<(Instant, Value), Fault> {
+    pub async fn answer(&mut self) -> Result<(Instant, Value), Failure> {
         match self.receive().await? {
             (at, Received::Answer(body)) => Ok((at, serde_json::from_slice(&body)?)),
             (_, Received::Next) => Err("the process asked for the next event before it answered this one".into()),
@@ -96,7 +96,7 @@ impl RuntimeApi {
         }
     }
 
-    async fn receive(&mut self) -> Result<(Instant, Received), Fault> {
+    async fn receive(&mut self) -> Result<(Instant, Received), Failure> {
         let received = timeout(TIMEOUT, self.received.recv()).await.map_err(|_| "the process does not respond")?;
         received.ok_or_else(|| "the Runtime API has stopped".into())
     }

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::Fault;
-use crate::ledger::Ledger;
+use crate::failure::Failure;
 use crate::prices::{Cost, Prices};
 use crate::programs::{Program, Role};
-use crate::tally::Tally;
+use crate::statistics::Statistics;
+use crate::usage::Usage;
 
 /// The targets of a function: maximum memory, maximum binary size, the maximum of its own processor time for a warm
 /// request, and the minimum of the Python peer's time to the first answer divided by the function's.
@@ -23,7 +23,7 @@ const SECRETS: f64 = 3.0;
 /// The number of calls to AWS in a warm request of each function.
 pub type Calls = BTreeMap<&'static str, f64>;
 
-pub fn print_times(tallies: &[(Program, Tally)], calls: &Calls) {
+pub fn print_times(tallies: &[(Program, Statistics)], calls: &Calls) {
     println!(
         "{:<16}{:>9}{:>9}{:>9}{:>8}{:>10}{:>8}{:>10}{:>10}{:>10}{:>9}{:>10}",
         "",
@@ -44,21 +44,22 @@ pub fn print_times(tallies: &[(Program, Tally)], calls: &Calls) {
         "", "MiB", "ms", "ms", "× yard", "ms", "× yard", "ms", "ms", "ms", "ms", "MiB"
     );
     let Some(yardstick) = yardstick(tallies) else { return };
-    for (program, tally) in tallies {
+    for (program, statistics) in tallies {
         let binary = binary_mib(program).map_or_else(|_| "-".to_owned(), |size| format!("{size:.2}"));
-        let own = own_cpu(program, tally, tallies, calls).map_or_else(|| "-".to_owned(), |own| format!("{own:.3}"));
+        let own =
+            own_cpu(program, statistics, tallies, calls).map_or_else(|| "-".to_owned(), |own| format!("{own:.3}"));
         println!(
             "{:<16}{binary:>9}{:>9.2}{:>9.2}{:>8.2}{:>10.2}{:>8.2}{:>10.2}{:>10.2}{:>10.3}{own:>9}{:>10.1}",
             program.name,
-            tally.ready(),
-            tally.first(),
-            tally.first() / yardstick.first(),
-            tally.cold_cpu(),
-            tally.cold_cpu() / yardstick.cold_cpu(),
-            tally.warm(50),
-            tally.warm(99),
-            tally.warm_cpu(),
-            tally.peak_mib(),
+            statistics.ready(),
+            statistics.first(),
+            statistics.first() / yardstick.first(),
+            statistics.cold_cpu(),
+            statistics.cold_cpu() / yardstick.cold_cpu(),
+            statistics.warm(50),
+            statistics.warm(99),
+            statistics.warm_cpu(),
+            statistics.peak_mib(),
         );
     }
     println!(
@@ -70,15 +71,22 @@ pub fn print_times(tallies: &[(Program, Tally)], calls: &Calls) {
 }
 
 /// The part of a warm request's processor time that neither the runtime nor the SDK uses, in milliseconds.
-fn own_cpu(program: &Program, tally: &Tally, tallies: &[(Program, Tally)], calls: &Calls) -> Option<f64> {
-    let of = |role: Role| tallies.iter().find(|(program, _)| program.role == role).map(|(_, tally)| tally.warm_cpu());
+fn own_cpu(
+    program: &Program,
+    statistics: &Statistics,
+    tallies: &[(Program, Statistics)],
+    calls: &Calls,
+) -> Option<f64> {
+    let of = |role: Role| {
+        tallies.iter().find(|(program, _)| program.role == role).map(|(_, statistics)| statistics.warm_cpu())
+    };
     let runtime = of(Role::Hello)?;
     let call = of(Role::Yardstick)? - runtime;
-    Some(tally.warm_cpu() - runtime - calls.get(program.name)? * call)
+    Some(statistics.warm_cpu() - runtime - calls.get(program.name)? * call)
 }
 
 /// The functions' figures beside their targets. A missed target is marked.
-pub fn print_targets(tallies: &[(Program, Tally)], calls: &Calls) {
+pub fn print_targets(tallies: &[(Program, Statistics)], calls: &Calls) {
     println!(
         "{:<16}{:>20}{:>20}{:>14}{:>14}{:>14}",
         "targets", "first answer,", "Python ÷ function,", "peak mem", "own CPU", "binary"
@@ -93,24 +101,24 @@ pub fn print_targets(tallies: &[(Program, Tally)], calls: &Calls) {
         format!("≤ {BINARY_MIB} MiB"),
     );
     let Some(yardstick) = yardstick(tallies) else { return };
-    for (program, tally) in tallies {
+    for (program, statistics) in tallies {
         let Role::Function(bound) = program.role else { continue };
-        let times = tally.first() / yardstick.first();
+        let times = statistics.first() / yardstick.first();
         let first = match bound {
             Some(bound) => format!("{times:.2} ≤ {bound}{}", mark(times <= bound)),
             None => format!("{times:.2}  "),
         };
         let peer = tallies.iter().find(|(peer, _)| peer.role == Role::Peer(program.name));
         let peer = peer.map_or_else(String::new, |(_, peer)| {
-            let ratio = peer.first() / tally.first();
+            let ratio = peer.first() / statistics.first();
             format!("{ratio:.1}{}", mark(ratio >= PEER_RATIO))
         });
         let bounded = |found: f64, digits: usize, bound: f64| format!("{found:.digits$}{}", mark(found <= bound));
         println!(
             "{:<16}{first:>20}{peer:>20}{:>14}{:>14}{:>14}",
             program.name,
-            bounded(tally.peak_mib(), 1, PEAK_MIB),
-            bounded(own_cpu(program, tally, tallies, calls).unwrap_or(f64::NAN), 3, OWN_CPU_MILLISECONDS),
+            bounded(statistics.peak_mib(), 1, PEAK_MIB),
+            bounded(own_cpu(program, statistics, tallies, calls).unwrap_or(f64::NAN), 3, OWN_CPU_MILLISECONDS),
             bounded(binary_mib(program).unwrap_or(f64::NAN), 2, BINARY_MIB),
         );
     }
@@ -121,12 +129,12 @@ fn mark(is_met: bool) -> &'static str {
     if is_met { "  " } else { " !" }
 }
 
-fn yardstick(tallies: &[(Program, Tally)]) -> Option<&Tally> {
-    tallies.iter().find(|(program, _)| program.role == Role::Yardstick).map(|(_, tally)| tally)
+fn yardstick(tallies: &[(Program, Statistics)]) -> Option<&Statistics> {
+    tallies.iter().find(|(program, _)| program.role == Role::Yardstick).map(|(_, statistics)| statistics)
 }
 
 /// The size of a Rust program. The Python programs are many files, so they have no size here.
-fn binary_mib(program: &Program) -> Result<f64, Fault> {
+fn binary_mib(program: &Program) -> Result<f64, Failure> {
     if matches!(program.role, Role::Peer(_)) {
         return Err("a Python program is not one file".into());
     }
@@ -135,13 +143,13 @@ fn binary_mib(program: &Program) -> Result<f64, Fault> {
     Ok(bytes / 1024.0 / 1024.0)
 }
 
-pub fn print_requests(ledgers: &[(Program, Ledger)]) {
+pub fn print_requests(usages: &[(Program, Usage)]) {
     println!("{:<16}{:>36}  {:>44}", "", "start to first answer", "warm request");
     println!(
         "{:<16}{:>9}{:>9}{:>9}{:>9}  {:>9}{:>9}{:>9}{:>9}{:>8}",
         "", "DynamoDB", "others", "reads", "writes", "DynamoDB", "others", "reads", "writes", "log, B"
     );
-    for (program, Ledger { cold, warm }) in ledgers {
+    for (program, Usage { cold, warm }) in usages {
         println!(
             "{:<16}{:>9.0}{:>9.0}{:>9.1}{:>9.1}  {:>9.1}{:>9.1}{:>9.1}{:>9.1}{:>8.0}",
             program.name,
@@ -162,10 +170,10 @@ pub fn print_requests(ledgers: &[(Program, Ledger)]) {
 }
 
 /// The cost of a million sign-ins, and of the requests that follow them.
-pub fn print_costs(ledgers: &[(Program, Ledger)], prices: &Prices) {
+pub fn print_costs(usages: &[(Program, Usage)], prices: &Prices) {
     let of = |name: &str, requests: f64, is_routed: bool| {
-        let ledger = ledgers.iter().find(|(program, _)| program.name == name).map(|(_, ledger)| ledger);
-        ledger.map(|ledger| prices.cost(&ledger.warm, requests, is_routed)).unwrap_or_default()
+        let usage = usages.iter().find(|(program, _)| program.name == name).map(|(_, usage)| usage);
+        usage.map(|usage| prices.cost(&usage.warm, requests, is_routed)).unwrap_or_default()
     };
     let (from, to) = prices.dates();
     println!("US dollars per million, at list prices of {from} to {to} (benches/prices.json)\n");

@@ -17,8 +17,8 @@ use hyper_util::rt::TokioExecutor;
 use local::{Options, System};
 use serde_json::{Value, json};
 
-use crate::Fault;
 use crate::endpoints::Authority;
+use crate::failure::Failure;
 
 /// The functions' environment. `cargo local` names tables and secrets as the template does.
 const VARIABLES: [(&str, &str); 15] = [
@@ -79,7 +79,7 @@ pub struct Person {
 }
 
 impl World {
-    pub async fn start(roots: Roots) -> Result<Self, Fault> {
+    pub async fn start(roots: Roots) -> Result<Self, Failure> {
         let text = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
         let options = Options { overrides: OVERRIDES.map(text).into(), ..Options::default() };
         let system = System::start(options).await?;
@@ -143,11 +143,11 @@ impl World {
     }
 
     /// Serves an event in this process and returns the answer's body.
-    pub async fn serve(&self, function: &str, event: Value) -> Result<Value, Fault> {
+    pub async fn serve(&self, function: &str, event: Value) -> Result<Value, Failure> {
         body(&self.system.invoke(function, event).await?)
     }
 
-    pub async fn sign_in(&self) -> Result<Person, Fault> {
+    pub async fn sign_in(&self) -> Result<Person, Failure> {
         let submit = self.typed_code().await?;
         let body = self.serve("SubmitOtpFunction", submit).await?;
         let text = |name: &str| body[name].as_str().map(str::to_owned).ok_or("the sign-in returned no tokens");
@@ -158,7 +158,7 @@ impl World {
         Ok(Person { access, refresh, context })
     }
 
-    pub async fn typed_code(&self) -> Result<Value, Fault> {
+    pub async fn typed_code(&self) -> Result<Value, Failure> {
         let (phone, source) = self.new_user();
         let send = self.request("POST /v1/otp/send", source, &json!({"phone_number": phone}));
         let sent = self.serve("SendOtpFunction", send).await?;
@@ -166,14 +166,14 @@ impl World {
     }
 
     /// The submission of the code in the newest message to a phone. `sent` is the body of the send's answer.
-    pub async fn submission(&self, phone: &str, source: Ipv4Addr, sent: &Value) -> Result<Value, Fault> {
+    pub async fn submission(&self, phone: &str, source: Ipv4Addr, sent: &Value) -> Result<Value, Failure> {
         let code = self.code(phone).await?;
         let submit = json!({"phone_number": phone, "otp": code, "challenge_id": sent["challenge_id"]});
         Ok(self.request("POST /v1/otp/submit", source, &submit))
     }
 
     /// The code in the newest message to a phone.
-    pub async fn code(&self, phone: &str) -> Result<String, Fault> {
+    pub async fn code(&self, phone: &str) -> Result<String, Failure> {
         let url = format!("http://{}/local/inbox?to={}", self.system.address(), phone.replace('+', "%2B"));
         let reply = self.http.get(url.parse()?).await?.into_body().collect().await?.to_bytes();
         let inbox: Value = serde_json::from_slice(&reply)?;
@@ -182,7 +182,7 @@ impl World {
         Ok(code.ok_or("the message has no code")?.to_owned())
     }
 
-    pub async fn peer_code(&self, phone: &str, code: &str) -> Result<(), Fault> {
+    pub async fn peer_code(&self, phone: &str, code: &str) -> Result<(), Failure> {
         let item = json!({"pk": {"S": format!("otp#{phone}")}, "otp": {"S": code}, "expires_at": {"N": "4102444800"}});
         let put = json!({"TableName": PEER_TABLE, "Item": item});
         self.call_aws(self.system.dynamodb_address(), "DynamoDB_20120810.PutItem", put).await.map(drop)
@@ -190,7 +190,7 @@ impl World {
 
     /// Makes the signing key old, as it is on most days. While a key is new, functions also read the previous key, because
     /// the new one has not reached all verifiers.
-    async fn age_signing_key(&self) -> Result<(), Fault> {
+    async fn age_signing_key(&self) -> Result<(), Failure> {
         let (aws, secret) = (self.system.aws_address(), "SigningKeySecret");
         let value = self.call_aws(aws, "secretsmanager.GetSecretValue", json!({"SecretId": secret})).await?;
         let mut key: Value =
@@ -205,7 +205,7 @@ impl World {
     }
 
     /// Calls an emulated AWS service, which does not check the signature.
-    async fn call_aws(&self, address: SocketAddr, target: &str, body: Value) -> Result<Value, Fault> {
+    async fn call_aws(&self, address: SocketAddr, target: &str, body: Value) -> Result<Value, Failure> {
         let request = axum::http::Request::builder()
             .method("POST")
             .uri(format!("http://{address}/"))
@@ -223,7 +223,7 @@ impl World {
 }
 
 /// The body of an answer to API Gateway. Its status must be 200.
-pub fn body(answer: &Value) -> Result<Value, Fault> {
+pub fn body(answer: &Value) -> Result<Value, Failure> {
     if answer["statusCode"] != 200 {
         return Err(format!("the status is not 200: {answer}").into());
     }
@@ -234,7 +234,7 @@ pub fn sample(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_default()
 }
 
-fn trust(roots: Roots, authority: &Authority) -> Result<String, Fault> {
+fn trust(roots: Roots, authority: &Authority) -> Result<String, Failure> {
     let machine = match roots {
         Roots::Small => String::new(),
         Roots::Full => {
@@ -249,7 +249,7 @@ fn trust(roots: Roots, authority: &Authority) -> Result<String, Fault> {
 pub struct Folder(pub PathBuf);
 
 impl Folder {
-    fn new() -> Result<Self, Fault> {
+    fn new() -> Result<Self, Failure> {
         let folder = std::env::temp_dir().join(format!("latchkey-bench-{}", std::process::id()));
         std::fs::create_dir_all(&folder)?;
         Ok(Self(folder))

@@ -225,7 +225,7 @@ async fn an_account_is_deleted_with_its_locks_its_devices_and_its_pending_codes(
     assert_empty(&world, &["UsersTable", "SessionsTable"]).await;
     assert_eq!(pending_codes(&world).await, 0);
     for device in [&first, &second] {
-        world.call("GET", "/v1/me").as_person(device).send().await.assert_problem(401, "session_revoked");
+        world.call("GET", "/v1/me").as_person(device).send().await.assert_problem(403, "no_such_user");
         refresh(&world, &device.refresh).await.assert_problem(403, "no_such_user");
     }
     world.submit(PHONE, &sign_in.code).send().await.assert_problem(400, "incorrect_otp");
@@ -304,7 +304,7 @@ async fn a_valid_token_of_a_deleted_account_gets_no_such_user() {
     delete_user_item(&world, &person).await;
     let call = |method| world.call(method, "/v1/me").as_person(&person);
     for call in [call("GET"), call("PATCH").json(json!({"username": "sita"})), call("DELETE")] {
-        let detail = "This account does not exist any more.";
+        let detail = "The user of this token no longer exists. Sign in again.";
         assert_refused(&call.send().await, 403, "no_such_user", "no such user", detail);
     }
     assert!(world.items("UsersTable").await.iter().all(|item| item["pk"]["S"] == format!("phone#{PHONE}")));
@@ -480,6 +480,6 @@ async fn registering_an_fcm_token_recreates_no_user_and_no_session() {
     register().await.assert_problem(403, "no_such_user");
     let key = json!({"user_id": {"S": person.user_id}, "session_id": {"S": session_id(&person.access)}});
     world.dynamodb("DeleteItem", json!({"TableName": "SessionsTable", "Key": key})).await;
-    register().await.assert_problem(401, "session_revoked");
+    register().await.assert_problem(403, "no_such_user");
     assert_empty(&world, &["SessionsTable"]).await;
 }

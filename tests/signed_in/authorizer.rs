@@ -121,7 +121,7 @@ async fn without_a_token_every_guarded_route_asks_for_one() {
         assert_everywhere(&world, |call| call.header("authorization", authorization), bare).await;
     }
     let reply = world.call("GET", "/v1/me").send().await;
-    let detail = "Send an access token as Authorization: Bearer.";
+    let detail = "Send an access token in the Authorization header: Bearer <token>.";
     assert_refused(&reply, 401, "token_required", "token required", detail);
 }
 

@@ -185,7 +185,7 @@ async fn a_change_of_number_requires_a_fresh_token() {
     reply.assert_problem(401, "fresh_token_required");
     assert_eq!(
         reply.headers["www-authenticate"],
-        r#"Bearer realm="latchkey", error="insufficient_user_authentication", error_description="a token from a code is required", max_age="900""#
+        r#"Bearer realm="latchkey", error="insufficient_user_authentication", error_description="an access token issued for a code is required", max_age="900""#
     );
     assert!(world.inbox(NEW).await.is_empty());
 }

@@ -12,8 +12,8 @@ const PHONE: &str = "+9779841000001";
 /// A word in the requests that may occur in no answer and no log line.
 const MARK: &str = "Machhapuchhre";
 
-const NOT_JSON: &str = "The body is not JSON.";
-const WRONG_FORM: &str = "The body is JSON, but a member is missing, is there twice or is of the wrong type.";
+const NOT_JSON: &str = "The body is not valid JSON.";
+const WRONG_FORM: &str = "The body is valid JSON, but a member is missing, repeated or of the wrong type.";
 
 /// A system in which a code is pending and another one may be sent, so that every accepted request has an effect.
 struct Setup {
@@ -258,7 +258,7 @@ async fn the_json_media_type_may_have_a_charset_and_capitals() {
 async fn a_malformed_member_is_named_and_not_echoed() {
     let setup = Setup::new().await;
     let long = |length: usize| format!("{MARK}{}", "x".repeat(length - MARK.len()));
-    let organization = "organization_id: expected 1 to 64 letters, digits, - or _.";
+    let organization = "organization_id: expected 1 to 64 letters, digits, hyphens or underscores.";
     let source = "source: expected 1 to 64 printable characters.";
     for route in [SEND, SUBMIT] {
         for (member, value, detail) in [
@@ -279,9 +279,9 @@ async fn a_malformed_member_is_named_and_not_echoed() {
     let url = "image_url: expected an http or https URL of at most 2048 visible ASCII characters.";
     let fcm_token = "fcm_token: expected an FCM token of 1 to 4096 visible characters.";
     let device_name = "device_name: expected 1 to 100 printable characters.";
-    let challenge_id = "challenge_id: expected the one that the send answered.";
+    let challenge_id = "challenge_id: expected the challenge_id that a send returned.";
     let otp = "otp: expected six digits.";
-    let key = "Idempotency-Key: expected 1 to 255 characters.";
+    let key = "Idempotency-Key: expected 1 to 255 visible ASCII characters or spaces.";
     for (member, value, detail) in [
         ("name", long(101), name),
         ("name", String::new(), name),

@@ -60,7 +60,10 @@ async fn without_a_project_no_token_is_accepted() {
     let world = World::new().await;
     let reply = submit(&world, &token(&world, &phone(1))).send().await;
     reply.assert_problem(400, "malformed_request");
-    assert_eq!(reply.text("detail"), "firebase_id_token: not accepted here. Send otp.");
+    assert_eq!(
+        reply.text("detail"),
+        "firebase_id_token: this deployment does not accept Firebase sign-ins. Send otp instead."
+    );
 }
 
 #[tokio::test]

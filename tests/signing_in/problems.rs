@@ -5,28 +5,34 @@ use tests::Reply;
 
 fn words(code: &str) -> (u16, &'static str, &'static str) {
     match code {
-        "malformed_request" => {
-            (400, "malformed request", "The request can't be understood. Mend it before sending it again.")
-        }
+        "malformed_request" => (400, "malformed request", "The request is malformed. Fix the request before retrying."),
         "invalid_phone_number" => {
             (400, "invalid phone number", "This is not a mobile phone number. Check it and try again.")
         }
-        "payload_too_large" => (413, "payload too large", "The body is larger than 16 KiB."),
+        "payload_too_large" => (413, "payload too large", "The body is larger than 16 KiB. Send a smaller one."),
         "unsupported_media_type" => (415, "unsupported media type", "Send the body as application/json."),
-        "no_such_organization" => (400, "no such organization", "There is no organization of that name."),
-        "country_not_allowed" => (403, "country not allowed", "Codes are not sent to numbers of this country."),
+        "no_such_organization" => (400, "no such organization", "No organization has this id. Check organization_id."),
+        "country_not_allowed" => {
+            (403, "country not allowed", "This organization does not send codes to numbers of this country.")
+        }
         "incorrect_otp" => (400, "incorrect code", "Incorrect OTP. Try again"),
-        "otp_expired" => (400, "code expired", "This code has expired or was used. Ask for a new one."),
+        "otp_expired" => (400, "code expired", "This code has expired or was already used. Request a new code."),
         "too_many_attempts" => {
-            (429, "too many attempts", "Too many wrong codes were tried. Ask for a new code once this one has expired.")
+            (429, "too many attempts", "This code was tried too often. Request a new code after retry_after seconds.")
         }
-        "too_many_requests" => (429, "too many requests", "Too many requests. Wait before trying again."),
-        "sms_gateway_unavailable" => {
-            (503, "SMS gateway unavailable", "No message could be sent. Nothing was counted; try again shortly.")
+        "too_many_requests" => {
+            (429, "too many requests", "Too many requests. Wait retry_after seconds before retrying.")
         }
-        "service_unavailable" => {
-            (503, "service unavailable", "The service is out of reach. Nothing was lost; try again shortly.")
-        }
+        "sms_gateway_unavailable" => (
+            503,
+            "SMS gateway unavailable",
+            "No gateway accepted the message. The send was not counted. Retry after retry_after seconds.",
+        ),
+        "service_unavailable" => (
+            503,
+            "service unavailable",
+            "A service that Latchkey depends on is unavailable. Retry the same request after retry_after seconds.",
+        ),
         _ => panic!("the open routes have no problem {code}"),
     }
 }

@@ -36,17 +36,17 @@ async fn traced_values_show_no_secret() {
     for (what, value) in [
         ("configured", "Config {"),
         ("an organization is read", "Organization {"),
-        ("a code is asked for", "SendOtp {"),
-        ("a send is planned on", "SendState {"),
-        ("a send takes", "Allowance {"),
-        ("a message goes out", "Message(…)"),
+        ("a code is requested", "SendRequest {"),
+        ("a send is planned for", "SendState {"),
+        ("a send reserves", "SendReservation {"),
+        ("a message is sent", "Message(…)"),
         ("a code is submitted", "OtpCode(…)"),
-        ("a try is counted", "Claim {"),
+        ("an attempt is claimed", "Claim {"),
         ("a key signs", "SigningKeyPair(…)"),
         ("a sign-in writes", "Session {"),
-        ("a session continues", "Rotated("),
-        ("a code is typed to verify a phone", "TypedCode {"),
-        ("a verification writes", "BindPhone {"),
+        ("a session is refreshed", "Rotated("),
+        ("a code is validated", "SubmittedCode {"),
+        ("a verification writes", "PhoneBinding {"),
     ] {
         let what_member = format!("\"what\":\"{what}\"");
         assert!(log.lines().any(|line| line.contains(&what_member) && line.contains(value)), "{what}: {value}");

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use adapters::http::Route;
 use serde_json::{Value, json};
 use tests::World;
 
-use crate::routes::ROUTES;
 use crate::sample;
 use crate::workspace::{functions, logical_id, names};
 
@@ -33,7 +33,7 @@ fn every_event_names_a_route_of_its_function_or_the_default_route() {
         let route = event["routeKey"].as_str().unwrap();
         let function = file.split('/').next().unwrap();
         assert!(
-            route == "$default" || ROUTES.iter().any(|known| known.key() == route && known.function == function),
+            route == "$default" || Route::of_key(route).is_some_and(|known| known.function() == function),
             "{file}: {route}"
         );
     }

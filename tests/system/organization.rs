@@ -79,7 +79,7 @@ async fn invalid_settings_are_refused_with_the_reason_and_not_written() {
         ("id", json!("a b"), "id: expected 1 to 64 letters"),
         ("web_domain", json!("https://acme.example"), "web_domain: expected a domain name in lower case"),
         ("android_app_hash", json!("short"), "android_app_hash: expected 11 characters of base64"),
-        ("languages", json!(["en", "xx"]), "languages: expected language tags out of en ne"),
+        ("languages", json!(["en", "xx"]), "languages: no messages are written in \"xx\"; expected en, ne"),
         ("default_region", json!("Nepal"), "default_region: expected ISO 3166-1"),
         ("allowed_countries", json!(["NP", "*"]), "allowed_countries: expected ISO 3166-1"),
         (
@@ -89,11 +89,11 @@ async fn invalid_settings_are_refused_with_the_reason_and_not_written() {
         ),
         ("test_numbers", number("+9779800000000", "1357", "2027-01-01"), "code: expected six digits"),
         ("test_numbers", number("+9779800000000", "135790", "soon"), "until: expected a day, YYYY-MM-DD"),
-        ("test_numbers", number("+9779800000000", "135790", "2020-01-01"), "until: expected a day to come"),
+        ("test_numbers", number("+9779800000000", "135790", "2020-01-01"), "until: expected a day in the future"),
         (
             "test_numbers",
             number("+9779800000000", "135790", "2199-01-01"),
-            "until: expected a day to come, at most 366 days from now",
+            "until: expected a day in the future, at most 366 days from now",
         ),
     ] {
         let mut settings = json!({"id": "acme", "app_name": "Acme", "android_app_hash": "FA+9qCX9VSu"});

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use adapters::http::Route;
 use local::{Aim, Mode, Outgoing, Target};
 use serde_json::{Value, json};
 use tests::google::{Google, Key, claims, header};
 use tests::tap::{Tapped, TappedWorld};
 
-use crate::routes::{ROUTES, Route};
 use crate::sample;
 use crate::wire::secrets_manager;
 use crate::workspace::{functions, list, logical_id, resource};
@@ -113,9 +113,9 @@ fn actions(request: &Tapped) -> Actions {
 
 /// The logical id of the function behind a route, whose path may have an id in place of `{session_id}`.
 fn function_of(route: &str) -> String {
-    let key = |known: &Route| known.key().split('{').next().unwrap().to_owned();
-    let known = ROUTES.iter().filter(|known| route.starts_with(&key(known))).max_by_key(|known| known.key().len());
-    logical_id(known.unwrap_or_else(|| panic!("no route {route}")).function)
+    let (method, path) = route.split_once(' ').unwrap();
+    let (known, _) = Route::find(method, path).unwrap_or_else(|| panic!("no route {route}"));
+    logical_id(known.function())
 }
 
 /// Functions that are called, and the actions of each.
@@ -228,6 +228,10 @@ async fn a_policy_allows_exactly_the_requests_that_its_function_makes() {
     work.call("POST /v1/phone/otp/validate", &token, proof).await;
     work.invoke("AuthorizerFunction", sample::authorization(&token)).await;
     work.call("DELETE /v1/me", &token, Value::Null).await;
+    // A refusal reads the user, to tell a deleted account from a revoked session.
+    work.answer("AuthorizerFunction", sample::authorization(&token)).await;
+    let refused = sample::request("POST /v1/phone/otp/send", Some(&token), Some(json!({"phone_number": phone})));
+    assert_eq!(work.answer("SendOtpFunction", refused).await["statusCode"], json!(403));
 
     for (route, phone) in [("DELETE /v1/session", "+9779841000003"), ("DELETE /v1/sessions", "+9779841000004")] {
         let again = work.sign_in(phone).await;

@@ -1,57 +1,20 @@
-//! The routes: every list of them agrees with one, and each route asks for a token if and only if it is guarded.
+//! The routes: every list of them agrees with the route table, and each route asks for a token if and only if it is guarded.
 
 use std::collections::BTreeSet;
 
+use adapters::http::{Route, RouteGuard};
 use serde_json::json;
 use tests::World;
 
 use crate::sample;
 use crate::workspace::{functions, logical_id, metadata, resource};
 
-pub struct Route {
-    method: &'static str,
-    path: &'static str,
-    pub function: &'static str,
-    is_guarded: bool,
+fn is_guarded(route: Route) -> bool {
+    route.guard() == RouteGuard::Authorizer
 }
 
-impl Route {
-    /// API Gateway's route key.
-    pub fn key(&self) -> String {
-        format!("{} {}", self.method, self.path)
-    }
-}
-
-const fn open(method: &'static str, path: &'static str, function: &'static str) -> Route {
-    Route { method, path, function, is_guarded: false }
-}
-
-const fn guarded(method: &'static str, path: &'static str, function: &'static str) -> Route {
-    Route { method, path, function, is_guarded: true }
-}
-
-/// The list that all others are compared with.
-pub const ROUTES: [Route; 16] = [
-    open("POST", "/v1/otp/send", "send-otp"),
-    open("POST", "/v1/otp/submit", "submit-otp"),
-    guarded("POST", "/v1/phone/otp/send", "send-otp"),
-    guarded("POST", "/v1/phone/otp/validate", "validate-otp"),
-    open("POST", "/v1/session/refresh", "session"),
-    guarded("GET", "/v1/sessions", "session"),
-    guarded("DELETE", "/v1/sessions", "session"),
-    guarded("DELETE", "/v1/sessions/{session_id}", "session"),
-    guarded("DELETE", "/v1/session", "session"),
-    guarded("GET", "/v1/me", "account"),
-    guarded("PATCH", "/v1/me", "account"),
-    guarded("DELETE", "/v1/me", "account"),
-    guarded("PUT", "/v1/me/fcm-token", "account"),
-    guarded("POST", "/v1/me/sign-in-approval", "account"),
-    open("GET", "/.well-known/jwks.json", "jwks"),
-    open("GET", "/.well-known/openid-configuration", "jwks"),
-];
-
-fn keys<'a>(routes: impl IntoIterator<Item = &'a Route>) -> BTreeSet<String> {
-    routes.into_iter().map(Route::key).collect()
+fn keys(routes: impl IntoIterator<Item = Route>) -> BTreeSet<String> {
+    routes.into_iter().map(|route| route.to_string()).collect()
 }
 
 #[test]
@@ -66,8 +29,8 @@ fn the_template_declares_every_route_with_its_function_and_its_guard() {
             declared.insert((format!("{method} {path}"), function.clone(), !authorizer.is_null()));
         }
     }
-    let routes = ROUTES.iter().map(|route| (route.key(), route.function.to_owned(), route.is_guarded));
-    assert_eq!(declared, routes.collect());
+    let routes = Route::ALL.map(|route| (route.to_string(), route.function().to_owned(), is_guarded(route)));
+    assert_eq!(declared, BTreeSet::from(routes));
 }
 
 #[test]
@@ -80,7 +43,7 @@ fn cargo_lambda_watch_serves_the_same_routes() {
             served.insert((key, entry["function"].as_str().unwrap().to_owned()));
         }
     }
-    assert_eq!(served, ROUTES.iter().map(|route| (route.key(), route.function.to_owned())).collect());
+    assert_eq!(served, BTreeSet::from(Route::ALL.map(|route| (route.to_string(), route.function().to_owned()))));
 }
 
 #[test]
@@ -99,32 +62,39 @@ fn openapi_documents_the_same_routes_and_the_same_guards() {
             documented.insert(key);
         }
     }
-    assert_eq!(documented, keys(&ROUTES));
-    assert_eq!(guarded, keys(ROUTES.iter().filter(|route| route.is_guarded)));
+    assert_eq!(documented, keys(Route::ALL));
+    assert_eq!(guarded, keys(Route::ALL.into_iter().filter(|route| is_guarded(*route))));
 }
 
 #[tokio::test]
 async fn the_authorizer_passes_refusals_on_to_exactly_the_guarded_routes() {
     let world = World::new().await;
-    for route in &ROUTES {
+    for route in Route::ALL {
         let mut event = sample::read("authorizer/no-token.json");
-        event["routeKey"] = json!(route.key());
+        event["routeKey"] = json!(route.to_string());
         let answer = world.system.invoke("AuthorizerFunction", event).await.unwrap();
         let is_passed_on = answer["context"]["refusal"] == "token_required";
-        assert_eq!(
-            (&answer["isAuthorized"], is_passed_on),
-            (&json!(route.is_guarded), route.is_guarded),
-            "{}",
-            route.key()
-        );
+        assert_eq!((&answer["isAuthorized"], is_passed_on), (&json!(is_guarded(route)), is_guarded(route)), "{route}");
     }
 }
 
 #[tokio::test]
 async fn a_route_asks_for_a_token_if_and_only_if_it_is_guarded() {
     let world = World::new().await;
-    for route in &ROUTES {
-        let reply = world.call(route.method, &route.path.replace("{session_id}", "ses_0")).send().await;
-        assert_eq!(reply.problem() == (401, "token_required"), route.is_guarded, "{}: {reply:?}", route.key());
+    for route in Route::ALL {
+        let reply = world.call(route.method(), &route.path().replace("{session_id}", "ses_0")).send().await;
+        assert_eq!(reply.problem() == (401, "token_required"), is_guarded(route), "{route}: {reply:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_valid_token_of_a_deleted_user_gets_no_such_user_on_every_guarded_route() {
+    let world = World::new().await;
+    let person = world.sign_in("+9779841000001").await;
+    world.call("DELETE", "/v1/me").as_person(&person).send().await;
+    for route in Route::ALL.into_iter().filter(|route| is_guarded(*route)) {
+        let path = route.path().replace("{session_id}", "ses_00000000000000000000000000");
+        let reply = world.call(route.method(), &path).as_person(&person).send().await;
+        assert_eq!(reply.problem(), (403, "no_such_user"), "{route}");
     }
 }

@@ -54,23 +54,24 @@ impl<K: Ord + Clone, V: Clone> Expiring<K, V> {
 
     /// The value of a key, fetched if it is not kept or has expired. A value that is fetched with an expiry in the past is
     /// returned and not kept.
-    pub async fn get<E>(
-        &self,
-        key: &K,
-        now: Timestamp,
-        fetch: impl Future<Output = Result<Fetched<V>, E>>,
-    ) -> Result<V, E> {
+    pub async fn get<E, F>(&self, key: &K, now: Timestamp, fetch: impl FnOnce() -> F) -> Result<V, E>
+    where
+        F: Future<Output = Result<Fetched<V>, E>>,
+    {
         self.get_if(key, now, |_| true, fetch).await
     }
 
     /// As [`Expiring::get`], and a kept value that is not `sufficient` is fetched again too.
-    pub async fn get_if<E>(
+    pub async fn get_if<E, F>(
         &self,
         key: &K,
         now: Timestamp,
         sufficient: impl FnOnce(&Fetched<V>) -> bool,
-        fetch: impl Future<Output = Result<Fetched<V>, E>>,
-    ) -> Result<V, E> {
+        fetch: impl FnOnce() -> F,
+    ) -> Result<V, E>
+    where
+        F: Future<Output = Result<Fetched<V>, E>>,
+    {
         let slot = self.slot(key).await;
         let mut slot = slot.lock().await;
         let stale = slot.kept.clone().filter(|kept| now < kept.fresh_until.plus(self.stale_seconds));
@@ -79,7 +80,7 @@ impl<K: Ord + Clone, V: Clone> Expiring<K, V> {
         {
             return Ok(kept.value.clone());
         }
-        match fetch.await {
+        match fetch().await {
             Ok(fetched) => {
                 let value = fetched.value.clone();
                 Self::keep(&mut slot, fetched, now);

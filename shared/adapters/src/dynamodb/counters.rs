@@ -232,7 +232,7 @@ impl<T: HasOtps> Store<T> {
 
     /// The highest number of verified messages on one of the past days.
     pub(super) async fn cached_highest_day(&self, scope: &CounterScope, now: Timestamp) -> Result<u32, Unavailable> {
-        let fetch = async {
+        let fetch = || async {
             let (today, day_ends_at) = now.window(DAY);
             let ago = |days: u32| today.saturating_sub(i64::from(days));
             // A batch has at most 100 keys, and these are 112.

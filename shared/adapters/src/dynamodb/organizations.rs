@@ -24,7 +24,7 @@ impl<T: HasSettings> Store<T> {
         default: &Organization,
         now: Timestamp,
     ) -> Result<Option<Organization>, Unavailable> {
-        let fetch = async {
+        let fetch = || async {
             let item = self.get(READ, self.tables.settings(), organization_key(id)).await?;
             let organization = match item {
                 Some(item) => {

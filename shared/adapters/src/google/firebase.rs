@@ -107,7 +107,7 @@ impl Firebase {
             let has = |keys: &Arc<Keys>| wanted.is_none_or(|id| keys.by_id.contains_key(id));
             kept.value.as_ref().is_none_or(|keys| has(keys) || now < keys.read_at.plus(MIN_CACHE_SECONDS))
         };
-        match self.keys.get_if(&(), now, is_sufficient, self.fetch(now)).await {
+        match self.keys.get_if(&(), now, is_sufficient, || self.fetch(now)).await {
             Ok(keys) => keys.ok_or_else(|| Unavailable::new(READ, "the last request failed a moment ago")),
             Err(error) => {
                 let failed = Fetched { value: None, fresh_until: now.plus(RETRY_SECONDS) };

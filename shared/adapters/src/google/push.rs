@@ -71,7 +71,7 @@ impl Push {
 
     /// The token that authorizes pushes.
     async fn bearer(&self, now: Timestamp) -> Result<String, Unavailable> {
-        let fetch = async {
+        let fetch = || async {
             let TokenResponse { access_token, expires_in } = self.request_bearer(now).await?;
             let fresh_until = now.plus(expires_in.saturating_sub(EARLY_SECONDS));
             Ok(Fetched { value: access_token, fresh_until })

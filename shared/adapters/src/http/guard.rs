@@ -101,7 +101,7 @@ impl<T: HasUsers + HasSessions + HasSettings> Guard<T> {
     /// The published keys. An unknown key in a token never makes this read again, because new keys are published long
     /// before they sign.
     async fn keys(&self, now: Timestamp) -> Result<Arc<VerifyingKeys>, Unavailable> {
-        let fetch = async {
+        let fetch = || async {
             let keys = Arc::new(VerifyingKeys::new(&self.store.key_set().await?, now));
             // An empty set is not cached: the first key of a new deployment is about to be published.
             let fresh_until = if keys.is_empty() { now } else { now.plus(KEY_SET_CACHE_SECONDS) };

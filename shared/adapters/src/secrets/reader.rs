@@ -59,7 +59,7 @@ impl SecretReader {
     /// A version; none if it does not exist.
     pub(super) async fn get(&self, which: Which) -> Result<Option<Version>, Unavailable> {
         let now = self.clock.now();
-        let fetch = async { Ok::<_, Unavailable>(fetched(self.fetch(&which).await?, now)) };
+        let fetch = || async { Ok::<_, Unavailable>(fetched(self.fetch(&which).await?, now)) };
         self.versions.get(&which, now, fetch).await
     }
 

@@ -39,7 +39,7 @@ fn is_printable(text: &str, max_characters: usize) -> bool {
 
 text!(
     /// The tenant whose app a person signs in to.
-    OrganizationId, "1 to 64 letters, digits, - or _",
+    OrganizationId, "1 to 64 letters, digits, hyphens or underscores",
     |text| (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 );
 

@@ -5,10 +5,10 @@ use std::time::Duration;
 use crate::run::Run;
 
 #[derive(Default)]
-pub struct Tally(Vec<Run>);
+pub struct Statistics(Vec<Run>);
 
 /// Times are medians in milliseconds; `Run` says what each one measures.
-impl Tally {
+impl Statistics {
     pub fn add(&mut self, run: Run) {
         self.0.push(run);
     }

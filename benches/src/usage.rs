@@ -4,11 +4,11 @@ use std::path::Path;
 
 use local::Target;
 
-use crate::Fault;
+use crate::failure::Failure;
 use crate::flows::Conversation;
 use crate::process::{Process, Start};
 use crate::programs::Program;
-use crate::tally::{milliseconds, percentile};
+use crate::statistics::{milliseconds, percentile};
 use crate::world::World;
 
 /// The number of warm requests that are counted.
@@ -30,14 +30,14 @@ pub struct Counts {
     pub milliseconds: f64,
 }
 
-pub struct Ledger {
+pub struct Usage {
     /// From the start to the first answer.
     pub cold: Counts,
     /// A warm request, on average.
     pub warm: Counts,
 }
 
-pub async fn of(world: &World, program: &Program) -> Result<Ledger, Fault> {
+pub async fn of(world: &World, program: &Program) -> Result<Usage, Failure> {
     let mut conversation = Conversation::begin(world, program.flow).await?;
     let event = conversation.event().await?;
     let log = world.folder.log();
@@ -66,7 +66,7 @@ pub async fn of(world: &World, program: &Program) -> Result<Ledger, Fault> {
     }
     process.end().await?;
     world.system.take_dynamodb_requests();
-    Ok(Ledger { cold, warm: Counts { milliseconds: milliseconds(percentile(&took, 50)), ..warm } })
+    Ok(Usage { cold, warm: Counts { milliseconds: milliseconds(percentile(&took, 50)), ..warm } })
 }
 
 fn so_far(world: &World, log: &Path) -> Counts {
