@@ -17,7 +17,6 @@ const PARAMETERS: [(&str, &str); 1] = [("FcmProjectId", "latchkey-local")];
 
 #[derive(Debug, Default)]
 pub struct Template {
-    /// The most specific first, as API Gateway matches them.
     pub routes: Vec<Route>,
     /// The environment of each function, by logical id.
     pub functions: BTreeMap<String, BTreeMap<String, String>>,
@@ -133,7 +132,6 @@ impl Template {
             read.map_err(|TemplateError(reason)| wrong(format!("{id}: {reason}")))?;
         }
         template.find_authorizers(&authorizers)?;
-        template.routes.sort_by_key(|route| route.path.matches('{').count());
         Ok(template)
     }
 
@@ -479,12 +477,12 @@ Resources:
     }
 
     #[test]
-    fn routes_have_their_authorizers_and_the_specific_ones_come_first() {
+    fn routes_have_their_authorizers() {
         let template = Template::parse(API).unwrap();
         let routes: Vec<_> = template.routes.iter().map(|route| (route.key(), route.authorizer.as_deref())).collect();
         assert_eq!(
             routes,
-            [("GET /things/special".to_owned(), None), ("GET /things/{id}".to_owned(), Some("GuardFunction"))]
+            [("GET /things/{id}".to_owned(), Some("GuardFunction")), ("GET /things/special".to_owned(), None)]
         );
     }
 

@@ -1,5 +1,6 @@
 //! Models of the two central protocols, sign-in and rotation, which run the domain's own transitions. Their properties
-//! hold for every interleaving of three clients and a crash after any step.
+//! hold for every interleaving of three clients and a crash after any step. Property tests hold the store's conditional
+//! writes to the same transitions.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,6 +12,7 @@
 
 mod rotation;
 mod sign_in;
+mod writes;
 
 use stateright::{Checker, Model};
 
