@@ -83,7 +83,7 @@ flows! {
         [SignIn, Request(put_fcm_token), SendCode, AgePhoneProof] => Api(approve) => the_approved_code_signs_in_once;
     no_fault_harms_a_deletion:
         [SignUpByName, SignIn, SendToOtherPhone(send_to_change)] => Api(delete_account) => the_account_is_deleted,
-        end: SuccessOrOnRetry(401, "session_revoked");
+        end: SuccessOrOnRetry(403, "no_such_user");
 
     no_fault_harms_a_route_behind_the_authorizer: [SignIn] => Functions(authorize) => the_user_is_authorized;
     no_fault_authorizes_a_signed_out_user: [SignIn, Request(sign_out)] => Functions(authorize) => nobody_is_authorized;

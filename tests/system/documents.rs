@@ -93,20 +93,36 @@ fn links_and_anchors_are_read_as_github_reads_them() {
     assert_eq!(links(document), ["b.md#c", "<e>", "i.md"]);
 }
 
-/// Renaming a test must not leave its old name in a document.
+/// What is between backticks in a document's prose.
+fn code_spans(document: &str) -> impl Iterator<Item = &str> {
+    prose(document).flat_map(|line| line.split('`').skip(1).step_by(2))
+}
+
+/// Whether a document names something that the sources do not have: a file, a test or a `Type::function`.
+fn is_absent(name: &str, files: &[String], sources: &str) -> bool {
+    let is_identifier = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if let Some(stem) = name.strip_suffix(".rs") {
+        return is_identifier(stem) && !files.iter().any(|file| file.rsplit('/').next() == Some(name));
+    }
+    if let Some((kind, function)) = name.split_once("::") {
+        let is_method = kind.starts_with(char::is_uppercase) && is_identifier(kind) && is_identifier(function);
+        return is_method && !(sources.contains(&format!("impl {kind}")) && sources.contains(&format!("fn {function}")));
+    }
+    let is_test_name = name.split('_').count() > 4 && is_identifier(name);
+    is_test_name && !sources.contains(&format!("fn {name}("))
+}
+
+/// Renaming a file, a test or a method must not leave its old name in a document.
 #[test]
-fn every_test_that_a_document_names_exists() {
+fn every_file_test_and_method_that_a_document_names_exists() {
+    let files = files("");
     let sources: String = texts().filter(|(file, _)| file.ends_with(".rs")).map(|(_, source)| source).collect();
     let mut absent = BTreeSet::new();
     for (file, document) in documents().filter(|(file, _)| file != "CHANGELOG.md") {
-        for name in document.split('`').skip(1).step_by(2).filter(|name| name.split('_').count() > 4) {
-            let is_name = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
-            if is_name && !sources.contains(&format!("fn {name}(")) {
-                absent.insert(format!("{file}: {name}"));
-            }
-        }
+        let names = code_spans(&document).filter(|name| is_absent(name, &files, &sources));
+        absent.extend(names.map(|name| format!("{file}: {name}")));
     }
-    assert!(absent.is_empty(), "no test has these names:\n{}", absent.into_iter().collect::<Vec<_>>().join("\n"));
+    assert!(absent.is_empty(), "these do not exist:\n{}", absent.into_iter().collect::<Vec<_>>().join("\n"));
 }
 
 #[test]
