@@ -10,8 +10,8 @@ use domain::rules::code_key::CodeKeyVersion;
 use domain::rules::limits::Limits;
 use domain::rules::session::{Rotation, Session};
 use domain::rules::token::PresentedRefreshToken;
-use domain::rules::user::NewProfile;
-use domain::rules::user::User;
+use domain::rules::user::{NewProfile, User};
+use domain::use_cases::account::AccountStore;
 use domain::use_cases::approval::ApprovalStore;
 use domain::use_cases::check_code::{CheckCodeStore, CountOutcome};
 use domain::use_cases::open_session::{OpenSessionStore, PhoneProof, SignIn, SignInOutcome, SignInUser};
@@ -206,31 +206,62 @@ fn a_write_that_approves_does_what_an_approval_says() {
     });
 }
 
+fn default_organization() -> OrganizationId {
+    OrganizationId::parse("default").unwrap()
+}
+
+fn new_user(id: &UserId, phone: &PhoneNumber) -> User {
+    User::new(id.clone(), phone.clone(), NewProfile::default(), default_organization(), NOW)
+}
+
+/// A sign-in at `NOW` by the code of the record, which opens the session `n`.
+fn sign_in(record: &ChallengeRecord, user: SignInUser, id: UserId, n: u8) -> SignIn {
+    let session = Session::open(id.clone(), SessionId::from_random([n; 16]), None, None, NOW, &Limits::default());
+    SignIn {
+        phone: record.phone.clone(),
+        proof: PhoneProof::Code { challenge: Box::new(record.challenge.clone()), idempotency: None },
+        consumption: Consumption { at: NOW, idempotency: None, user: id, session: Some(session.id.clone()) },
+        user,
+        organization: default_organization(),
+        session,
+    }
+}
+
+#[test]
+fn a_deletion_planned_before_a_sign_in_of_the_same_second_deletes_nothing() {
+    let engine = Engine::start();
+    let challenge = Challenge::new(challenge_id(1), CodeKeyVersion::new("1"), NOW, &Limits::default());
+    let record = ChallengeRecord { phone: phone(1), challenge, consecutive_failures: 0, closed_until: NOW };
+    let id = UserId::from_random([1; 16]);
+    engine.runtime.block_on(async {
+        for (n, user) in [(1, SignInUser::New(new_user(&id, &record.phone))), (2, SignInUser::Existing(id.clone()))] {
+            let seen = engine.store.user(&id).await.unwrap();
+            engine.put("OtpsTable", record_item(&record)).await;
+            let sign_in = sign_in(&record, user, id.clone(), n);
+            assert!(matches!(engine.store.sign_in(&sign_in).await.unwrap(), SignInOutcome::SignedIn(_)));
+            if let Some(seen) = seen {
+                assert!(!engine.store.delete_account(&seen, &sign_in.session.id, NOW).await.unwrap());
+            }
+        }
+        let seen = engine.store.user(&id).await.unwrap().unwrap();
+        assert!(engine.store.delete_account(&seen, &SessionId::from_random([1; 16]), NOW).await.unwrap());
+        assert_eq!(engine.store.user(&id).await.unwrap(), None);
+    });
+}
+
 #[test]
 fn a_write_that_consumes_a_code_does_what_a_consumption_says() {
-    let (engine, limits) = (Engine::start(), Limits::default());
+    let engine = Engine::start();
     engine.check((records(), 0..u8::MAX), async |engine, (record, n)| {
         engine.put("OtpsTable", record_item(&record)).await;
         let lock = json!({"TableName": "UsersTable", "Key": {"pk": {"S": format!("phone#{}", record.phone.e164())}}});
         engine.world.dynamodb("DeleteItem", lock).await;
-        let organization = OrganizationId::parse("default").unwrap();
         let user_id = UserId::from_random([n; 16]);
-        let profile = NewProfile::default();
-        let user = User::new(user_id.clone(), record.phone.clone(), profile, organization.clone(), NOW);
+        let user = new_user(&user_id, &record.phone);
         let key = json!({"TableName": "UsersTable", "Key": {"pk": {"S": format!("user#{user_id}")}}});
         engine.world.dynamodb("DeleteItem", key).await;
-        let session = Session::open(user_id.clone(), SessionId::from_random([n; 16]), None, None, NOW, &limits);
-        let consumption = Consumption { at: NOW, idempotency: None, user: user_id, session: Some(session.id.clone()) };
-        let proof = PhoneProof::Code { challenge: Box::new(record.challenge.clone()), idempotency: None };
-        let sign_in = SignIn {
-            phone: record.phone.clone(),
-            proof,
-            consumption: consumption.clone(),
-            user: SignInUser::New(user),
-            organization,
-            session,
-        };
-        let consumed = record.consume(consumption);
+        let sign_in = sign_in(&record, SignInUser::New(user), user_id, n);
+        let consumed = record.consume(sign_in.consumption.clone());
         match engine.store.sign_in(&sign_in).await.unwrap() {
             SignInOutcome::SignedIn(_) => prop_assert!(consumed.is_some()),
             SignInOutcome::AlreadyConsumed(earlier) => {

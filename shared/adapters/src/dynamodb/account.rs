@@ -11,7 +11,7 @@ use domain::values::time::Timestamp;
 use domain::values::unavailable::Unavailable;
 
 use super::expression::Expression;
-use super::items::attributes::{Item, moment, text};
+use super::items::attributes::{Item, moment, number, text};
 use super::items::challenge::{APPROVAL, CONSUMPTION, record_key, verification_key};
 use super::items::session::{session, session_key};
 use super::items::user::{if_free_or_held_by, if_held_by, phone_lock_key, user_key, username_lock, username_lock_key};
@@ -70,8 +70,8 @@ impl<T: HasUsers + HasOtps + HasSessions> AccountStore for Store<T> {
         }
         match self.transact(transaction).await? {
             Written::Done => Ok(ChangeOutcome::Changed(changed)),
-            Written::Refused(refusal) if refusal.met_by(&Step::User).is_some() => Ok(ChangeOutcome::Stale),
-            Written::Refused(refusal) if refusal.met_by(&Step::NewUsername).is_some() => {
+            Written::Refused(refusal) if refusal.failed_condition(Step::User).is_some() => Ok(ChangeOutcome::Stale),
+            Written::Refused(refusal) if refusal.failed_condition(Step::NewUsername).is_some() => {
                 Ok(ChangeOutcome::UsernameTaken)
             }
             Written::Refused(_) => Ok(ChangeOutcome::Stale),
@@ -88,8 +88,8 @@ impl<T: HasUsers + HasOtps + HasSessions> AccountStore for Store<T> {
             self.delete("delete an account", self.tables.sessions(), key).await?;
         }
         let unchanged = Expression::new()
-            // A sign-in since the user was read has opened a session that is not in the list: read again, then.
-            .if_equals("last_sign_in_at", moment(seen.last_sign_in_at))
+            // A sign-in since the user was read has opened a session that may not be in the list.
+            .if_equals_or_absent("sign_ins", (seen.sign_ins > 0).then(|| number(seen.sign_ins)))
             .if_equals_or_absent("phone", seen.phone.as_ref().map(|phone| text(phone.e164())))
             .if_equals_or_absent("username", seen_username(seen));
         let mut transaction = Transaction::new("delete an account")
@@ -126,8 +126,8 @@ impl<T: HasUsers + HasOtps + HasSessions> AccountStore for Store<T> {
         now: Timestamp,
     ) -> Result<RegistrationOutcome, Unavailable> {
         let (user, is_registered) =
-            tokio::try_join!(self.find_user_item(&caller.user), self.write_fcm_token(caller, token, now))?;
-        Ok(match (user, is_registered) {
+            tokio::join!(self.find_user_item(&caller.user), self.write_fcm_token(caller, token, now));
+        Ok(match (user?, is_registered?) {
             (None, _) => RegistrationOutcome::NoSuchUser,
             (Some(_), false) => RegistrationOutcome::NoSuchSession,
             (Some(_), true) => RegistrationOutcome::Registered,

@@ -9,7 +9,7 @@ use domain::values::purpose::Purpose;
 use domain::values::unavailable::Unavailable;
 
 use super::expression::Expression;
-use super::items::attributes::{Item, Row, moment, text};
+use super::items::attributes::{Item, Row, moment, number, text};
 use super::items::challenge::{consume, consumption, record_key};
 use super::items::firebase_token::token_item;
 use super::items::session::{session, session_item, session_key};
@@ -42,7 +42,13 @@ impl<T: HasUsers + HasOtps + HasSessions> OpenSessionStore for Store<T> {
                 (self.transact(transaction).await?, Some(new.clone()))
             }
             SignInUser::Existing(id) => {
-                let (written, user) = tokio::try_join!(self.transact(transaction), self.find_user(id))?;
+                // A failed read must neither abandon the transaction nor hide that it consumed the proof.
+                let (written, user) = tokio::join!(self.transact(transaction), self.find_user(id));
+                let written = written?;
+                let user = match user {
+                    Err(_) if written.is_done() => self.find_user(id).await?,
+                    user => user.unwrap_or_default(),
+                };
                 (written, user.map(|user| user.signed_in(sign_in.organization.clone(), sign_in.consumption.at)))
             }
         };
@@ -51,12 +57,12 @@ impl<T: HasUsers + HasOtps + HasSessions> OpenSessionStore for Store<T> {
             (Written::Done, None) => return Err(Unavailable::new("sign in", "the user was deleted meanwhile")),
             (Written::Refused(refusal), _) => refusal,
         };
-        if let Some(met) = refusal.met_by(&Step::Proof) {
-            let consumption = met.map(|item| consumption(&Row(item))).transpose()?;
+        if let Some(failed) = refusal.failed_condition(Step::Proof) {
+            let consumption = failed.item.as_ref().map(|item| consumption(&Row(item))).transpose()?;
             return Ok(SignInOutcome::AlreadyConsumed(consumption.flatten()));
         }
-        let holder = match refusal.met_by(&Step::PhoneLock) {
-            Some(met) => met.map(phone_holder).transpose()?,
+        let holder = match refusal.failed_condition(Step::PhoneLock) {
+            Some(failed) => failed.item.as_ref().map(phone_holder).transpose()?,
             None => self.find_holder(&sign_in.phone).await?,
         };
         Ok(SignInOutcome::HolderChanged(holder))
@@ -111,6 +117,7 @@ impl<T: HasUsers + HasOtps + HasSessions> Store<T> {
             SignInUser::Existing(id) => {
                 let signed_in = Expression::new()
                     .set("last_sign_in_at", moment(now))
+                    .add("sign_ins", number(1))
                     .add(format!("{ROLE_PREFIX}{DEFAULT_ROLE}"), organization_set([&sign_in.organization]))
                     .if_exists("pk");
                 transaction.update(Step::PhoneLock, users, lock_key, held_by(id, id)).update(

@@ -29,6 +29,8 @@ pub struct User {
     pub roles: Roles,
     pub created_at: Timestamp,
     pub last_sign_in_at: Timestamp,
+    /// How many sign-ins this user had. A deletion learns from it whether one came in between.
+    pub sign_ins: u32,
 }
 
 /// What a client may say about a new user.
@@ -58,6 +60,7 @@ impl User {
             roles: Roles::new(),
             created_at: now,
             last_sign_in_at: now,
+            sign_ins: 1,
         };
         user.join(organization);
         user
@@ -67,6 +70,7 @@ impl User {
     pub fn signed_in(mut self, organization: OrganizationId, now: Timestamp) -> Self {
         self.join(organization);
         self.last_sign_in_at = self.last_sign_in_at.max(now);
+        self.sign_ins = self.sign_ins.saturating_add(1);
         self
     }
 

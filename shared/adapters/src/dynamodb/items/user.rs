@@ -9,7 +9,7 @@ use domain::values::phone::PhoneNumber;
 use domain::values::text::{ImageUrl, Name, OrganizationId, Source, Username};
 use domain::values::time::Timestamp;
 
-use super::attributes::{Corrupt, Item, Row, key, moment, text};
+use super::attributes::{Corrupt, Item, Row, key, moment, number, text};
 use crate::dynamodb::expression::Expression;
 
 /// An attribute with this prefix is a role: a set of organizations, so that joining one is one `ADD`.
@@ -58,7 +58,7 @@ pub(in crate::dynamodb) fn if_free_or_held_by(user: &UserId) -> Expression {
     Expression::new().if_any(|on| [on.absent("pk"), on.equals("user_id", text(user.as_str()))])
 }
 
-/// Takes the phone from a user who has not proven it for long. Everything else of theirs stays.
+/// Takes the phone from a user who has not proven it for long. The rest of their account is unchanged.
 pub(in crate::dynamodb) fn lose_phone(phone: &PhoneNumber, new_holder: &UserId, now: Timestamp) -> Expression {
     Expression::new()
         .set("phone_lost_at", moment(now))
@@ -88,6 +88,7 @@ pub(in crate::dynamodb) fn user(item: &Item) -> Result<User, Corrupt> {
         roles,
         created_at: row.moment("created_at")?,
         last_sign_in_at: row.moment("last_sign_in_at")?,
+        sign_ins: row.optional_number("sign_ins")?.unwrap_or_default(),
     })
 }
 
@@ -103,6 +104,7 @@ pub(in crate::dynamodb) fn user_item(user: &User) -> Item {
     item.extend(texts.into_iter().filter_map(|(name, value)| Some((name.to_owned(), text(value?)))));
     item.insert("created_at".into(), moment(user.created_at));
     item.insert("last_sign_in_at".into(), moment(user.last_sign_in_at));
+    item.insert("sign_ins".into(), number(user.sign_ins));
     for (role, organizations) in &user.roles {
         item.insert(format!("{ROLE_PREFIX}{role}"), organization_set(organizations));
     }
