@@ -100,15 +100,16 @@ fn code_spans(document: &str) -> impl Iterator<Item = &str> {
 
 /// Whether a document names something that the sources do not have: a file, a test or a `Type::function`.
 fn is_absent(name: &str, files: &[String], sources: &str) -> bool {
-    let is_identifier = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    let is_identifier = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if let Some(stem) = name.strip_suffix(".rs") {
         return is_identifier(stem) && !files.iter().any(|file| file.rsplit('/').next() == Some(name));
     }
     if let Some((kind, function)) = name.split_once("::") {
         let is_method = kind.starts_with(char::is_uppercase) && is_identifier(kind) && is_identifier(function);
-        return is_method && !(sources.contains(&format!("impl {kind}")) && sources.contains(&format!("fn {function}")));
+        return is_method
+            && !(sources.contains(&format!("impl {kind}")) && sources.contains(&format!("fn {function}")));
     }
-    let is_test_name = name.split('_').count() > 4 && is_identifier(name);
+    let is_test_name = name.split('_').count() > 4 && is_identifier(name) && name == name.to_lowercase();
     is_test_name && !sources.contains(&format!("fn {name}("))
 }
 
