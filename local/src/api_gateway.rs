@@ -126,8 +126,8 @@ impl ApiGateway {
     fn find_route(&self, method: &Method, path: &str) -> Option<(&Route, Map<String, Value>)> {
         let (known, parameter) = RouteTable::find(method.as_str(), path)?;
         let route = self.template.routes.iter().find(|route| route.key() == known.to_string())?;
-        let name = known.path().split(['{', '}']).nth(1);
-        let parameters = name.zip(parameter).map(|(name, value)| Some((name.to_owned(), json!(decoded(value)?))));
+        let parameters =
+            known.parameter().zip(parameter).map(|(name, value)| Some((name.to_owned(), json!(decoded(value)?))));
         Some((route, parameters.into_iter().collect::<Option<_>>()?))
     }
 

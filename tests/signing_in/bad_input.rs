@@ -304,7 +304,8 @@ async fn a_malformed_member_is_named_and_not_echoed() {
         ("otp", "1234567".to_owned(), otp),
         ("otp", MARK.to_owned(), otp),
         ("otp", "١٢٣٤٥٦".to_owned(), otp),
-        ("otp", "9".repeat(10_000), otp),
+        ("otp", "9".repeat(10_000), "otp: expected at most 16 characters."),
+        ("otp", format!("{}123456", " ".repeat(11)), "otp: expected at most 16 characters."),
     ] {
         setup.assert_malformed(SUBMIT, setup.with(SUBMIT, member, value).to_string().as_bytes(), detail).await;
     }

@@ -59,10 +59,7 @@ impl Account {
 
     async fn answer(&self, request: &Request) -> Result<Answer, Problem> {
         let now = self.app.clock.now();
-        let route = match request.route() {
-            Some((route, _)) if route.function() == "account" => route,
-            _ => return Err(Problem::new(Code::NotFound)),
-        };
+        let (route, _) = request.route().ok_or(Problem::new(Code::NotFound))?;
         let caller = self.guard.caller(request, now).await?;
         self.serve_route(route, request, &caller, now).await
     }
@@ -88,7 +85,8 @@ impl Account {
                 return Ok(Answer::empty());
             }
             Route::ChangeProfile => change_profile(&self.store, &caller.user, &read_change(request)?).await?,
-            _ => read_profile(&self.store, &caller.user).await?,
+            Route::ReadProfile => read_profile(&self.store, &caller.user).await?,
+            _ => return Err(Problem::new(Code::NotFound)),
         };
         Ok(Answer::json(200, &user_json(&user)).uncached())
     }

@@ -40,7 +40,7 @@ impl Authorizer {
     }
 
     /// # Errors
-    /// When it cannot be known who calls, on a route that cannot explain it: API Gateway then answers 500.
+    /// If a dependency is unavailable and the route is not one of Latchkey's own: API Gateway then answers 500.
     pub async fn handle(&self, event: ApiGatewayV2CustomAuthorizerV2Request) -> Result<Verdict, Error> {
         let authorization = event.headers.get("authorization").and_then(|value| value.to_str().ok());
         match self.guard.authorize(authorization, self.app.clock.now()).await {
@@ -54,16 +54,21 @@ impl Authorizer {
                 ];
                 Ok(Verdict { is_authorized: true, context: members(context) })
             }
-            Err(error) if explains_refusals(&event) => {
-                if let AuthorizeError::Unavailable(unavailable) = &error {
-                    telemetry::unavailable("authorizer", unavailable);
-                }
-                let context = members([(REFUSAL, json!(refusal_code(error)))]);
-                Ok(Verdict { is_authorized: true, context })
-            }
-            Err(AuthorizeError::Unavailable(unavailable)) => Err(unavailable.into()),
-            Err(_) => Ok(Verdict { is_authorized: false, context: Map::new() }),
+            Err(error) => refuse(error, &event),
         }
+    }
+}
+
+fn refuse(error: AuthorizeError, event: &ApiGatewayV2CustomAuthorizerV2Request) -> Result<Verdict, Error> {
+    if let AuthorizeError::Unavailable(unavailable) = &error {
+        telemetry::unavailable("authorizer", unavailable);
+    }
+    match error {
+        error if explains_refusals(event) => {
+            Ok(Verdict { is_authorized: true, context: members([(REFUSAL, json!(refusal_code(error)))]) })
+        }
+        AuthorizeError::Unavailable(unavailable) => Err(unavailable.into()),
+        _ => Ok(Verdict { is_authorized: false, context: Map::new() }),
     }
 }
 

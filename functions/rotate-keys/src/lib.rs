@@ -7,6 +7,7 @@ use adapters::app::App;
 use adapters::config::ConfigError;
 use adapters::dynamodb::{SettingsTable, Store};
 use adapters::secrets::{RotatingSecret, SigningKeyPair};
+use adapters::telemetry::causes;
 use adapters::tokens::{VerifyingKeys, new_token_ids};
 use aws_lambda_events::secretsmanager::SecretsManagerSecretRotationEvent;
 use domain::rules::session::Session;
@@ -28,11 +29,17 @@ impl RotateKeys {
         Ok(Self { app: app.clone(), store: Store::new(app)?, secret: RotatingSecret::new(app)? })
     }
 
-    /// Runs one step.
-    ///
     /// # Errors
-    /// When the step is not possible now, or a dependency is unavailable. Secrets Manager retries.
+    /// If the step is not possible now, or a dependency is unavailable. Secrets Manager retries.
     pub async fn handle(&self, event: SecretsManagerSecretRotationEvent) -> Result<(), Error> {
+        let result = self.run_step(&event).await;
+        if let Err(error) = &result {
+            tracing::error!(step = event.step, cause = causes(error.as_ref()), "rotation step failed");
+        }
+        result
+    }
+
+    async fn run_step(&self, event: &SecretsManagerSecretRotationEvent) -> Result<(), Error> {
         let version = event.client_request_token.as_str();
         if !is_same_secret(self.app.config.resources.signing_key_secret()?, &event.secret_id) {
             return Err("this function rotates another secret".into());
@@ -78,10 +85,10 @@ impl RotateKeys {
     /// Signs a token with the new key and verifies it with the published keys.
     async fn test(&self, pair: &SigningKeyPair, now: Timestamp) -> Result<(), Error> {
         let limits = &self.app.config.limits;
-        let nobody =
+        let session =
             Session::open(UserId::from_random([0; 16]), SessionId::from_random([0; 16]), None, None, now, limits);
         let claims =
-            self.app.config.issuer.tokens(&nobody, &Roles::new(), Grant::RefreshToken, new_token_ids()?, now, limits);
+            self.app.config.issuer.tokens(&session, &Roles::new(), Grant::RefreshToken, new_token_ids()?, now, limits);
         let signed = pair.signing_key()?.sign(&claims)?;
         let published = VerifyingKeys::new(&self.store.key_set().await?, now);
         match published.access(signed.access_token()) {

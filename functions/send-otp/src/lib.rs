@@ -4,7 +4,7 @@ use adapters::app::{App, during_init};
 use adapters::config::ConfigError;
 use adapters::dynamodb::{AllTables, Store};
 use adapters::http::{
-    Answer, Code, Guard, Problem, Request, Route, TypedPhoneNumber, optional_member, requested_organization, serve,
+    Answer, Code, Guard, Problem, RawPhoneNumber, Request, Route, optional_member, requested_organization, serve,
 };
 use adapters::secrets::{CodeKeySecret, read_together};
 use adapters::sms::Gateways;
@@ -39,9 +39,9 @@ struct Body {
 /// The longest language tag that BCP 47 (RFC 5646 §4.4.1) asks implementations to support.
 const MAX_LOCALE_CHARACTERS: usize = 35;
 
-/// A request, parsed before anything is read.
+/// A request, parsed before anything is read for it.
 struct ParsedRequest {
-    phone: TypedPhoneNumber,
+    phone: RawPhoneNumber,
     organization: Option<OrganizationId>,
     locale: Option<String>,
     change: bool,
@@ -56,7 +56,7 @@ impl ParsedRequest {
         optional_member("source", body.source.as_deref(), Source::parse)?;
         Ok(Self {
             organization: optional_member("organization_id", body.organization_id.as_deref(), OrganizationId::parse)?,
-            phone: TypedPhoneNumber::parse(&body.phone_number)?,
+            phone: RawPhoneNumber::parse(&body.phone_number)?,
             locale: body.locale,
             change: body.change.unwrap_or(false),
         })

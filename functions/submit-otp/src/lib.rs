@@ -6,8 +6,8 @@ use adapters::dynamodb::{AllTables, Store};
 use adapters::google::firebase::Firebase;
 use adapters::google::push::Push;
 use adapters::http::{
-    Answer, Code, Guard, Problem, RefreshTokenError, Request, Route, TypedPhoneNumber, challenge_id, optional_member,
-    requested_organization, serve, user_json,
+    Answer, Code, Guard, Problem, RawPhoneNumber, RefreshTokenError, Request, Route, challenge_id, optional_member,
+    otp, requested_organization, serve, user_json,
 };
 use adapters::secrets::{CodeKeySecret, SigningKeySecret, read_together};
 use adapters::tokens::new_token_ids;
@@ -74,7 +74,7 @@ struct ParsedRequest {
 
 enum SubmittedProof {
     Code {
-        phone: TypedPhoneNumber,
+        phone: RawPhoneNumber,
         code: OtpCode,
         challenge_id: Option<ChallengeId>,
         idempotency: Option<IdempotencyDigest>,
@@ -82,7 +82,7 @@ enum SubmittedProof {
     FirebaseToken {
         token: String,
         /// Must be the token's, if the client sends it.
-        phone: Option<TypedPhoneNumber>,
+        phone: Option<RawPhoneNumber>,
     },
 }
 
@@ -117,10 +117,10 @@ impl ParsedRequest {
 
 impl SubmittedProof {
     fn parse(request: &Request, body: &Body) -> Result<Self, Problem> {
-        let phone = body.phone_number.as_deref().map(TypedPhoneNumber::parse).transpose()?;
+        let phone = body.phone_number.as_deref().map(RawPhoneNumber::parse).transpose()?;
         match (body.otp.as_deref(), body.firebase_id_token.as_deref()) {
-            (Some(otp), None) => Ok(Self::Code {
-                code: OtpCode::parse(otp).map_err(|_| Problem::malformed("otp: expected six digits."))?,
+            (Some(code), None) => Ok(Self::Code {
+                code: otp(code)?.ok_or_else(|| Problem::malformed("otp: expected six digits."))?,
                 phone: phone.ok_or_else(Problem::wrong_members)?,
                 challenge_id: challenge_id(body.challenge_id.as_deref())?,
                 idempotency: request.header("idempotency-key").map(idempotency).transpose()?,
@@ -240,7 +240,7 @@ impl SubmitOtp {
         context: SignInContext,
     ) -> Result<SignedIn, Problem> {
         let (limits, now, plan) = (&self.app.config.limits, context.now, &self.app.numbering_plan);
-        let dialled = |phone: TypedPhoneNumber| phone.dialled(organization.default_country, plan);
+        let dialled = |phone: RawPhoneNumber| phone.dialled(organization.default_country, plan);
         match proof {
             SubmittedProof::Code { phone, code, challenge_id, idempotency } => {
                 let DialledNumber { number, country, .. } = dialled(phone)?;

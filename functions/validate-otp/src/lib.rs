@@ -4,7 +4,7 @@ use adapters::app::{App, during_init};
 use adapters::config::ConfigError;
 use adapters::dynamodb::{AllTables, Store};
 use adapters::http::{
-    Answer, Code, Guard, Problem, Request, Route, TypedPhoneNumber, challenge_id, optional_member,
+    Answer, Code, Guard, Problem, RawPhoneNumber, Request, Route, challenge_id, optional_member, otp,
     requested_organization, serve,
 };
 use adapters::secrets::CodeKeySecret;
@@ -38,12 +38,9 @@ struct Body {
     organization_id: Option<String>,
 }
 
-/// The longest code with its spaces, in characters.
-const MAX_OTP_CHARACTERS: usize = 16;
-
 /// A request, parsed before anything but the caller is read.
 struct ParsedRequest {
-    phone: TypedPhoneNumber,
+    phone: RawPhoneNumber,
     code: OtpCode,
     username: String,
     challenge_id: Option<ChallengeId>,
@@ -56,16 +53,13 @@ impl ParsedRequest {
         let body: Body = request.json()?;
         let required = |text: Option<String>| text.filter(|text| !text.trim().is_empty()).ok_or_else(invalid);
         let phone = required(body.phone_number.or(body.phone))?;
-        let otp = required(body.otp)?;
+        let code = required(body.otp)?;
         let username = required(body.username)?;
-        if otp.chars().count() > MAX_OTP_CHARACTERS {
-            return Err(Problem::malformed("otp: expected at most 16 characters."));
-        }
         Ok(Self {
-            code: OtpCode::parse(&otp).map_err(|_| invalid())?,
+            code: otp(&code)?.ok_or_else(invalid)?,
             challenge_id: challenge_id(body.challenge_id.as_deref())?,
             organization: optional_member("organization_id", body.organization_id.as_deref(), OrganizationId::parse)?,
-            phone: TypedPhoneNumber::parse(&phone)?,
+            phone: RawPhoneNumber::parse(&phone)?,
             username,
         })
     }

@@ -6,9 +6,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use domain::values::time::Timestamp;
+use domain::values::unavailable::Unavailable;
 use tokio::sync::Mutex;
 
-/// A value, and until when it may be used without fetching it again.
 #[derive(Clone)]
 pub struct Fetched<V> {
     pub value: V,
@@ -22,8 +22,10 @@ pub struct Expiring<K, V> {
     capacity: usize,
     /// How long after its expiry a value is still used if fetching it again fails. Seconds.
     stale_seconds: u32,
-    /// The shortest time between a failed fetch and the next one, if there is a stale value. Seconds.
+    /// The shortest time between a failed fetch and the next one. Seconds.
     retry_seconds: u32,
+    /// Whether that time is kept also without a stale value.
+    fails_fast: bool,
 }
 
 struct Slot<V> {
@@ -39,7 +41,7 @@ impl<V> Default for Slot<V> {
 
 impl<K: Ord + Clone, V: Clone> Expiring<K, V> {
     pub fn new(capacity: usize) -> Self {
-        Self { slots: Mutex::default(), capacity, stale_seconds: 0, retry_seconds: 0 }
+        Self { slots: Mutex::default(), capacity, stale_seconds: 0, retry_seconds: 0, fails_fast: false }
     }
 
     /// Uses a value for this long after its expiry if fetching it again fails.
@@ -47,30 +49,35 @@ impl<K: Ord + Clone, V: Clone> Expiring<K, V> {
         Self { stale_seconds, ..self }
     }
 
-    /// Waits this long after a failed fetch before the next one.
+    /// Uses a stale value for this long after a failed fetch, without fetching.
     pub fn retry_after(self, retry_seconds: u32) -> Self {
         Self { retry_seconds, ..self }
     }
 
+    /// Also fails for that long, without fetching, if there is no stale value.
+    pub fn fails_fast(self) -> Self {
+        Self { fails_fast: true, ..self }
+    }
+
     /// The value of a key, fetched if it is not kept or has expired. A value that is fetched with an expiry in the past is
     /// returned and not kept.
-    pub async fn get<E, F>(&self, key: &K, now: Timestamp, fetch: impl FnOnce() -> F) -> Result<V, E>
+    pub async fn get<F>(&self, key: &K, now: Timestamp, fetch: impl FnOnce() -> F) -> Result<V, Unavailable>
     where
-        F: Future<Output = Result<Fetched<V>, E>>,
+        F: Future<Output = Result<Fetched<V>, Unavailable>>,
     {
         self.get_if(key, now, |_| true, fetch).await
     }
 
     /// As [`Expiring::get`], and a kept value that is not `sufficient` is fetched again too.
-    pub async fn get_if<E, F>(
+    pub async fn get_if<F>(
         &self,
         key: &K,
         now: Timestamp,
         sufficient: impl FnOnce(&Fetched<V>) -> bool,
         fetch: impl FnOnce() -> F,
-    ) -> Result<V, E>
+    ) -> Result<V, Unavailable>
     where
-        F: Future<Output = Result<Fetched<V>, E>>,
+        F: Future<Output = Result<Fetched<V>, Unavailable>>,
     {
         let slot = self.slot(key).await;
         let mut slot = slot.lock().await;
@@ -79,6 +86,9 @@ impl<K: Ord + Clone, V: Clone> Expiring<K, V> {
             && (now < slot.fetch_again_at || (now < kept.fresh_until && sufficient(kept)))
         {
             return Ok(kept.value.clone());
+        }
+        if self.fails_fast && now < slot.fetch_again_at {
+            return Err(Unavailable::new("fetch a value", "the last fetch failed a moment ago"));
         }
         match fetch().await {
             Ok(fetched) => {

@@ -21,7 +21,7 @@ use thiserror::Error;
 
 use crate::random;
 
-/// Longer than any token that we issue, in bytes. A longer token is refused unread.
+/// Longer than any token that we issue, in bytes. A longer token is rejected without parsing.
 const MAX_TOKEN_BYTES: usize = 8_192;
 
 #[derive(Clone)]

@@ -11,7 +11,9 @@ pub(super) fn read(variables: &Variables) -> Result<Limits, ConfigError> {
     Ok(Limits {
         code_lifetime_seconds: positive("CODE_LIFETIME_SECONDS", default.code_lifetime_seconds)?,
         code_attempts: positive("CODE_ATTEMPTS", default.code_attempts)?,
-        send_waits_seconds: variables.list("SEND_WAITS_SECONDS", "seconds")?.unwrap_or(default.send_waits_seconds),
+        send_waits_seconds: variables
+            .list("SEND_WAITS_SECONDS", "whole numbers of seconds separated by commas")?
+            .unwrap_or(default.send_waits_seconds),
         phone_sends_per_hour: positive("PHONE_SENDS_PER_HOUR", default.phone_sends_per_hour)?,
         phone_sends_per_day: positive("PHONE_SENDS_PER_DAY", default.phone_sends_per_day)?,
         source_sends_per_hour: positive("SOURCE_SENDS_PER_HOUR", default.source_sends_per_hour)?,

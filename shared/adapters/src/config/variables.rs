@@ -89,7 +89,7 @@ impl Variables {
         expected: &'static str,
     ) -> Result<Option<Vec<T>>, ConfigError> {
         let parse = |part: &str| {
-            let invalid = |_| ConfigError::new(variable, format!("expected {expected}; {:?} is not one", part.trim()));
+            let invalid = |_| ConfigError::new(variable, format!("expected {expected}, not {:?}", part.trim()));
             part.trim().parse().map_err(invalid)
         };
         self.text(variable).map(|text| text.split(',').map(parse).collect()).transpose()

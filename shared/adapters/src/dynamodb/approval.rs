@@ -25,8 +25,8 @@ impl<T: HasOtps + HasSessions> ApprovalRequestStore for Store<T> {
     }
 
     async fn claim_approval_request(&self, phone: &PhoneNumber, challenge: &ChallengeId) -> Result<bool, Unavailable> {
-        let requested = Expression::new().set("is_approval_requested", AttributeValue::Bool(true));
-        let requested = if_unconsumed(requested, challenge).if_absent("is_approval_requested");
+        let requested = Expression::new().set("approval_requested", AttributeValue::Bool(true));
+        let requested = if_unconsumed(requested, challenge).if_absent("approval_requested");
         // A transaction, because its token makes a retry after a lost answer succeed, as if for the first time.
         let key = record_key(&Purpose::SignIn, phone);
         let transaction = Transaction::new("request an approval").update((), self.tables.otps(), key, requested);
@@ -35,7 +35,7 @@ impl<T: HasOtps + HasSessions> ApprovalRequestStore for Store<T> {
 
     async fn release_approval_request(&self, phone: &PhoneNumber, challenge: &ChallengeId) -> Result<(), Unavailable> {
         let released =
-            Expression::new().remove("is_approval_requested").if_equals("challenge_id", text(challenge.as_str()));
+            Expression::new().remove("approval_requested").if_equals("challenge_id", text(challenge.as_str()));
         let key = record_key(&Purpose::SignIn, phone);
         self.update("release an approval request", self.tables.otps(), key, released).await.map(drop)
     }

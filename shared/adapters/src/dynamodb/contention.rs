@@ -1,4 +1,4 @@
-//! Single writes that meet a transaction: the SDK retries them, like throttled ones.
+//! Makes the SDK retry a single write that conflicts with a transaction.
 
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;

@@ -17,7 +17,7 @@ use domain::values::unavailable::Unavailable;
 
 use super::expression::Expression;
 use super::items::attributes::{Corrupt, Item, Row, key, moment, number, text};
-use super::store::{Found, Store};
+use super::store::{Consistency, Found, Store};
 use super::tables::HasOtps;
 use super::transaction::Transaction;
 use crate::expiring::Fetched;
@@ -250,7 +250,7 @@ impl<T: HasOtps> Store<T> {
         let of = |day| (0..SHARDS).map(move |shard| verified_key(scope, day, shard));
         // Past days hardly change, so an eventually consistent read at half the price is enough.
         let keys = days.clone().flat_map(of).map(|key| (self.tables.otps(), key)).collect();
-        let items = self.get_all("read a country's days", keys, false).await?;
+        let items = self.get_all("read a country's days", keys, Consistency::Eventual).await?;
         let mut highest = 0;
         for day in days {
             let mut verified = 0_u32;

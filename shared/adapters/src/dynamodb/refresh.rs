@@ -25,7 +25,8 @@ impl<T: HasUsers + HasSessions> RefreshStore for Store<T> {
         now: Timestamp,
         limits: &Limits,
     ) -> Result<(Rotation, Option<User>), Unavailable> {
-        let rotated = tokio::try_join!(self.rotate(token, now, limits), self.find_user(&token.user))?;
+        let (rotation, user) = tokio::join!(self.rotate(token, now, limits), self.find_user(&token.user));
+        let rotated = (rotation?, user?);
         trace("a session is refreshed", &rotated);
         Ok(rotated)
     }
@@ -37,7 +38,7 @@ impl<T: HasUsers + HasSessions> RefreshStore for Store<T> {
 
 impl<T: HasSessions> Store<T> {
     /// [`domain::rules::session::Session::rotate`] as one write. If its condition fails, the transition itself decides about
-    /// the session that the condition met.
+    /// the session that failed the condition.
     async fn rotate(
         &self,
         token: &PresentedRefreshToken,

@@ -19,10 +19,10 @@ use super::counters::{counter_keys, counter_updates, counts};
 use super::expression::{Expression, Path};
 use super::items::attributes::{Item, Row, key, moment, moments, number, text};
 use super::items::challenge::{
-    APPROVAL, CONSUMPTION, attempts_by_id, credit_scope, if_unconsumed, record_key, record_with_challenge,
+    APPROVAL, CONSUMPTION, CREDIT, attempts_by_id, if_unconsumed, record_key, record_with_challenge, set_credit_scope,
 };
 use super::items::user::{user, user_key};
-use super::store::Store;
+use super::store::{Consistency, Store};
 use super::tables::{HasOtps, HasUsers};
 use super::transaction::Transaction;
 use crate::telemetry::trace;
@@ -49,7 +49,7 @@ impl<T: HasUsers + HasOtps> SendOtpStore for Store<T> {
         let mut keys = vec![(otps, schedule_key(phone)), (otps, record_key(purpose, phone))];
         keys.extend(caller.clone().map(|key| (users, key)));
         keys.extend(scope.iter().flat_map(|scope| counter_keys(scope, limits, now)).map(|key| (otps, key)));
-        let found = self.get_all("read the state of a send", keys, true).await?;
+        let found = self.get_all("read the state of a send", keys, Consistency::Strong).await?;
         let (sends, revision) = match found.get(&schedule_key(phone)) {
             Some(item) => (Row(item).moments("sends")?, Row(item).number("revision")?),
             None => (Vec::new(), 0),
@@ -85,9 +85,9 @@ impl<T: HasUsers + HasOtps> SendOtpStore for Store<T> {
         let record = record_key(&reservation.purpose, &reservation.phone);
         transaction = match &reservation.challenge {
             ChallengeChange::Start(challenge) => {
-                transaction.update((), table, record, start(&reservation.phone, challenge))
+                transaction.update((), table, record, start_challenge(&reservation.phone, challenge))
             }
-            ChallengeChange::Resend(resend) => transaction.update((), table, record, repeat(resend, now)),
+            ChallengeChange::Resend(resend) => transaction.update((), table, record, resend_challenge(resend, now)),
             ChallengeChange::Unchanged => transaction,
         };
         // Whichever step was refused, the plan was made for what has changed since.
@@ -150,8 +150,8 @@ impl<T: HasOtps> Store<T> {
     }
 }
 
-/// Starts a challenge. The counts of consecutive wrong codes stay.
-fn start(phone: &PhoneNumber, challenge: &Challenge) -> Expression {
+/// The counts of consecutive wrong codes stay.
+fn start_challenge(phone: &PhoneNumber, challenge: &Challenge) -> Expression {
     let keep_until = challenge.expires_at.plus(RECORD_KEPT_SECONDS);
     let expression = Expression::new()
         .set("phone", text(phone.e164()))
@@ -169,23 +169,15 @@ fn start(phone: &PhoneNumber, challenge: &Challenge) -> Expression {
         .remove_all(&CONSUMPTION)
         .remove_all(&APPROVAL);
     match &challenge.credit {
-        Some(credit) => credit_scope(&credit.scope)
-            .into_iter()
-            .fold(expression, |expression, (name, value)| expression.set(name, value))
+        Some(credit) => set_credit_scope(expression, &credit.scope)
             .set("last_sent_at", moment(credit.last_sent_at))
             .set("messages", number(credit.messages)),
-        None => expression.remove_all(&[
-            "credit_organization",
-            "credit_country",
-            "credit_source",
-            "last_sent_at",
-            "messages",
-        ]),
+        None => expression.remove_all(&CREDIT),
     }
 }
 
 /// Records what a resend changes of a live challenge.
-fn repeat(resend: &Resend, now: Timestamp) -> Expression {
+fn resend_challenge(resend: &Resend, now: Timestamp) -> Expression {
     let mut expression = if_unconsumed(Expression::new(), &resend.challenge);
     if let Some(IssuedId { id, least_attempted, attempts }) = &resend.issued {
         let element = |id: &ChallengeId| Path::Element("attempts_by_id", id.as_str().to_owned());
@@ -197,11 +189,7 @@ fn repeat(resend: &Resend, now: Timestamp) -> Expression {
         expression = expression.set("carrier", text(carrier.name()));
     }
     if let Some(scope) = &resend.scope {
-        expression = credit_scope(scope)
-            .into_iter()
-            .fold(expression, |expression, (name, value)| expression.set(name, value))
-            .set("last_sent_at", moment(now))
-            .add("messages", number(1));
+        expression = set_credit_scope(expression, scope).set("last_sent_at", moment(now)).add("messages", number(1));
     }
     expression
 }

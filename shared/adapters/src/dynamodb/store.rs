@@ -53,8 +53,15 @@ impl<T> Clone for Store<T> {
 pub(super) enum Updated {
     /// Holds the item after the write.
     Done(Item),
-    /// Holds the item that the condition met, if there is one.
+    /// Holds the item that failed the condition, if it exists.
     ConditionFailed(Option<Item>),
+}
+
+/// How up to date a read is. An eventually consistent one costs half.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Consistency {
+    Strong,
+    Eventual,
 }
 
 /// Items that were read together, by their partition keys, which say of what kind each is.
@@ -139,7 +146,7 @@ impl<T> Store<T> {
         &self,
         attempted: &'static str,
         keys: Vec<(&str, Item)>,
-        is_consistent: bool,
+        consistency: Consistency,
     ) -> Result<Found, Unavailable> {
         let mut by_table: BTreeMap<&str, KeysAndAttributesBuilder> = BTreeMap::new();
         for (table, key) in keys {
@@ -148,7 +155,7 @@ impl<T> Store<T> {
         }
         let mut wanted = HashMap::new();
         for (table, keys) in by_table {
-            let keys = keys.consistent_read(is_consistent).build();
+            let keys = keys.consistent_read(consistency == Consistency::Strong).build();
             wanted.insert(table.to_owned(), keys.map_err(|error| Unavailable::new(attempted, error))?);
         }
         let mut found = Found::default();

@@ -16,6 +16,7 @@ impl<T: HasUsers + HasOtps + HasSessions> SubmitOtpStore for Store<T> {
         claim: &Claim,
         limits: &Limits,
     ) -> Result<(CountOutcome, Option<PhoneHolder>), Unavailable> {
-        tokio::try_join!(self.count_attempt(claim, limits), self.find_holder(&claim.phone))
+        let (counted, holder) = tokio::join!(self.count_attempt(claim, limits), self.find_holder(&claim.phone));
+        Ok((counted?, holder?))
     }
 }

@@ -2,7 +2,6 @@
 
 use crate::config::{ConfigError, Resources};
 
-/// A set of tables.
 pub trait TableSet: Sized + Send + Sync + 'static {
     /// # Errors
     /// When the name of one of the tables is not configured.

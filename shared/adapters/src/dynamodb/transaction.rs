@@ -26,21 +26,23 @@ pub(super) struct Transaction<Tag> {
     steps: Vec<(Tag, Result<TransactWriteItem, BuildError>)>,
 }
 
-/// The answer to a transaction.
+/// The answer to a transaction: all of it is written, or nothing.
 pub(super) enum Written<Tag> {
-    /// Everything is written.
     Done,
-    /// Nothing is written.
     Refused(Refusal<Tag>),
 }
 
-/// The steps whose conditions failed, with the items that they met.
-pub(super) struct Refusal<Tag>(Vec<(Tag, Option<Item>)>);
+pub(super) struct Refusal<Tag>(Vec<FailedCondition<Tag>>);
+
+pub(super) struct FailedCondition<Tag> {
+    step: Tag,
+    /// The item that failed the condition, if it exists.
+    pub(super) item: Option<Item>,
+}
 
 impl<Tag: PartialEq> Refusal<Tag> {
-    /// If the condition of this step failed: the item that it met, if there is one.
-    pub(super) fn met_by(&self, tag: &Tag) -> Option<Option<&Item>> {
-        self.0.iter().find(|(failed, _)| failed == tag).map(|(_, item)| item.as_ref())
+    pub(super) fn failed_condition(&self, step: Tag) -> Option<&FailedCondition<Tag>> {
+        self.0.iter().find(|failed| failed.step == step)
     }
 }
 
@@ -101,10 +103,12 @@ impl<T> Store<T> {
         let (tags, items): (Vec<Tag>, Vec<_>) = steps.into_iter().unzip();
         let items = items.into_iter().collect::<Result<Vec<_>, _>>();
         let items = items.map_err(|error| Unavailable::new(attempted, error))?;
+        // One token for every attempt, so that a lost answer writes nothing twice and no attempt conflicts with an earlier one.
+        let token = format!("{:032x}", u128::from_be_bytes(random::bytes()?));
         let mut pause = FIRST_PAUSE_MILLISECONDS;
         for _ in 0..MAX_ATTEMPTS {
-            // The SDK gives each of its own retries the same token, so that a lost answer writes nothing twice.
             let request = self.client.transact_write_items().set_transact_items(Some(items.clone()));
+            let request = request.client_request_token(token.clone());
             let error = match request.send().await {
                 Ok(_) => return Ok(Written::Done),
                 Err(error) => error,
@@ -119,7 +123,8 @@ impl<T> Store<T> {
             if reasons.iter().any(is_failed_condition) {
                 // DynamoDB gives one reason for each step, in order.
                 let failed = tags.into_iter().zip(reasons).filter(|(_, reason)| is_failed_condition(reason));
-                return Ok(Written::Refused(Refusal(failed.map(|(tag, reason)| (tag, reason.item)).collect())));
+                let failed = failed.map(|(step, reason)| FailedCondition { step, item: reason.item });
+                return Ok(Written::Refused(Refusal(failed.collect())));
             }
             // Another transaction holds an item, or a partition is throttled. The random pause keeps retries apart.
             let jitter = random::number()?.checked_rem(pause).unwrap_or_default();

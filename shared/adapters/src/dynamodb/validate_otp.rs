@@ -37,7 +37,8 @@ impl<T: HasUsers + HasOtps> ValidateOtpStore for Store<T> {
         caller: &UserId,
         limits: &Limits,
     ) -> Result<(CountOutcome, Option<User>), Unavailable> {
-        tokio::try_join!(self.count_attempt(claim, limits), self.find_user(caller))
+        let (counted, user) = tokio::join!(self.count_attempt(claim, limits), self.find_user(caller));
+        Ok((counted?, user?))
     }
 
     async fn bind_phone(&self, binding: &PhoneBinding) -> Result<BindOutcome, Unavailable> {
@@ -68,12 +69,12 @@ impl<T: HasUsers + HasOtps> ValidateOtpStore for Store<T> {
             Written::Done => return Ok(BindOutcome::Bound),
             Written::Refused(refusal) => refusal,
         };
-        if refusal.met_by(&Step::Code).is_some() {
+        if refusal.failed_condition(Step::Code).is_some() {
             Ok(BindOutcome::AlreadyConsumed)
-        } else if let Some(met) = refusal.met_by(&Step::User) {
-            Ok(BindOutcome::UserChanged(met.map(user).transpose()?))
-        } else if let Some(met) = refusal.met_by(&Step::PhoneLock) {
-            Ok(BindOutcome::PhoneTaken(met.map(phone_holder).transpose()?))
+        } else if let Some(failed) = refusal.failed_condition(Step::User) {
+            Ok(BindOutcome::UserChanged(failed.item.as_ref().map(user).transpose()?))
+        } else if let Some(failed) = refusal.failed_condition(Step::PhoneLock) {
+            Ok(BindOutcome::PhoneTaken(failed.item.as_ref().map(phone_holder).transpose()?))
         } else {
             Ok(BindOutcome::UserChanged(self.find_user(&seen.id).await?))
         }

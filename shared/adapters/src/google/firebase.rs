@@ -19,7 +19,7 @@ use crate::app::App;
 use crate::expiring::{Expiring, Fetched};
 use crate::https::HttpsClient;
 
-/// Longer than any ID token with its custom claims, which may have 1,000 bytes. A longer token is refused unread.
+/// Longer than any ID token with its custom claims, which may have 1,000 bytes. A longer token is rejected without parsing.
 const MAX_TOKEN_BYTES: usize = 4_096;
 /// How long reading the keys may take.
 const TIMEOUT: Duration = Duration::from_millis(3_000);
@@ -41,8 +41,7 @@ pub struct Firebase {
     project: FirebaseProject,
     url: String,
     https: HttpsClient,
-    /// None for a moment after a failed request.
-    keys: Arc<Expiring<(), Option<Arc<Keys>>>>,
+    keys: Arc<Expiring<(), Arc<Keys>>>,
 }
 
 /// Google's keys, as they were last read.
@@ -68,7 +67,7 @@ impl Firebase {
     /// None if no project is configured.
     pub fn new(app: &App) -> Option<Self> {
         let project = app.config.google.firebase_project.clone()?;
-        let keys = Expiring::new(1).stale_for(STALE_SECONDS).retry_after(RETRY_SECONDS);
+        let keys = Expiring::new(1).stale_for(STALE_SECONDS).retry_after(RETRY_SECONDS).fails_fast();
         let url = app.config.google.firebase_jwks_url.clone();
         Some(Self { project, url, https: HttpsClient::new(), keys: Arc::new(keys) })
     }
@@ -103,21 +102,13 @@ impl Firebase {
 
     /// The keys. They are read again if they lack `wanted`, at most once in [`MIN_CACHE_SECONDS`].
     async fn keys(&self, wanted: Option<&str>, now: Timestamp) -> Result<Arc<Keys>, Unavailable> {
-        let is_sufficient = |kept: &Fetched<Option<Arc<Keys>>>| {
-            let has = |keys: &Arc<Keys>| wanted.is_none_or(|id| keys.by_id.contains_key(id));
-            kept.value.as_ref().is_none_or(|keys| has(keys) || now < keys.read_at.plus(MIN_CACHE_SECONDS))
+        let is_sufficient = |Fetched { value: keys, .. }: &Fetched<Arc<Keys>>| {
+            wanted.is_none_or(|id| keys.by_id.contains_key(id)) || now < keys.read_at.plus(MIN_CACHE_SECONDS)
         };
-        match self.keys.get_if(&(), now, is_sufficient, || self.fetch(now)).await {
-            Ok(keys) => keys.ok_or_else(|| Unavailable::new(READ, "the last request failed a moment ago")),
-            Err(error) => {
-                let failed = Fetched { value: None, fresh_until: now.plus(RETRY_SECONDS) };
-                self.keys.insert(&(), failed, now).await;
-                Err(error)
-            }
-        }
+        self.keys.get_if(&(), now, is_sufficient, || self.fetch(now)).await
     }
 
-    async fn fetch(&self, now: Timestamp) -> Result<Fetched<Option<Arc<Keys>>>, Unavailable> {
+    async fn fetch(&self, now: Timestamp) -> Result<Fetched<Arc<Keys>>, Unavailable> {
         let response = timeout(TIMEOUT, self.https.get(&self.url)).await;
         let response = response.map_err(|late| Unavailable::new(READ, late))?;
         let response = response.map_err(|error| Unavailable::new(READ, error))?;
@@ -129,7 +120,7 @@ impl Firebase {
         let seconds = response.cache_control.as_deref().and_then(max_age).unwrap_or(DEFAULT_CACHE_SECONDS);
         let key = |key: Key| Some((key.kid, DecodingKey::from_rsa_components(&key.n, &key.e).ok()?));
         let keys = Keys { by_id: set.keys.into_iter().filter_map(key).collect(), read_at: now };
-        Ok(Fetched { value: Some(Arc::new(keys)), fresh_until: now.plus(seconds.max(MIN_CACHE_SECONDS)) })
+        Ok(Fetched { value: Arc::new(keys), fresh_until: now.plus(seconds.max(MIN_CACHE_SECONDS)) })
     }
 }
 

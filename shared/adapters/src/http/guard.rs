@@ -1,4 +1,4 @@
-//! Who calls. Behind the authorizer, its context says so; without a context, the token itself is verified.
+//! Identifies the caller of a guarded route: from the authorizer's context, or by verifying the bearer token.
 //!
 //! No caller is trusted by default: without a context and a valid token, a request is refused.
 

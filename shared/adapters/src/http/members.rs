@@ -5,6 +5,7 @@ use std::fmt;
 use domain::values::country::Country;
 use domain::values::ids::ChallengeId;
 use domain::values::numbering_plan::NumberingPlan;
+use domain::values::otp_code::OtpCode;
 use domain::values::phone::DialledNumber;
 use domain::values::text::MalformedText;
 use serde::{Deserialize, Deserializer};
@@ -13,6 +14,9 @@ use super::problem::{Code, Problem};
 
 /// The longest phone number with its punctuation, in characters.
 const MAX_PHONE_CHARACTERS: usize = 32;
+
+/// The longest code with its spaces, in characters.
+const MAX_OTP_CHARACTERS: usize = 16;
 
 /// Distinguishes a member that is `null` (`Some(None)`) from an absent one (`None`, with `#[serde(default)]`).
 pub fn nullable<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
@@ -40,11 +44,19 @@ pub fn challenge_id(text: Option<&str>) -> Result<Option<ChallengeId>, Problem> 
     text.map(str::parse).transpose().map_err(malformed)
 }
 
+/// A code as a person typed it; none if it is not six digits.
+pub fn otp(text: &str) -> Result<Option<OtpCode>, Problem> {
+    if text.chars().count() > MAX_OTP_CHARACTERS {
+        return Err(Problem::malformed("otp: expected at most 16 characters."));
+    }
+    Ok(OtpCode::parse(text).ok())
+}
+
 /// A phone number as a client wrote it, before it is known in which country it is read.
 #[derive(Clone)]
-pub struct TypedPhoneNumber(String);
+pub struct RawPhoneNumber(String);
 
-impl TypedPhoneNumber {
+impl RawPhoneNumber {
     pub fn parse(text: &str) -> Result<Self, Problem> {
         if text.chars().count() > MAX_PHONE_CHARACTERS {
             return Err(Problem::malformed("phone_number: expected at most 32 characters."));
@@ -58,8 +70,8 @@ impl TypedPhoneNumber {
     }
 }
 
-impl fmt::Debug for TypedPhoneNumber {
+impl fmt::Debug for RawPhoneNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TypedPhoneNumber(…)")
+        f.write_str("RawPhoneNumber(…)")
     }
 }

@@ -12,7 +12,7 @@ mod serve;
 
 pub use self::answer::Answer;
 pub use self::guard::{Guard, REFUSAL, RefreshTokenError, refusal_code};
-pub use self::members::{TypedPhoneNumber, challenge_id, member, nullable, optional_member};
+pub use self::members::{RawPhoneNumber, challenge_id, member, nullable, optional_member, otp};
 pub use self::organization::requested_organization;
 pub use self::problem::{Code, Problem};
 pub use self::profile::user_json;

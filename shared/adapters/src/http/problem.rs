@@ -1,4 +1,4 @@
-//! Problems as clients see them: RFC 9457 problem details, each code one row of one table.
+//! Problems as clients see them: RFC 9457 problem details, each code one entry of one table.
 
 use std::borrow::Cow;
 
@@ -53,97 +53,97 @@ pub enum Code {
 }
 
 /// Status, code, title, and the detail: what is wrong and what to do.
-struct Row(u16, &'static str, &'static str, &'static str);
+struct Entry(u16, &'static str, &'static str, &'static str);
 
 impl Code {
-    const fn row(self) -> Row {
+    const fn entry(self) -> Entry {
         match self {
-            Self::MalformedRequest => Row(
+            Self::MalformedRequest => Entry(
                 400,
                 "malformed_request",
                 "malformed request",
                 "The request is malformed. Fix the request before retrying.",
             ),
-            Self::InvalidPhoneNumber => Row(
+            Self::InvalidPhoneNumber => Entry(
                 400,
                 "invalid_phone_number",
                 "invalid phone number",
                 "This is not a mobile phone number. Check it and try again.",
             ),
-            Self::InvalidValidationRequest => Row(
+            Self::InvalidValidationRequest => Entry(
                 400,
                 "invalid_validation_request",
                 "invalid validation request",
                 "Invalid phone, username or otp provided.",
             ),
-            Self::PayloadTooLarge => Row(
+            Self::PayloadTooLarge => Entry(
                 413,
                 "payload_too_large",
                 "payload too large",
                 "The body is larger than 16 KiB. Send a smaller one.",
             ),
             Self::UnsupportedMediaType => {
-                Row(415, "unsupported_media_type", "unsupported media type", "Send the body as application/json.")
+                Entry(415, "unsupported_media_type", "unsupported media type", "Send the body as application/json.")
             }
-            Self::NoSuchOrganization => Row(
+            Self::NoSuchOrganization => Entry(
                 400,
                 "no_such_organization",
                 "no such organization",
                 "No organization has this id. Check organization_id.",
             ),
-            Self::CountryNotAllowed => Row(
+            Self::CountryNotAllowed => Entry(
                 403,
                 "country_not_allowed",
                 "country not allowed",
                 "This organization does not send codes to numbers of this country.",
             ),
-            Self::FirebaseTokenInvalid => Row(
+            Self::FirebaseTokenInvalid => Entry(
                 400,
                 "firebase_token_invalid",
                 "Firebase token invalid",
                 "This Firebase ID token is not valid here. Sign in with Firebase again.",
             ),
-            Self::FirebaseTokenExpired => Row(
+            Self::FirebaseTokenExpired => Entry(
                 400,
                 "firebase_token_expired",
                 "Firebase token expired",
                 "The Firebase sign-in is too old. Sign in with Firebase again.",
             ),
-            Self::IncorrectOtp => Row(400, "incorrect_otp", "incorrect code", "Incorrect OTP. Try again"),
-            Self::OtpExpired => Row(
+            Self::IncorrectOtp => Entry(400, "incorrect_otp", "incorrect code", "Incorrect OTP. Try again"),
+            Self::OtpExpired => Entry(
                 400,
                 "otp_expired",
                 "code expired",
                 "This code has expired or was already used. Request a new code.",
             ),
-            Self::TooManyAttempts => Row(
+            Self::TooManyAttempts => Entry(
                 429,
                 "too_many_attempts",
                 "too many attempts",
                 "This code was tried too often. Request a new code after retry_after seconds.",
             ),
-            Self::TooManyRequests => Row(
+            Self::TooManyRequests => Entry(
                 429,
                 "too_many_requests",
                 "too many requests",
                 "Too many requests. Wait retry_after seconds before retrying.",
             ),
-            Self::PhoneOrUsernameMistaken => Row(
+            Self::PhoneOrUsernameMistaken => Entry(
                 400,
                 "phone_or_username_mistaken",
                 "phone number or username mistaken",
                 "Phone number or username is mistaken. Please check.",
             ),
             Self::AlreadyVerified => {
-                Row(403, "already_verified", "already verified", "Either phone or user is already verified.")
+                Entry(403, "already_verified", "already verified", "Either phone or user is already verified.")
             }
-            Self::TestNumberRefused => Row(
+            Self::TestNumberRefused => Entry(
                 403,
                 "test_number_refused",
                 "test number refused",
                 "A test number's fixed code works only for users with the default role.",
             ),
-            Self::SecondSignalRequired => Row(
+            Self::SecondSignalRequired => Entry(
                 403,
                 "second_signal_required",
                 "second signal required",
@@ -151,53 +151,56 @@ impl Code {
                  again with a refresh_token of a device that is signed in to the account, with fresh_account to create \
                  a new account, or after such a device has approved the sign-in.",
             ),
-            Self::UsernameTaken => {
-                Row(409, "username_taken", "username taken", "Another user has this username. Choose a different one.")
-            }
+            Self::UsernameTaken => Entry(
+                409,
+                "username_taken",
+                "username taken",
+                "Another user has this username. Choose a different one.",
+            ),
             Self::NoSuchUser => {
-                Row(403, "no_such_user", "no such user", "The user of this token no longer exists. Sign in again.")
+                Entry(403, "no_such_user", "no such user", "The user of this token no longer exists. Sign in again.")
             }
-            Self::TokenRequired => Row(
+            Self::TokenRequired => Entry(
                 401,
                 "token_required",
                 "token required",
                 "Send an access token in the Authorization header: Bearer <token>.",
             ),
             Self::TokenInvalid => {
-                Row(401, "token_invalid", "token invalid", "This token is not valid here. Sign in again.")
+                Entry(401, "token_invalid", "token invalid", "This token is not valid here. Sign in again.")
             }
             Self::TokenExpired => {
-                Row(401, "token_expired", "token expired", "This token has expired. Refresh it, or sign in again.")
+                Entry(401, "token_expired", "token expired", "This token has expired. Refresh it, or sign in again.")
             }
             Self::SessionRevoked => {
-                Row(401, "session_revoked", "session revoked", "This device was signed out. Sign in again.")
+                Entry(401, "session_revoked", "session revoked", "This device was signed out. Sign in again.")
             }
-            Self::RefreshReused => Row(
+            Self::RefreshReused => Entry(
                 401,
                 "refresh_reused",
                 "refresh token reused",
                 "This refresh token was used before, so the session was ended. Sign in again.",
             ),
-            Self::FreshTokenRequired => Row(
+            Self::FreshTokenRequired => Entry(
                 401,
                 "fresh_token_required",
                 "fresh token required",
                 "Sign in with a code again before you change the phone number.",
             ),
-            Self::NothingToApprove => Row(
+            Self::NothingToApprove => Entry(
                 404,
                 "nothing_to_approve",
                 "nothing to approve",
                 "No sign-in waits for this approval. It has ended, has expired or was replaced by a newer one.",
             ),
-            Self::NotFound => Row(404, "not_found", "not found", "No route has this path and method."),
-            Self::SmsGatewayUnavailable => Row(
+            Self::NotFound => Entry(404, "not_found", "not found", "No route has this path and method."),
+            Self::SmsGatewayUnavailable => Entry(
                 503,
                 "sms_gateway_unavailable",
                 "SMS gateway unavailable",
                 "No gateway accepted the message. The send was not counted. Retry after retry_after seconds.",
             ),
-            Self::ServiceUnavailable => Row(
+            Self::ServiceUnavailable => Entry(
                 503,
                 "service_unavailable",
                 "service unavailable",
@@ -207,11 +210,11 @@ impl Code {
     }
 
     pub const fn as_str(self) -> &'static str {
-        self.row().1
+        self.entry().1
     }
 
     pub const fn status(self) -> u16 {
-        self.row().0
+        self.entry().0
     }
 
     /// The `WWW-Authenticate` header of a 401 (RFC 6750 §3; step-up: RFC 9470 §3).
@@ -260,6 +263,11 @@ impl Code {
     }
 }
 
+/// No device is asked to approve a Firebase sign-in.
+const FIREBASE_SECOND_SIGNAL: &str = "This number has not been verified for a long time and may belong to another person \
+                                      now. Send the token again with a refresh_token of a device that is signed in to \
+                                      the account, or with fresh_account to create a new account.";
+
 /// When a 503 may be retried. Seconds.
 const UNAVAILABLE_RETRY_SECONDS: u32 = 5;
 
@@ -270,7 +278,7 @@ pub struct Problem {
     detail: Cow<'static, str>,
     retry_after_seconds: Option<u32>,
     attempts_left: Option<u32>,
-    approval_asked: bool,
+    approval_requested: bool,
     source: Option<Unavailable>,
 }
 
@@ -279,10 +287,10 @@ impl Problem {
     pub const fn new(code: Code) -> Self {
         Self {
             code,
-            detail: Cow::Borrowed(code.row().3),
+            detail: Cow::Borrowed(code.entry().3),
             retry_after_seconds: None,
             attempts_left: None,
-            approval_asked: false,
+            approval_requested: false,
             source: None,
         }
     }
@@ -321,7 +329,7 @@ impl Problem {
     }
 
     pub fn into_answer(self) -> Answer {
-        let Row(status, code, title, _) = self.code.row();
+        let Entry(status, code, title, _) = self.code.entry();
         let mut members = Map::new();
         members.insert("type".into(), json!(format!("urn:latchkey:problem:{code}")));
         members.insert("title".into(), json!(title));
@@ -333,7 +341,7 @@ impl Problem {
                 members.insert(name.into(), json!(value));
             }
         }
-        if self.approval_asked {
+        if self.approval_requested {
             members.insert("approval_asked".into(), json!(true));
         }
         let mut answer = Answer::json(status, &Value::Object(members))
@@ -396,7 +404,7 @@ impl From<SubmitOtpError> for Problem {
             SubmitOtpError::Code(refusal) => refusal.into(),
             SubmitOtpError::TestNumberRefused => Self::new(Code::TestNumberRefused),
             SubmitOtpError::SecondSignalRequired { approval_requested } => {
-                Self { approval_asked: approval_requested, ..Self::new(Code::SecondSignalRequired) }
+                Self { approval_requested, ..Self::new(Code::SecondSignalRequired) }
             }
             SubmitOtpError::Unavailable(source) => source.into(),
         }
@@ -408,7 +416,9 @@ impl From<SubmitFirebaseError> for Problem {
         match error {
             SubmitFirebaseError::Token(FirebaseRefusal::Invalid) => Self::new(Code::FirebaseTokenInvalid),
             SubmitFirebaseError::Token(FirebaseRefusal::Expired) => Self::new(Code::FirebaseTokenExpired),
-            SubmitFirebaseError::SecondSignalRequired => Self::new(Code::SecondSignalRequired),
+            SubmitFirebaseError::SecondSignalRequired => {
+                Self { detail: Cow::Borrowed(FIREBASE_SECOND_SIGNAL), ..Self::new(Code::SecondSignalRequired) }
+            }
             SubmitFirebaseError::Unavailable(source) => source.into(),
         }
     }

@@ -50,9 +50,15 @@ impl Request {
         }
     }
 
-    /// The route, with the value of the parameter in its path. It is found by method and path, because an emulator may
-    /// send `$default` as the route key.
+    /// The route that API Gateway found, with the value of the parameter in its path. An emulator may send `$default` as
+    /// the route key; then the route is found by method and path.
     pub fn route(&self) -> Option<(Route, Option<&str>)> {
+        let key = self.context().and_then(|context| context.route_key.as_deref()).and_then(Route::of_key);
+        if let Some(route) = key {
+            let parameters = self.http.path_parameters_ref();
+            let value = route.parameter().map(|name| parameters.and_then(|parameters| parameters.first(name)));
+            return Some((route, value.flatten()));
+        }
         let path = self.http.raw_http_path();
         let stage = self.context().and_then(|context| context.stage.as_deref()).unwrap_or_default();
         // A stage other than `$default` comes before the path.

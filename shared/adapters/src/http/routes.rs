@@ -33,7 +33,8 @@ pub enum Route {
     Metadata,
 }
 
-struct Row(&'static str, &'static str, &'static str, RouteGuard);
+/// Method, path, function and guard.
+struct Entry(&'static str, &'static str, &'static str, RouteGuard);
 
 impl Route {
     pub const ALL: [Self; 16] = [
@@ -55,44 +56,49 @@ impl Route {
         Self::Metadata,
     ];
 
-    const fn row(self) -> Row {
+    const fn entry(self) -> Entry {
         use RouteGuard::{Authorizer, None, RefreshToken};
         match self {
-            Self::SendOtp => Row("POST", "/v1/otp/send", "send-otp", None),
-            Self::SubmitOtp => Row("POST", "/v1/otp/submit", "submit-otp", None),
-            Self::SendPhoneOtp => Row("POST", "/v1/phone/otp/send", "send-otp", Authorizer),
-            Self::ValidatePhoneOtp => Row("POST", "/v1/phone/otp/validate", "validate-otp", Authorizer),
-            Self::RefreshSession => Row("POST", "/v1/session/refresh", "session", RefreshToken),
-            Self::ListSessions => Row("GET", "/v1/sessions", "session", Authorizer),
-            Self::EndAllSessions => Row("DELETE", "/v1/sessions", "session", Authorizer),
-            Self::EndSession => Row("DELETE", "/v1/sessions/{session_id}", "session", Authorizer),
-            Self::EndOwnSession => Row("DELETE", "/v1/session", "session", Authorizer),
-            Self::ReadProfile => Row("GET", "/v1/me", "account", Authorizer),
-            Self::ChangeProfile => Row("PATCH", "/v1/me", "account", Authorizer),
-            Self::DeleteAccount => Row("DELETE", "/v1/me", "account", Authorizer),
-            Self::RegisterFcmToken => Row("PUT", "/v1/me/fcm-token", "account", Authorizer),
-            Self::ApproveSignIn => Row("POST", "/v1/me/sign-in-approval", "account", Authorizer),
-            Self::PublicKeys => Row("GET", "/.well-known/jwks.json", "jwks", None),
-            Self::Metadata => Row("GET", "/.well-known/openid-configuration", "jwks", None),
+            Self::SendOtp => Entry("POST", "/v1/otp/send", "send-otp", None),
+            Self::SubmitOtp => Entry("POST", "/v1/otp/submit", "submit-otp", None),
+            Self::SendPhoneOtp => Entry("POST", "/v1/phone/otp/send", "send-otp", Authorizer),
+            Self::ValidatePhoneOtp => Entry("POST", "/v1/phone/otp/validate", "validate-otp", Authorizer),
+            Self::RefreshSession => Entry("POST", "/v1/session/refresh", "session", RefreshToken),
+            Self::ListSessions => Entry("GET", "/v1/sessions", "session", Authorizer),
+            Self::EndAllSessions => Entry("DELETE", "/v1/sessions", "session", Authorizer),
+            Self::EndSession => Entry("DELETE", "/v1/sessions/{session_id}", "session", Authorizer),
+            Self::EndOwnSession => Entry("DELETE", "/v1/session", "session", Authorizer),
+            Self::ReadProfile => Entry("GET", "/v1/me", "account", Authorizer),
+            Self::ChangeProfile => Entry("PATCH", "/v1/me", "account", Authorizer),
+            Self::DeleteAccount => Entry("DELETE", "/v1/me", "account", Authorizer),
+            Self::RegisterFcmToken => Entry("PUT", "/v1/me/fcm-token", "account", Authorizer),
+            Self::ApproveSignIn => Entry("POST", "/v1/me/sign-in-approval", "account", Authorizer),
+            Self::PublicKeys => Entry("GET", "/.well-known/jwks.json", "jwks", None),
+            Self::Metadata => Entry("GET", "/.well-known/openid-configuration", "jwks", None),
         }
     }
 
     pub const fn method(self) -> &'static str {
-        self.row().0
+        self.entry().0
     }
 
     /// The path with its parameter in braces.
     pub const fn path(self) -> &'static str {
-        self.row().1
+        self.entry().1
+    }
+
+    /// The name of the parameter in the path.
+    pub fn parameter(self) -> Option<&'static str> {
+        self.path().split(['{', '}']).nth(1)
     }
 
     /// The function that serves the route, by the name of its folder.
     pub const fn function(self) -> &'static str {
-        self.row().2
+        self.entry().2
     }
 
     pub const fn guard(self) -> RouteGuard {
-        self.row().3
+        self.entry().3
     }
 
     /// The route of a request, with the value of the parameter in its path.

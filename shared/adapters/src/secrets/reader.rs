@@ -15,6 +15,8 @@ use crate::expiring::{Expiring, Fetched};
 const CACHE_SECONDS: u32 = 300;
 /// How long after it was read a secret is still used if Secrets Manager does not answer. Seconds.
 const STALE_SECONDS: u32 = 3_600;
+/// How long a stale secret is used without asking again after Secrets Manager failed. Seconds.
+const RETRY_SECONDS: u32 = 5;
 /// The most versions that are cached: the current and the previous one, and those of pending codes.
 const CACHED: usize = 16;
 
@@ -52,14 +54,16 @@ impl SecretReader {
             client: app.secrets_manager().clone(),
             name: name.into(),
             clock: app.clock.clone(),
-            versions: Arc::new(Expiring::new(CACHED).stale_for(STALE_SECONDS.saturating_sub(CACHE_SECONDS))),
+            versions: Arc::new(
+                Expiring::new(CACHED).stale_for(STALE_SECONDS.saturating_sub(CACHE_SECONDS)).retry_after(RETRY_SECONDS),
+            ),
         }
     }
 
     /// A version; none if it does not exist.
     pub(super) async fn get(&self, which: Which) -> Result<Option<Version>, Unavailable> {
         let now = self.clock.now();
-        let fetch = || async { Ok::<_, Unavailable>(fetched(self.fetch(&which).await?, now)) };
+        let fetch = || async { Ok(fetched(self.fetch(&which).await?, now)) };
         self.versions.get(&which, now, fetch).await
     }
 

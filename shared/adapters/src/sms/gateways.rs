@@ -94,7 +94,7 @@ impl Gateways {
         }
         let credentials = match timeout(time, self.secret.credentials()).await {
             Ok(Ok(credentials)) => credentials,
-            Ok(Err(unavailable)) => return Outcome::Unavailable(unavailable.to_string()),
+            Ok(Err(unavailable)) => return Outcome::Unavailable(telemetry::causes(&unavailable)),
             // Nothing was sent yet.
             Err(_) => return Outcome::Unavailable("its credentials were not read in time".into()),
         };

@@ -50,7 +50,6 @@ impl Sparrow {
     }
 }
 
-/// What a response means.
 pub(super) fn read(response: &HttpResponse) -> Outcome {
     let Ok(Answer { response_code, message_id }) = serde_json::from_slice(&response.body) else {
         return match response.status {

@@ -62,7 +62,6 @@ impl Twilio {
     }
 }
 
-/// What a response means.
 pub(super) fn read(response: &HttpResponse) -> Outcome {
     match response.status {
         200..=299 => match serde_json::from_slice::<Created>(&response.body) {

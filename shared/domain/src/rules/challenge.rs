@@ -71,7 +71,7 @@ pub struct Challenge {
     /// The gateway that carried the last message, or is about to. Used only for metrics.
     pub carrier: Option<Gateway>,
     /// Whether the phone holder's devices were asked to approve the sign-in.
-    pub is_approval_requested: bool,
+    pub approval_requested: bool,
     /// The user who approved the sign-in on one of their devices. It counts only for their own account.
     pub approved_by: Option<UserId>,
     /// None where budgets are off.
@@ -91,7 +91,7 @@ impl Challenge {
             attempts_without_id: 0,
             consumption: None,
             carrier: None,
-            is_approval_requested: false,
+            approval_requested: false,
             approved_by: None,
             credit: None,
         }
@@ -118,7 +118,6 @@ impl Challenge {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ChallengeRecord {
     pub phone: PhoneNumber,
-    /// The latest challenge.
     pub challenge: Challenge,
     /// Attempts since the last right code.
     pub consecutive_failures: u32,

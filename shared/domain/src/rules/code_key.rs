@@ -51,7 +51,7 @@ impl CodeKey {
 
     /// The code of a challenge: HMAC-SHA-256 (RFC 2104) over challenge, purpose, caller and phone, reduced to six digits
     /// by rejection sampling, so that every code is equally likely.
-    pub fn derive(&self, challenge: &ChallengeId, purpose: &Purpose, phone: &PhoneNumber) -> OtpCode {
+    pub(crate) fn derive(&self, challenge: &ChallengeId, purpose: &Purpose, phone: &PhoneNumber) -> OtpCode {
         // A word of 32 bits is used only below the largest multiple of a million. All 8 words of a block are rejected
         // about once in 10^29 blocks.
         let bound = u32::MAX - u32::MAX % CODES;

@@ -83,7 +83,7 @@ impl MessageFormat {
         self.text(language, &code.reveal())
     }
 
-    /// The code stands once: in the sentence or, bound to a domain, on the last line as `@domain #code`, where browsers
+    /// The code appears once: in the sentence or, bound to a domain, on the last line as `@domain #code`, where browsers
     /// look for it (<https://wicg.github.io/sms-one-time-codes/>). The app's hash comes last. `<#>` comes first, because
     /// older versions of the SMS Retriever require it.
     fn text(&self, language: &Language, code: &str) -> Message {

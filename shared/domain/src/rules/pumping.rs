@@ -1,5 +1,5 @@
-//! Budgets against SMS pumping: how many messages may be unverified at once, by country and by source. A code that comes
-//! back gives room to the budget; a message whose code never comes back uses it up.
+//! Budgets against SMS pumping: how many messages may be unverified at once, by country and by source. Each verified
+//! code raises the budget; each message whose code is never verified uses it up.
 //!
 //! The formula is Authgear's, at <https://github.com/authgear/authgear-server/blob/fa7a7d551dda42c274bf388ae57aadc780e8472c/docs/specs/fraud-protection.md>,
 //! with clock windows (UTC) instead of rolling ones, like all counters here.
@@ -24,7 +24,7 @@ const BUSY_HOURS: u32 = 6;
 const COUNTRY_MINIMUM: DayAndHour = DayAndHour { day: 20, hour: 3 };
 /// A source's smallest budget.
 const SOURCE_MINIMUM: DayAndHour = DayAndHour { day: 10, hour: 5 };
-/// In how many countries a source may have messages of which no code came back that day.
+/// In how many countries a source may have messages of which none was verified that day.
 const SOURCE_COUNTRIES: u32 = 3;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,11 +96,11 @@ impl DayAndHour {
 /// The countries that a source had messages sent to in a day.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SourceCountries {
-    /// The number of other countries from which no code came back.
+    /// The number of other countries without a verified code.
     pub others: u32,
-    /// Whether the message's own country is one from which no code came back.
+    /// Whether the message's own country is one without a verified code.
     pub own_is_counted: bool,
-    /// Whether a code came back from the message's own country, which is then no longer counted.
+    /// Whether the message's own country has a verified code, and is then no longer counted.
     pub own_is_verified: bool,
 }
 
@@ -124,7 +124,7 @@ pub struct Shard {
     pub below: u32,
 }
 
-/// The message's country, among the countries of its source from which no code came back.
+/// The message's country, among the countries of its source without a verified code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SourceCountry {
     /// The country is added while the number of countries is below this, or if it is already among them.
@@ -139,7 +139,7 @@ pub struct CounterReservation {
     pub scope: CounterScope,
     /// The message is counted while the source's counts are below these.
     pub source_below: DayAndHour,
-    /// None where budgets are off, or a code came back from the country.
+    /// None where budgets are off, or the country has a verified code.
     pub source_country: Option<SourceCountry>,
     /// The counter of the country's day.
     pub day: Shard,

@@ -38,7 +38,6 @@ pub enum Rotation {
     Replayed(Session),
     /// It is older: someone has a copy. The session must end.
     Reused,
-    /// The session has expired.
     Expired,
     /// The session no longer exists, or this token was never issued.
     Revoked,

@@ -42,7 +42,7 @@ impl KeySet {
         let longest_token = limits.refresh_idle_seconds.max(limits.access_token_seconds);
         let mut keys: Vec<PublicKey> = self.valid(now).cloned().collect();
         for older in keys.iter_mut().filter(|older| older.retires_at.is_none()) {
-            // One day more than needed, because the older key goes on signing if a rotation gets stuck.
+            // One day more than needed, because the older key still signs while a rotation is stuck.
             older.retires_at = Some(last_signature.plus(longest_token).plus(DAY));
         }
         keys.push(key);

@@ -38,7 +38,6 @@ pub struct AccessClaims {
     pub exp: Timestamp,
     pub jti: String,
     pub client_id: String,
-    /// The session.
     pub sid: String,
     /// Whether the token was issued for a code rather than for a refresh token.
     pub fresh: bool,
@@ -57,7 +56,6 @@ pub struct RefreshClaims {
     pub nbf: Timestamp,
     pub exp: Timestamp,
     pub jti: String,
-    /// The session.
     pub sid: String,
     /// The number of this token in its session, from 1.
     pub counter: u64,

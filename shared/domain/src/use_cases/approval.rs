@@ -1,11 +1,11 @@
-//! Approving a sign-in on another device: whoever proves a dormant number is let in if a device that is signed in to its
-//! account approves. The devices are asked once for each challenge.
+//! Approving a sign-in on another device: a person who proves a dormant number signs in if a device of its account approves.
+//! The devices are asked once for each challenge.
 
 use std::future::Future;
 
 use thiserror::Error;
 
-use crate::rules::challenge::Challenge;
+use crate::rules::challenge::{Challenge, Claim};
 use crate::rules::session::Session;
 use crate::rules::user::User;
 use crate::values::ids::{ChallengeId, UserId};
@@ -68,36 +68,34 @@ pub trait ApprovalRequestStore: Sync {
     ) -> impl Future<Output = Result<(), Unavailable>> + Send;
 }
 
-/// Asks the devices of `holder` to approve a sign-in. `issued` is the id that the person who signs in shows. Returns whether
-/// any device was asked, now or before.
+/// Asks the devices of `holder` to approve the sign-in of `claim`. Returns whether any device was asked, now or before.
 pub(super) async fn request_approval(
     store: &impl ApprovalRequestStore,
     pushes: Option<&impl PushGateway>,
     holder: &UserId,
-    phone: &PhoneNumber,
+    claim: &Claim,
     challenge: &Challenge,
-    issued: Option<&ChallengeId>,
-    now: Timestamp,
 ) -> Result<bool, Unavailable> {
-    let Some(pushes) = pushes.filter(|_| !challenge.is_approval_requested) else {
-        return Ok(challenge.is_approval_requested);
+    let Some(pushes) = pushes.filter(|_| !challenge.approval_requested) else {
+        return Ok(challenge.approval_requested);
     };
-    let devices = devices_to_ask(store.devices(holder, now).await?);
-    if devices.is_empty() || !store.claim_approval_request(phone, &challenge.id).await? {
+    let devices = devices_to_ask(store.devices(holder, claim.now).await?);
+    if devices.is_empty() || !store.claim_approval_request(&claim.phone, &challenge.id).await? {
         return Ok(false);
     }
-    let request =
-        ApprovalRequest { challenge: issued.unwrap_or(&challenge.id).clone(), expires_at: challenge.expires_at };
+    let issued = claim.challenge_id.as_ref().unwrap_or(&challenge.id);
+    let request = ApprovalRequest { challenge: issued.clone(), expires_at: challenge.expires_at };
     let tokens: Vec<FcmToken> = devices.iter().map(|(_, token)| token.clone()).collect();
-    let outcomes = pushes.push(&tokens, &request, now).await;
-    for ((session, token), outcome) in devices.iter().zip(&outcomes) {
-        if *outcome == PushOutcome::Unregistered {
-            store.forget_fcm_token(session, token).await?;
-        }
-    }
+    let outcomes = pushes.push(&tokens, &request, claim.now).await;
     let is_asked = outcomes.contains(&PushOutcome::Accepted);
     if !is_asked {
-        store.release_approval_request(phone, &challenge.id).await?;
+        store.release_approval_request(&claim.phone, &challenge.id).await?;
+    }
+    for ((session, token), outcome) in devices.iter().zip(&outcomes) {
+        if *outcome == PushOutcome::Unregistered {
+            // A token that stays is found unregistered again. That must not fail the sign-in.
+            let _ = store.forget_fcm_token(session, token).await;
+        }
     }
     Ok(is_asked)
 }

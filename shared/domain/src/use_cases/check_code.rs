@@ -28,7 +28,7 @@ pub trait CodeKeys: Sync {
 pub enum CountOutcome {
     /// The attempt is counted. Holds the record after the write.
     Counted(ChallengeRecord),
-    /// The condition failed. Holds the record that it met, if there is one with a challenge.
+    /// The condition failed. Holds the record that failed it, if there is one with a challenge.
     NotCounted(Option<ChallengeRecord>),
 }
 
@@ -58,15 +58,15 @@ pub struct SubmittedCode {
     pub fixed: Option<OtpCode>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum ClaimOutcome {
     /// The attempt is counted; now the code may be compared.
     Granted(GrantedClaim),
     Refused(ClaimRefusal, Option<ChallengeRecord>),
 }
 
-/// A counted attempt: the permission to compare one code.
-#[derive(Clone, Debug)]
+/// A counted attempt: the permission to compare one code, one time.
+#[derive(Debug)]
 pub struct GrantedClaim {
     claim: Claim,
     record: ChallengeRecord,
@@ -78,25 +78,39 @@ impl GrantedClaim {
     }
 
     /// Compares the code. A fixed code counts only for the organization whose send started the challenge.
-    pub async fn accepts(&self, submitted: &SubmittedCode, keys: &impl CodeKeys) -> Result<bool, Unavailable> {
-        let challenge = &self.record.challenge;
-        if let Some(organization) = &challenge.fixed_code_of {
+    pub async fn accepts(
+        self,
+        submitted: &SubmittedCode,
+        keys: &impl CodeKeys,
+        limits: &Limits,
+    ) -> Result<Comparison, Unavailable> {
+        let Self { claim, record } = self;
+        let challenge = &record.challenge;
+        let is_correct = if let Some(organization) = &challenge.fixed_code_of {
             let expected = submitted.fixed.as_ref().filter(|_| *organization == submitted.organization);
-            return Ok(expected.is_some_and(|expected| submitted.code.matches(expected)));
-        }
-        let key = keys.version(&challenge.key_version).await?;
-        Ok(submitted.code.matches(&key.derive(&challenge.id, &self.claim.purpose, &self.record.phone)))
+            expected.is_some_and(|expected| submitted.code.matches(expected))
+        } else {
+            let key = keys.version(&challenge.key_version).await?;
+            submitted.code.matches(&key.derive(&challenge.id, &claim.purpose, &record.phone))
+        };
+        Ok(if is_correct {
+            Comparison::Correct(Box::new(record.challenge))
+        } else {
+            Comparison::Incorrect(CodeRefusal::Incorrect { attempts_left: Some(record.attempts_left(&claim, limits)) })
+        })
     }
+}
 
-    /// The refusal of a wrong code.
-    pub fn incorrect(&self, limits: &Limits) -> CodeRefusal {
-        CodeRefusal::Incorrect { attempts_left: Some(self.record.attempts_left(&self.claim, limits)) }
-    }
+/// What a comparison found.
+#[derive(Debug)]
+pub enum Comparison {
+    Correct(Box<Challenge>),
+    Incorrect(CodeRefusal),
 }
 
 /// Claims an attempt, given what the first write that tried to count it did.
 ///
-/// Where that write's condition failed, [`ChallengeRecord::claim`] decides about the record that it met, and a second write
+/// Where that write's condition failed, [`ChallengeRecord::claim`] decides about the record that failed it, and a second write
 /// counts the attempt if the record has not changed since.
 pub async fn claim_attempt(
     store: &impl CheckCodeStore,

@@ -5,7 +5,9 @@ use std::future::Future;
 use thiserror::Error;
 
 use super::approval::{ApprovalRequestStore, PushGateway, request_approval};
-use super::check_code::{CheckCodeStore, ClaimOutcome, CodeKeys, CountOutcome, SubmittedCode, claim_attempt};
+use super::check_code::{
+    CheckCodeStore, ClaimOutcome, CodeKeys, Comparison, CountOutcome, SubmittedCode, claim_attempt,
+};
 use super::open_session::{
     OpenOutcome, OpenSessionStore, PhoneProof, ProvenPhone, SignInContext, SignedIn, open_session, resume_session,
 };
@@ -75,23 +77,21 @@ pub async fn submit_otp(
         ClaimOutcome::Granted(granted) => granted,
         ClaimOutcome::Refused(refusal, _) => return Err(SubmitOtpError::Code(refusal.to_client(&claim))),
     };
-    if !granted.accepts(&request.code, keys).await? {
-        return Err(SubmitOtpError::Code(granted.incorrect(limits)));
-    }
-    let challenge = granted.challenge();
+    let challenge = match granted.accepts(&request.code, keys, limits).await? {
+        Comparison::Correct(challenge) => challenge,
+        Comparison::Incorrect(refusal) => return Err(SubmitOtpError::Code(refusal)),
+    };
     let is_test_number = challenge.fixed_code_of.is_some();
     if let Some(consumption) = &challenge.consumption {
         return replay(store, &claim, consumption, is_test_number).await;
     }
-    let proof = PhoneProof::Code { challenge: Box::new(challenge.clone()), idempotency: request.idempotency };
+    let proof = PhoneProof::Code { challenge: challenge.clone(), idempotency: request.idempotency };
     let proven = ProvenPhone { phone: request.phone, proof, holder };
     match open_session(store, limits, proven, request.context).await? {
         OpenOutcome::SignedIn(signed_in) => Ok(*signed_in),
         OpenOutcome::TestNumberRefused => Err(SubmitOtpError::TestNumberRefused),
         OpenOutcome::SecondSignalRequired(holder) => {
-            let issued = claim.challenge_id.as_ref();
-            let approval_requested =
-                request_approval(store, pushes, &holder, &claim.phone, challenge, issued, claim.now).await?;
+            let approval_requested = request_approval(store, pushes, &holder, &claim, &challenge).await?;
             Err(SubmitOtpError::SecondSignalRequired { approval_requested })
         }
         OpenOutcome::AlreadyConsumed(consumption) => {

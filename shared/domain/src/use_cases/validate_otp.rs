@@ -5,9 +5,9 @@ use std::future::Future;
 use thiserror::Error;
 
 use super::check_code::{
-    CheckCodeStore, ClaimOutcome, CodeKeys, CountOutcome, GrantedClaim, SubmittedCode, claim_attempt,
+    CheckCodeStore, ClaimOutcome, CodeKeys, Comparison, CountOutcome, SubmittedCode, claim_attempt,
 };
-use crate::rules::challenge::{Claim, ClaimRefusal, CodeRefusal, Consumption};
+use crate::rules::challenge::{Challenge, Claim, ClaimRefusal, CodeRefusal, Consumption};
 use crate::rules::limits::Limits;
 use crate::rules::pumping::VerificationCredit;
 use crate::rules::user::{PhoneHolder, User};
@@ -130,27 +130,26 @@ pub async fn validate_otp(
             return Err(refused(&refusal, &user, changes_number, &claim));
         }
     };
-    let challenge = granted.challenge();
-    if user.phone.is_some() && !challenge.changes_number {
+    if user.phone.is_some() && !granted.challenge().changes_number {
         return Err(ValidateOtpError::AlreadyVerified);
     }
-    if !granted.accepts(&request.code, keys).await? {
-        return Err(ValidateOtpError::Code(granted.incorrect(limits)));
-    }
+    let challenge = match granted.accepts(&request.code, keys, limits).await? {
+        Comparison::Correct(challenge) => challenge,
+        Comparison::Incorrect(refusal) => return Err(ValidateOtpError::Code(refusal)),
+    };
     if challenge.fixed_code_of.is_some() && !user.may_use_fixed_code() {
         return Err(ValidateOtpError::TestNumberRefused);
     }
-    bind_phone(store, limits, &granted, user, request).await
+    bind_phone(store, limits, &challenge, user, request).await
 }
 
 async fn bind_phone(
     store: &impl ValidateOtpStore,
     limits: &Limits,
-    granted: &GrantedClaim,
+    challenge: &Challenge,
     mut user: User,
     request: ValidateOtpRequest,
 ) -> Result<VerifiedPhone, ValidateOtpError> {
-    let challenge = granted.challenge();
     let mut former_holder = None;
     for _ in 0..MAX_RETRIES {
         let binding = PhoneBinding {
@@ -170,7 +169,14 @@ async fn bind_phone(
                 former_holder = Some(holder.user);
                 user = binding.user;
             }
-            BindOutcome::AlreadyConsumed | BindOutcome::PhoneTaken(_) => return Err(ValidateOtpError::AlreadyVerified),
+            // The former holder lost the phone or deleted their account since.
+            BindOutcome::PhoneTaken(None) => {
+                former_holder = None;
+                user = binding.user;
+            }
+            BindOutcome::AlreadyConsumed | BindOutcome::PhoneTaken(Some(_)) => {
+                return Err(ValidateOtpError::AlreadyVerified);
+            }
             BindOutcome::UserChanged(current) => user = current.ok_or(ValidateOtpError::NoSuchUser)?,
         }
     }

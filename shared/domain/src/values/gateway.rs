@@ -8,9 +8,7 @@ use thiserror::Error;
 pub enum Gateway {
     /// Sparrow SMS, Nepal.
     Sparrow,
-    /// Amazon SNS.
     Sns,
-    /// Twilio messaging.
     Twilio,
 }
 

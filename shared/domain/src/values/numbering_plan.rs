@@ -30,7 +30,6 @@ struct Home {
     util: PhoneNumberUtil,
 }
 
-/// A mobile number.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Mobile {
     pub(super) e164: String,

@@ -49,7 +49,7 @@ pub struct DialledNumber {
     pub calling_code: u16,
 }
 
-/// More bytes than any number needs with its punctuation, in any script. Longer input is refused unread.
+/// More bytes than any number needs with its punctuation, in any script. Longer input is rejected without parsing.
 const MAX_INPUT_BYTES: usize = 128;
 
 impl DialledNumber {

@@ -2,11 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Seconds in a minute.
 pub const MINUTE: u32 = 60;
-/// Seconds in an hour.
 pub const HOUR: u32 = 60 * MINUTE;
-/// Seconds in a day.
 pub const DAY: u32 = 24 * HOUR;
 
 /// A moment in epoch seconds (RFC 7519 `NumericDate`, DynamoDB TTL).

@@ -20,7 +20,10 @@ use crate::dynamodb::expression::Expression;
 pub(in crate::dynamodb) const CONSUMPTION: [&str; 4] =
     ["consumed_at", "consumed_idempotency", "consumed_user", "consumed_session"];
 /// The attributes of an approval.
-pub(in crate::dynamodb) const APPROVAL: [&str; 2] = ["is_approval_requested", "approved_by"];
+pub(in crate::dynamodb) const APPROVAL: [&str; 2] = ["approval_requested", "approved_by"];
+/// The attributes of a credit.
+pub(in crate::dynamodb) const CREDIT: [&str; 5] =
+    ["credit_organization", "credit_country", "credit_source", "last_sent_at", "messages"];
 
 pub(in crate::dynamodb) fn record_key(purpose: &Purpose, phone: &PhoneNumber) -> Item {
     match purpose {
@@ -54,7 +57,7 @@ pub(in crate::dynamodb) fn record(item: &Item) -> Result<ChallengeRecord, Corrup
             consumption: consumption(&row)?,
             // A gateway that no longer exists is no reason to refuse a code.
             carrier: row.optional_text("carrier")?.and_then(|name| name.parse().ok()),
-            is_approval_requested: row.flag("is_approval_requested")?,
+            approval_requested: row.flag("approval_requested")?,
             approved_by: row.optional("approved_by", str::parse::<UserId>)?,
             credit: credit(&row)?,
         },
@@ -74,13 +77,11 @@ fn credit(row: &Row<'_>) -> Result<Option<VerificationCredit>, Corrupt> {
     Ok(Some(VerificationCredit { scope, last_sent_at, messages }))
 }
 
-/// The attributes of a credit's scope.
-pub(in crate::dynamodb) fn credit_scope(scope: &CounterScope) -> [(&'static str, AttributeValue); 3] {
-    [
-        ("credit_organization", text(scope.organization.as_str())),
-        ("credit_country", text(scope.country.to_string())),
-        ("credit_source", text(scope.source.as_str())),
-    ]
+pub(in crate::dynamodb) fn set_credit_scope(expression: Expression, scope: &CounterScope) -> Expression {
+    expression
+        .set("credit_organization", text(scope.organization.as_str()))
+        .set("credit_country", text(scope.country.to_string()))
+        .set("credit_source", text(scope.source.as_str()))
 }
 
 /// How a challenge or a Firebase token was consumed, if it was.

@@ -130,9 +130,10 @@ pub async fn send_otp(
         let current = keys.current().await?;
         let plan = plan(context, &state, current.version()).map_err(|refusal| refused(refusal, &report))?;
         // Do fallible reads before irreversible writes: the key is read before anything is reserved.
-        let key = match plan.challenge.key_version == *current.version() {
-            true => current,
-            false => keys.version(&plan.challenge.key_version).await?,
+        let key = if plan.challenge.key_version == *current.version() {
+            current
+        } else {
+            keys.version(&plan.challenge.key_version).await?
         };
         match store.reserve_send(&plan.reservation).await? {
             ReservationOutcome::Conflict => continue,

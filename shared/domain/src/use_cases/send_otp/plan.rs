@@ -231,7 +231,7 @@ pub(super) enum PlanError {
     TooManyAttempts { retry_after_seconds: u32 },
     #[error("a limit is reached")]
     TooManyRequests { retry_after_seconds: u32, exceeded: Vec<Budget> },
-    /// The decision allowed the message, so this is a fault of ours.
+    /// The decision allowed the message, so this is a bug.
     #[error("no counter has room")]
     NoCounterHasRoom,
 }
@@ -308,8 +308,8 @@ fn check_caller(context: &SendContext<'_>, state: &SendState) -> Result<(), Plan
 fn check_waits(context: &SendContext<'_>, state: &SendState) -> Result<(), PlanError> {
     let now = context.request.now;
     let closed_until = state.record.as_ref().map_or(now, |record| record.closed_until);
-    let next_send_at =
-        if context.is_test_number() { now } else { context.limits.next_send_at(&state.sends, now) }.max(closed_until);
+    let after_waits = if context.is_test_number() { now } else { context.limits.next_send_at(&state.sends, now) };
+    let next_send_at = after_waits.max(closed_until);
     if next_send_at <= now {
         return Ok(());
     }
