@@ -75,17 +75,17 @@ async fn send_to_nth(world: Arc<World>, n: usize) -> Reply {
 }
 
 /// The number of replies by problem code; the code of a success is "".
-fn tally(replies: &[Reply]) -> BTreeMap<&str, usize> {
-    let mut tally = BTreeMap::new();
+fn count_by_code(replies: &[Reply]) -> BTreeMap<&str, usize> {
+    let mut counts = BTreeMap::new();
     for reply in replies {
-        *tally.entry(reply.problem().1).or_default() += 1;
+        *counts.entry(reply.problem().1).or_default() += 1;
     }
-    tally
+    counts
 }
 
 /// The number of attempts whose code was not compared.
-fn delayed(tally: &BTreeMap<&str, usize>) -> usize {
-    ["too_many_attempts", "too_many_requests"].iter().filter_map(|code| tally.get(code)).sum()
+fn delayed(counts: &BTreeMap<&str, usize>) -> usize {
+    ["too_many_attempts", "too_many_requests"].iter().filter_map(|code| counts.get(code)).sum()
 }
 
 /// Panics unless there is one user with the lock of one phone, and one session.
@@ -99,7 +99,7 @@ async fn of_many_right_codes_one_signs_in() {
     let (world, sent) = with_code().await;
     let replies = at_once(&world, MANY, |world, n| Submission::nth(n, &sent.code, &sent).send(world)).await;
     let (signed_in, refused): (Vec<_>, Vec<_>) = replies.iter().enumerate().partition(|(_, reply)| reply.status == 200);
-    assert_eq!(signed_in.len(), 1, "{:?}", tally(&replies));
+    assert_eq!(signed_in.len(), 1, "{:?}", count_by_code(&replies));
     for (n, reply) in refused {
         match (n % 2 == 0, reply.problem().1) {
             (true, "otp_expired") => assert_refused(reply, "otp_expired", json!({})),
@@ -127,7 +127,7 @@ async fn of_the_codes_of_two_challenges_only_the_later_signs_in() {
     })
     .await;
     let signed_in: Vec<usize> = (0..MANY).filter(|n| replies[*n].status == 200).collect();
-    assert!(matches!(signed_in[..], [n] if n % 2 == 1), "{signed_in:?} {:?}", tally(&replies));
+    assert!(matches!(signed_in[..], [n] if n % 2 == 1), "{signed_in:?} {:?}", count_by_code(&replies));
     for reply in replies.iter().step_by(2) {
         assert_refused(reply, "incorrect_otp", json!({}));
     }
@@ -141,7 +141,7 @@ async fn of_many_concurrent_attempts_at_a_challenge_five_are_compared() {
         let (world, sent) = with_code().await;
         let attempt = Submission::nth(nth, &wrong(&sent.code), &sent);
         let replies = at_once(&world, MANY, |world, _| attempt.clone().send(world)).await;
-        assert_eq!(tally(&replies), [("incorrect_otp", 5), ("too_many_attempts", MANY - 5)].into());
+        assert_eq!(count_by_code(&replies), [("incorrect_otp", 5), ("too_many_attempts", MANY - 5)].into());
         let mut left: Vec<u64> = Vec::new();
         for reply in &replies {
             match reply.problem().1 {
@@ -179,9 +179,9 @@ async fn of_a_thousand_wrong_codes_over_64_connections_ten_are_compared() {
     let world = Arc::new(World::unthrottled().await);
     let sent = world.send_code(PHONE).await;
     let replies = submit_a_thousand_times(&world, &wrong(&sent.code), &sent).await;
-    let tally = tally(&replies);
-    assert_eq!(tally["incorrect_otp"], 10, "five with the id and five without: {tally:?}");
-    assert_eq!(delayed(&tally), 990, "{tally:?}");
+    let counts = count_by_code(&replies);
+    assert_eq!(counts["incorrect_otp"], 10, "five with the id and five without: {counts:?}");
+    assert_eq!(delayed(&counts), 990, "{counts:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -189,7 +189,7 @@ async fn of_a_thousand_right_codes_over_64_connections_one_signs_in() {
     let world = Arc::new(World::unthrottled().await);
     let sent = world.send_code(PHONE).await;
     let replies = submit_a_thousand_times(&world, &sent.code, &sent).await;
-    assert_eq!(tally(&replies)[""], 1, "{:?}", tally(&replies));
+    assert_eq!(count_by_code(&replies)[""], 1, "{:?}", count_by_code(&replies));
     assert_one_signed_in(&world).await;
 }
 
@@ -200,9 +200,9 @@ async fn attempts_with_and_without_the_id_are_counted_apart_and_ten_in_a_row_blo
     let replies = at_once(&world, MANY, attempt).await;
     for parity in [0, 1] {
         let half: Vec<Reply> = replies.iter().skip(parity).step_by(2).cloned().collect();
-        let tally = tally(&half);
-        assert_eq!(tally["incorrect_otp"], 5, "{tally:?}");
-        assert_eq!(delayed(&tally), MANY / 2 - 5, "{tally:?}");
+        let counts = count_by_code(&half);
+        assert_eq!(counts["incorrect_otp"], 5, "{counts:?}");
+        assert_eq!(delayed(&counts), MANY / 2 - 5, "{counts:?}");
     }
     assert_refused_for_now(&attempt(world, 0).await, "too_many_requests", json!({}));
 }
@@ -212,7 +212,7 @@ async fn concurrent_sends_to_one_phone_send_one_message() {
     let world = Arc::new(World::new().await);
     let replies =
         at_once(&world, MANY, |world, n| async move { send(&world, PHONE).from(source(n)).send().await }).await;
-    assert_eq!(tally(&replies), [("", 1), ("too_many_requests", MANY - 1)].into());
+    assert_eq!(count_by_code(&replies), [("", 1), ("too_many_requests", MANY - 1)].into());
     for reply in replies.iter().filter(|reply| reply.status != 200) {
         assert_refused_for_now(reply, "too_many_requests", json!({}));
     }
@@ -224,7 +224,7 @@ async fn concurrent_sends_from_one_source_send_thirty_messages() {
     let world = Arc::new(World::new().await);
     start_next_day(&world);
     let replies = at_once(&world, MANY, |world, n| async move { send(&world, &phone(n)).send().await }).await;
-    assert_eq!(tally(&replies), [("", 30), ("too_many_requests", MANY - 30)].into());
+    assert_eq!(count_by_code(&replies), [("", 30), ("too_many_requests", MANY - 30)].into());
     for (n, reply) in replies.iter().enumerate() {
         assert_eq!(world.inbox(&phone(n)).await.len(), usize::from(reply.status == 200));
     }
@@ -235,7 +235,7 @@ async fn concurrent_sends_to_a_country_stop_at_its_daily_limit() {
     let world = Arc::new(World::with(&[("COUNTRY_SENDS_PER_DAY", "20")]).await);
     start_next_day(&world);
     let replies = at_once(&world, MANY, send_to_nth).await;
-    assert_eq!(tally(&replies), [("", 20), ("too_many_requests", MANY - 20)].into());
+    assert_eq!(count_by_code(&replies), [("", 20), ("too_many_requests", MANY - 20)].into());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -247,7 +247,7 @@ async fn concurrent_sends_to_a_country_without_verified_codes_stop_at_its_budget
         let item = json!({"pk": {"S": yesterday}, "verified": {"N": best_day.to_string()}});
         world.dynamodb("PutItem", json!({"TableName": "OtpsTable", "Item": item})).await;
         let replies = at_once(&world, MANY, send_to_nth).await;
-        assert_eq!(tally(&replies), [("", budget), ("too_many_requests", MANY - budget)].into());
+        assert_eq!(count_by_code(&replies), [("", budget), ("too_many_requests", MANY - budget)].into());
     }
 }
 
@@ -259,7 +259,7 @@ async fn concurrent_sends_from_one_source_reach_three_unverified_countries() {
     let numbers = ["+9779841000001", "+919812345671", "+447400123456", "+4915123456789", "+12015550123"];
     let send_from_seven = |world: Arc<World>, n: usize| async move { send(&world, numbers[n]).from(7).send().await };
     let replies = at_once(&world, numbers.len(), send_from_seven).await;
-    assert_eq!(tally(&replies), [("", 3), ("too_many_requests", 2)].into());
+    assert_eq!(count_by_code(&replies), [("", 3), ("too_many_requests", 2)].into());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -275,7 +275,7 @@ async fn concurrent_retries_of_one_request_open_one_session() {
         }
     })
     .await;
-    assert_eq!(tally(&replies), [("", 9)].into());
+    assert_eq!(count_by_code(&replies), [("", 9)].into());
     let users: BTreeSet<String> = replies.iter().map(|reply| person(PHONE, reply).user_id).collect();
     assert_eq!(users.len(), 1);
     assert_one_signed_in(&world).await;
