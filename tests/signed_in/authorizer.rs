@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tests::{Call, Person, Reply, World};
 
 use crate::tokens::{Key, claims, foreign_key, header, own_key, session_id, signed, symmetric, unsigned, with};
-use crate::{OTHER, PHONE, assert_refused, delete, delete_user_item, me, refresh, refreshed, signed_in};
+use crate::{OTHER, PHONE, assert_refused, delete, me, refresh, refreshed, signed_in};
 
 const DEVICE: &str = "/v1/sessions/ses_00000000000000000000000000";
 
@@ -162,13 +162,6 @@ async fn a_token_of_a_revoked_session_is_refused_everywhere() {
     delete(&world, &person, "/v1/session").await;
     let challenge = invalid_token("the session was revoked");
     assert_everywhere(&world, |call| call.as_person(&person), (401, "session_revoked", Some(&challenge))).await;
-}
-
-#[tokio::test]
-async fn a_valid_token_of_a_deleted_user_gets_no_such_user_everywhere() {
-    let (world, person) = signed_in().await;
-    delete_user_item(&world, &person).await;
-    assert_everywhere(&world, |call| call.as_person(&person), (403, "no_such_user", None)).await;
 }
 
 #[tokio::test]
