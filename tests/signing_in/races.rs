@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use local::{Aim, Mode, Outgoing, Target};
 use serde_json::json;
-use tests::{Reply, Sent, World, person, wrong};
+use tests::{Reply, Sent, World, assert_refused, assert_refused_for_now, person, wrong};
 use tokio::sync::{Barrier, Mutex};
 use tokio::task::JoinSet;
 
 use crate::clock::start_next_day;
-use crate::problems::{assert_refused, assert_refused_for_now};
-use crate::setup::{create_organization, phone, send, submit_with_id, world_with_code};
+use crate::setup::{phone, send, world_with_code};
 
 const MANY: usize = 64;
 const PHONE: &str = "+9779841000001";
@@ -53,7 +52,7 @@ impl Submission {
 
     async fn send(self, world: Arc<World>) -> Reply {
         match self.challenge_id {
-            Some(id) => submit_with_id(&world, PHONE, &id, &self.code).send().await,
+            Some(id) => world.submit_with_id(PHONE, &id, &self.code).send().await,
             None => world.submit(PHONE, &self.code).send().await,
         }
     }
@@ -113,7 +112,7 @@ async fn of_many_right_codes_one_signs_in() {
     }
     assert_one_signed_in(&world).await;
     let somebody = person(PHONE, signed_in[0].1);
-    world.call("GET", "/v1/me").as_person(&somebody).send().await.ok();
+    world.me(&somebody).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -270,7 +269,7 @@ async fn concurrent_retries_of_one_request_open_one_session() {
     let replies = at_once(&world, 9, |world, _| {
         let sent = sent.clone();
         async move {
-            let submit = submit_with_id(&world, PHONE, &sent.challenge_id, &sent.code);
+            let submit = world.submit_with_id(PHONE, &sent.challenge_id, &sent.code);
             submit.header("idempotency-key", "a key").send().await
         }
     })
@@ -287,7 +286,7 @@ async fn many_phones_that_sign_in_at_once_get_one_user_each() {
     let replies = at_once(&world, MANY, |world, n| async move {
         let sent = send(&world, &phone(n)).from(source(n)).send().await;
         let code = world.code(&phone(n)).await;
-        submit_with_id(&world, &phone(n), &sent.text("challenge_id"), &code).from(source(n)).send().await
+        world.submit_with_id(&phone(n), &sent.text("challenge_id"), &code).from(source(n)).send().await
     })
     .await;
     let mut users = BTreeSet::new();
@@ -305,7 +304,7 @@ async fn of_many_sign_ins_to_an_organization_one_succeeds_and_memberships_add_up
     let world = Arc::new(World::new().await);
     let first = world.sign_in(PHONE).await;
     for n in 0..4 {
-        create_organization(&world, &format!("org{n}"), &[]).await;
+        world.create_organization(&format!("org{n}"), &[]).await;
         world.advance(3_600);
         let sent = world.send_code(PHONE).await;
         let body = json!({
@@ -345,13 +344,13 @@ async fn a_resend_whose_code_is_used_before_it_is_written_sends_a_new_code() {
     let (world, used) = world_with_code(PHONE).await;
     world.advance(30);
     let resent = resend_while(&world, async {
-        person(PHONE, &submit_with_id(&world, PHONE, &used.challenge_id, &used.code).send().await);
+        person(PHONE, &world.submit_with_id(PHONE, &used.challenge_id, &used.code).send().await);
     })
     .await;
     assert_eq!((resent.status, resent.number("attempts_left")), (200, 5));
-    submit_with_id(&world, PHONE, &used.challenge_id, &used.code).send().await.assert_problem(400, "incorrect_otp");
+    world.submit_with_id(PHONE, &used.challenge_id, &used.code).send().await.assert_problem(400, "incorrect_otp");
     let code = world.code(PHONE).await;
-    person(PHONE, &submit_with_id(&world, PHONE, &resent.text("challenge_id"), &code).send().await);
+    person(PHONE, &world.submit_with_id(PHONE, &resent.text("challenge_id"), &code).send().await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -359,10 +358,10 @@ async fn an_attempt_counted_before_a_resend_is_written_stays_counted() {
     let (world, sent) = world_with_code(PHONE).await;
     world.advance(30);
     let resent = resend_while(&world, async {
-        let attempt = submit_with_id(&world, PHONE, &sent.challenge_id, &wrong(&sent.code)).send().await;
+        let attempt = world.submit_with_id(PHONE, &sent.challenge_id, &wrong(&sent.code)).send().await;
         assert_refused(&attempt, "incorrect_otp", json!({"attempts_left": 4}));
     })
     .await;
     assert_eq!((resent.status, resent.number("attempts_left")), (200, 4));
-    person(PHONE, &submit_with_id(&world, PHONE, &resent.text("challenge_id"), &sent.code).send().await);
+    person(PHONE, &world.submit_with_id(PHONE, &resent.text("challenge_id"), &sent.code).send().await);
 }
