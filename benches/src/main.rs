@@ -84,10 +84,10 @@ async fn times(flags: &[&str], runs: usize, python: PathBuf) -> Result<(), Failu
     let programs = programs(&python)?;
     let calls = count_calls(&programs, roots).await?;
     let world = World::start(roots).await?;
-    let mut tallies: Vec<(Program, Statistics)> =
+    let mut results: Vec<(Program, Statistics)> =
         programs.into_iter().map(|program| (program, Statistics::default())).collect();
     for round in 0..=runs {
-        for (program, statistics) in &mut tallies {
+        for (program, statistics) in &mut results {
             let run = run::run(&world, program, WARM, quota.as_ref()).await;
             let run = run.map_err(|fault| format!("{}: {fault}", program.name))?;
             if round > 0 {
@@ -97,8 +97,8 @@ async fn times(flags: &[&str], runs: usize, python: PathBuf) -> Result<(), Failu
     }
     let core = period.map_or_else(|| "no CPU limit".to_owned(), |period| period.to_string());
     println!("{runs} interleaved runs, {WARM} warm requests in each; {roots}; {core}\n");
-    table::print_times(&tallies, &calls);
-    table::print_targets(&tallies, &calls);
+    table::print_times(&results, &calls);
+    table::print_targets(&results, &calls);
     Ok(())
 }
 

@@ -23,7 +23,7 @@ const SECRETS: f64 = 3.0;
 /// The number of calls to AWS in a warm request of each function.
 pub type Calls = BTreeMap<&'static str, f64>;
 
-pub fn print_times(tallies: &[(Program, Statistics)], calls: &Calls) {
+pub fn print_times(results: &[(Program, Statistics)], calls: &Calls) {
     println!(
         "{:<16}{:>9}{:>9}{:>9}{:>8}{:>10}{:>8}{:>10}{:>10}{:>10}{:>9}{:>10}",
         "",
@@ -43,11 +43,11 @@ pub fn print_times(tallies: &[(Program, Statistics)], calls: &Calls) {
         "{:<16}{:>9}{:>9}{:>9}{:>8}{:>10}{:>8}{:>10}{:>10}{:>10}{:>9}{:>10}",
         "", "MiB", "ms", "ms", "× yard", "ms", "× yard", "ms", "ms", "ms", "ms", "MiB"
     );
-    let Some(yardstick) = yardstick(tallies) else { return };
-    for (program, statistics) in tallies {
+    let Some(yardstick) = yardstick(results) else { return };
+    for (program, statistics) in results {
         let binary = binary_mib(program).map_or_else(|_| "-".to_owned(), |size| format!("{size:.2}"));
         let own =
-            own_cpu(program, statistics, tallies, calls).map_or_else(|| "-".to_owned(), |own| format!("{own:.3}"));
+            own_cpu(program, statistics, results, calls).map_or_else(|| "-".to_owned(), |own| format!("{own:.3}"));
         println!(
             "{:<16}{binary:>9}{:>9.2}{:>9.2}{:>8.2}{:>10.2}{:>8.2}{:>10.2}{:>10.2}{:>10.3}{own:>9}{:>10.1}",
             program.name,
@@ -74,11 +74,11 @@ pub fn print_times(tallies: &[(Program, Statistics)], calls: &Calls) {
 fn own_cpu(
     program: &Program,
     statistics: &Statistics,
-    tallies: &[(Program, Statistics)],
+    results: &[(Program, Statistics)],
     calls: &Calls,
 ) -> Option<f64> {
     let of = |role: Role| {
-        tallies.iter().find(|(program, _)| program.role == role).map(|(_, statistics)| statistics.warm_cpu())
+        results.iter().find(|(program, _)| program.role == role).map(|(_, statistics)| statistics.warm_cpu())
     };
     let runtime = of(Role::Hello)?;
     let call = of(Role::Yardstick)? - runtime;
@@ -86,7 +86,7 @@ fn own_cpu(
 }
 
 /// The functions' figures beside their targets. A missed target is marked.
-pub fn print_targets(tallies: &[(Program, Statistics)], calls: &Calls) {
+pub fn print_targets(results: &[(Program, Statistics)], calls: &Calls) {
     println!(
         "{:<16}{:>20}{:>20}{:>14}{:>14}{:>14}",
         "targets", "first answer,", "Python ÷ function,", "peak mem", "own CPU", "binary"
@@ -100,15 +100,15 @@ pub fn print_targets(tallies: &[(Program, Statistics)], calls: &Calls) {
         format!("≤ {OWN_CPU_MILLISECONDS} ms"),
         format!("≤ {BINARY_MIB} MiB"),
     );
-    let Some(yardstick) = yardstick(tallies) else { return };
-    for (program, statistics) in tallies {
+    let Some(yardstick) = yardstick(results) else { return };
+    for (program, statistics) in results {
         let Role::Function(bound) = program.role else { continue };
         let times = statistics.first() / yardstick.first();
         let first = match bound {
             Some(bound) => format!("{times:.2} ≤ {bound}{}", mark(times <= bound)),
             None => format!("{times:.2}  "),
         };
-        let peer = tallies.iter().find(|(peer, _)| peer.role == Role::Peer(program.name));
+        let peer = results.iter().find(|(peer, _)| peer.role == Role::Peer(program.name));
         let peer = peer.map_or_else(String::new, |(_, peer)| {
             let ratio = peer.first() / statistics.first();
             format!("{ratio:.1}{}", mark(ratio >= PEER_RATIO))
@@ -118,7 +118,7 @@ pub fn print_targets(tallies: &[(Program, Statistics)], calls: &Calls) {
             "{:<16}{first:>20}{peer:>20}{:>14}{:>14}{:>14}",
             program.name,
             bounded(statistics.peak_mib(), 1, PEAK_MIB),
-            bounded(own_cpu(program, statistics, tallies, calls).unwrap_or(f64::NAN), 3, OWN_CPU_MILLISECONDS),
+            bounded(own_cpu(program, statistics, results, calls).unwrap_or(f64::NAN), 3, OWN_CPU_MILLISECONDS),
             bounded(binary_mib(program).unwrap_or(f64::NAN), 2, BINARY_MIB),
         );
     }
@@ -129,8 +129,8 @@ fn mark(is_met: bool) -> &'static str {
     if is_met { "  " } else { " !" }
 }
 
-fn yardstick(tallies: &[(Program, Statistics)]) -> Option<&Statistics> {
-    tallies.iter().find(|(program, _)| program.role == Role::Yardstick).map(|(_, statistics)| statistics)
+fn yardstick(results: &[(Program, Statistics)]) -> Option<&Statistics> {
+    results.iter().find(|(program, _)| program.role == Role::Yardstick).map(|(_, statistics)| statistics)
 }
 
 /// The size of a Rust program. The Python programs are many files, so they have no size here.

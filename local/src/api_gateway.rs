@@ -240,31 +240,41 @@ async fn answer(
     request: Request,
 ) -> Response {
     let origin = text(request.headers(), &header::ORIGIN);
-    let is_preflight = request.method() == Method::OPTIONS;
+    let method = request.method().clone();
     let mut response = gateway.answer(peer.ip(), request).await;
-    if let (Some(cors), Some(origin)) = (&gateway.template.cors, origin) {
-        add_cors(cors, &origin, is_preflight, response.headers_mut());
+    if let (Some(cors), Some(origin)) = (&gateway.template.cors, origin)
+        && let Some(allowed) = allowed_origin(cors, &origin)
+    {
+        let headers = response.headers_mut();
+        set_header(headers, header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
+        if method == Method::OPTIONS {
+            add_preflight_headers(cors, headers);
+        } else {
+            let exposed = cors.exposed_headers.join(",").to_ascii_lowercase();
+            set_header(headers, header::ACCESS_CONTROL_EXPOSE_HEADERS, &exposed);
+        }
     }
     response
 }
 
-fn add_cors(cors: &Cors, origin: &str, is_preflight: bool, headers: &mut HeaderMap) {
-    let is_any = cors.origins.iter().any(|allowed| allowed == "*");
-    if !is_any && !cors.origins.iter().any(|allowed| allowed == origin) {
-        return;
+/// The value of `Access-Control-Allow-Origin`; `None` if the template does not allow this origin.
+fn allowed_origin<'a>(cors: &Cors, origin: &'a str) -> Option<&'a str> {
+    if cors.origins.iter().any(|allowed| allowed == "*") {
+        return Some("*");
     }
-    let mut set = |name: HeaderName, value: &str| {
-        if let (false, Ok(value)) = (value.is_empty(), HeaderValue::from_str(value)) {
-            headers.insert(name, value);
-        }
-    };
-    set(header::ACCESS_CONTROL_ALLOW_ORIGIN, if is_any { "*" } else { origin });
-    if is_preflight {
-        set(header::ACCESS_CONTROL_ALLOW_METHODS, &cors.methods.join(","));
-        set(header::ACCESS_CONTROL_ALLOW_HEADERS, &cors.headers.join(",").to_ascii_lowercase());
-        set(header::ACCESS_CONTROL_MAX_AGE, cors.max_age_seconds.as_deref().unwrap_or_default());
-    } else {
-        set(header::ACCESS_CONTROL_EXPOSE_HEADERS, &cors.exposed_headers.join(",").to_ascii_lowercase());
+    cors.origins.iter().any(|allowed| allowed == origin).then_some(origin)
+}
+
+fn add_preflight_headers(cors: &Cors, headers: &mut HeaderMap) {
+    set_header(headers, header::ACCESS_CONTROL_ALLOW_METHODS, &cors.methods.join(","));
+    set_header(headers, header::ACCESS_CONTROL_ALLOW_HEADERS, &cors.headers.join(",").to_ascii_lowercase());
+    set_header(headers, header::ACCESS_CONTROL_MAX_AGE, cors.max_age_seconds.as_deref().unwrap_or_default());
+}
+
+/// Sets a header that has a value.
+fn set_header(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let (false, Ok(value)) = (value.is_empty(), HeaderValue::from_str(value)) {
+        headers.insert(name, value);
     }
 }
 

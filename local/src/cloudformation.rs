@@ -3,11 +3,11 @@
 //! refuses others.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
 use serde_yaml_ng::Value as Yaml;
+use thiserror::Error;
 
 pub const REGION: &str = "us-east-1";
 pub const ACCOUNT: &str = "000000000000";
@@ -91,14 +91,9 @@ pub struct Cors {
 }
 
 /// Why a template cannot be used, in one line.
-#[derive(Debug)]
+#[derive(Debug, Error)]
+#[error("{0}")]
 pub struct TemplateError(String);
-
-impl fmt::Display for TemplateError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 fn wrong(reason: impl Into<String>) -> TemplateError {
     TemplateError(reason.into())

@@ -71,29 +71,12 @@ impl System {
 
         let clock = AdjustableClock::new();
         let data = DataFolder::open(options.data.as_deref(), &clock)?;
-        let secrets = Arc::new(data.secrets(&clock)?);
-        let inbox = Arc::new(data.inbox(&clock)?);
         let faults = Arc::new(Faults::new(options.timeouts.attempt));
+        let vendors = Arc::new(open_vendors(&data, &clock, &faults, &mut template, aws_address)?);
         let engine =
             Engine::start(data.database().as_deref(), &template.tables).map_err(|reason| data.broken(reason))?;
         let proxy = Arc::new(Proxy::new(engine.address(), Arc::clone(&faults)));
-
-        let named_by =
-            |variable: &str| template.functions.values().find_map(|variables| variables.get(variable).cloned());
-        let gateway_secret = named_by("GATEWAY_SECRET");
-        let google = Arc::new(Google::new(clock.clone(), Arc::clone(&secrets), named_by("PUSH_SECRET")));
-        create_secrets(&secrets, &mut template, gateway_secret.as_deref())
-            .and_then(|()| google.ensure_key_file(&format!("http://{aws_address}/google/token")))
-            .map_err(|refusal| data.broken(refusal.message))?;
-        let context = Context { inbox: Arc::clone(&inbox), secrets: Arc::clone(&secrets), gateway_secret };
-        let vendors = Arc::new(Vendors {
-            context,
-            google: Arc::clone(&google),
-            faults: Arc::clone(&faults),
-            functions: OnceLock::new(),
-        });
-        let dynamodb = proxy::router(Arc::clone(&proxy));
-        let aws = vendors::router(Arc::clone(&vendors));
+        let (dynamodb, aws) = (proxy::router(Arc::clone(&proxy)), vendors::router(Arc::clone(&vendors)));
         let backends = [Server::start(dynamodb_listener, dynamodb.clone()), Server::start(aws_listener, aws.clone())];
 
         let mut variables = variables(address, dynamodb_address, aws_address);
@@ -104,28 +87,12 @@ impl System {
                 .map_err(|reason| StartError::Part { name: "a function", reason })?;
         let functions = Arc::new(functions);
         let _ = vendors.functions.set(Arc::clone(&functions));
-        for name in secrets.never_rotated() {
-            let rotated = rotation::rotate(&secrets, &functions, &json!({ "SecretId": name })).await;
-            rotated.map_err(|Refusal { message, .. }| StartError::Part {
-                name: "the first rotation of a secret",
-                reason: format!("{name}: {message}"),
-            })?;
-        }
+        run_first_rotations(&vendors.context.secrets, &functions).await?;
         functions.warm().await;
 
-        let controls = Controls {
-            inbox,
-            google,
-            faults: Arc::clone(&faults),
-            clock: clock.clone(),
-            clock_file: data.clock_file(),
-            advancing: Mutex::default(),
-        };
+        let controls = controls(&vendors, &clock, &data);
         let gateway = ApiGateway::new(template, Arc::clone(&functions), clock.clone());
-        let router = page::router()
-            .nest("/local", local_routes::router(Arc::new(controls)))
-            .fallback_service(api_gateway::router(Arc::new(gateway)));
-        let api = Server::start(api_listener, router);
+        let api = serve_api(api_listener, controls, gateway);
         Ok(Self {
             address,
             dynamodb_address,
@@ -270,6 +237,26 @@ fn variables(api: SocketAddr, dynamodb: SocketAddr, aws: SocketAddr) -> BTreeMap
     variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
+/// Opens the secrets and the inbox, and creates the missing secrets.
+fn open_vendors(
+    data: &DataFolder,
+    clock: &AdjustableClock,
+    faults: &Arc<Faults>,
+    template: &mut Template,
+    address: SocketAddr,
+) -> Result<Vendors, StartError> {
+    let secrets = Arc::new(data.secrets(clock)?);
+    let inbox = Arc::new(data.inbox(clock)?);
+    let named_by = |variable: &str| template.functions.values().find_map(|variables| variables.get(variable).cloned());
+    let gateway_secret = named_by("GATEWAY_SECRET");
+    let google = Google::new(clock.clone(), Arc::clone(&secrets), named_by("PUSH_SECRET"));
+    create_secrets(&secrets, template, gateway_secret.as_deref())
+        .and_then(|()| google.ensure_key_file(&format!("http://{address}/google/token")))
+        .map_err(|refusal| data.broken(refusal.message))?;
+    let context = Context { inbox, secrets, gateway_secret };
+    Ok(Vendors { context, google: Arc::new(google), faults: Arc::clone(faults), functions: OnceLock::new() })
+}
+
 /// Creates the missing secrets, the gateways' one with the credentials that the stand-ins accept.
 fn create_secrets(
     secrets: &SecretsManager,
@@ -281,4 +268,34 @@ fn create_secrets(
         secret.initial = InitialSecret::Given(json!(BTreeMap::from(GATEWAY_CREDENTIALS)).to_string());
     }
     secrets.create(&template.secrets, &template.rotations)
+}
+
+async fn run_first_rotations(secrets: &SecretsManager, functions: &Functions) -> Result<(), StartError> {
+    for name in secrets.never_rotated() {
+        let rotated = rotation::rotate(secrets, functions, &json!({ "SecretId": name })).await;
+        rotated.map_err(|Refusal { message, .. }| StartError::Part {
+            name: "the first rotation of a secret",
+            reason: format!("{name}: {message}"),
+        })?;
+    }
+    Ok(())
+}
+
+fn controls(vendors: &Vendors, clock: &AdjustableClock, data: &DataFolder) -> Controls {
+    Controls {
+        inbox: Arc::clone(&vendors.context.inbox),
+        google: Arc::clone(&vendors.google),
+        faults: Arc::clone(&vendors.faults),
+        clock: clock.clone(),
+        clock_file: data.clock_file(),
+        advancing: Mutex::default(),
+    }
+}
+
+/// Serves the page, the routes under `/local`, and the API.
+fn serve_api(listener: TcpListener, controls: Controls, gateway: ApiGateway) -> Server {
+    let router = page::router()
+        .nest("/local", local_routes::router(Arc::new(controls)))
+        .fallback_service(api_gateway::router(Arc::new(gateway)));
+    Server::start(listener, router)
 }

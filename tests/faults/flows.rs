@@ -3,9 +3,8 @@
 
 use std::pin::Pin;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
+use tests::token::{claims, header};
 use tests::{Call, Person, Reply, Sent, World, person, wrong};
 
 /// The code of the case's test number.
@@ -171,7 +170,7 @@ impl Step {
             Self::SendCode => case.sent = Some(world.send_code(&case.phone).await),
             Self::SendToOtherPhone(call) => {
                 let reply = call(world, case).send().await;
-                case.sent = Some(received(world, &case.other_phone, &reply).await);
+                case.sent = Some(world.received(&case.other_phone, &reply).await);
             }
             Self::SignIn => {
                 case.devices.push(world.sign_in(&case.phone).await);
@@ -188,42 +187,19 @@ impl Step {
                     case.devices.push(person(&case.phone, &reply));
                 }
             }
-            Self::LosePhone => {
-                let user = format!("user#{}", case.person().user_id);
-                update_user(world, &user, json!({"UpdateExpression": "REMOVE phone"})).await;
-                let lock = json!({"pk": {"S": format!("phone#{}", case.phone)}});
-                world.dynamodb("DeleteItem", json!({"TableName": "UsersTable", "Key": lock})).await;
-            }
+            Self::LosePhone => world.remove_phone(case.person()).await,
             Self::AgePhoneProof => {
                 let long_ago = json!({
                     "UpdateExpression": "SET proven_at = :then",
                     "ExpressionAttributeValues": {":then": {"N": "0"}},
                 });
-                update_user(world, &format!("phone#{}", case.phone), long_ago).await;
+                world.update_user(&format!("phone#{}", case.phone), long_ago).await;
             }
             Self::AddTestNumber => {
-                let number =
-                    json!({"phone_number": {"S": case.phone}, "code": {"S": FIXED_CODE}, "until": {"S": "2199-01-01"}});
-                let item = json!({
-                    "pk": {"S": format!("organization#{}", case.organization())},
-                    "app_name": {"S": "Acme"},
-                    "test_numbers": {"L": [{"M": number}]},
-                });
-                world.dynamodb("PutItem", json!({"TableName": "SettingsTable", "Item": item})).await;
+                world.create_test_number(&case.organization(), &case.phone, FIXED_CODE, "2199-01-01").await;
             }
         }
     }
-}
-
-async fn update_user(world: &World, pk: &str, mut update: Value) {
-    update["TableName"] = json!("UsersTable");
-    update["Key"] = json!({"pk": {"S": pk}});
-    world.dynamodb("UpdateItem", update).await;
-}
-
-async fn received(world: &World, phone: &str, reply: &Reply) -> Sent {
-    assert_eq!(reply.status, 200, "{reply:?}");
-    Sent { challenge_id: reply.text("challenge_id"), code: world.code(phone).await }
 }
 
 // The requests.
@@ -241,8 +217,7 @@ pub fn submit_wrong_code<'a>(world: &'a World, case: &Case) -> Call<'a> {
 }
 
 fn submit_code<'a>(world: &'a World, case: &Case, code: &str) -> Call<'a> {
-    let body = json!({"phone_number": case.phone, "otp": code, "challenge_id": case.sent().challenge_id});
-    world.post("/v1/otp/submit", body).header("idempotency-key", &case.idempotency_key)
+    world.submit_with_id(&case.phone, &case.sent().challenge_id, code).header("idempotency-key", &case.idempotency_key)
 }
 
 fn as_user<'a>(world: &'a World, case: &Case, method: &'static str, path: &str) -> Call<'a> {
@@ -284,7 +259,7 @@ pub fn list_sessions<'a>(world: &'a World, case: &Case) -> Call<'a> {
 }
 
 pub fn sign_out_other<'a>(world: &'a World, case: &Case) -> Call<'a> {
-    let claims = token_part(&case.devices[1].access, 1);
+    let claims = claims(&case.devices[1].access);
     as_user(world, case, "DELETE", &format!("/v1/sessions/{}", claims["sid"].as_str().unwrap()))
 }
 
@@ -352,9 +327,8 @@ pub fn rotate_keys(case: &Case) -> Vec<(&'static str, Value)> {
 // The checks.
 
 pub async fn the_code_signs_in(world: &World, case: &Case, reply: &Reply) {
-    let Sent { challenge_id, code } = received(world, &case.phone, reply).await;
-    let body = json!({"phone_number": case.phone, "otp": code, "challenge_id": challenge_id});
-    person(&case.phone, &world.post("/v1/otp/submit", body).send().await);
+    let Sent { challenge_id, code } = world.received(&case.phone, reply).await;
+    person(&case.phone, &world.submit_with_id(&case.phone, &challenge_id, &code).send().await);
 }
 
 pub async fn the_same_code_signs_in(world: &World, case: &Case, reply: &Reply) {
@@ -394,7 +368,7 @@ async fn assert_signed_in_once(world: &World, case: &Case, reply: &Reply, sessio
 }
 
 pub async fn the_code_verifies_the_other_phone(world: &World, case: &Case, reply: &Reply) {
-    let sent = received(world, &case.other_phone, reply).await;
+    let sent = world.received(&case.other_phone, reply).await;
     validate_code(world, case, &sent).send().await.ok();
     assert_eq!(profile(world, &case.person().access).await["phone_number"], case.other_phone);
 }
@@ -515,7 +489,7 @@ pub async fn the_new_key_signs(world: &World, case: &Case, _: &Reply) {
     profile(world, &case.person().access).await;
     world.advance(601);
     let access = refresh(world, case).send().await.text("access_token");
-    assert_eq!(token_part(&access, 0)["kid"].as_str().unwrap(), pair["kid"]);
+    assert_eq!(header(&access)["kid"].as_str().unwrap(), pair["kid"]);
     profile(world, &access).await;
     let keys = world.call("GET", "/.well-known/jwks.json").send().await.ok();
     let published = keys["keys"].as_array().unwrap().iter().filter(|key| key["kid"] == pair["kid"]).count();
@@ -540,10 +514,4 @@ async fn profile(world: &World, access: &str) -> Value {
 
 async fn sessions(world: &World, user_id: &str) -> Vec<Value> {
     world.items("SessionsTable").await.into_iter().filter(|session| session["user_id"]["S"] == user_id).collect()
-}
-
-/// A token's header (0) or claims (1).
-fn token_part(token: &str, part: usize) -> Value {
-    let part = URL_SAFE_NO_PAD.decode(token.split('.').nth(part).unwrap()).unwrap();
-    serde_json::from_slice(&part).unwrap()
 }

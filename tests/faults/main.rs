@@ -4,13 +4,7 @@
 //! as documented; no user is incomplete or duplicated; each session belongs to a user; no code serves twice, and no wrong
 //! code serves; and within a day every limit that the fault used up is available again.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects
-)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 mod flows;
 mod invariants;

@@ -218,7 +218,7 @@ async fn warm_requests(flow: &Flow, world: &World) -> Vec<Outgoing> {
     // Another case's request warms the functions.
     let other = prepare(flow, world).await;
     flow.send(world, &other).await;
-    clear_gateway_faults(world).await;
+    world.clear_faults().await;
     requests(flow, world, &case).await
 }
 
@@ -231,10 +231,6 @@ async fn requests(flow: &Flow, world: &World, case: &Case) -> Vec<Outgoing> {
     assert!(!requests.is_empty());
     world.advance(DAY_SECONDS);
     requests
-}
-
-async fn clear_gateway_faults(world: &World) {
-    assert_eq!(world.call("DELETE", "/local/faults").send().await.status, 204);
 }
 
 /// How many worlds prepare or check at the same time. If more of them share the processor, short timeouts pass without
@@ -259,7 +255,7 @@ async fn run_with_fault(flow: &Flow, world: &World, point: &FaultPoint) -> usize
             assert!(world.system.outgoing().contains(&point.at), "the flow did not make the request");
             world.system.aim(None);
             // The flow may not have reached each gateway that its preparation made fail.
-            clear_gateway_faults(world).await;
+            world.clear_faults().await;
             if point.fault.done == Done::BeforeRetry {
                 world.system.do_late_requests().await;
             }

@@ -1,13 +1,7 @@
 //! Loads the API at `API` with honest sign-ins and with ten times as many requests of an attacker, who calls from other
 //! addresses, sends codes to any number and guesses the codes of the honest users. Prints both sides' answers.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects
-)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -56,14 +50,14 @@ impl Callers {
 
 /// The answers to one side's requests, and how long they took.
 #[derive(Default)]
-struct Tally {
-    answers: BTreeMap<String, u64>,
+struct Answers {
+    counts: BTreeMap<String, u64>,
     durations: Vec<Duration>,
 }
 
-impl Tally {
+impl Answers {
     fn add(&mut self, answer: String, duration: Duration) {
-        *self.answers.entry(answer).or_default() += 1;
+        *self.counts.entry(answer).or_default() += 1;
         self.durations.push(duration);
     }
 
@@ -73,7 +67,7 @@ impl Tally {
         let count = durations.len();
         let at = |per_mille: usize| durations.get(count * per_mille / 1_000).copied().unwrap_or_default().as_millis();
         println!("{who}: {count} in all; p50 {} ms, p99 {} ms, p99.9 {} ms", at(500), at(990), at(999));
-        for (answer, count) in &self.answers {
+        for (answer, count) in &self.counts {
             println!("    {count:>8}  {answer}");
         }
     }
@@ -138,7 +132,7 @@ async fn main() -> ExitCode {
     };
     let api: Arc<str> = api.into();
     let (honest, attackers) = (Callers::of(1), Callers::of(66));
-    let tallies: [Arc<Mutex<Tally>>; 2] = [Arc::default(), Arc::default()];
+    let answers: [Arc<Mutex<Answers>>; 2] = [Arc::default(), Arc::default()];
     let start = Instant::now();
     let mut running = JoinSet::new();
     let mut tick = tokio::time::interval(Duration::from_millis(2));
@@ -147,21 +141,21 @@ async fn main() -> ExitCode {
         tick.tick().await;
         let elapsed = u64::try_from(start.elapsed().as_millis()).unwrap();
         while sign_ins < elapsed * SIGN_INS_PER_SECOND / 1_000 {
-            let (api, http, tally, n) = (Arc::clone(&api), honest.one(sign_ins), Arc::clone(&tallies[0]), sign_ins);
+            let (api, http, answers, n) = (Arc::clone(&api), honest.one(sign_ins), Arc::clone(&answers[0]), sign_ins);
             running.spawn(async move {
                 let start = Instant::now();
                 let answer = sign_in(&api, &http, n).await.map_or_else(|why| why, |()| SIGNED_IN.to_owned());
-                tally.lock().unwrap().add(answer, start.elapsed());
+                answers.lock().unwrap().add(answer, start.elapsed());
             });
             sign_ins += 1;
         }
         while attacks < elapsed * ATTACKS_PER_SECOND / 1_000 {
-            let (api, http, tally, n) = (Arc::clone(&api), attackers.one(attacks), Arc::clone(&tallies[1]), attacks);
+            let (api, http, answers, n) = (Arc::clone(&api), attackers.one(attacks), Arc::clone(&answers[1]), attacks);
             let newest = sign_ins.saturating_sub(1);
             running.spawn(async move {
                 let start = Instant::now();
                 let answer = attack(&api, &http, n, newest).await;
-                tally.lock().unwrap().add(answer, start.elapsed());
+                answers.lock().unwrap().add(answer, start.elapsed());
             });
             attacks += 1;
         }
@@ -169,8 +163,8 @@ async fn main() -> ExitCode {
     }
     while running.join_next().await.is_some() {}
     println!("{seconds} seconds, with {SIGN_INS_PER_SECOND} sign-ins and {ATTACKS_PER_SECOND} attacks a second");
-    let [mut honest, mut attacker] = tallies.map(|tally| std::mem::take(&mut *tally.lock().unwrap()));
+    let [mut honest, mut attacker] = answers.map(|side| std::mem::take(&mut *side.lock().unwrap()));
     honest.print("honest users");
     attacker.print("the attacker");
-    if honest.answers.keys().all(|answer| answer == SIGNED_IN) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if honest.counts.keys().all(|answer| answer == SIGNED_IN) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

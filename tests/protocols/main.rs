@@ -2,13 +2,7 @@
 //! hold for every interleaving of three clients and a crash after any step. Property tests hold the store's conditional
 //! writes to the same transitions.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects
-)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 mod rotation;
 mod sign_in;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tests::{Reply, World};
 
 use crate::tokens::{claims, header, own_key};
-use crate::{OTHER, me, refreshed, signed_in};
+use crate::{OTHER, signed_in};
 
 async fn jwks(world: &World) -> Reply {
     world.call("GET", "/.well-known/jwks.json").send().await
@@ -100,13 +100,13 @@ async fn a_new_key_is_published_before_it_signs_and_older_tokens_stay_valid() {
     world.secrets_manager("RotateSecret", json!({"SecretId": "SigningKeySecret"})).await;
     let both = published_ids(&world).await;
     assert_eq!((both.len(), &both[0]), (2, &old[0]));
-    let immediately = refreshed(&world, &person).await;
+    let immediately = world.refreshed(&person).await;
     assert_eq!(kid(&immediately.access), old[0]);
     world.advance(600);
-    let later = refreshed(&world, &immediately).await;
+    let later = world.refreshed(&immediately).await;
     assert_eq!((kid(&later.access), kid(&later.refresh)), (both[1].clone(), both[1].clone()));
     for tokens in [&person, &later] {
-        assert_eq!(me(&world, tokens).await["user_id"], json!(person.user_id));
+        assert_eq!(world.me(tokens).await["user_id"], json!(person.user_id));
     }
     assert_eq!(published_ids(&world).await, both);
 }

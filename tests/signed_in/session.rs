@@ -4,13 +4,11 @@ use std::sync::Arc;
 
 use local::{Aim, Mode, Outgoing, Target};
 use serde_json::{Value, json};
-use tests::{Person, Reply, World};
+use tests::{Person, Reply, World, at_once, with};
 
 use crate::authorizer::forgeries;
-use crate::tokens::{claims, header, own_key, session_id, signed, with};
-use crate::{
-    OTHER, PHONE, assert_empty, at_once, count, delete, delete_user_item, me, refresh, refreshed, sign_in_on, signed_in,
-};
+use crate::tokens::{claims, header, own_key, session_id, signed};
+use crate::{OTHER, PHONE, assert_empty, count, delete, delete_user_item, sign_in_on, signed_in};
 
 const DAY: u64 = 24 * 60 * 60;
 
@@ -25,13 +23,13 @@ async fn sessions(world: &World, person: &Person) -> Value {
 /// Panics unless both tokens of a device are valid. Uses the refresh token.
 async fn assert_signed_in(world: &World, person: &Person) {
     get_me(world, &person.access).await.ok();
-    refresh(world, &person.refresh).await.ok();
+    world.refresh(&person.refresh).await.ok();
 }
 
 /// Panics unless both tokens of a device are revoked.
 async fn assert_revoked(world: &World, person: &Person) {
     get_me(world, &person.access).await.assert_problem(401, "session_revoked");
-    refresh(world, &person.refresh).await.assert_problem(401, "session_revoked");
+    world.refresh(&person.refresh).await.assert_problem(401, "session_revoked");
 }
 
 fn seconds_left(world: &World, token: &str) -> u64 {
@@ -44,7 +42,7 @@ fn seconds_left(world: &World, token: &str) -> u64 {
 async fn a_refresh_gives_new_tokens_for_the_same_session_and_the_access_token_is_not_fresh() {
     let (world, person) = signed_in().await;
     world.advance(60);
-    let reply = refresh(&world, &person.refresh).await;
+    let reply = world.refresh(&person.refresh).await;
     let (access, next) = (reply.text("access_token"), reply.text("refresh_token"));
     assert_eq!(reply.headers["cache-control"], "no-store");
     assert_eq!(
@@ -66,32 +64,32 @@ async fn each_new_refresh_token_can_be_refreshed() {
     let world = World::new().await;
     let mut token = world.sign_in(PHONE).await.refresh;
     for _ in 0..5 {
-        token = refresh(&world, &token).await.text("refresh_token");
+        token = world.refresh(&token).await.text("refresh_token");
     }
 }
 
 #[tokio::test]
 async fn the_previous_refresh_token_gets_the_current_one_within_the_grace_period() {
     let (world, person) = signed_in().await;
-    let lost = refresh(&world, &person.refresh).await.text("refresh_token");
+    let lost = world.refresh(&person.refresh).await.text("refresh_token");
     world.advance(15);
-    let again = refresh(&world, &person.refresh).await.text("refresh_token");
+    let again = world.refresh(&person.refresh).await.text("refresh_token");
     let session_and_counter = |token: &str| (claims(token)["sid"].clone(), claims(token)["counter"].clone());
     assert_eq!(session_and_counter(&again), session_and_counter(&lost));
-    let next = refresh(&world, &again).await.text("refresh_token");
+    let next = world.refresh(&again).await.text("refresh_token");
     // The lost token is now the previous one.
-    let repeated = refresh(&world, &lost).await.text("refresh_token");
+    let repeated = world.refresh(&lost).await.text("refresh_token");
     assert_eq!(session_and_counter(&repeated), session_and_counter(&next));
 }
 
 #[tokio::test]
 async fn a_refresh_token_older_than_the_previous_one_ends_the_session() {
     let (world, first) = signed_in().await;
-    let second = refreshed(&world, &first).await;
-    let third = refreshed(&world, &second).await;
-    refresh(&world, &first.refresh).await.assert_problem(401, "refresh_reused");
+    let second = world.refreshed(&first).await;
+    let third = world.refreshed(&second).await;
+    world.refresh(&first.refresh).await.assert_problem(401, "refresh_reused");
     assert_revoked(&world, &third).await;
-    refresh(&world, &first.refresh).await.assert_problem(401, "session_revoked");
+    world.refresh(&first.refresh).await.assert_problem(401, "session_revoked");
     assert_empty(&world, &["SessionsTable"]).await;
 }
 
@@ -99,9 +97,9 @@ async fn a_refresh_token_older_than_the_previous_one_ends_the_session() {
 async fn the_previous_refresh_token_ends_only_its_own_session_after_the_grace_period() {
     let (world, stolen) = signed_in().await;
     let other_device = sign_in_on(&world, PHONE, "tablet").await;
-    let next = refreshed(&world, &stolen).await;
+    let next = world.refreshed(&stolen).await;
     world.advance(30);
-    refresh(&world, &stolen.refresh).await.assert_problem(401, "refresh_reused");
+    world.refresh(&stolen.refresh).await.assert_problem(401, "refresh_reused");
     assert_revoked(&world, &next).await;
     assert_signed_in(&world, &other_device).await;
 }
@@ -112,7 +110,7 @@ async fn sixty_four_concurrent_refreshes_sign_nobody_out() {
     let person = world.sign_in(PHONE).await;
     let replies = at_once(&world, 64, |world, _| {
         let token = person.refresh.clone();
-        async move { refresh(&world, &token).await }
+        async move { world.refresh(&token).await }
     })
     .await;
     assert_eq!(count(&replies, 200), 64, "{replies:?}");
@@ -121,16 +119,16 @@ async fn sixty_four_concurrent_refreshes_sign_nobody_out() {
         get_me(&world, &reply.text("access_token")).await.ok();
     }
     let one = Person { refresh: replies[63].text("refresh_token"), ..person };
-    assert_signed_in(&world, &refreshed(&world, &one).await).await;
+    assert_signed_in(&world, &world.refreshed(&one).await).await;
 }
 
 #[tokio::test]
 async fn a_session_that_is_not_refreshed_for_30_days_is_over() {
     let (world, person) = signed_in().await;
     world.advance(30 * DAY - 60);
-    let next = refresh(&world, &person.refresh).await.text("refresh_token");
+    let next = world.refresh(&person.refresh).await.text("refresh_token");
     world.advance(seconds_left(&world, &next));
-    refresh(&world, &next).await.assert_problem(401, "token_expired");
+    world.refresh(&next).await.assert_problem(401, "token_expired");
 }
 
 #[tokio::test]
@@ -140,16 +138,16 @@ async fn a_session_is_over_after_365_days_however_often_it_was_refreshed() {
     let mut token = person.refresh;
     for _ in 0..12 {
         world.advance(29 * DAY);
-        token = refresh(&world, &token).await.text("refresh_token");
+        token = world.refresh(&token).await.text("refresh_token");
     }
     assert_eq!(claims(&token)["exp"], ends_at);
     world.advance(seconds_left(&world, &token) - 60);
-    let last = refresh(&world, &token).await;
+    let last = world.refresh(&token).await;
     let (access, token) = (last.text("access_token"), last.text("refresh_token"));
     assert!(last.number("expires_in") <= 60 && last.number("refresh_expires_in") <= 60, "{last:?}");
     assert_eq!((&claims(&access)["exp"], &claims(&token)["exp"]), (&json!(ends_at), &json!(ends_at)));
     world.advance(seconds_left(&world, &token));
-    refresh(&world, &token).await.assert_problem(401, "token_expired");
+    world.refresh(&token).await.assert_problem(401, "token_expired");
     get_me(&world, &access).await.assert_problem(401, "token_expired");
 }
 
@@ -160,19 +158,19 @@ async fn an_access_token_expires_after_15_minutes_and_the_refresh_token_outlives
     get_me(&world, &person.access).await.ok();
     world.advance(seconds_left(&world, &person.access));
     get_me(&world, &person.access).await.assert_problem(401, "token_expired");
-    refresh(&world, &person.refresh).await.ok();
+    world.refresh(&person.refresh).await.ok();
 }
 
 #[tokio::test]
 async fn neither_token_passes_for_the_other() {
     let (world, person) = signed_in().await;
     get_me(&world, &person.refresh).await.assert_problem(401, "token_invalid");
-    refresh(&world, &person.access).await.assert_problem(401, "token_invalid");
+    world.refresh(&person.access).await.assert_problem(401, "token_invalid");
     // Nor with the header of the other: the claims differ too.
     let key = own_key(&world).await;
     let mixed = |header_of: &str, claims_of: &str| signed(&header(header_of), &claims(claims_of), &key);
     get_me(&world, &mixed(&person.access, &person.refresh)).await.assert_problem(401, "token_invalid");
-    refresh(&world, &mixed(&person.refresh, &person.access)).await.assert_problem(401, "token_invalid");
+    world.refresh(&mixed(&person.refresh, &person.access)).await.assert_problem(401, "token_invalid");
 }
 
 #[tokio::test]
@@ -180,13 +178,13 @@ async fn a_forged_refresh_token_is_refused_without_reading_any_session() {
     let (world, person) = signed_in().await;
     world.system.reset_dynamodb_requests();
     for (what, token) in forgeries(&person.refresh, &own_key(&world).await) {
-        let reply = refresh(&world, &token).await;
+        let reply = world.refresh(&token).await;
         let too_long = token.len() > 4_096;
         let expected = if too_long { (400, "malformed_request") } else { (401, "token_invalid") };
         assert_eq!(reply.problem(), expected, "{what}");
     }
     assert_eq!(world.system.dynamodb_requests().len(), 0, "{:?}", world.system.dynamodb_requests());
-    refresh(&world, &person.refresh).await.ok();
+    world.refresh(&person.refresh).await.ok();
 }
 
 #[tokio::test]
@@ -194,16 +192,16 @@ async fn a_refresh_token_with_a_counter_never_issued_is_refused_and_ends_no_sess
     let (world, person) = signed_in().await;
     let never_issued = with(&claims(&person.refresh), json!({"counter": 7}));
     let token = signed(&header(&person.refresh), &never_issued, &own_key(&world).await);
-    refresh(&world, &token).await.assert_problem(401, "session_revoked");
-    refresh(&world, &person.refresh).await.ok();
+    world.refresh(&token).await.assert_problem(401, "session_revoked");
+    world.refresh(&person.refresh).await.ok();
 }
 
 #[tokio::test]
 async fn a_deleted_user_cannot_refresh() {
     let (world, person) = signed_in().await;
     delete_user_item(&world, &person).await;
-    refresh(&world, &person.refresh).await.assert_problem(403, "no_such_user");
-    refresh(&world, &person.refresh).await.assert_problem(403, "no_such_user");
+    world.refresh(&person.refresh).await.assert_problem(403, "no_such_user");
+    world.refresh(&person.refresh).await.assert_problem(403, "no_such_user");
     assert_empty(&world, &["SessionsTable"]).await;
 }
 
@@ -240,7 +238,7 @@ async fn the_list_shows_when_a_device_was_last_used() {
     let (world, mut person) = signed_in().await;
     let opened = claims(&person.access)["iat"].clone();
     world.advance(120);
-    person.access = refresh(&world, &person.refresh).await.text("access_token");
+    person.access = world.refresh(&person.refresh).await.text("access_token");
     let used = claims(&person.access)["iat"].as_i64().unwrap();
     let list = sessions(&world, &person).await;
     let device = &list["sessions"][0];
@@ -331,5 +329,5 @@ async fn signing_out_an_unknown_device_succeeds_and_a_malformed_id_is_refused() 
         let reply = world.call("DELETE", &format!("/v1/sessions/{id}")).as_person(&person).send().await;
         reply.assert_problem(400, "malformed_request");
     }
-    assert_eq!(me(&world, &person).await["user_id"], person.user_id);
+    assert_eq!(world.me(&person).await["user_id"], person.user_id);
 }

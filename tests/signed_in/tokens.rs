@@ -1,10 +1,11 @@
-//! Reads tokens, and makes tokens of any content that are signed with the key of the system or with a foreign key.
+//! Makes tokens of any content that are signed with the key of the system or with a foreign key.
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, EncodingKey, crypto};
 use serde_json::{Value, json};
 use tests::World;
+pub use tests::token::{claims, header};
 
 /// PKCS #8 of a P-256 key that no system uses, with its public point.
 const FOREIGN_KEY: &str = "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg46qfhf/C+TyKFZqKypCzdLjYRDiKarNd7dBnygygGsqhRANCAAQRu/T1oKWPsS82Ro46HatIReWN3uTF2nMrtlwAjbLwVGOTOca/D5KSPSW+hm6j34nOC5rYJOHCS5p/Brp6+R9i";
@@ -35,20 +36,8 @@ pub fn foreign_key() -> Key {
     Key { x: URL_SAFE_NO_PAD.encode(x), y: URL_SAFE_NO_PAD.encode(y), signing: EncodingKey::from_ec_der(&der) }
 }
 
-pub fn header(token: &str) -> Value {
-    part(token, 0)
-}
-
-pub fn claims(token: &str) -> Value {
-    part(token, 1)
-}
-
 pub fn session_id(token: &str) -> String {
     claims(token)["sid"].as_str().unwrap().to_owned()
-}
-
-fn part(token: &str, number: usize) -> Value {
-    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token.split('.').nth(number).unwrap()).unwrap()).unwrap()
 }
 
 /// The signing input of a token: header and claims.
@@ -69,16 +58,4 @@ pub fn symmetric(header: &Value, claims: &Value, secret: &[u8]) -> String {
     let message = unsigned(header, claims);
     let mac = crypto::sign(message.as_bytes(), &EncodingKey::from_secret(secret), Algorithm::HS256).unwrap();
     format!("{message}.{mac}")
-}
-
-/// `value` with some members replaced. Null removes a member.
-pub fn with(value: &Value, changes: Value) -> Value {
-    let mut members = value.as_object().unwrap().clone();
-    for (name, change) in changes.as_object().unwrap() {
-        match change {
-            Value::Null => members.remove(name),
-            change => members.insert(name.clone(), change.clone()),
-        };
-    }
-    Value::Object(members)
 }

@@ -6,10 +6,9 @@ use std::time::{Duration, Instant};
 
 use local::{Aim, Mode, Outgoing, Target};
 use serde_json::{Value, json};
-use tests::{Call, Person, Reply, Sent, World, wrong};
-use tokio::task::JoinSet;
+use tests::{Call, Person, Reply, Sent, World, at_once, wrong};
 
-use crate::setup::{add_fault, mentions, phone, refresh, refresh_until_dormant, submit_with_id};
+use crate::setup::{mentions, phone, refresh_until_dormant};
 
 const PATH: &str = "/v1/me/sign-in-approval";
 
@@ -37,7 +36,7 @@ async fn dormant() -> (World, Person, Sent) {
 }
 
 async fn submit(world: &World, sent: &Sent) -> Reply {
-    submit_with_id(world, &phone(1), &sent.challenge_id, &sent.code).send().await
+    world.submit_with_id(&phone(1), &sent.challenge_id, &sent.code).send().await
 }
 
 /// Sends a code and submits it.
@@ -263,14 +262,14 @@ async fn a_device_that_fcm_no_longer_knows_loses_its_token_and_others_do_not() {
     world.advance(600);
     // The access token for FCM is cached by now, so the push itself is refused.
     for (code, is_kept) in [("SENDER_ID_MISMATCH", true), ("UNREGISTERED", false)] {
-        add_fault(&world, json!({"target": "fcm", "mode": "refuse", "code": code})).await;
+        world.add_fault(json!({"target": "fcm", "mode": "refuse", "code": code})).await;
         assert_not_asked(&sign_in(&world).await);
         let items = world.items("SessionsTable").await;
         let has_token = items.iter().any(|item| item["fcm_token"]["S"] == "the:device");
         assert_eq!(has_token, is_kept, "{code}");
         world.advance(600);
     }
-    refresh(&world, &mut owner).await;
+    owner = world.refreshed(&owner).await;
     register(&world, &owner, "the:new:device").await;
     assert_asked(&sign_in(&world).await);
 }
@@ -298,12 +297,11 @@ async fn one_reachable_device_of_two_is_enough() {
 async fn of_many_concurrent_submissions_of_a_code_one_pushes() {
     let (world, _, sent) = dormant().await;
     let world = Arc::new(world);
-    let mut running = JoinSet::new();
-    for _ in 0..5 {
-        let (world, sent) = (Arc::clone(&world), sent.clone());
-        running.spawn(async move { submit(&world, &sent).await });
-    }
-    let replies = running.join_all().await;
+    let replies = at_once(&world, 5, |world, _| {
+        let sent = sent.clone();
+        async move { submit(&world, &sent).await }
+    })
+    .await;
     assert!(replies.iter().all(|reply| reply.problem() == (403, "second_signal_required")), "{replies:?}");
     assert!(replies.iter().any(|reply| reply.body["approval_asked"] == json!(true)), "{replies:?}");
     assert_eq!(pushes(&world).await.len(), 1);
@@ -328,7 +326,7 @@ async fn an_access_token_for_fcm_is_reused_until_it_expires_or_fcm_refuses_it() 
     world.advance(3_600);
     assert_asked(&ask().await);
     assert_eq!(token_requests(), 2);
-    add_fault(&world, json!({"target": "fcm", "mode": "refuse", "code": "UNAUTHENTICATED"})).await;
+    world.add_fault(json!({"target": "fcm", "mode": "refuse", "code": "UNAUTHENTICATED"})).await;
     assert_not_asked(&ask().await);
     assert_asked(&ask().await);
     assert_eq!(token_requests(), 3);

@@ -1,9 +1,8 @@
 //! Requests that the two open routes refuse: nothing is written, sent or echoed.
 
 use serde_json::{Value, json};
-use tests::{Reply, Sent, World};
+use tests::{Reply, Sent, World, assert_refused};
 
-use crate::problems::assert_refused;
 use crate::setup::everything;
 
 const SEND: &str = "/v1/otp/send";

@@ -10,7 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use tests::google::{Google, Key, PROJECT, claims, header};
-use tests::{Call, World, person};
+use tests::{Call, World, at_once, person};
 
 use crate::setup::phone;
 
@@ -230,12 +230,11 @@ async fn a_repeated_token_gets_tokens_for_the_session_that_it_opened() {
 async fn sixty_four_concurrent_submissions_of_a_token_open_one_session() {
     let world = Arc::new(world().await);
     let token = token(&world, &phone(1));
-    let mut running = tokio::task::JoinSet::new();
-    for _ in 0..64 {
-        let (world, token) = (Arc::clone(&world), token.clone());
-        running.spawn(async move { submit(&world, &token).send().await });
-    }
-    for reply in running.join_all().await {
+    let replies = at_once(&world, 64, |world, _| {
+        let token = token.clone();
+        async move { submit(&world, &token).send().await }
+    });
+    for reply in replies.await {
         assert_eq!(reply.status, 200, "{reply:?}");
     }
     assert_eq!(world.items("SessionsTable").await.len(), 1);

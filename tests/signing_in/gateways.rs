@@ -13,7 +13,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::setup::{add_fault, clear_faults, phone, send};
+use crate::setup::{phone, send};
 
 const PHONE: &str = "+9779841000001";
 
@@ -31,7 +31,7 @@ pub async fn set_next_outcome(world: &World, gateway: &str, outcome: &str) {
     if outcome == "number_refused" {
         fault["code"] = number_refused[gateway].clone();
     }
-    add_fault(world, fault).await;
+    world.add_fault(fault).await;
 }
 
 /// The gateways of the messages that the phone got, oldest first.
@@ -87,7 +87,7 @@ async fn assert_row(row: Row, world: World) {
     assert_eq!(carriers(&world).await, carried_by, "{row:?}");
 
     // The reservation of a message that no gateway accepted is returned at once. Any other counts.
-    clear_faults(&world).await;
+    world.clear_faults().await;
     let again = send(&world, PHONE).send().await;
     let counts = answer != NO_GATEWAY;
     assert_eq!(again.problem(), if counts { (429, "too_many_requests") } else { SENT }, "{row:?}");

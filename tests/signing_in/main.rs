@@ -1,12 +1,6 @@
 //! From a phone number to tokens, and every way that it is refused.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects
-)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 mod approvals;
 mod bad_input;
@@ -15,7 +9,6 @@ mod firebase;
 mod gateways;
 mod messages;
 mod metrics;
-mod problems;
 mod pumping;
 mod races;
 mod recycled_numbers;

@@ -3,7 +3,7 @@
 use serde_json::json;
 use tests::World;
 
-use crate::setup::{create_organization, phone};
+use crate::setup::phone;
 
 /// Sends `body` with this `Accept-Language`; returns the text of the message.
 async fn message(world: &World, body: serde_json::Value, accept_language: &str) -> String {
@@ -18,7 +18,7 @@ async fn message(world: &World, body: serde_json::Value, accept_language: &str) 
 #[tokio::test]
 async fn the_language_is_that_of_the_locale_then_accept_language_then_the_organization() {
     let world = World::new().await;
-    create_organization(&world, "himal", &[("languages", "ne,en")]).await;
+    world.create_organization("himal", &[("languages", "ne,en")]).await;
     for (n, mut body, accept_language, word) in [
         (1, json!({"locale": "ne"}), "en", "कोड"),
         (2, json!({"locale": "ne_NP"}), "en", "कोड"),
@@ -39,10 +39,10 @@ async fn the_language_is_that_of_the_locale_then_accept_language_then_the_organi
 async fn messages_have_the_format_that_the_organizations_apps_can_read() {
     let world = World::new().await;
     let (hash, domain) = (("android_app_hash", "FA+9qCX9VSu"), ("web_domain", "himal.example"));
-    create_organization(&world, "neither", &[]).await;
-    create_organization(&world, "android", &[hash]).await;
-    create_organization(&world, "web", &[domain]).await;
-    create_organization(&world, "both", &[hash, domain]).await;
+    world.create_organization("neither", &[]).await;
+    world.create_organization("android", &[hash]).await;
+    world.create_organization("web", &[domain]).await;
+    world.create_organization("both", &[hash, domain]).await;
     for (n, id, expected) in [
         (1, "neither", "000000 is your Acme code."),
         (2, "android", "<#> 000000 is your Acme code.\nFA+9qCX9VSu"),
@@ -59,10 +59,10 @@ async fn messages_have_the_format_that_the_organizations_apps_can_read() {
 async fn an_organization_whose_messages_are_too_long_sends_none() {
     let world = World::new().await;
     let site = ("site", "a long line about the site that the messages are from");
-    create_organization(&world, "long", &[site]).await;
+    world.create_organization("long", &[site]).await;
     let reply = world.post("/v1/otp/send", json!({"phone_number": phone(1), "organization_id": "long"})).send().await;
     reply.assert_problem(503, "service_unavailable");
-    create_organization(&world, "english", &[site, ("languages", "en")]).await;
+    world.create_organization("english", &[site, ("languages", "en")]).await;
     message(&world, json!({"phone_number": phone(1), "organization_id": "english"}), "ne").await;
 }
 

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tests::{World, person, wrong};
 
 use crate::gateways::set_next_outcome;
-use crate::setup::{create_test_number, phone, send};
+use crate::setup::{phone, send};
 
 /// A document in the embedded metric format that counts one, without its time.
 pub fn counted(name: &str, dimensions: &[(&str, &str)]) -> Value {
@@ -163,7 +163,7 @@ async fn wrong_codes_and_retries_are_not_counted() {
 #[tokio::test]
 async fn a_test_number_is_not_counted() {
     let world = World::new().await;
-    create_test_number(&world, "acme", &phone(1), "135790", "2199-01-01").await;
+    world.create_test_number("acme", &phone(1), "135790", "2199-01-01").await;
     let by_acme = json!({"phone_number": phone(1), "organization_id": "acme", "otp": "135790"});
     for path in ["/v1/otp/send", "/v1/otp/submit"] {
         world.post(path, by_acme.clone()).send().await.ok();

@@ -3,12 +3,11 @@
 use std::cell::Cell;
 
 use serde_json::{Value, json};
-use tests::{Reply, World, person, wrong};
+use tests::{Reply, World, assert_refused_for_now, person, wrong};
 
 use crate::clock::{AfterWait, start_next_day, wait_out};
 use crate::metrics::{counted, undated};
-use crate::problems::assert_refused_for_now;
-use crate::setup::{create_organization, create_test_number, phone, send, send_to_organization, submit_newest_code};
+use crate::setup::{phone, send, send_to_organization, submit_newest_code};
 
 const HOUR_SECONDS: u64 = 3_600;
 
@@ -54,7 +53,7 @@ async fn world(mode: &str) -> World {
     ];
     let world = World::with(&variables).await;
     for id in ["himal", "terai"] {
-        create_organization(&world, id, &[]).await;
+        world.create_organization(id, &[]).await;
     }
     start_next_day(&world);
     world
@@ -216,7 +215,7 @@ async fn a_message_that_no_gateway_accepts_is_returned_to_every_budget() {
 #[tokio::test]
 async fn a_test_number_counts_in_no_budget() {
     let world = world("enforce").await;
-    create_test_number(&world, "acme", &phone(900), "135790", "2199-01-01").await;
+    world.create_test_number("acme", &phone(900), "135790", "2199-01-01").await;
     let by_acme = json!({"phone_number": phone(900), "organization_id": "acme", "otp": "135790"});
     for _ in 0..12 {
         for path in ["/v1/otp/send", "/v1/otp/submit"] {

@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use local::{Aim, Mode, Outgoing, Target};
 use serde_json::json;
-use tests::{Reply, Sent, World, person, wrong};
+use tests::{Reply, Sent, World, assert_refused, assert_refused_for_now, person, wrong};
 use tokio::sync::{Barrier, Mutex};
 use tokio::task::JoinSet;
 
 use crate::clock::start_next_day;
-use crate::problems::{assert_refused, assert_refused_for_now};
-use crate::setup::{create_organization, phone, send, submit_with_id, world_with_code};
+use crate::setup::{phone, send, world_with_code};
 
 const MANY: usize = 64;
 const PHONE: &str = "+9779841000001";
@@ -53,7 +52,7 @@ impl Submission {
 
     async fn send(self, world: Arc<World>) -> Reply {
         match self.challenge_id {
-            Some(id) => submit_with_id(&world, PHONE, &id, &self.code).send().await,
+            Some(id) => world.submit_with_id(PHONE, &id, &self.code).send().await,
             None => world.submit(PHONE, &self.code).send().await,
         }
     }
@@ -75,17 +74,17 @@ async fn send_to_nth(world: Arc<World>, n: usize) -> Reply {
 }
 
 /// The number of replies by problem code; the code of a success is "".
-fn tally(replies: &[Reply]) -> BTreeMap<&str, usize> {
-    let mut tally = BTreeMap::new();
+fn count_by_code(replies: &[Reply]) -> BTreeMap<&str, usize> {
+    let mut counts = BTreeMap::new();
     for reply in replies {
-        *tally.entry(reply.problem().1).or_default() += 1;
+        *counts.entry(reply.problem().1).or_default() += 1;
     }
-    tally
+    counts
 }
 
 /// The number of attempts whose code was not compared.
-fn delayed(tally: &BTreeMap<&str, usize>) -> usize {
-    ["too_many_attempts", "too_many_requests"].iter().filter_map(|code| tally.get(code)).sum()
+fn delayed(counts: &BTreeMap<&str, usize>) -> usize {
+    ["too_many_attempts", "too_many_requests"].iter().filter_map(|code| counts.get(code)).sum()
 }
 
 /// Panics unless there is one user with the lock of one phone, and one session.
@@ -99,7 +98,7 @@ async fn of_many_right_codes_one_signs_in() {
     let (world, sent) = with_code().await;
     let replies = at_once(&world, MANY, |world, n| Submission::nth(n, &sent.code, &sent).send(world)).await;
     let (signed_in, refused): (Vec<_>, Vec<_>) = replies.iter().enumerate().partition(|(_, reply)| reply.status == 200);
-    assert_eq!(signed_in.len(), 1, "{:?}", tally(&replies));
+    assert_eq!(signed_in.len(), 1, "{:?}", count_by_code(&replies));
     for (n, reply) in refused {
         match (n % 2 == 0, reply.problem().1) {
             (true, "otp_expired") => assert_refused(reply, "otp_expired", json!({})),
@@ -113,7 +112,7 @@ async fn of_many_right_codes_one_signs_in() {
     }
     assert_one_signed_in(&world).await;
     let somebody = person(PHONE, signed_in[0].1);
-    world.call("GET", "/v1/me").as_person(&somebody).send().await.ok();
+    world.me(&somebody).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -127,7 +126,7 @@ async fn of_the_codes_of_two_challenges_only_the_later_signs_in() {
     })
     .await;
     let signed_in: Vec<usize> = (0..MANY).filter(|n| replies[*n].status == 200).collect();
-    assert!(matches!(signed_in[..], [n] if n % 2 == 1), "{signed_in:?} {:?}", tally(&replies));
+    assert!(matches!(signed_in[..], [n] if n % 2 == 1), "{signed_in:?} {:?}", count_by_code(&replies));
     for reply in replies.iter().step_by(2) {
         assert_refused(reply, "incorrect_otp", json!({}));
     }
@@ -141,7 +140,7 @@ async fn of_many_concurrent_attempts_at_a_challenge_five_are_compared() {
         let (world, sent) = with_code().await;
         let attempt = Submission::nth(nth, &wrong(&sent.code), &sent);
         let replies = at_once(&world, MANY, |world, _| attempt.clone().send(world)).await;
-        assert_eq!(tally(&replies), [("incorrect_otp", 5), ("too_many_attempts", MANY - 5)].into());
+        assert_eq!(count_by_code(&replies), [("incorrect_otp", 5), ("too_many_attempts", MANY - 5)].into());
         let mut left: Vec<u64> = Vec::new();
         for reply in &replies {
             match reply.problem().1 {
@@ -179,9 +178,9 @@ async fn of_a_thousand_wrong_codes_over_64_connections_ten_are_compared() {
     let world = Arc::new(World::unthrottled().await);
     let sent = world.send_code(PHONE).await;
     let replies = submit_a_thousand_times(&world, &wrong(&sent.code), &sent).await;
-    let tally = tally(&replies);
-    assert_eq!(tally["incorrect_otp"], 10, "five with the id and five without: {tally:?}");
-    assert_eq!(delayed(&tally), 990, "{tally:?}");
+    let counts = count_by_code(&replies);
+    assert_eq!(counts["incorrect_otp"], 10, "five with the id and five without: {counts:?}");
+    assert_eq!(delayed(&counts), 990, "{counts:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -189,7 +188,7 @@ async fn of_a_thousand_right_codes_over_64_connections_one_signs_in() {
     let world = Arc::new(World::unthrottled().await);
     let sent = world.send_code(PHONE).await;
     let replies = submit_a_thousand_times(&world, &sent.code, &sent).await;
-    assert_eq!(tally(&replies)[""], 1, "{:?}", tally(&replies));
+    assert_eq!(count_by_code(&replies)[""], 1, "{:?}", count_by_code(&replies));
     assert_one_signed_in(&world).await;
 }
 
@@ -200,9 +199,9 @@ async fn attempts_with_and_without_the_id_are_counted_apart_and_ten_in_a_row_blo
     let replies = at_once(&world, MANY, attempt).await;
     for parity in [0, 1] {
         let half: Vec<Reply> = replies.iter().skip(parity).step_by(2).cloned().collect();
-        let tally = tally(&half);
-        assert_eq!(tally["incorrect_otp"], 5, "{tally:?}");
-        assert_eq!(delayed(&tally), MANY / 2 - 5, "{tally:?}");
+        let counts = count_by_code(&half);
+        assert_eq!(counts["incorrect_otp"], 5, "{counts:?}");
+        assert_eq!(delayed(&counts), MANY / 2 - 5, "{counts:?}");
     }
     assert_refused_for_now(&attempt(world, 0).await, "too_many_requests", json!({}));
 }
@@ -212,7 +211,7 @@ async fn concurrent_sends_to_one_phone_send_one_message() {
     let world = Arc::new(World::new().await);
     let replies =
         at_once(&world, MANY, |world, n| async move { send(&world, PHONE).from(source(n)).send().await }).await;
-    assert_eq!(tally(&replies), [("", 1), ("too_many_requests", MANY - 1)].into());
+    assert_eq!(count_by_code(&replies), [("", 1), ("too_many_requests", MANY - 1)].into());
     for reply in replies.iter().filter(|reply| reply.status != 200) {
         assert_refused_for_now(reply, "too_many_requests", json!({}));
     }
@@ -224,7 +223,7 @@ async fn concurrent_sends_from_one_source_send_thirty_messages() {
     let world = Arc::new(World::new().await);
     start_next_day(&world);
     let replies = at_once(&world, MANY, |world, n| async move { send(&world, &phone(n)).send().await }).await;
-    assert_eq!(tally(&replies), [("", 30), ("too_many_requests", MANY - 30)].into());
+    assert_eq!(count_by_code(&replies), [("", 30), ("too_many_requests", MANY - 30)].into());
     for (n, reply) in replies.iter().enumerate() {
         assert_eq!(world.inbox(&phone(n)).await.len(), usize::from(reply.status == 200));
     }
@@ -235,7 +234,7 @@ async fn concurrent_sends_to_a_country_stop_at_its_daily_limit() {
     let world = Arc::new(World::with(&[("COUNTRY_SENDS_PER_DAY", "20")]).await);
     start_next_day(&world);
     let replies = at_once(&world, MANY, send_to_nth).await;
-    assert_eq!(tally(&replies), [("", 20), ("too_many_requests", MANY - 20)].into());
+    assert_eq!(count_by_code(&replies), [("", 20), ("too_many_requests", MANY - 20)].into());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -247,7 +246,7 @@ async fn concurrent_sends_to_a_country_without_verified_codes_stop_at_its_budget
         let item = json!({"pk": {"S": yesterday}, "verified": {"N": best_day.to_string()}});
         world.dynamodb("PutItem", json!({"TableName": "OtpsTable", "Item": item})).await;
         let replies = at_once(&world, MANY, send_to_nth).await;
-        assert_eq!(tally(&replies), [("", budget), ("too_many_requests", MANY - budget)].into());
+        assert_eq!(count_by_code(&replies), [("", budget), ("too_many_requests", MANY - budget)].into());
     }
 }
 
@@ -259,7 +258,7 @@ async fn concurrent_sends_from_one_source_reach_three_unverified_countries() {
     let numbers = ["+9779841000001", "+919812345671", "+447400123456", "+4915123456789", "+12015550123"];
     let send_from_seven = |world: Arc<World>, n: usize| async move { send(&world, numbers[n]).from(7).send().await };
     let replies = at_once(&world, numbers.len(), send_from_seven).await;
-    assert_eq!(tally(&replies), [("", 3), ("too_many_requests", 2)].into());
+    assert_eq!(count_by_code(&replies), [("", 3), ("too_many_requests", 2)].into());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -270,12 +269,12 @@ async fn concurrent_retries_of_one_request_open_one_session() {
     let replies = at_once(&world, 9, |world, _| {
         let sent = sent.clone();
         async move {
-            let submit = submit_with_id(&world, PHONE, &sent.challenge_id, &sent.code);
+            let submit = world.submit_with_id(PHONE, &sent.challenge_id, &sent.code);
             submit.header("idempotency-key", "a key").send().await
         }
     })
     .await;
-    assert_eq!(tally(&replies), [("", 9)].into());
+    assert_eq!(count_by_code(&replies), [("", 9)].into());
     let users: BTreeSet<String> = replies.iter().map(|reply| person(PHONE, reply).user_id).collect();
     assert_eq!(users.len(), 1);
     assert_one_signed_in(&world).await;
@@ -287,7 +286,7 @@ async fn many_phones_that_sign_in_at_once_get_one_user_each() {
     let replies = at_once(&world, MANY, |world, n| async move {
         let sent = send(&world, &phone(n)).from(source(n)).send().await;
         let code = world.code(&phone(n)).await;
-        submit_with_id(&world, &phone(n), &sent.text("challenge_id"), &code).from(source(n)).send().await
+        world.submit_with_id(&phone(n), &sent.text("challenge_id"), &code).from(source(n)).send().await
     })
     .await;
     let mut users = BTreeSet::new();
@@ -305,7 +304,7 @@ async fn of_many_sign_ins_to_an_organization_one_succeeds_and_memberships_add_up
     let world = Arc::new(World::new().await);
     let first = world.sign_in(PHONE).await;
     for n in 0..4 {
-        create_organization(&world, &format!("org{n}"), &[]).await;
+        world.create_organization(&format!("org{n}"), &[]).await;
         world.advance(3_600);
         let sent = world.send_code(PHONE).await;
         let body = json!({
@@ -345,13 +344,13 @@ async fn a_resend_whose_code_is_used_before_it_is_written_sends_a_new_code() {
     let (world, used) = world_with_code(PHONE).await;
     world.advance(30);
     let resent = resend_while(&world, async {
-        person(PHONE, &submit_with_id(&world, PHONE, &used.challenge_id, &used.code).send().await);
+        person(PHONE, &world.submit_with_id(PHONE, &used.challenge_id, &used.code).send().await);
     })
     .await;
     assert_eq!((resent.status, resent.number("attempts_left")), (200, 5));
-    submit_with_id(&world, PHONE, &used.challenge_id, &used.code).send().await.assert_problem(400, "incorrect_otp");
+    world.submit_with_id(PHONE, &used.challenge_id, &used.code).send().await.assert_problem(400, "incorrect_otp");
     let code = world.code(PHONE).await;
-    person(PHONE, &submit_with_id(&world, PHONE, &resent.text("challenge_id"), &code).send().await);
+    person(PHONE, &world.submit_with_id(PHONE, &resent.text("challenge_id"), &code).send().await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -359,10 +358,10 @@ async fn an_attempt_counted_before_a_resend_is_written_stays_counted() {
     let (world, sent) = world_with_code(PHONE).await;
     world.advance(30);
     let resent = resend_while(&world, async {
-        let attempt = submit_with_id(&world, PHONE, &sent.challenge_id, &wrong(&sent.code)).send().await;
+        let attempt = world.submit_with_id(PHONE, &sent.challenge_id, &wrong(&sent.code)).send().await;
         assert_refused(&attempt, "incorrect_otp", json!({"attempts_left": 4}));
     })
     .await;
     assert_eq!((resent.status, resent.number("attempts_left")), (200, 4));
-    person(PHONE, &submit_with_id(&world, PHONE, &resent.text("challenge_id"), &sent.code).send().await);
+    person(PHONE, &world.submit_with_id(PHONE, &resent.text("challenge_id"), &sent.code).send().await);
 }

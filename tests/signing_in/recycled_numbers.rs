@@ -5,17 +5,15 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tests::google::{Google, Key, claims, header};
-use tests::{Person, Sent, World, person, wrong};
-use tokio::task::JoinSet;
+use tests::{Person, Sent, World, at_once, person, with, wrong};
 
 use crate::setup::{DORMANT_SECONDS, phone, refresh_until_dormant};
 
 const DAY_SECONDS: u64 = 86_400;
 
 fn submit<'a>(world: &'a World, sent: &Sent, more: Value) -> tests::Call<'a> {
-    let mut body = json!({"phone_number": phone(1), "otp": sent.code, "challenge_id": sent.challenge_id});
-    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    world.post("/v1/otp/submit", body)
+    let body = json!({"phone_number": phone(1), "otp": sent.code, "challenge_id": sent.challenge_id});
+    world.post("/v1/otp/submit", with(&body, more))
 }
 
 /// The holder of a dormant number, on a device that is still in use.
@@ -54,7 +52,7 @@ async fn a_dormant_number_requires_a_second_signal_and_the_code_stays_valid_for_
     let signed_in = submit(&world, &sent, json!({"refresh_token": owner.refresh})).send().await.ok();
     assert_eq!((&signed_in["is_new_user"], &signed_in["user"]["username"]), (&json!(false), &json!("sita")));
     // The token is not used up.
-    world.post("/v1/session/refresh", json!({"refresh_token": owner.refresh})).send().await.ok();
+    world.refresh(&owner.refresh).await.ok();
 }
 
 #[tokio::test]
@@ -94,7 +92,7 @@ async fn a_fresh_account_takes_the_number_and_the_old_account_is_kept_and_report
         (&json!(true), &json!("Hari"), &Value::Null)
     );
     // The old account is unchanged but for the number, and its device stays signed in.
-    let me = world.call("GET", "/v1/me").as_person(&owner).send().await.ok();
+    let me = world.me(&owner).await;
     assert_eq!((&me["username"], &me["phone_verified"]), (&json!("sita"), &json!(false)));
     let report = format!(r#""former":"{}","new":"{}""#, owner.user_id, fresh_person.user_id);
     assert!(world.log().contains(&report));
@@ -126,12 +124,11 @@ async fn of_many_concurrent_requests_for_a_fresh_account_one_succeeds() {
     world.sign_in(&phone(1)).await;
     world.advance(DORMANT_SECONDS + 30 * DAY_SECONDS);
     let sent = world.send_code(&phone(1)).await;
-    let mut running = JoinSet::new();
-    for _ in 0..5 {
-        let (world, sent) = (Arc::clone(&world), sent.clone());
-        running.spawn(async move { submit(&world, &sent, json!({"fresh_account": true})).send().await.status });
-    }
-    let statuses = running.join_all().await;
+    let statuses = at_once(&world, 5, |world, _| {
+        let sent = sent.clone();
+        async move { submit(&world, &sent, json!({"fresh_account": true})).send().await.status }
+    })
+    .await;
     assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 1, "{statuses:?}");
     let items = world.items("UsersTable").await;
     assert_eq!(items.len(), 3, "two users and one lock: {items:?}");
@@ -144,11 +141,7 @@ async fn a_firebase_token_alone_does_not_open_a_dormant_account() {
     let owner = world.sign_in(&phone(1)).await;
     world.advance(DORMANT_SECONDS);
     let token = Key::of_google().sign(&header(), &claims(&world, &phone(1)));
-    let submit = |more: Value| {
-        let mut body = json!({"firebase_id_token": token});
-        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        world.post("/v1/otp/submit", body).send()
-    };
+    let submit = |more| world.post("/v1/otp/submit", with(&json!({"firebase_id_token": token}), more)).send();
     submit(json!({})).await.assert_problem(403, "second_signal_required");
     let fresh = submit(json!({"fresh_account": true})).await.ok();
     assert_ne!(fresh["user"]["user_id"], json!(owner.user_id));
@@ -168,9 +161,9 @@ async fn a_dormant_number_moves_to_the_user_who_verifies_it() {
     };
     validate(&wrong(&code)).await.assert_problem(400, "incorrect_otp");
     validate(&code).await.ok();
-    let me = world.call("GET", "/v1/me").as_person(&hari).send().await.ok();
+    let me = world.me(&hari).await;
     assert_eq!(me["phone_number"], json!(phone(1)));
-    let me = world.call("GET", "/v1/me").as_person(&owner).send().await.ok();
+    let me = world.me(&owner).await;
     assert_eq!((&me["username"], &me["phone_number"]), (&json!("sita"), &Value::Null));
 }
 

@@ -3,13 +3,11 @@
 use std::ops::RangeInclusive;
 
 use serde_json::{Value, json};
-use tests::{Reply, World, person, wrong};
+use tests::{Reply, World, assert_refused, assert_refused_for_now, person, wrong};
 
 use crate::clock::{AfterWait, start_next_day, timed, wait_out};
-use crate::problems::{assert_refused, assert_refused_for_now};
 use crate::setup::{
-    add_fault, clear_faults, create_organization, everything, fail_transactions, mentions, phone, send,
-    send_to_organization, submit_newest_code, submit_with_id, world_with_code,
+    everything, fail_transactions, mentions, phone, send, send_to_organization, submit_newest_code, world_with_code,
 };
 
 /// The id of the challenge, and the body without it.
@@ -38,7 +36,7 @@ async fn assert_nothing_sent(world: &World, phone: &str) {
 /// Uses up the five attempts that a challenge id has, with wrong codes.
 async fn exhaust(world: &World, challenge_id: &str, code: &str) {
     for attempts_left in (0..5).rev() {
-        let attempt = submit_with_id(world, &phone(1), challenge_id, &wrong(code)).send().await;
+        let attempt = world.submit_with_id(&phone(1), challenge_id, &wrong(code)).send().await;
         assert_refused(&attempt, "incorrect_otp", json!({"attempts_left": attempts_left}));
     }
 }
@@ -67,7 +65,7 @@ async fn a_send_answers_with_a_challenge_and_the_phone_gets_its_code() {
 async fn the_message_has_the_name_the_site_and_the_hash_of_the_organization() {
     let world = World::new().await;
     let settings = [("app_name", "Himal"), ("site", "himal.example"), ("android_app_hash", "FA+9qCX9VSu")];
-    create_organization(&world, "himal", &settings).await;
+    world.create_organization("himal", &settings).await;
     send_to_organization(&world, &phone(1), "himal").send().await.ok();
     let code = world.code(&phone(1)).await;
     let text = world.inbox(&phone(1)).await[0]["text"].clone();
@@ -99,7 +97,7 @@ async fn the_store_never_holds_a_code() {
 #[tokio::test]
 async fn a_resend_repeats_the_code_and_does_not_reset_the_attempts() {
     let (world, first) = world_with_code(&phone(1)).await;
-    let attempt = async || submit_with_id(&world, &phone(1), &first.challenge_id, &wrong(&first.code)).send().await;
+    let attempt = async || world.submit_with_id(&phone(1), &first.challenge_id, &wrong(&first.code)).send().await;
     for attempts_left in [4, 3] {
         assert_refused(&attempt().await, "incorrect_otp", json!({"attempts_left": attempts_left}));
     }
@@ -111,7 +109,7 @@ async fn a_resend_repeats_the_code_and_does_not_reset_the_attempts() {
     assert_eq!(world.inbox(&phone(1)).await.len(), 2);
     assert_eq!(world.code(&phone(1)).await, first.code);
     for issued_id in [&challenge_id, &first.challenge_id] {
-        let attempt = submit_with_id(&world, &phone(1), issued_id, &wrong(&first.code)).send().await;
+        let attempt = world.submit_with_id(&phone(1), issued_id, &wrong(&first.code)).send().await;
         assert_refused(&attempt, "incorrect_otp", json!({"attempts_left": 2}));
     }
 }
@@ -123,15 +121,15 @@ async fn a_resend_by_a_stranger_cannot_exhaust_the_attempts_of_an_earlier_reques
     let strangers = send(&world, &phone(1)).from(9).send().await.text("challenge_id");
     assert_ne!(strangers, owners.challenge_id);
     exhaust(&world, &strangers, &owners.code).await;
-    let attempt = submit_with_id(&world, &phone(1), &strangers, &owners.code).send().await;
+    let attempt = world.submit_with_id(&phone(1), &strangers, &owners.code).send().await;
     assert_refused_for_now(&attempt, "too_many_attempts", json!({"attempts_left": 0}));
-    person(&phone(1), &submit_with_id(&world, &phone(1), &owners.challenge_id, &owners.code).send().await);
+    person(&phone(1), &world.submit_with_id(&phone(1), &owners.challenge_id, &owners.code).send().await);
 }
 
 #[tokio::test]
 async fn a_code_that_was_used_or_has_expired_is_followed_by_a_new_one() {
     let (world, used) = world_with_code(&phone(1)).await;
-    let attempt = submit_with_id(&world, &phone(1), &used.challenge_id, &wrong(&used.code)).send().await;
+    let attempt = world.submit_with_id(&phone(1), &used.challenge_id, &wrong(&used.code)).send().await;
     attempt.assert_problem(400, "incorrect_otp");
     person(&phone(1), &world.submit(&phone(1), &used.code).send().await);
     world.advance(30);
@@ -218,7 +216,7 @@ async fn one_source_address_sends_thirty_an_hour_and_a_hundred_a_day() {
 async fn an_organization_has_a_daily_limit_for_each_country() {
     for cap in [1, 3, 20] {
         let world = World::with(&[("COUNTRY_SENDS_PER_DAY", &cap.to_string())]).await;
-        create_organization(&world, "himal", &[("allowed_countries", "NP, IN")]).await;
+        world.create_organization("himal", &[("allowed_countries", "NP, IN")]).await;
         start_next_day(&world);
         let midnight = (world.now() / 86_400 + 1) * 86_400;
         for n in 0..cap {
@@ -252,7 +250,7 @@ async fn a_send_that_every_gateway_refuses_does_not_count() {
         world.fault("sns", mode, 100).await;
         let refused = send_to_first(&world).await;
         assert_refused(&refused, "sms_gateway_unavailable", json!({"retry_after": 5}));
-        clear_faults(&world).await;
+        world.clear_faults().await;
     }
     assert_nothing_sent(&world, &phone(1)).await;
     let (_, body) = without_challenge(send_to_first(&world).await);
@@ -272,7 +270,7 @@ async fn a_retry_does_not_return_a_reservation_twice() {
     }
     let refused = send(&world, &phone(2)).send().await;
     assert_refused(&refused, "sms_gateway_unavailable", json!({"retry_after": 5}));
-    clear_faults(&world).await;
+    world.clear_faults().await;
     world.send_code(&phone(3)).await;
     assert_refused_for_now(&send(&world, &phone(4)).send().await, "too_many_requests", json!({}));
 }
@@ -296,7 +294,7 @@ async fn while_sparrow_is_down_the_same_code_comes_through_sns() {
 #[tokio::test]
 async fn a_number_that_one_gateway_refuses_is_not_tried_at_another() {
     let world = World::new().await;
-    add_fault(&world, json!({"target": "sparrow", "mode": "refuse", "times": 1, "code": 1007})).await;
+    world.add_fault(json!({"target": "sparrow", "mode": "refuse", "times": 1, "code": 1007})).await;
     assert_refused(&send_to_first(&world).await, "invalid_phone_number", json!({}));
     assert_nothing_sent(&world, &phone(1)).await;
     // The refused send counts like any other.
@@ -309,7 +307,7 @@ async fn while_the_store_is_down_nothing_is_sent_and_later_the_send_succeeds() {
     for mode in ["error", "refuse"] {
         world.fault("dynamodb", mode, 1_000).await;
         assert_refused(&send_to_first(&world).await, "service_unavailable", json!({"retry_after": 5}));
-        clear_faults(&world).await;
+        world.clear_faults().await;
     }
     assert_nothing_sent(&world, &phone(1)).await;
     world.advance(5);
@@ -322,7 +320,7 @@ async fn brief_store_failures_and_duplicated_requests_do_not_affect_a_send() {
     for (n, (mode, times)) in [("refuse", 2), ("error", 2), ("duplicate", 100)].into_iter().enumerate() {
         world.fault("dynamodb", mode, times).await;
         assert_eq!(without_challenge(send(&world, &phone(n)).send().await).1, sent(600, 30, 5), "{mode}");
-        clear_faults(&world).await;
+        world.clear_faults().await;
         assert_eq!(world.inbox(&phone(n)).await.len(), 1, "{mode}");
     }
 }
@@ -334,7 +332,7 @@ async fn a_send_whose_transaction_fails_reserves_nothing_and_a_conflict_is_retri
     for refusal in [json!({"mode": "error"}), json!({"mode": "refuse", "code": "TransactionConflict"})] {
         fail_transactions(&world, 1, refusal, 1_000).await;
         assert_refused(&send_to_first(&world).await, "service_unavailable", json!({"retry_after": 5}));
-        clear_faults(&world).await;
+        world.clear_faults().await;
         assert_eq!(world.items("OtpsTable").await, [] as [Value; 0]);
     }
     fail_transactions(&world, 1, json!({"mode": "refuse", "code": "TransactionConflict"}), 3).await;
@@ -370,7 +368,7 @@ async fn a_number_is_accepted_in_every_common_notation() {
 #[tokio::test]
 async fn a_national_number_is_read_in_the_default_region_of_the_organization() {
     let world = World::new().await;
-    create_organization(&world, "bharat", &[("default_region", "IN")]).await;
+    world.create_organization("bharat", &[("default_region", "IN")]).await;
     send_to_organization(&world, "98123 45678", "bharat").send().await.ok();
     send(&world, "98123 45678").send().await.ok();
     let (india, nepal) = (world.inbox("+919812345678").await, world.inbox("+9779812345678").await);
@@ -385,9 +383,9 @@ async fn a_national_number_is_read_in_the_default_region_of_the_organization() {
 #[tokio::test]
 async fn an_organization_sends_only_to_its_countries_and_an_unknown_one_nowhere() {
     let world = World::new().await;
-    create_organization(&world, "bharat", &[("default_region", "IN")]).await;
-    create_organization(&world, "both", &[("allowed_countries", "NP,IN")]).await;
-    create_organization(&world, "world", &[("allowed_countries", "*")]).await;
+    world.create_organization("bharat", &[("default_region", "IN")]).await;
+    world.create_organization("both", &[("allowed_countries", "NP,IN")]).await;
+    world.create_organization("world", &[("allowed_countries", "*")]).await;
     let (nepal, india, japan) = ("+9779841000001", "+919812345678", "+819012345678");
     let before = everything(&world).await;
     for (organization, to, problem) in [

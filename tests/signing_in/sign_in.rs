@@ -10,9 +10,9 @@ const NEW: &str = "+9779841000002";
 async fn a_person_signs_in_and_reads_their_profile() {
     let world = World::new().await;
     let person = world.sign_in(PHONE).await;
-    let me = world.call("GET", "/v1/me").as_person(&person).send().await.ok();
+    let me = world.me(&person).await;
     assert_eq!(me["phone_number"], json!(PHONE));
-    let refreshed = world.post("/v1/session/refresh", json!({"refresh_token": person.refresh})).send().await;
+    let refreshed = world.refresh(&person.refresh).await;
     assert_eq!(refreshed.status, 200, "{refreshed:?}");
 }
 
@@ -29,7 +29,7 @@ async fn traced_values_show_no_secret() {
         let proof = json!({"phone_number": NEW, "otp": otp, "username": "sita"});
         world.post("/v1/phone/otp/validate", proof).as_person(&person).send().await;
     }
-    world.post("/v1/session/refresh", json!({"refresh_token": person.refresh})).send().await.ok();
+    world.refresh(&person.refresh).await.ok();
     world.keep_secret(NEW);
     world.keep_secret("9841000002");
     let log = world.log();

@@ -1,29 +1,25 @@
 //! `POST /v1/otp/submit`: which submissions sign in, and how attempts are limited.
 
 use serde_json::{Value, json};
-use tests::{Reply, Sent, World, person, wrong};
+use tests::{Reply, Sent, World, assert_refused, assert_refused_for_now, person, with, wrong};
 
 use crate::clock::{AfterWait, timed, wait_out};
-use crate::problems::{assert_refused, assert_refused_for_now};
-use crate::setup::{
-    clear_faults, create_organization, everything, fail_transactions, phone, send, submit_with_id, world_with_code,
-};
+use crate::setup::{everything, fail_transactions, phone, send, world_with_code};
 
 const PHONE: &str = "+9779841000001";
 
 /// Submits the right code without the id of its challenge, and with more members.
 async fn submit_with(world: &World, sent: &Sent, more: Value) -> Reply {
-    let mut body = json!({"phone_number": PHONE, "otp": sent.code});
-    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    world.post("/v1/otp/submit", body).send().await
+    let body = json!({"phone_number": PHONE, "otp": sent.code});
+    world.post("/v1/otp/submit", with(&body, more)).send().await
 }
 
 async fn right_with_id(world: &World, sent: &Sent) -> Reply {
-    submit_with_id(world, PHONE, &sent.challenge_id, &sent.code).send().await
+    world.submit_with_id(PHONE, &sent.challenge_id, &sent.code).send().await
 }
 
 async fn wrong_with_id(world: &World, sent: &Sent) -> Reply {
-    submit_with_id(world, PHONE, &sent.challenge_id, &wrong(&sent.code)).send().await
+    world.submit_with_id(PHONE, &sent.challenge_id, &wrong(&sent.code)).send().await
 }
 
 async fn wrong_without_id(world: &World, sent: &Sent) -> Reply {
@@ -90,7 +86,7 @@ async fn a_new_user_gets_the_profile_that_came_with_the_code() {
 #[tokio::test]
 async fn a_new_user_of_an_organization_is_a_member_only_of_that_one() {
     let world = World::new().await;
-    create_organization(&world, "himal", &[]).await;
+    world.create_organization("himal", &[]).await;
     let sent = world.send_code(PHONE).await;
     let body = submit_with(&world, &sent, json!({"organization_id": "himal"})).await.ok();
     assert_eq!(body["user"]["roles"], json!({"default": ["himal"]}));
@@ -99,7 +95,7 @@ async fn a_new_user_of_an_organization_is_a_member_only_of_that_one() {
 #[tokio::test]
 async fn a_known_user_keeps_the_profile_and_gains_the_organization() {
     let world = World::new().await;
-    create_organization(&world, "himal", &[]).await;
+    world.create_organization("himal", &[]).await;
     let sent = world.send_code(PHONE).await;
     let first = submit_with(&world, &sent, json!({"name": "Sita", "source": "android"})).await.ok();
     let mut item = user_item(&world).await;
@@ -223,9 +219,9 @@ async fn a_number_without_a_code_and_the_challenge_of_another_phone_are_a_wrong_
     let (mine, yours) = (world.send_code(PHONE).await, world.send_code(&phone(2)).await);
     let before = everything(&world).await;
     assert_refused(&world.submit(&phone(3), &mine.code).send().await, "incorrect_otp", json!({}));
-    let crossed = submit_with_id(&world, PHONE, &yours.challenge_id, &mine.code).send().await;
+    let crossed = world.submit_with_id(PHONE, &yours.challenge_id, &mine.code).send().await;
     assert_refused(&crossed, "incorrect_otp", json!({}));
-    let nobodys = submit_with_id(&world, &phone(3), &mine.challenge_id, &mine.code).send().await;
+    let nobodys = world.submit_with_id(&phone(3), &mine.challenge_id, &mine.code).send().await;
     assert_refused(&nobodys, "incorrect_otp", json!({}));
     // None of these counted as an attempt.
     assert_eq!(everything(&world).await, before);
@@ -238,7 +234,7 @@ async fn the_code_of_another_phone_is_a_wrong_code() {
     if mine.code == yours.code {
         yours = world.send_code(&phone(3)).await;
     }
-    let refused = submit_with_id(&world, PHONE, &mine.challenge_id, &yours.code).send().await;
+    let refused = world.submit_with_id(PHONE, &mine.challenge_id, &yours.code).send().await;
     assert_refused(&refused, "incorrect_otp", json!({"attempts_left": 4}));
 }
 
@@ -253,7 +249,7 @@ async fn the_code_of_an_earlier_challenge_is_a_wrong_code() {
     }
     // This does not count as an attempt at the latest code.
     assert_refused(&right_with_id(&world, &earlier).await, "incorrect_otp", json!({}));
-    let mixed = submit_with_id(&world, PHONE, &latest.challenge_id, &earlier.code).send().await;
+    let mixed = world.submit_with_id(PHONE, &latest.challenge_id, &earlier.code).send().await;
     assert_refused(&mixed, "incorrect_otp", json!({"attempts_left": 4}));
     assert_refused(&world.submit(PHONE, &earlier.code).send().await, "incorrect_otp", json!({"attempts_left": 4}));
     person(PHONE, &right_with_id(&world, &latest).await);
@@ -273,8 +269,7 @@ async fn a_retry_with_its_idempotency_key_gets_tokens_for_the_same_session() {
     let world = World::new().await;
     for (n, is_new_user) in [true, false].into_iter().enumerate() {
         let sent = world.send_code(PHONE).await;
-        let submit =
-            || submit_with_id(&world, PHONE, &sent.challenge_id, &sent.code).header("idempotency-key", "a key");
+        let submit = || world.submit_with_id(PHONE, &sent.challenge_id, &sent.code).header("idempotency-key", "a key");
         let first = submit().send().await.ok();
         world.advance(50);
         let retried = submit().send().await;
@@ -289,15 +284,15 @@ async fn a_retry_with_its_idempotency_key_gets_tokens_for_the_same_session() {
         assert_eq!(first["is_new_user"], json!(is_new_user));
         assert_eq!(retried, first);
         assert_eq!(world.items("SessionsTable").await.len(), n + 1);
-        world.call("GET", "/v1/me").as_person(&again).send().await.ok();
-        world.post("/v1/session/refresh", json!({"refresh_token": again.refresh})).send().await.ok();
+        world.me(&again).await;
+        world.refresh(&again.refresh).await.ok();
     }
 }
 
 #[tokio::test]
 async fn a_retry_needs_the_same_key_and_code_within_a_minute() {
     let (world, sent) = world_with_code(PHONE).await;
-    let submit = |code: &str| submit_with_id(&world, PHONE, &sent.challenge_id, code);
+    let submit = |code: &str| world.submit_with_id(PHONE, &sent.challenge_id, code);
     submit(&sent.code).header("idempotency-key", "a key").send().await.ok();
     let another_key = submit(&sent.code).header("idempotency-key", "A key").send().await;
     assert_refused(&another_key, "otp_expired", json!({}));
@@ -315,7 +310,7 @@ async fn a_retry_needs_the_same_key_and_code_within_a_minute() {
 #[tokio::test]
 async fn a_retry_does_not_restore_a_device_that_was_signed_out() {
     let (world, sent) = world_with_code(PHONE).await;
-    let submit = || submit_with_id(&world, PHONE, &sent.challenge_id, &sent.code).header("idempotency-key", "a key");
+    let submit = || world.submit_with_id(PHONE, &sent.challenge_id, &sent.code).header("idempotency-key", "a key");
     let somebody = person(PHONE, &submit().send().await);
     let signed_out = world.call("DELETE", "/v1/session").as_person(&somebody).send().await;
     assert!((200..300).contains(&signed_out.status), "{signed_out:?}");
@@ -327,7 +322,7 @@ async fn a_retry_does_not_restore_a_device_that_was_signed_out() {
 async fn a_request_without_a_key_cannot_be_retried() {
     let (world, sent) = world_with_code(PHONE).await;
     right_with_id(&world, &sent).await.ok();
-    let keyed = submit_with_id(&world, PHONE, &sent.challenge_id, &sent.code).header("idempotency-key", "a key");
+    let keyed = world.submit_with_id(PHONE, &sent.challenge_id, &sent.code).header("idempotency-key", "a key");
     assert_refused(&keyed.send().await, "otp_expired", json!({}));
 }
 
@@ -388,7 +383,7 @@ async fn while_the_store_is_down_nobody_signs_in_and_later_the_same_request_succ
     for mode in ["error", "refuse"] {
         world.fault("dynamodb", mode, 1_000).await;
         assert_refused(&right_with_id(&world, &sent).await, "service_unavailable", json!({"retry_after": 5}));
-        clear_faults(&world).await;
+        world.clear_faults().await;
     }
     assert_eq!(world.items("UsersTable").await, [] as [Value; 0]);
     world.advance(5);
@@ -401,11 +396,11 @@ async fn brief_store_failures_and_duplicated_requests_do_not_affect_a_sign_in() 
     for (n, (mode, times)) in [("refuse", 2), ("error", 2), ("duplicate", 100)].into_iter().enumerate() {
         let sent = world.send_code(&phone(n)).await;
         world.fault("dynamodb", mode, times).await;
-        let reply = submit_with_id(&world, &phone(n), &sent.challenge_id, &sent.code).send().await;
-        clear_faults(&world).await;
+        let reply = world.submit_with_id(&phone(n), &sent.challenge_id, &sent.code).send().await;
+        world.clear_faults().await;
         let somebody = person(&phone(n), &reply);
         assert_eq!(reply.body["is_new_user"], json!(true), "{mode}");
-        world.call("GET", "/v1/me").as_person(&somebody).send().await.ok();
+        world.me(&somebody).await;
         assert_eq!(world.items("SessionsTable").await.len(), n + 1, "{mode}");
     }
 }
@@ -417,7 +412,7 @@ async fn a_sign_in_whose_transaction_fails_creates_no_user_and_a_conflict_is_ret
         fail_transactions(&world, 2, refusal, 1_000).await;
         let refused = right_without_id(&world, &sent).await;
         assert_refused(&refused, "service_unavailable", json!({"retry_after": 5}));
-        clear_faults(&world).await;
+        world.clear_faults().await;
         for table in ["UsersTable", "SessionsTable"] {
             assert_eq!(world.items(table).await, [] as [Value; 0]);
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::json;
 use tests::{World, person, wrong};
 
-use crate::setup::{create_test_number, phone, send_to_organization};
+use crate::setup::{phone, send_to_organization};
 
 const CODE: &str = "135790";
 /// Later than the clock of any test.
@@ -13,7 +13,7 @@ const FAR_FUTURE: &str = "2199-01-01";
 
 async fn world() -> World {
     let world = World::new().await;
-    create_test_number(&world, "acme", &phone(1), CODE, FAR_FUTURE).await;
+    world.create_test_number("acme", &phone(1), CODE, FAR_FUTURE).await;
     world
 }
 
@@ -28,7 +28,7 @@ fn submit<'a>(world: &'a World, organization: &str, code: &str) -> tests::Call<'
 #[tokio::test]
 async fn a_test_number_signs_in_with_its_fixed_code_and_no_message_is_sent() {
     let world = World::new().await;
-    create_test_number(&world, "in-review", &phone(1), CODE, FAR_FUTURE).await;
+    world.create_test_number("in-review", &phone(1), CODE, FAR_FUTURE).await;
     let sent = send(&world, "in-review").send().await.ok();
     assert_eq!((&sent["resend_in"], &sent["attempts_left"]), (&json!(0), &json!(5)));
     let signed_in = submit(&world, "in-review", CODE).send().await.ok();
@@ -55,7 +55,7 @@ async fn a_fixed_code_works_once_after_a_send_and_never_before() {
 #[tokio::test]
 async fn a_test_number_is_exempt_from_the_limits_on_sends() {
     let world = World::with(&[("SOURCE_SENDS_PER_HOUR", "1"), ("COUNTRY_SENDS_PER_DAY", "1")]).await;
-    create_test_number(&world, "acme", &phone(1), CODE, FAR_FUTURE).await;
+    world.create_test_number("acme", &phone(1), CODE, FAR_FUTURE).await;
     let mut issued_ids = BTreeSet::new();
     for _ in 0..20 {
         issued_ids.insert(send(&world, "acme").send().await.text("challenge_id"));
@@ -98,7 +98,7 @@ async fn a_test_number_expires_on_its_day() {
     let world = World::new().await;
     // The start of 2096-10-02.
     let until = 4_000_000_000_i64 / 86_400 * 86_400;
-    create_test_number(&world, "acme", &phone(1), CODE, "2096-10-02").await;
+    world.create_test_number("acme", &phone(1), CODE, "2096-10-02").await;
     world.advance(u64::try_from(until - world.now() - 10).unwrap());
     send(&world, "acme").send().await.ok();
     world.advance(10);
@@ -129,12 +129,10 @@ async fn a_fixed_code_does_not_sign_in_to_an_account_with_roles() {
     send(&world, "acme").send().await.ok();
     let admin = person(&phone(1), &submit(&world, "acme", CODE).send().await);
     let grant = json!({
-        "TableName": "UsersTable",
-        "Key": {"pk": {"S": format!("user#{}", admin.user_id)}},
         "UpdateExpression": "SET role_admin = :organizations",
         "ExpressionAttributeValues": {":organizations": {"SS": ["acme"]}},
     });
-    world.dynamodb("UpdateItem", grant).await;
+    world.update_user(&format!("user#{}", admin.user_id), grant).await;
     send(&world, "acme").send().await.ok();
     submit(&world, "acme", &wrong(CODE)).send().await.assert_problem(400, "incorrect_otp");
     submit(&world, "acme", CODE).send().await.assert_problem(403, "test_number_refused");
@@ -143,7 +141,7 @@ async fn a_fixed_code_does_not_sign_in_to_an_account_with_roles() {
 #[tokio::test]
 async fn a_test_number_may_be_of_a_country_that_is_not_allowed() {
     let world = World::new().await;
-    create_test_number(&world, "acme", "+447400123456", CODE, FAR_FUTURE).await;
+    world.create_test_number("acme", "+447400123456", CODE, FAR_FUTURE).await;
     send_to_organization(&world, "+447400123456", "acme").send().await.ok();
     let body = json!({"phone_number": "+447400123456", "organization_id": "acme", "otp": CODE});
     world.post("/v1/otp/submit", body).send().await.ok();

@@ -1,6 +1,6 @@
 //! Checks each answer against `openapi.yaml`: its path, method, status, media type, headers and body.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use jsonschema::Validator;
@@ -16,6 +16,27 @@ pub fn document() -> &'static Value {
     DOCUMENT.get_or_init(|| {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../openapi.yaml");
         serde_yaml_ng::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+    })
+}
+
+/// The examples of problems in `openapi.yaml`, by code.
+pub fn problem_examples() -> &'static BTreeMap<&'static str, Vec<&'static Value>> {
+    static EXAMPLES: OnceLock<BTreeMap<&str, Vec<&Value>>> = OnceLock::new();
+    EXAMPLES.get_or_init(|| {
+        let mut examples: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        let mut values = vec![document()];
+        while let Some(value) = values.pop() {
+            let code = value["type"].as_str().and_then(|kind| kind.strip_prefix("urn:latchkey:problem:"));
+            if let Some(code) = code {
+                examples.entry(code).or_default().push(value);
+            }
+            match value {
+                Value::Object(members) => values.extend(members.values()),
+                Value::Array(items) => values.extend(items),
+                _ => {}
+            }
+        }
+        examples
     })
 }
 
@@ -70,6 +91,14 @@ pub fn check(method: &str, path: &str, reply: &Reply) {
     };
     let media_type = headers.get("content-type").map_or("none", |value| value.split(';').next().unwrap());
     assert!(content.contains_key(media_type), "{method} {path} {status}: {media_type} is not in openapi.yaml: {body}");
+    for example in problem_examples().get(body["code"].as_str().unwrap_or_default()).into_iter().flatten() {
+        for name in ["type", "title", "status", "detail"] {
+            // A malformed request has a detail for each fault.
+            let is_equal =
+                example[name] == body[name] || (&body["code"], name) == (&json!("malformed_request"), "detail");
+            assert!(is_equal, "{method} {path} {status}: {name} differs from the example in openapi.yaml: {body}");
+        }
+    }
     let validator = validator(&format!("{at}/content/{}/schema", pointer(media_type)));
     let errors: Vec<String> =
         validator.iter_errors(body).map(|error| format!("{}: {error}", error.instance_path())).collect();

@@ -1,10 +1,10 @@
-//! A world whose requests to DynamoDB are recorded, with what they consume, and can be slowed down or left incomplete.
+//! What some work asks of a world's DynamoDB, and what that consumes.
 
 use std::time::{Duration, Instant};
 
 use crate::World;
 
-pub use local::{DynamodbRequest as Tapped, Units, item_size};
+pub use local::{DynamodbRequest, Units, item_size};
 
 /// The delay of each answer: far longer than it takes to send two concurrent requests, and far shorter than the two
 /// seconds after which the SDK retries.
@@ -20,30 +20,12 @@ pub struct Cost {
     pub units: Units,
 }
 
-pub struct TappedWorld {
-    pub world: World,
-}
-
-impl TappedWorld {
-    pub async fn new() -> Self {
-        Self::with(&[]).await
-    }
-
-    /// With these environment variables.
-    pub async fn with(variables: &[(&str, &str)]) -> Self {
-        Self { world: World::with(variables).await }
-    }
-
-    /// Leaves the second half out of the answers to the next `batches` batches, as DynamoDB does under load.
-    pub fn halve_batches(&self, batches: usize) {
-        self.world.system.halve_dynamodb_batches(batches);
-    }
-
+impl World {
     /// What `work` asks of DynamoDB.
-    pub async fn requests<T>(&self, work: impl Future<Output = T>) -> (Vec<Tapped>, T) {
-        self.world.system.reset_dynamodb_requests();
+    pub async fn requests<T>(&self, work: impl Future<Output = T>) -> (Vec<DynamodbRequest>, T) {
+        self.system.reset_dynamodb_requests();
         let done = work.await;
-        (self.world.system.take_dynamodb_requests(), done)
+        (self.system.take_dynamodb_requests(), done)
     }
 
     /// How many requests `work` makes in a row.
@@ -55,15 +37,15 @@ impl TappedWorld {
     /// What `work` asks of DynamoDB, in figures. Each answer is delayed, so that requests that do not wait for
     /// another's answer overlap.
     pub async fn cost<T>(&self, work: impl Future<Output = T>) -> (Cost, T) {
-        self.world.system.delay_dynamodb_answers(DELAY);
+        self.system.delay_dynamodb_answers(DELAY);
         let (requests, done) = self.requests(work).await;
-        self.world.system.delay_dynamodb_answers(Duration::ZERO);
+        self.system.delay_dynamodb_answers(Duration::ZERO);
         (Cost::of(requests), done)
     }
 }
 
 impl Cost {
-    fn of(mut requests: Vec<Tapped>) -> Self {
+    fn of(mut requests: Vec<DynamodbRequest>) -> Self {
         requests.sort_by_key(|request| request.ended);
         let mut cost = Self { requests: requests.len(), ..Self::default() };
         let mut last: Option<Instant> = None;

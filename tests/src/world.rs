@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -12,6 +12,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use local::{Options, System};
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use crate::{contract, log};
 
@@ -92,6 +93,26 @@ impl Reply {
     pub fn number(&self, name: &str) -> u64 {
         self.body[name].as_u64().unwrap_or_else(|| panic!("no number {name} in {:?}", self))
     }
+}
+
+/// `value` with some members replaced. Null removes a member.
+pub fn with(value: &Value, changes: Value) -> Value {
+    let mut members = value.as_object().unwrap().clone();
+    for (name, change) in changes.as_object().unwrap() {
+        match change {
+            Value::Null => members.remove(name),
+            change => members.insert(name.clone(), change.clone()),
+        };
+    }
+    Value::Object(members)
+}
+
+/// Makes `count` calls concurrently. The results are in the order in which the calls ended.
+pub async fn at_once<F>(world: &Arc<World>, count: usize, call: impl Fn(Arc<World>, usize) -> F) -> Vec<F::Output>
+where
+    F: Future<Output: Send + 'static> + Send + 'static,
+{
+    (0..count).map(|n| call(Arc::clone(world), n)).collect::<JoinSet<F::Output>>().join_all().await
 }
 
 /// A code that is not `code`.
@@ -265,12 +286,21 @@ impl World {
     pub async fn send_code(&self, phone: &str) -> Sent {
         self.keep_phone_secret(phone);
         let reply = self.post("/v1/otp/send", json!({"phone_number": phone})).send().await;
+        self.received(phone, &reply).await
+    }
+
+    /// What a successful send returned, and the code that the phone received.
+    pub async fn received(&self, phone: &str, reply: &Reply) -> Sent {
         assert_eq!(reply.status, 200, "{reply:?}");
         Sent { challenge_id: reply.text("challenge_id"), code: self.code(phone).await }
     }
 
     pub fn submit(&self, phone: &str, code: &str) -> Call<'_> {
         self.post("/v1/otp/submit", json!({"phone_number": phone, "otp": code}))
+    }
+
+    pub fn submit_with_id(&self, phone: &str, challenge_id: &str, code: &str) -> Call<'_> {
+        self.post("/v1/otp/submit", json!({"phone_number": phone, "otp": code, "challenge_id": challenge_id}))
     }
 
     pub async fn sign_in(&self, phone: &str) -> Person {
@@ -285,10 +315,18 @@ impl World {
         person
     }
 
-    /// Makes the next `times` requests to `target` fail.
-    pub async fn fault(&self, target: &str, mode: &str, times: u32) {
-        let reply = self.post("/local/faults", json!({"target": target, "mode": mode, "times": times})).send().await;
-        assert!(reply.status < 300, "{reply:?}");
+    pub async fn me(&self, person: &Person) -> Value {
+        self.call("GET", "/v1/me").as_person(person).send().await.ok()
+    }
+
+    pub async fn refresh(&self, token: &str) -> Reply {
+        self.post("/v1/session/refresh", json!({"refresh_token": token})).send().await
+    }
+
+    /// The same person with the tokens of one refresh.
+    pub async fn refreshed(&self, person: &Person) -> Person {
+        let reply = self.refresh(&person.refresh).await;
+        Person { access: reply.text("access_token"), refresh: reply.text("refresh_token"), ..person.clone() }
     }
 
     /// Calls the embedded DynamoDB directly.

@@ -3,12 +3,14 @@
 
 use std::collections::BTreeSet;
 
-use crate::workspace::{files, path, text};
+use crate::workspace::{files, path, rust_files, text};
 
 /// This file has to contain what it forbids.
 const THIS_FILE: &str = "tests/system/documents.rs";
 const ABSENT_DOCUMENTS: [&str; 3] = ["DESIGN.md", "FACTS.md", "EXEMPLARS.md"];
 const HARD_WORDS: [&str; 6] = ["nought", "mend", "fortnight", "dearer", "whence", "thereof"];
+/// Where a file is that a document names without its folder.
+const SOURCE_FOLDERS: [&str; 5] = ["shared", "functions", "local", "tests", "benches"];
 const MOST_README_LINES: usize = 160;
 
 /// The repository's text files.
@@ -102,7 +104,9 @@ fn code_spans(document: &str) -> impl Iterator<Item = &str> {
 fn is_absent(name: &str, files: &[String], sources: &str) -> bool {
     let is_identifier = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if let Some(stem) = name.strip_suffix(".rs") {
-        return is_identifier(stem) && !files.iter().any(|file| file.rsplit('/').next() == Some(name));
+        let is_path = stem.split('/').all(|part| is_identifier(&part.replace('-', "_")));
+        let is_named = |file: &String| file == name || file.ends_with(&format!("/{name}"));
+        return is_path && !files.iter().any(is_named);
     }
     if let Some((kind, function)) = name.split_once("::") {
         let is_method = kind.starts_with(char::is_uppercase) && is_identifier(kind) && is_identifier(function);
@@ -116,7 +120,7 @@ fn is_absent(name: &str, files: &[String], sources: &str) -> bool {
 /// Renaming a file, a test or a method must not leave its old name in a document.
 #[test]
 fn every_file_test_and_method_that_a_document_names_exists() {
-    let files = files("");
+    let files: Vec<_> = SOURCE_FOLDERS.into_iter().flat_map(rust_files).collect();
     let sources: String = texts().filter(|(file, _)| file.ends_with(".rs")).map(|(_, source)| source).collect();
     let mut absent = BTreeSet::new();
     for (file, document) in documents().filter(|(file, _)| file != "CHANGELOG.md") {
@@ -124,6 +128,31 @@ fn every_file_test_and_method_that_a_document_names_exists() {
         absent.extend(names.map(|name| format!("{file}: {name}")));
     }
     assert!(absent.is_empty(), "these do not exist:\n{}", absent.into_iter().collect::<Vec<_>>().join("\n"));
+}
+
+#[test]
+fn every_message_in_the_log_table_of_the_operator_is_one_that_the_code_logs() {
+    let sources: String = rust_files("shared/adapters/src").iter().map(|file| text(file)).collect();
+    let operate = text("docs/operate.md");
+    let (_, section) = operate.split_once("\n### Log\n").unwrap();
+    let rows = section.lines().take_while(|line| !line.starts_with('#')).filter(|line| line.starts_with("| `"));
+    let messages: Vec<_> = rows.map(|row| row.split('`').nth(1).unwrap()).collect();
+    assert!(!messages.is_empty());
+    let absent: Vec<_> = messages.iter().filter(|message| !sources.contains(&format!("\"{message}\""))).collect();
+    assert!(absent.is_empty(), "docs/operate.md, section Log: no code logs {absent:?}");
+}
+
+#[test]
+fn the_examples_of_a_problem_in_openapi_have_the_same_words() {
+    for (code, examples) in tests::problem_examples() {
+        for example in examples {
+            assert_eq!(example["code"], *code);
+            for name in ["title", "status"] {
+                assert_eq!(example[name], examples[0][name], "{code}: {name}");
+            }
+            assert!(*code == "malformed_request" || example["detail"] == examples[0]["detail"], "{code}: detail");
+        }
+    }
 }
 
 #[test]

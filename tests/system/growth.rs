@@ -1,7 +1,7 @@
 //! The sizes of items and the costs of requests for a user with many organizations, many devices or long values.
 
 use serde_json::{Value, json};
-use tests::tap::{Cost, TappedWorld, Units, item_size};
+use tests::tap::{Cost, Units, item_size};
 use tests::{Person, World, person};
 
 const PHONE: &str = "+9779841000001";
@@ -21,10 +21,10 @@ fn fcm_token(n: usize) -> String {
     format!("{n:022}:{}", "A".repeat(142))
 }
 
-async fn sign_in(tapped: &TappedWorld, n: usize) -> Person {
-    tapped.world.advance(PAUSE_SECONDS);
-    let sent = tapped.world.send_code(PHONE).await;
-    person(PHONE, &submit(&tapped.world, &sent.code, n).await)
+async fn sign_in(world: &World, n: usize) -> Person {
+    world.advance(PAUSE_SECONDS);
+    let sent = world.send_code(PHONE).await;
+    person(PHONE, &submit(world, &sent.code, n).await)
 }
 
 async fn submit(world: &World, otp: &str, n: usize) -> tests::Reply {
@@ -37,8 +37,8 @@ async fn submit(world: &World, otp: &str, n: usize) -> tests::Reply {
 }
 
 /// The largest of a table's items of one kind, or of all.
-async fn largest(tapped: &TappedWorld, table: &str, kind: &str) -> usize {
-    let items = tapped.world.items(table).await;
+async fn largest(world: &World, table: &str, kind: &str) -> usize {
+    let items = world.items(table).await;
     let is_wanted = |item: &&Value| item["pk"]["S"].as_str().is_none_or(|pk| pk.starts_with(kind));
     items.iter().filter(is_wanted).map(item_size).max().unwrap()
 }
@@ -49,23 +49,21 @@ fn cost(in_a_row: usize, requests: usize, writes: f64, reads: f64) -> Cost {
 
 #[tokio::test]
 async fn fifty_organizations_and_twenty_devices_cost_a_sign_in_four_more_units() {
-    let tapped = TappedWorld::new().await;
-    let world = &tapped.world;
+    let world = &World::new().await;
     for n in 0..ORGANIZATIONS {
-        let item = json!({"pk": {"S": format!("organization#{}", organization(n))}, "app_name": {"S": "Acme"}});
-        tapped.world.dynamodb("PutItem", json!({"TableName": "SettingsTable", "Item": item})).await;
+        world.create_organization(&organization(n), &[]).await;
     }
     for n in 0..ORGANIZATIONS {
-        let person = sign_in(&tapped, n).await;
+        let person = sign_in(world, n).await;
         if n + 1 == ORGANIZATIONS - DEVICES {
             world.call("DELETE", "/v1/sessions").as_person(&person).send().await;
         }
     }
-    let [user, session] = [largest(&tapped, "UsersTable", "user#").await, largest(&tapped, "SessionsTable", "").await];
+    let [user, session] = [largest(world, "UsersTable", "user#").await, largest(world, "SessionsTable", "").await];
     assert!((2 * KB..3 * KB).contains(&user), "a user of 50 organizations has {user} bytes");
     assert!(session < KB, "a session: {session} bytes");
     for kind in ["phone#", "source#", "spend#", "verified#", "sign_in#"] {
-        let size = largest(&tapped, "OtpsTable", kind).await;
+        let size = largest(world, "OtpsTable", kind).await;
         assert!(size < KB, "{kind}: {size} bytes");
     }
 
@@ -73,35 +71,35 @@ async fn fifty_organizations_and_twenty_devices_cost_a_sign_in_four_more_units()
     world.advance(PAUSE_SECONDS);
     let organization_again = ORGANIZATIONS - 1;
     world.send_code("+9779841000002").await;
-    let (send, sent) = tapped.cost(world.send_code(PHONE)).await;
+    let (send, sent) = world.cost(world.send_code(PHONE)).await;
     assert_eq!(send, cost(2, 2, 8.0, 19.0), "as with one organization");
     submit(world, &tests::wrong(&sent.code), organization_again).await;
-    let (submitted, reply) = tapped.cost(submit(world, &sent.code, organization_again)).await;
+    let (submitted, reply) = world.cost(submit(world, &sent.code, organization_again)).await;
     assert_eq!(submitted, cost(2, 4, 17.0, 2.0), "a user item of three KB is four write units more");
     let person = person(PHONE, &reply);
     let refresh = |token: &str| world.post("/v1/session/refresh", json!({"refresh_token": token}));
     let token = refresh(&person.refresh).send().await.text("refresh_token");
-    let (refreshed, _) = tapped.cost(refresh(&token).send()).await;
+    let (refreshed, _) = world.cost(refresh(&token).send()).await;
     assert_eq!(refreshed, cost(1, 2, 1.0, 1.0), "as with one device");
     world.call("GET", "/v1/sessions").as_person(&person).send().await.ok();
-    let (listed, reply) = tapped.cost(world.call("GET", "/v1/sessions").as_person(&person).send()).await;
+    let (listed, reply) = world.cost(world.call("GET", "/v1/sessions").as_person(&person).send()).await;
     assert_eq!(reply.body["sessions"].as_array().unwrap().len(), DEVICES + 1);
     assert_eq!(listed, cost(2, 3, 0.0, 4.0), "the authorizer's read; then the user, and all sessions by one query");
-    let (deleted, reply) = tapped.cost(world.call("DELETE", "/v1/me").as_person(&person).send()).await;
+    let (deleted, reply) = world.cost(world.call("DELETE", "/v1/me").as_person(&person).send()).await;
     assert_eq!(reply.status, 204, "{reply:?}");
     assert_eq!(deleted, cost(4, 4, 54.0, 4.0), "two units a device");
 }
 
 #[tokio::test]
 async fn the_longest_allowed_members_make_no_item_larger_than_five_kb() {
-    let tapped = TappedWorld::new().await;
-    let sent = tapped.world.send_code(PHONE).await;
+    let world = &World::new().await;
+    let sent = world.send_code(PHONE).await;
     let longest = |characters: usize| "ༀ".repeat(characters);
     let body = json!({
         "phone_number": PHONE, "otp": sent.code, "fcm_token": "A".repeat(4_096), "device_name": longest(100),
         "name": longest(100), "source": longest(64), "image_url": format!("https://{}", "a".repeat(2_040)),
     });
-    person(PHONE, &tapped.world.post("/v1/otp/submit", body).send().await);
-    let [user, session] = [largest(&tapped, "UsersTable", "user#").await, largest(&tapped, "SessionsTable", "").await];
+    person(PHONE, &world.post("/v1/otp/submit", body).send().await);
+    let [user, session] = [largest(world, "UsersTable", "user#").await, largest(world, "SessionsTable", "").await];
     assert!(user < 3 * KB && session < 5 * KB, "a user has {user} bytes, a session {session}");
 }

@@ -10,7 +10,7 @@ use tests::World;
 use tests::google::Key;
 use tokio::time::timeout;
 
-use crate::wire::{call, client, post, secrets_manager};
+use crate::wire::{call, client, post};
 use crate::workspace::{Folder, text};
 
 const PHONE: &str = "+9779841000001";
@@ -55,12 +55,10 @@ async fn every_fault_of_every_vendor_can_be_set_and_cleared() {
     let world = World::new().await;
     for target in ["sparrow", "sns", "twilio", "fcm", "dynamodb", "secretsmanager"] {
         for mode in ["refuse", "error", "timeout", "slow", "duplicate"] {
-            let fault = json!({"target": target, "mode": mode, "times": 100});
-            let reply = world.post("/local/faults", fault).send().await;
-            assert_eq!((reply.status, reply.body), (204, Value::Null), "{target} {mode}");
+            world.fault(target, mode, 100).await;
         }
     }
-    assert_eq!(world.call("DELETE", "/local/faults").send().await.status, 204);
+    world.clear_faults().await;
     world.sign_in(PHONE).await;
     let messages = inbox(&world, "").await;
     assert_eq!((messages.len(), &messages[0]["gateway"]), (1, &json!("sparrow")));
@@ -167,7 +165,7 @@ async fn a_duplicate_delivers_one_message_twice() {
 /// Writes a value that shows later whether the call took effect.
 async fn put(world: &World, token: &str) -> Value {
     let request = json!({"SecretId": "GatewaySecret", "SecretString": token, "ClientRequestToken": token});
-    secrets_manager(world.system.aws_address(), "PutSecretValue", &request).await.ok()
+    world.secrets_manager("PutSecretValue", request).await
 }
 
 #[tokio::test]
@@ -175,7 +173,7 @@ async fn a_slow_call_and_a_call_that_times_out_still_take_effect() {
     let world = World::new().await;
     let current = async || {
         let request = json!({"SecretId": "GatewaySecret"});
-        secrets_manager(world.system.aws_address(), "GetSecretValue", &request).await.ok()["SecretString"].clone()
+        world.secrets_manager("GetSecretValue", request).await["SecretString"].clone()
     };
     let [slow, lost] = ["11111111-1111-1111-1111-111111111111", "22222222-2222-2222-2222-222222222222"];
     world.fault("secretsmanager", "slow", 1).await;
@@ -199,8 +197,7 @@ async fn moving_the_clock_forward_makes_a_code_expire() {
     assert!((before + 601..before + 631).contains(&now), "{before} {now}");
     let shown = world.call("GET", "/local/clock").send().await.ok()["now"].as_i64().unwrap();
     assert!((now..now + 30).contains(&shown), "{now} {shown}");
-    let submit = json!({"phone_number": PHONE, "otp": sent.code, "challenge_id": sent.challenge_id});
-    world.post("/v1/otp/submit", submit).send().await.assert_problem(400, "otp_expired");
+    world.submit_with_id(PHONE, &sent.challenge_id, &sent.code).send().await.assert_problem(400, "otp_expired");
 }
 
 #[tokio::test]

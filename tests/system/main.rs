@@ -1,12 +1,6 @@
 //! The system as a whole: its sources and dependencies, its deployment, its requests to AWS, its restarts.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects
-)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 mod bounds;
 mod dependencies;

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use adapters::http::Route;
 use local::{Aim, Mode, Outgoing, Target};
 use serde_json::{Value, json};
+use tests::World;
 use tests::google::{Google, Key, claims, header};
-use tests::tap::{Tapped, TappedWorld};
+use tests::tap::DynamodbRequest;
 
 use crate::sample;
-use crate::wire::secrets_manager;
 use crate::workspace::{functions, list, logical_id, resource};
 
 /// Actions, each with the table or secret that it acts on.
@@ -94,7 +94,7 @@ fn only_functions_that_sign_may_read_the_signing_key_and_only_rotation_may_write
 }
 
 /// The actions that a policy must allow for a request: a transaction needs one for each of its steps.
-fn actions(request: &Tapped) -> Actions {
+fn actions(request: &DynamodbRequest) -> Actions {
     let on =
         |action: &str, part: &Value| (format!("dynamodb:{action}"), part["TableName"].as_str().unwrap().to_owned());
     if let Some(tables) = request.body["RequestItems"].as_object() {
@@ -120,19 +120,19 @@ fn function_of(route: &str) -> String {
 
 /// Functions that are called, and the actions of each.
 struct Work {
-    tapped: TappedWorld,
+    world: World,
     done: BTreeMap<String, Actions>,
 }
 
 impl Work {
-    async fn record<T>(&mut self, function: &str, work: impl AsyncFnOnce(&TappedWorld) -> T) -> T {
-        let (requests, answer) = self.tapped.requests(work(&self.tapped)).await;
+    async fn record<T>(&mut self, function: &str, work: impl AsyncFnOnce(&World) -> T) -> T {
+        let (requests, answer) = self.world.requests(work(&self.world)).await;
         self.done.entry(function.to_owned()).or_default().extend(requests.iter().flat_map(actions));
         answer
     }
 
     async fn answer(&mut self, function: &str, event: Value) -> Value {
-        self.record(function, async |tapped| tapped.world.system.invoke(function, event).await.unwrap()).await
+        self.record(function, async |world| world.system.invoke(function, event).await.unwrap()).await
     }
 
     /// Calls a function, which must succeed, and returns the body of its answer.
@@ -155,7 +155,7 @@ impl Work {
 
     async fn send(&mut self, phone: &str) -> String {
         self.call("POST /v1/otp/send", "", json!({"phone_number": phone})).await;
-        self.tapped.world.code(phone).await
+        self.world.code(phone).await
     }
 
     async fn sign_in(&mut self, phone: &str) -> Value {
@@ -169,15 +169,15 @@ async fn ask_an_unregistered_device(work: &mut Work, phone: &str) {
     let owner = work.sign_in(phone).await;
     let token = owner["access_token"].as_str().unwrap();
     work.call("PUT /v1/me/fcm-token", token, json!({"fcm_token": "a-token-of-that-device"})).await;
-    work.tapped.world.advance(86_400);
+    work.world.advance(86_400);
     let owner = work.call("POST /v1/session/refresh", "", json!({"refresh_token": owner["refresh_token"]})).await;
     let code = work.send(phone).await;
     let at = Outgoing { target: Target::Fcm, what: "a push".to_owned(), nth: 1 };
     let aim = Aim { at, mode: Mode::Refuse, code: Some("UNREGISTERED"), lasts: false };
-    work.tapped.world.system.aim(Some(aim));
+    work.world.system.aim(Some(aim));
     work.refused("POST /v1/otp/submit", json!({"phone_number": phone, "otp": code}), 403).await;
-    work.tapped.world.advance(31);
-    let challenge = work.tapped.world.send_code(phone).await.challenge_id;
+    work.world.advance(31);
+    let challenge = work.world.send_code(phone).await.challenge_id;
     let approval = json!({"challenge_id": challenge});
     work.call("POST /v1/me/sign-in-approval", owner["access_token"].as_str().unwrap(), approval).await;
 }
@@ -187,11 +187,11 @@ async fn ask_an_unregistered_device(work: &mut Work, phone: &str) {
 async fn a_policy_allows_exactly_the_requests_that_its_function_makes() {
     let google = Google::serving("max-age=19204").await;
     let variables = [&google.variables()[..], &[("PHONE_DORMANT_DAYS", "1")]].concat();
-    let tapped = TappedWorld::with(&variables).await;
-    let mut work = Work { tapped, done: BTreeMap::new() };
+    let world = World::with(&variables).await;
+    let mut work = Work { world, done: BTreeMap::new() };
     let [phone, other_phone] = ["+9779841000001", "+9779841000002"];
     // What the start read has expired by then, so the functions read it again.
-    work.tapped.world.advance(600);
+    work.world.advance(600);
 
     let code = work.send(phone).await;
     let mut submit = sample::request("POST /v1/otp/submit", None, Some(json!({"phone_number": phone, "otp": code})));
@@ -199,11 +199,11 @@ async fn a_policy_allows_exactly_the_requests_that_its_function_makes() {
     let first = work.invoke("SubmitOtpFunction", submit.clone()).await;
     let again = work.invoke("SubmitOtpFunction", submit).await;
     assert_eq!((&first["is_new_user"], &first["user"]), (&json!(true), &again["user"]));
-    work.tapped.world.advance(600);
+    work.world.advance(600);
     let known = work.sign_in(phone).await;
     assert_eq!(known["is_new_user"], json!(false));
 
-    let claims = claims(&work.tapped.world, phone);
+    let claims = claims(&work.world, phone);
     let token = Key::of_google().sign(&header(), &claims);
     let by_firebase = work.call("POST /v1/otp/submit", "", json!({"firebase_id_token": token})).await;
     assert_eq!(by_firebase["user"]["user_id"], known["user"]["user_id"]);
@@ -223,7 +223,7 @@ async fn a_policy_allows_exactly_the_requests_that_its_function_makes() {
     work.call("GET /v1/me", &token, Value::Null).await;
     let change = json!({"phone_number": other_phone, "change": true});
     work.call("POST /v1/phone/otp/send", &token, change).await;
-    let code = work.tapped.world.code(other_phone).await;
+    let code = work.world.code(other_phone).await;
     let proof = json!({"phone_number": other_phone, "otp": code, "username": "second-name"});
     work.call("POST /v1/phone/otp/validate", &token, proof).await;
     work.invoke("AuthorizerFunction", sample::authorization(&token)).await;
@@ -237,16 +237,15 @@ async fn a_policy_allows_exactly_the_requests_that_its_function_makes() {
         let again = work.sign_in(phone).await;
         work.call(route, again["access_token"].as_str().unwrap(), Value::Null).await;
     }
-    work.tapped.world.fault("sparrow", "refuse", 1).await;
-    work.tapped.world.fault("sns", "refuse", 1).await;
+    work.world.fault("sparrow", "refuse", 1).await;
+    work.world.fault("sns", "refuse", 1).await;
     work.refused("POST /v1/otp/send", json!({"phone_number": "+9779841000005"}), 503).await;
     ask_an_unregistered_device(&mut work, "+9779841000006").await;
     for route in ["GET /.well-known/jwks.json", "GET /.well-known/openid-configuration"] {
         work.call(route, "", Value::Null).await;
     }
-    let address = work.tapped.world.system.aws_address();
     let rotation = json!({"SecretId": "SigningKeySecret"});
-    work.record("RotateKeysFunction", async |_| secrets_manager(address, "RotateSecret", &rotation).await.ok()).await;
+    work.record("RotateKeysFunction", async |world| world.secrets_manager("RotateSecret", rotation).await).await;
 
     for function in functions().iter().map(|name| logical_id(name)) {
         assert_eq!(work.done[&function], allowed_by_kind(&function, "dynamodb:"), "{function}");

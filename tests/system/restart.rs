@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use serde_json::{Value, json};
+use tests::token::claims;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -207,7 +208,7 @@ async fn ctrl_c_stops_cleanly_and_the_next_start_has_the_same_data() {
     let inbox = get(&caller, after.api, &format!("/local/inbox?to={phone}")).await.unwrap();
     assert_eq!(inbox["messages"].as_array().unwrap().len(), 1);
     let now = get(&caller, after.api, "/local/clock").await.unwrap()["now"].as_i64().unwrap();
-    let token_issued = crate::sample::claims(person["access_token"].as_str().unwrap())["iat"].as_i64().unwrap();
+    let token_issued = claims(person["access_token"].as_str().unwrap())["iat"].as_i64().unwrap();
     assert!(now >= token_issued + 86_400, "the clock must not go back");
     let refresh = json!({"refresh_token": person["refresh_token"]});
     let refreshed = post_ok(&caller, after.api, "/v1/session/refresh", refresh).await.unwrap();

@@ -1,10 +1,8 @@
 //! The rotation of the signing key: it signs no user out, and each of its steps can be repeated or left unfinished.
 
 use serde_json::{Value, json};
+use tests::token::header;
 use tests::{Person, World};
-
-use crate::sample;
-use crate::wire::secrets_manager;
 
 const PHONES: [&str; 4] = ["+9779841000001", "+9779841000002", "+9779841000003", "+9779841000004"];
 const STEPS: [&str; 4] = ["createSecret", "setSecret", "testSecret", "finishSecret"];
@@ -14,7 +12,7 @@ const DAY: u64 = 24 * 60 * MINUTE;
 
 /// The id of the key that signed a token.
 fn signer(token: &str) -> String {
-    sample::header(token)["kid"].as_str().unwrap().to_owned()
+    header(token)["kid"].as_str().unwrap().to_owned()
 }
 
 /// The published keys, oldest first.
@@ -25,7 +23,7 @@ async fn published(world: &World) -> Vec<String> {
 
 async fn secret(world: &World, operation: &str, mut request: Value) -> Value {
     request["SecretId"] = json!("SigningKeySecret");
-    secrets_manager(world.system.aws_address(), operation, &request).await.ok()
+    world.secrets_manager(operation, request).await
 }
 
 async fn rotate(world: &World) {
@@ -49,11 +47,8 @@ async fn state(world: &World) -> Value {
 
 /// Asserts that both tokens are still accepted, and returns the new ones.
 async fn refreshed(world: &World, person: &Person) -> Person {
-    let me = world.call("GET", "/v1/me").as_person(person).send().await;
-    assert_eq!(me.status, 200, "{me:?}");
-    let reply = world.post("/v1/session/refresh", json!({"refresh_token": person.refresh})).send().await;
-    assert_eq!(reply.status, 200, "{reply:?}");
-    Person { access: reply.text("access_token"), refresh: reply.text("refresh_token"), ..person.clone() }
+    world.me(person).await;
+    world.refreshed(person).await
 }
 
 #[tokio::test]
@@ -94,8 +89,7 @@ async fn an_older_key_is_published_until_the_last_token_that_it_signed_has_expir
     assert_eq!([signer(&person.refresh)], old.as_slice());
     world.advance(30 * DAY - 5);
     assert!(published(&world).await.contains(&old[0]));
-    let reply = world.post("/v1/session/refresh", json!({"refresh_token": person.refresh})).send().await;
-    assert_eq!(reply.status, 200, "{reply:?}");
+    world.refresh(&person.refresh).await.ok();
     world.advance(DAY + 10 * MINUTE);
     let keys = published(&world).await;
     assert_eq!((keys.len(), keys.contains(&old[0])), (1, false));

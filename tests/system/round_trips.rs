@@ -4,7 +4,6 @@ use domain::rules::signing_keys::PUBLISHED_BEFORE_USE_SECONDS;
 use local::{Aim, Mode, Outgoing, Target};
 use serde_json::{Value, json};
 use tests::google::{Google, Key, claims, header};
-use tests::tap::TappedWorld;
 use tests::{Person, World, person};
 
 use crate::sample;
@@ -82,20 +81,20 @@ async fn the_first_events_read_the_secrets_that_a_start_could_not_read() {
 
 #[tokio::test]
 async fn a_send_takes_two_requests_in_a_row() {
-    let tapped = TappedWorld::new().await;
-    let (in_a_row, _) = tapped.requests_in_a_row(tapped.world.send_code(PHONE)).await;
+    let world = World::new().await;
+    let (in_a_row, _) = world.requests_in_a_row(world.send_code(PHONE)).await;
     assert_eq!(in_a_row, 2, "the first send");
-    tapped.world.advance(WAIT_SECONDS);
-    let (in_a_row, _) = tapped.requests_in_a_row(tapped.world.send_code(PHONE)).await;
+    world.advance(WAIT_SECONDS);
+    let (in_a_row, _) = world.requests_in_a_row(world.send_code(PHONE)).await;
     assert_eq!(in_a_row, 2, "a resend of the same code");
 }
 
 #[tokio::test]
 async fn unprocessed_keys_of_a_batch_are_requested_again_and_no_message_goes_out_without_the_counters() {
-    let tapped = TappedWorld::new().await;
-    tapped.world.send_code("+9779841000002").await;
-    tapped.halve_batches(3);
-    let (requests, _) = tapped.requests(tapped.world.send_code(PHONE)).await;
+    let world = World::new().await;
+    world.send_code("+9779841000002").await;
+    world.system.halve_dynamodb_batches(3);
+    let (requests, _) = world.requests(world.send_code(PHONE)).await;
     let batches: Vec<usize> = requests
         .iter()
         .filter_map(|request| Some(request.body["RequestItems"]["OtpsTable"]["Keys"].as_array()?.len()))
@@ -105,99 +104,98 @@ async fn unprocessed_keys_of_a_batch_are_requested_again_and_no_message_goes_out
         [19, 10, 5, 3],
         "schedule, challenge, eight counters of sends, eight of sign-ins, the source's"
     );
-    tapped.world.advance(WAIT_SECONDS);
-    tapped.halve_batches(usize::MAX);
-    let reply = tapped.world.post("/v1/otp/send", json!({"phone_number": PHONE})).send().await;
+    world.advance(WAIT_SECONDS);
+    world.system.halve_dynamodb_batches(usize::MAX);
+    let reply = world.post("/v1/otp/send", json!({"phone_number": PHONE})).send().await;
     reply.assert_problem(503, "service_unavailable");
-    assert_eq!(tapped.world.inbox(PHONE).await.len(), 1);
+    assert_eq!(world.inbox(PHONE).await.len(), 1);
 }
 
 #[tokio::test]
 async fn a_send_by_the_second_gateway_takes_one_more_request_and_the_next_send_does_not() {
-    let tapped = TappedWorld::new().await;
-    tapped.world.fault("sparrow", "error", 1).await;
-    let (in_a_row, _) = tapped.requests_in_a_row(tapped.world.send_code(PHONE)).await;
+    let world = World::new().await;
+    world.fault("sparrow", "error", 1).await;
+    let (in_a_row, _) = world.requests_in_a_row(world.send_code(PHONE)).await;
     assert_eq!(in_a_row, 3, "by the second gateway");
-    tapped.world.advance(WAIT_SECONDS);
-    let (in_a_row, _) = tapped.requests_in_a_row(tapped.world.send_code(PHONE)).await;
+    world.advance(WAIT_SECONDS);
+    let (in_a_row, _) = world.requests_in_a_row(world.send_code(PHONE)).await;
     assert_eq!(in_a_row, 2, "the same code, by the first gateway again");
 }
 
 #[tokio::test]
 async fn a_send_to_verify_a_phone_takes_two_requests_in_a_row() {
-    let tapped = TappedWorld::new().await;
-    let person = tapped.world.sign_in(PHONE).await;
+    let world = World::new().await;
+    let person = world.sign_in(PHONE).await;
     let body = json!({"phone_number": "+9779841000002", "change": true});
-    let send = invoke_as(&tapped.world, &person, "SendOtpFunction", "POST /v1/phone/otp/send", Some(body));
-    assert_eq!(tapped.requests_in_a_row(send).await.0, 2);
+    let send = invoke_as(&world, &person, "SendOtpFunction", "POST /v1/phone/otp/send", Some(body));
+    assert_eq!(world.requests_in_a_row(send).await.0, 2);
 }
 
 #[tokio::test]
 async fn a_submit_takes_two_requests_in_a_row_for_a_new_user_and_for_a_known_user() {
-    let tapped = TappedWorld::new().await;
+    let world = World::new().await;
     for is_new in [true, false] {
-        let sent = tapped.world.send_code(PHONE).await;
-        let (in_a_row, reply) = tapped.requests_in_a_row(tapped.world.submit(PHONE, &sent.code).send()).await;
+        let sent = world.send_code(PHONE).await;
+        let (in_a_row, reply) = world.requests_in_a_row(world.submit(PHONE, &sent.code).send()).await;
         person(PHONE, &reply);
         assert_eq!((in_a_row, &reply.body["is_new_user"]), (2, &json!(is_new)));
-        tapped.world.advance(WAIT_SECONDS);
+        world.advance(WAIT_SECONDS);
     }
 }
 
 #[tokio::test]
 async fn a_firebase_token_takes_two_requests_in_a_row_also_when_it_is_repeated() {
     let google = Google::serving("max-age=19204").await;
-    let tapped = TappedWorld::with(&google.variables()).await;
-    let token = Key::of_google().sign(&header(), &claims(&tapped.world, PHONE));
+    let world = World::with(&google.variables()).await;
+    let token = Key::of_google().sign(&header(), &claims(&world, PHONE));
     for _ in 0..2 {
-        let submit = tapped.world.post("/v1/otp/submit", json!({"firebase_id_token": token}));
-        let (in_a_row, reply) = tapped.requests_in_a_row(submit.send()).await;
+        let submit = world.post("/v1/otp/submit", json!({"firebase_id_token": token}));
+        let (in_a_row, reply) = world.requests_in_a_row(submit.send()).await;
         assert_eq!((in_a_row, reply.status), (2, 200));
     }
 }
 
 #[tokio::test]
 async fn a_validation_takes_two_requests_in_a_row() {
-    let tapped = TappedWorld::new().await;
-    let person = tapped.world.sign_in_as(PHONE, "asha").await;
+    let world = World::new().await;
+    let person = world.sign_in_as(PHONE, "asha").await;
     let new = "+9779841000002";
     let send = json!({"phone_number": new, "change": true});
-    invoke_as(&tapped.world, &person, "SendOtpFunction", "POST /v1/phone/otp/send", Some(send)).await;
-    let body = json!({"phone_number": new, "otp": tapped.world.code(new).await, "username": "asha"});
-    let validate = invoke_as(&tapped.world, &person, "ValidateOtpFunction", "POST /v1/phone/otp/validate", Some(body));
-    assert_eq!(tapped.requests_in_a_row(validate).await.0, 2);
+    invoke_as(&world, &person, "SendOtpFunction", "POST /v1/phone/otp/send", Some(send)).await;
+    let body = json!({"phone_number": new, "otp": world.code(new).await, "username": "asha"});
+    let validate = invoke_as(&world, &person, "ValidateOtpFunction", "POST /v1/phone/otp/validate", Some(body));
+    assert_eq!(world.requests_in_a_row(validate).await.0, 2);
 }
 
 #[tokio::test]
 async fn a_refresh_takes_one_request_in_a_row() {
-    let tapped = TappedWorld::new().await;
-    let person = tapped.world.sign_in(PHONE).await;
-    let refresh = tapped.world.post("/v1/session/refresh", json!({"refresh_token": person.refresh}));
-    let (in_a_row, reply) = tapped.requests_in_a_row(refresh.send()).await;
+    let world = World::new().await;
+    let person = world.sign_in(PHONE).await;
+    let refresh = world.post("/v1/session/refresh", json!({"refresh_token": person.refresh}));
+    let (in_a_row, reply) = world.requests_in_a_row(refresh.send()).await;
     assert_eq!((in_a_row, reply.status), (1, 200));
 }
 
 #[tokio::test]
 async fn reading_the_callers_account_takes_one_request_and_its_authorizer_another() {
-    let tapped = TappedWorld::new().await;
-    let person = tapped.world.sign_in(PHONE).await;
+    let world = World::new().await;
+    let person = world.sign_in(PHONE).await;
     let (in_a_row, _) =
-        tapped.requests_in_a_row(invoke_as(&tapped.world, &person, "AccountFunction", "GET /v1/me", None)).await;
+        world.requests_in_a_row(invoke_as(&world, &person, "AccountFunction", "GET /v1/me", None)).await;
     assert_eq!(in_a_row, 1, "the function alone");
-    let (in_a_row, reply) =
-        tapped.requests_in_a_row(tapped.world.call("GET", "/v1/me").as_person(&person).send()).await;
+    let (in_a_row, reply) = world.requests_in_a_row(world.call("GET", "/v1/me").as_person(&person).send()).await;
     assert_eq!((in_a_row, reply.status), (2, 200), "behind its authorizer");
 }
 
 #[tokio::test]
 async fn the_authorizer_takes_one_request_and_none_for_an_invalid_signature() {
-    let tapped = TappedWorld::new().await;
-    let person = tapped.world.sign_in(PHONE).await;
+    let world = World::new().await;
+    let person = world.sign_in(PHONE).await;
     let (signed, signature) = person.access.rsplit_once('.').unwrap();
     let forged = format!("{signed}.{}", signature.chars().rev().collect::<String>());
     for (token, wanted, refusal) in [(&person.access, 1, Value::Null), (&forged, 0, json!("token_invalid"))] {
         let event = sample::authorization(token);
-        let (in_a_row, verdict) = tapped.requests_in_a_row(invoke(&tapped.world, "AuthorizerFunction", event)).await;
+        let (in_a_row, verdict) = world.requests_in_a_row(invoke(&world, "AuthorizerFunction", event)).await;
         assert_eq!((in_a_row, &verdict["context"]["refusal"]), (wanted, &refusal), "{verdict}");
     }
 }

@@ -96,5 +96,6 @@ async fn a_valid_token_of_a_deleted_user_gets_no_such_user_on_every_guarded_rout
         let path = route.path().replace("{session_id}", "ses_00000000000000000000000000");
         let reply = world.call(route.method(), &path).as_person(&person).send().await;
         assert_eq!(reply.problem(), (403, "no_such_user"), "{route}");
+        assert_eq!(reply.headers.get("www-authenticate"), None, "{route}");
     }
 }

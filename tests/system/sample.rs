@@ -1,9 +1,8 @@
 //! Events made from the samples in `events/`, to call one function without API Gateway and its authorizer.
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use tests::Person;
+use tests::token::claims;
 
 use crate::workspace;
 
@@ -42,18 +41,4 @@ pub fn authorization(token: &str) -> Value {
     let mut event = read("authorizer/garbage-token.json");
     event["headers"]["authorization"] = json!(format!("Bearer {token}"));
     event
-}
-
-pub fn header(token: &str) -> Value {
-    part(token, 0)
-}
-
-pub fn claims(token: &str) -> Value {
-    part(token, 1)
-}
-
-/// The header of a JWT is part 0, its claims are part 1.
-fn part(token: &str, index: usize) -> Value {
-    let part = token.split('.').nth(index).unwrap();
-    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
 }

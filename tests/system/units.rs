@@ -1,7 +1,7 @@
 //! The DynamoDB requests and capacity units of each route in a warm function, compared with the table in ARCHITECTURE.md.
 
 use serde_json::{Value, json};
-use tests::tap::TappedWorld;
+use tests::token::claims;
 use tests::{Person, World, person, wrong};
 
 use crate::{sample, workspace};
@@ -15,13 +15,13 @@ const HEAD: &str = "| path of a warm function | in a row | requests | write unit
 
 /// The measured rows of the table.
 struct Measured<'a> {
-    tapped: &'a TappedWorld,
+    world: &'a World,
     rows: Vec<String>,
 }
 
 impl Measured<'_> {
     async fn note<T>(&mut self, path: &str, work: impl Future<Output = T>) -> T {
-        let (cost, done) = self.tapped.cost(work).await;
+        let (cost, done) = self.world.cost(work).await;
         let (writes, reads) = (cost.units.writes, cost.units.reads);
         self.rows.push(format!("| {path} | {} | {} | {writes} | {reads} |", cost.in_a_row, cost.requests));
         done
@@ -30,7 +30,7 @@ impl Measured<'_> {
     /// Measures a guarded route's function alone, because its authorizer has a row of its own.
     async fn note_as(&mut self, person: &Person, path: &str, function: &str, route: &str, body: Option<Value>) {
         let event = sample::authorized(route, person, body);
-        let answer = self.note(path, invoke(&self.tapped.world, function, event)).await;
+        let answer = self.note(path, invoke(self.world, function, event)).await;
         assert!(matches!(answer["statusCode"].as_u64(), Some(200 | 204)), "{path}: {answer}");
     }
 }
@@ -47,9 +47,8 @@ async fn wait(world: &World, seconds: u64, other_phone: &str) {
 
 #[tokio::test]
 async fn every_route_costs_what_the_architecture_document_says() {
-    let tapped = TappedWorld::new().await;
-    let world = &tapped.world;
-    let mut measured = Measured { tapped: &tapped, rows: Vec::new() };
+    let world = &World::new().await;
+    let mut measured = Measured { world, rows: Vec::new() };
     wait(world, 0, "+9779841000010").await;
 
     let sent = measured.note("send, a new code", world.send_code(PHONE)).await;
@@ -98,7 +97,7 @@ async fn every_route_costs_what_the_architecture_document_says() {
         measured.note_as(&person, path, account, "PUT /v1/me/fcm-token", Some(token)).await;
     }
     measured.note_as(&person, "list of two sessions", session, "GET /v1/sessions", None).await;
-    let sid = sample::claims(&person.access)["sid"].as_str().unwrap().to_owned();
+    let sid = claims(&person.access)["sid"].as_str().unwrap().to_owned();
     let listed = world.call("GET", "/v1/sessions").as_person(&person).send().await.ok();
     let listed = listed["sessions"].as_array().unwrap().iter().map(|session| session["session_id"].as_str().unwrap());
     let older = format!("DELETE /v1/sessions/{}", listed.clone().find(|id| *id != sid).unwrap());

@@ -62,9 +62,3 @@ pub async fn call(
 pub async fn post(client: &Http, address: SocketAddr, path: &str, body: &Value) -> Result<Answer, String> {
     call(client, "POST", (address, path), &[("content-type", "application/json")], body.to_string()).await
 }
-
-pub async fn secrets_manager(address: SocketAddr, operation: &str, body: &Value) -> Answer {
-    let target = format!("secretsmanager.{operation}");
-    let headers = [("x-amz-target", target.as_str()), ("content-type", "application/x-amz-json-1.1")];
-    call(&client(1), "POST", (address, "/"), &headers, body.to_string()).await.unwrap()
-}

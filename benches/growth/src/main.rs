@@ -6,7 +6,6 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 use tests::World;
-use tests::tap::TappedWorld;
 
 const SIGN_INS: u32 = 300;
 /// The maximum of items in a `BatchWriteItem` request.
@@ -79,13 +78,13 @@ async fn write(database: &World, template: &Template, mut users: Range<u32>) {
 }
 
 /// Signs in one phone after another.
-async fn sign_in(tapped: &TappedWorld, phones: impl Iterator<Item = String>) -> Result<Usage, String> {
+async fn sign_in(world: &World, phones: impl Iterator<Item = String>) -> Result<Usage, String> {
     let (mut requests, mut writes, mut reads, mut milliseconds) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for phone in phones {
-        let (recorded, reply) = tapped
+        let (recorded, reply) = world
             .requests(async {
-                let sent = tapped.world.send_code(&phone).await;
-                tapped.world.submit(&phone, &sent.code).send().await
+                let sent = world.send_code(&phone).await;
+                world.submit(&phone, &sent.code).send().await
             })
             .await;
         if reply.status != 200 {
@@ -113,23 +112,23 @@ fn percentile(figures: &mut [f64], percent: usize) -> f64 {
 
 /// Prints one table row for each size and kind of user. `sizes` must be sorted.
 async fn measure(sizes: &[u32]) -> Result<(), String> {
-    let tapped = TappedWorld::with(&UNLIMITED).await;
-    tapped.world.sign_in(&phone("986", 0)).await;
-    let template = Template::read(&tapped.world).await;
+    let world = World::with(&UNLIMITED).await;
+    world.sign_in(&phone("986", 0)).await;
+    let template = Template::read(&world).await;
     println!("| users | sign-in of | requests | write units | read units | ms in the store: median | 99 % |");
     println!("|---|---|---|---|---|---|---|");
     let (mut filled, mut new_users) = (0, 0);
     for users in sizes {
-        fill(&tapped.world, &template, filled, *users).await;
+        fill(&world, &template, filled, *users).await;
         filled = *users;
         // The phones that signed in at the previous size may be sent another code.
-        tapped.world.advance(DAY_SECONDS);
+        world.advance(DAY_SECONDS);
         let step = usize::try_from(users / SIGN_INS).unwrap_or_default().max(1);
         let known = (0..*users).step_by(step).map(|n| phone("985", n));
         let unknown = (1..=SIGN_INS).map(|n| phone("986", n.saturating_add(new_users)));
-        let unknown = sign_in(&tapped, unknown).await?;
+        let unknown = sign_in(&world, unknown).await?;
         new_users = new_users.saturating_add(SIGN_INS);
-        let known = sign_in(&tapped, known.take(usize::try_from(SIGN_INS).unwrap_or_default())).await?;
+        let known = sign_in(&world, known.take(usize::try_from(SIGN_INS).unwrap_or_default())).await?;
         for (kind, usage) in [("a new user", unknown), ("a known user", known)] {
             let Usage { requests, writes, reads, median_milliseconds, p99_milliseconds } = usage;
             println!(
