@@ -147,9 +147,9 @@ impl Code {
                 403,
                 "second_signal_required",
                 "second signal required",
-                "This number has not been verified for a long time and may belong to another person now. Send the code \
-                 again with a refresh_token of a device that is signed in to the account, with fresh_account to create \
-                 a new account, or after such a device has approved the sign-in.",
+                "This number has not been verified for a long time and may belong to another person now. Send the same \
+                 request again with a refresh_token of a device that is signed in to the account, with fresh_account to \
+                 create a new account, or, if approval_asked is true, after such a device has approved the sign-in.",
             ),
             Self::UsernameTaken => Entry(
                 409,
@@ -262,11 +262,6 @@ impl Code {
         }
     }
 }
-
-/// No device is asked to approve a Firebase sign-in.
-const FIREBASE_SECOND_SIGNAL: &str = "This number has not been verified for a long time and may belong to another person \
-                                      now. Send the token again with a refresh_token of a device that is signed in to \
-                                      the account, or with fresh_account to create a new account.";
 
 /// When a 503 may be retried. Seconds.
 const UNAVAILABLE_RETRY_SECONDS: u32 = 5;
@@ -416,9 +411,7 @@ impl From<SubmitFirebaseError> for Problem {
         match error {
             SubmitFirebaseError::Token(FirebaseRefusal::Invalid) => Self::new(Code::FirebaseTokenInvalid),
             SubmitFirebaseError::Token(FirebaseRefusal::Expired) => Self::new(Code::FirebaseTokenExpired),
-            SubmitFirebaseError::SecondSignalRequired => {
-                Self { detail: Cow::Borrowed(FIREBASE_SECOND_SIGNAL), ..Self::new(Code::SecondSignalRequired) }
-            }
+            SubmitFirebaseError::SecondSignalRequired => Self::new(Code::SecondSignalRequired),
             SubmitFirebaseError::Unavailable(source) => source.into(),
         }
     }
