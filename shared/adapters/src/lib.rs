@@ -1,8 +1,8 @@
 //! Everything that touches the outside: configuration, DynamoDB, Secrets Manager, SMS gateways, Google, HTTP and the log.
 //!
-//! Imports run one way: `config` <- `https` <- `app` <- {`dynamodb`, `secrets`, `sms`, `google`} <- `http`. `clock`,
-//! `random`, `telemetry`, `expiring` and `tokens` are leaves that import at most `config`. Nothing here decides what the
-//! domain decides.
+//! Imports run one way: `config` <- {`clock`, `random`, `telemetry`, `expiring`, `tokens`} <- `https` <- `app` <-
+//! {`dynamodb`, `secrets`, `sms`, `google`} <- `http`. `sms` and `google` also import `secrets`. Nothing here decides what
+//! the domain decides.
 
 pub mod app;
 pub mod clock;

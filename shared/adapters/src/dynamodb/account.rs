@@ -27,9 +27,6 @@ enum Step {
     User,
     NewUsername,
     FormerUsername,
-    Phone,
-    Code,
-    Session,
 }
 
 impl<T: HasUsers + HasOtps + HasSessions> AccountStore for Store<T> {
@@ -93,11 +90,11 @@ impl<T: HasUsers + HasOtps + HasSessions> AccountStore for Store<T> {
             .if_equals_or_absent("phone", seen.phone.as_ref().map(|phone| text(phone.e164())))
             .if_equals_or_absent("username", seen_username(seen));
         let mut transaction = Transaction::new("delete an account")
-            .delete(Step::User, users, user_key(&seen.id), unchanged)
-            .delete(Step::Code, otps, verification_key(&seen.id), Expression::new());
+            .delete((), users, user_key(&seen.id), unchanged)
+            .delete((), otps, verification_key(&seen.id), Expression::new());
         if let Some(username) = &seen.username {
             let key = username_lock_key(username);
-            transaction = transaction.delete(Step::FormerUsername, users, key, if_held_by(&seen.id));
+            transaction = transaction.delete((), users, key, if_held_by(&seen.id));
         }
         if let Some(phone) = &seen.phone {
             // The code is removed and the counts of wrong codes stay, or deleting an account would reset them.
@@ -106,15 +103,15 @@ impl<T: HasUsers + HasOtps + HasSessions> AccountStore for Store<T> {
                 .remove_all(&["phone", "challenge_id", "credit_source"])
                 .remove_all(&CONSUMPTION)
                 .remove_all(&APPROVAL);
-            transaction = transaction.delete(Step::Phone, users, phone_lock_key(phone), if_held_by(&seen.id)).update(
-                Step::Code,
+            transaction = transaction.delete((), users, phone_lock_key(phone), if_held_by(&seen.id)).update(
+                (),
                 otps,
                 record_key(&Purpose::SignIn, phone),
                 no_code,
             );
         }
         for key in sessions {
-            transaction = transaction.delete(Step::Session, self.tables.sessions(), key, Expression::new());
+            transaction = transaction.delete((), self.tables.sessions(), key, Expression::new());
         }
         Ok(self.transact(transaction).await?.is_done())
     }

@@ -10,7 +10,7 @@ use domain::rules::firebase_token::{FirebaseClaims, FirebaseProject, FirebaseRef
 use domain::use_cases::submit_firebase::SubmitFirebaseError;
 use domain::values::time::Timestamp;
 use domain::values::unavailable::Unavailable;
-use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
+use jsonwebtoken::{Algorithm, DecodingKey, decode_header};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use tokio::time::timeout;
@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use crate::app::App;
 use crate::expiring::{Expiring, Fetched};
 use crate::https::HttpsClient;
+use crate::tokens::signed_claims;
 
 /// Longer than any ID token with its custom claims, which may have 1,000 bytes. A longer token is rejected without parsing.
 const MAX_TOKEN_BYTES: usize = 4_096;
@@ -89,11 +90,7 @@ impl Firebase {
         let id = header.kid.ok_or_else(invalid)?;
         let keys = self.keys(Some(&id), now).await?;
         let key = keys.by_id.get(&id).ok_or_else(invalid)?;
-        let mut signature_only = Validation::new(Algorithm::RS256);
-        signature_only.required_spec_claims.clear();
-        signature_only.validate_exp = false;
-        signature_only.validate_aud = false;
-        let claims = decode::<FirebaseClaims>(token, key, &signature_only).map_err(|_| invalid())?.claims;
+        let claims: FirebaseClaims = signed_claims(token, key, Algorithm::RS256).ok_or_else(invalid)?;
         let phone = claims.proven_phone(&self.project, now).map_err(SubmitFirebaseError::Token)?;
         let (signed, _) = token.rsplit_once('.').ok_or_else(invalid)?;
         let digest = TokenDigest::new(URL_SAFE_NO_PAD.encode(Sha256::digest(signed)));
