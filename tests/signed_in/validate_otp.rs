@@ -300,6 +300,17 @@ async fn without_a_pending_code_verified_and_unverified_callers_get_the_same_ans
 }
 
 #[tokio::test]
+async fn an_unknown_organization_is_refused_and_uses_no_attempt() {
+    let (world, person, sent) = unverified_with_code().await;
+    let before = world.items("OtpsTable").await;
+    let body = json!({
+        "phone_number": NEW, "otp": sent.code, "username": "sita", "organization_id": "unknown",
+    });
+    assert_refused(&validate(&world, &person, body).await, "no_such_organization", json!({}));
+    assert_eq!(world.items("OtpsTable").await, before);
+}
+
+#[tokio::test]
 async fn a_code_for_one_number_does_not_verify_another() {
     let (world, person, Sent { code, .. }) = unverified_with_code().await;
     assert_mistaken(&validate(&world, &person, typed(OTHER, &code)).await);

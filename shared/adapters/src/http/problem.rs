@@ -141,7 +141,7 @@ impl Code {
                 403,
                 "test_number_refused",
                 "test number refused",
-                "A test number's fixed code works only for users with the default role.",
+                "A test number's fixed code works only for users who have no role except the default one.",
             ),
             Self::SecondSignalRequired => Entry(
                 403,
