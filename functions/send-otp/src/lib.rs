@@ -23,7 +23,7 @@ pub struct SendOtp {
     app: App,
     store: Store<AllTables>,
     guard: Guard<AllTables>,
-    keys: CodeKeySecret,
+    code_keys: CodeKeySecret,
     gateways: Gateways,
 }
 
@@ -67,14 +67,14 @@ impl SendOtp {
     pub fn new(app: &App) -> Result<Self, ConfigError> {
         let store = Store::new(app)?;
         let guard = Guard::new(app, &store);
-        Ok(Self { app: app.clone(), store, guard, keys: CodeKeySecret::new(app)?, gateways: Gateways::new(app)? })
+        Ok(Self { app: app.clone(), store, guard, code_keys: CodeKeySecret::new(app)?, gateways: Gateways::new(app)? })
     }
 
     /// Opens connections and reads what the first request needs.
     pub async fn prepare(&self) {
         let now = self.app.clock.now();
         let default = &self.app.config.default_organization;
-        let readers = [Some(self.keys.reader()), self.gateways.credentials_reader()];
+        let readers = [Some(self.code_keys.reader()), self.gateways.credentials_reader()];
         let readers: Vec<_> = readers.into_iter().flatten().collect();
         during_init(async {
             tokio::join!(
@@ -82,7 +82,7 @@ impl SendOtp {
                 read_together(&readers),
                 self.gateways.connect_ahead(default.default_country),
                 // Last, because it computes while the others wait.
-                async { self.app.numbering_plan.load_home() },
+                async { self.app.numbering_plan.load_home_country() },
             )
         })
         .await;
@@ -121,7 +121,7 @@ impl SendOtp {
         let context =
             SendContext::resolve(&organization, limits, first_gateway, send).map_err(SendOtpError::Context)?;
         let report = |budget| telemetry::send_over_budget(budget, country, limits.budget_mode, now);
-        let sent = send_otp(&self.store, &self.keys, &self.gateways, &context, report).await?;
+        let sent = send_otp(&self.store, &self.code_keys, &self.gateways, &context, report).await?;
         if sent.is_test_number {
             telemetry::test_number_used("send-otp", &organization.id);
         }

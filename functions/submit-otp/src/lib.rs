@@ -36,7 +36,7 @@ use sha2::{Digest, Sha256};
 pub struct SubmitOtp {
     app: App,
     store: Store<AllTables>,
-    codes: CodeKeySecret,
+    code_keys: CodeKeySecret,
     signing: SigningKeySecret,
     firebase: Option<Firebase>,
     push: Option<Push>,
@@ -147,7 +147,7 @@ impl SubmitOtp {
         Ok(Self {
             app: app.clone(),
             store,
-            codes: CodeKeySecret::new(app)?,
+            code_keys: CodeKeySecret::new(app)?,
             signing: SigningKeySecret::new(app)?,
             firebase: Firebase::new(app),
             push: Push::new(app)?,
@@ -162,7 +162,7 @@ impl SubmitOtp {
         during_init(async {
             tokio::join!(
                 async {
-                    read_together(&[self.codes.reader(), self.signing.reader()]).await;
+                    read_together(&[self.code_keys.reader(), self.signing.reader()]).await;
                     self.signing.signing_key(now).await
                 },
                 self.store.organization(&default.id, default, now),
@@ -174,7 +174,7 @@ impl SubmitOtp {
                     }
                 },
                 // Last, because it computes while the others wait.
-                async { self.app.numbering_plan.load_home() },
+                async { self.app.numbering_plan.load_home_country() },
             )
         })
         .await;
@@ -248,7 +248,7 @@ impl SubmitOtp {
                 let code = SubmittedCode { code, organization: organization.id.clone(), fixed };
                 let submit = SubmitOtpRequest { phone: number, code, challenge_id, idempotency, context };
                 telemetry::trace("a code is submitted", &submit);
-                let signed_in = submit_otp(&self.store, &self.codes, self.push.as_ref(), limits, submit).await?;
+                let signed_in = submit_otp(&self.store, &self.code_keys, self.push.as_ref(), limits, submit).await?;
                 if signed_in.is_test_number {
                     telemetry::test_number_used("submit-otp", &organization.id);
                 }

@@ -24,7 +24,7 @@ pub struct ValidateOtp {
     app: App,
     store: Store<AllTables>,
     guard: Guard<AllTables>,
-    codes: CodeKeySecret,
+    code_keys: CodeKeySecret,
 }
 
 /// The older system named the phone `phone`; both names are accepted.
@@ -69,7 +69,7 @@ impl ValidateOtp {
     pub fn new(app: &App) -> Result<Self, ConfigError> {
         let store = Store::new(app)?;
         let guard = Guard::new(app, &store);
-        Ok(Self { app: app.clone(), store, guard, codes: CodeKeySecret::new(app)? })
+        Ok(Self { app: app.clone(), store, guard, code_keys: CodeKeySecret::new(app)? })
     }
 
     /// Opens connections and reads what the first request needs.
@@ -81,9 +81,9 @@ impl ValidateOtp {
                 self.store.organization(&default.id, default, now),
                 // A second connection, for the claim and the read that run at the same time.
                 self.guard.read_keys_ahead(now),
-                self.codes.current(),
+                self.code_keys.current(),
                 // Last, because it computes while the others wait.
-                async { self.app.numbering_plan.load_home() },
+                async { self.app.numbering_plan.load_home_country() },
             )
         })
         .await;
@@ -107,7 +107,7 @@ impl ValidateOtp {
             ValidateOtpRequest { caller: caller.clone(), username, phone: number, code, challenge_id, now };
         telemetry::trace("a code is validated", &validation);
         let VerifiedPhone { is_test_number, former_holder, carrier } =
-            validate_otp(&self.store, &self.codes, &self.app.config.limits, validation).await?;
+            validate_otp(&self.store, &self.code_keys, &self.app.config.limits, validation).await?;
         if is_test_number {
             telemetry::test_number_used("validate-otp", &organization.id);
         }

@@ -9,7 +9,7 @@ use domain::values::time::Timestamp;
 /// Consecutive failures after which a gateway is tried last.
 const MAX_FAILURES: u32 = 3;
 /// For how long. After that the next message tries the gateway first again, and one more failure puts it last. Seconds.
-const LAST_SECONDS: u32 = 60;
+const DEMOTION_SECONDS: u32 = 60;
 
 /// The recent results of each gateway, as far as this process knows.
 #[derive(Clone, Default)]
@@ -18,16 +18,16 @@ pub(super) struct GatewayHealth(Arc<Mutex<BTreeMap<Gateway, Failures>>>);
 #[derive(Clone, Copy, Default)]
 struct Failures {
     consecutive: u32,
-    last_until: Timestamp,
+    demoted_until: Timestamp,
 }
 
 impl GatewayHealth {
     /// A route's gateways in the order to try them. No gateway is left out: a late message is better than none.
     pub(super) fn order(&self, route: &[Gateway], now: Timestamp) -> Vec<Gateway> {
         let failures = self.lock();
-        let is_last = |gateway: &Gateway| failures.get(gateway).is_some_and(|failures| now < failures.last_until);
-        let (last, first): (Vec<Gateway>, Vec<Gateway>) = route.iter().partition(|gateway| is_last(gateway));
-        first.into_iter().chain(last).collect()
+        let is_demoted = |gateway: &Gateway| failures.get(gateway).is_some_and(|failures| now < failures.demoted_until);
+        let (demoted, healthy): (Vec<Gateway>, Vec<Gateway>) = route.iter().partition(|gateway| is_demoted(gateway));
+        healthy.into_iter().chain(demoted).collect()
     }
 
     /// The gateway accepted a message, or refused its number.
@@ -40,7 +40,7 @@ impl GatewayHealth {
         let failures = failures.entry(gateway).or_default();
         failures.consecutive = failures.consecutive.saturating_add(1);
         if failures.consecutive >= MAX_FAILURES {
-            failures.last_until = now.plus(LAST_SECONDS);
+            failures.demoted_until = now.plus(DEMOTION_SECONDS);
         }
     }
 

@@ -49,7 +49,7 @@ impl NumberingPlan {
     }
 
     /// Loads what numbers of the home country need.
-    pub fn load_home(&self) {
+    pub fn load_home_country(&self) {
         if let Some(home) = self.home() {
             let region = self.home_country.region();
             let example = home.util.get_example_number_for_type_and_region(region, PhoneNumberType::Mobile);
