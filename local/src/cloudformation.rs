@@ -226,7 +226,6 @@ impl Template {
     }
 }
 
-/// Evaluates the intrinsic functions.
 struct Resolver<'a> {
     document: &'a Value,
 }

@@ -23,7 +23,6 @@ pub struct Outgoing {
 /// One fault for one future request.
 #[derive(Clone, Debug)]
 pub struct Aim {
-    /// The request that fails.
     pub at: Outgoing,
     pub mode: Mode,
     /// With [`Mode::Refuse`]: the vendor's error code, if not the usual one.

@@ -54,7 +54,6 @@ pub enum Mode {
 pub struct Fault {
     pub target: Target,
     pub mode: Mode,
-    /// How many requests fail.
     #[serde(default = "once")]
     pub times: u32,
     /// With [`Mode::Refuse`]: the vendor's error code, a string or a number, if not the usual one.

@@ -10,7 +10,6 @@ use domain::values::time::Timestamp;
 pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
 
 impl Clock {
-    /// The machine's clock.
     pub fn system() -> Self {
         Self::new(system_time)
     }

@@ -15,7 +15,6 @@ pub struct Fetched<V> {
     pub fresh_until: Timestamp,
 }
 
-/// Values by key.
 pub struct Expiring<K, V> {
     slots: Mutex<BTreeMap<K, Arc<Mutex<Slot<V>>>>>,
     /// The most keys that are kept. A further key empties the cache: keys may come from strangers.

@@ -105,7 +105,6 @@ impl HttpsClient {
         Self(Arc::new(LazyLock::new(|| connector(CONNECT_TIMEOUT, TrustStore::default()))))
     }
 
-    /// Reads the system's roots.
     pub(crate) fn load_roots(&self) {
         LazyLock::force(&self.0);
     }

@@ -20,9 +20,7 @@ const DAILY_PERCENT: u32 = 30;
 const HOURLY_PERCENT: u32 = 20;
 /// An hour is assumed to have a sixth of its day's messages.
 const BUSY_HOURS: u32 = 6;
-/// A country's smallest budget.
 const COUNTRY_MINIMUM: DayAndHour = DayAndHour { day: 20, hour: 3 };
-/// A source's smallest budget.
 const SOURCE_MINIMUM: DayAndHour = DayAndHour { day: 10, hour: 5 };
 /// In how many countries a source may have messages of which none was verified that day.
 const SOURCE_COUNTRIES: u32 = 3;

@@ -101,7 +101,6 @@ impl GrantedClaim {
     }
 }
 
-/// What a comparison found.
 #[derive(Debug)]
 pub enum Comparison {
     Correct(Box<Challenge>),

@@ -89,10 +89,12 @@ impl PhoneProof {
 pub enum SignInUser {
     /// Nobody has this phone: a user is created.
     New(User),
-    /// The phone's holder.
     Existing(UserId),
     /// A user is created and takes over the phone of a former holder.
-    Replacing { new: User, former: UserId },
+    Replacing {
+        new: User,
+        former: UserId,
+    },
 }
 
 impl SignInUser {
