@@ -3,6 +3,7 @@
 use domain::rules::limits::Limits;
 use domain::rules::session::{ROTATION_GRACE_SECONDS, Rotation, Session};
 use domain::values::ids::{SessionId, UserId};
+use domain::values::text::OrganizationId;
 use domain::values::time::Timestamp;
 use stateright::{Model, Property};
 
@@ -91,8 +92,9 @@ impl Model for Refresh {
 
     fn init_states(&self) -> Vec<State> {
         let (user, id) = (UserId::from_random([1; 16]), SessionId::from_random([2; 16]));
+        let organization = OrganizationId::parse("default").unwrap();
         vec![State {
-            session: Some(Session::open(user, id, None, None, START, &self.limits)),
+            session: Some(Session::open(user, id, organization, None, None, START, &self.limits)),
             clients: vec![Progress::Holds(1); CLIENTS],
             refreshes_left: self.refreshes,
             crashes_left: self.crashes,

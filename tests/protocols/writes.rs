@@ -5,8 +5,9 @@ use adapters::app::App;
 use adapters::clock::Clock;
 use adapters::config::Config;
 use adapters::dynamodb::{AllTables, Store};
-use domain::rules::challenge::{Challenge, ChallengeRecord, Claim, Consumption, IdempotencyDigest};
+use domain::rules::challenge::{Challenge, ChallengeRecord, Claim, Consumption, IdempotencyDigest, Issued};
 use domain::rules::code_key::CodeKeyVersion;
+use domain::rules::failures::Failures;
 use domain::rules::limits::Limits;
 use domain::rules::session::{Rotation, Session};
 use domain::rules::token::PresentedRefreshToken;
@@ -19,6 +20,7 @@ use domain::use_cases::refresh::RefreshStore;
 use domain::values::ids::{ChallengeId, SessionId, UserId};
 use domain::values::phone::PhoneNumber;
 use domain::values::purpose::Purpose;
+use domain::values::source_address::SourceAddress;
 use domain::values::text::OrganizationId;
 use domain::values::time::Timestamp;
 use proptest::prelude::*;
@@ -99,74 +101,131 @@ fn consumptions() -> impl Strategy<Value = Option<Consumption>> {
     prop::option::of(consumption)
 }
 
-fn records() -> impl Strategy<Value = ChallengeRecord> {
-    let attempts = prop::collection::btree_map((1..4_u8).prop_map(challenge_id), 0..7_u32, 1..3);
-    let failures = prop_oneof![0..12_u32, 98..102_u32];
-    let closed_until = prop_oneof![Just(Timestamp::default()), moments()];
-    (attempts, 0..7_u32, moments(), consumptions(), failures, closed_until).prop_map(
-        |(attempts_by_id, attempts_without_id, expires_at, consumption, consecutive_failures, closed_until)| {
-            let new = Challenge::new(challenge_id(1), CodeKeyVersion::new("1"), NOW, &Limits::default());
-            let challenge = Challenge { attempts_by_id, attempts_without_id, expires_at, consumption, ..new };
-            ChallengeRecord { phone: phone(1), challenge, consecutive_failures, closed_until }
+fn failures() -> impl Strategy<Value = Failures> {
+    let consecutive = prop_oneof![0..12_u32, 98..102_u32];
+    let closure = prop_oneof![Just((Timestamp::default(), Timestamp::default())), (moments(), moments())];
+    let excused = prop::collection::btree_set((1..4_u8).prop_map(challenge_id), 0..3);
+    (consecutive, closure, excused).prop_map(|(consecutive, (closed_since, closed_until), excused)| Failures {
+        consecutive,
+        closed_since,
+        closed_until,
+        excused,
+    })
+}
+
+fn challenges() -> impl Strategy<Value = Challenge> {
+    let issued = (moments(), 0..7_u32).prop_map(|(at, attempts)| Issued { at, attempts });
+    let issued = prop::collection::btree_map((1..4_u8).prop_map(challenge_id), issued, 1..3);
+    (issued, 0..7_u32, moments(), consumptions(), any::<bool>()).prop_map(
+        |(issued, guesses_before, expires_at, consumption, has_fixed_code)| Challenge {
+            issued,
+            guesses_before,
+            expires_at,
+            consumption,
+            has_fixed_code,
+            ..Challenge::new(challenge_id(1), CodeKeyVersion::new("1"), NOW, &Limits::default())
         },
     )
+}
+
+fn records() -> impl Strategy<Value = ChallengeRecord> {
+    (prop::option::weighted(0.9, challenges()), failures(), failures(), 0..12_u32).prop_map(
+        |(challenge, with_id, without_id, guesses_without_id)| ChallengeRecord {
+            challenge,
+            with_id,
+            without_id,
+            guesses_without_id,
+        },
+    )
+}
+
+fn live_record() -> ChallengeRecord {
+    let challenge = Challenge::new(challenge_id(1), CodeKeyVersion::new("1"), NOW, &Limits::default());
+    ChallengeRecord { challenge: Some(challenge), ..ChallengeRecord::default() }
 }
 
 fn claims() -> impl Strategy<Value = Claim> {
     let ids = prop::option::of((1..4_u8).prop_map(challenge_id));
     (ids, digests()).prop_map(|(challenge_id, idempotency)| Claim {
-        purpose: Purpose::SignIn,
+        purpose: Purpose::SignIn { organization: default_organization() },
         phone: phone(1),
         challenge_id,
         idempotency,
+        source: SourceAddress::of(None),
         now: NOW,
     })
 }
 
 /// The record as the store's format has it, written down independently of the store.
 fn record_item(record: &ChallengeRecord) -> Value {
-    let challenge = &record.challenge;
-    let attempts: serde_json::Map<_, _> =
-        challenge.attempts_by_id.iter().map(|(id, attempts)| (id.to_string(), number(attempts))).collect();
     let mut item = json!({
-        "pk": {"S": format!("sign_in#{}", record.phone.e164())},
-        "phone": {"S": record.phone.e164()},
-        "challenge_id": {"S": challenge.id.as_str()},
-        "key_version": {"S": challenge.key_version.as_str()},
-        "code_expires_at": number(challenge.expires_at.seconds()),
-        "changes_number": {"BOOL": challenge.changes_number},
-        "attempts_by_id": {"M": attempts},
-        "attempts_without_id": number(challenge.attempts_without_id),
-        "consecutive_failures": number(record.consecutive_failures),
-        "closed_until": number(record.closed_until.seconds()),
+        "pk": {"S": format!("codes#{}", phone(1).e164())},
+        "guesses_without_id": number(record.guesses_without_id),
         "expires_at": number(NOW.plus(1_000_000).seconds()),
     });
-    if let Some(consumption) = &challenge.consumption {
-        item["consumed_at"] = number(consumption.at.seconds());
-        item["consumed_user"] = json!({"S": consumption.user.as_str()});
-        if let Some(session) = &consumption.session {
-            item["consumed_session"] = json!({"S": session.as_str()});
+    for (names, failures) in [
+        (["failures", "closed_since", "closed_until", "excused"], &record.with_id),
+        (
+            ["failures_without_id", "closed_without_id_since", "closed_without_id_until", "excused_without_id"],
+            &record.without_id,
+        ),
+    ] {
+        let [consecutive, closed_since, closed_until, excused] = names;
+        item[consecutive] = number(failures.consecutive);
+        item[closed_since] = number(failures.closed_since.seconds());
+        item[closed_until] = number(failures.closed_until.seconds());
+        if !failures.excused.is_empty() {
+            item[excused] = json!({"SS": failures.excused.iter().map(ToString::to_string).collect::<Vec<_>>()});
         }
-        if let Some(digest) = &consumption.idempotency {
-            item["consumed_idempotency"] = json!({"S": digest.as_str()});
-        }
+    }
+    if let Some(challenge) = &record.challenge {
+        item["challenge#default"] = json!({"M": challenge_members(challenge)});
     }
     item
 }
 
+fn challenge_members(challenge: &Challenge) -> Value {
+    let issued =
+        |Issued { at, attempts }: &Issued| json!({"M": {"at": number(at.seconds()), "attempts": number(attempts)}});
+    let issued: serde_json::Map<_, _> = challenge.issued.iter().map(|(id, it)| (id.to_string(), issued(it))).collect();
+    let mut members = json!({
+        "id": {"S": challenge.id.as_str()},
+        "key_version": {"S": challenge.key_version.as_str()},
+        "code_expires_at": number(challenge.expires_at.seconds()),
+        "changes_number": {"BOOL": challenge.changes_number},
+        "has_fixed_code": {"BOOL": challenge.has_fixed_code},
+        "issued": {"M": issued},
+        "guesses_before": number(challenge.guesses_before),
+    });
+    if let Some(consumption) = &challenge.consumption {
+        members["consumed_at"] = number(consumption.at.seconds());
+        members["consumed_user"] = json!({"S": consumption.user.as_str()});
+        if let Some(session) = &consumption.session {
+            members["consumed_session"] = json!({"S": session.as_str()});
+        }
+        if let Some(digest) = &consumption.idempotency {
+            members["consumed_idempotency"] = json!({"S": digest.as_str()});
+        }
+    }
+    members
+}
+
 #[test]
-fn a_write_that_counts_an_attempt_does_what_a_claim_says() {
-    let (engine, limits) = (Engine::start(), Limits::default());
+fn a_write_that_counts_an_attempt_does_what_the_rule_says() {
+    // No source runs out of guesses here.
+    let limits = Limits { source_guesses_per_hour: u32::MAX, source_guesses_per_day: u32::MAX, ..Limits::default() };
+    let engine = Engine::start();
     engine.check((records(), claims()), async |engine, (record, claim)| {
         engine.put("OtpsTable", record_item(&record)).await;
-        let claimed = record.claim(&claim, &limits);
-        match engine.store.count_attempt(&claim, &limits).await.unwrap() {
-            CountOutcome::Counted(next) => prop_assert_eq!(Ok(next), claimed),
+        let counted = record.count(&claim, &limits);
+        match engine.store.count_guess(&claim, &limits).await.unwrap().attempt {
+            CountOutcome::Counted(next) => prop_assert_eq!(Ok(next), counted),
             CountOutcome::NotCounted(seen) => {
-                prop_assert_eq!(seen.as_ref(), Some(&record));
-                let Ok(next) = claimed else { return Ok(()) };
-                let has_delay = record.consecutive_failures > limits.undelayed_failures();
-                prop_assert!(has_delay || record.challenge.consumption.is_some(), "the first write must count this");
+                prop_assert_eq!(&seen, &record);
+                let Ok(next) = counted else { return Ok(()) };
+                let failures = if claim.challenge_id.is_some() { &record.with_id } else { &record.without_id };
+                let is_consumed = record.challenge.as_ref().is_some_and(|challenge| challenge.consumption.is_some());
+                prop_assert!(!failures.has_room(NOW, &limits) || is_consumed, "the first write must count this");
                 match engine.store.count_attempt_from(&claim, &record, &next).await.unwrap() {
                     CountOutcome::Counted(written) => prop_assert_eq!(written, next),
                     CountOutcome::NotCounted(_) => prop_assert!(false, "the record had not changed"),
@@ -178,15 +237,18 @@ fn a_write_that_counts_an_attempt_does_what_a_claim_says() {
 }
 
 #[test]
-fn a_second_write_counts_nothing_if_the_record_has_changed() {
+fn a_second_write_counts_nothing_if_what_it_counts_has_changed() {
     let (engine, limits) = (Engine::start(), Limits::default());
     engine.check((records(), records(), claims()), async |engine, (seen, stored, claim)| {
         let counted = |record: &ChallengeRecord| {
-            let Challenge { attempts_by_id, attempts_without_id, consumption, .. } = &record.challenge;
-            let failures = (record.consecutive_failures, record.closed_until);
-            (attempts_by_id.clone(), *attempts_without_id, consumption.is_some(), failures)
+            let numbers = |failures: &Failures| (failures.consecutive, failures.closed_since, failures.closed_until);
+            let Some(id) = &claim.challenge_id else { return (numbers(&record.without_id), None) };
+            let of = |challenge: &Challenge| {
+                (challenge.issued.get(id).map(|it| it.attempts), challenge.consumption.is_some())
+            };
+            (numbers(&record.with_id), record.challenge.as_ref().map(of))
         };
-        let Ok(next) = seen.claim(&claim, &limits) else { return Ok(()) };
+        let Ok(next) = seen.count(&claim, &limits) else { return Ok(()) };
         engine.put("OtpsTable", record_item(&stored)).await;
         let outcome = engine.store.count_attempt_from(&claim, &seen, &next).await.unwrap();
         prop_assert_eq!(matches!(outcome, CountOutcome::Counted(_)), counted(&seen) == counted(&stored));
@@ -200,8 +262,8 @@ fn a_write_that_approves_does_what_an_approval_says() {
     engine.check((records(), 1..5_u8), async |engine, (record, n)| {
         engine.put("OtpsTable", record_item(&record)).await;
         let (id, by) = (challenge_id(n), UserId::from_random([9; 16]));
-        let written = engine.store.approve(&record.phone, &id, &by, NOW).await.unwrap();
-        prop_assert_eq!(written, record.challenge.approve(&id, &by, NOW).is_some());
+        let written = engine.store.approve(&phone(1), &id, &by, NOW).await.unwrap();
+        prop_assert_eq!(written, record.challenge.is_some_and(|challenge| challenge.approve(&id, &by, NOW).is_some()));
         Ok(())
     });
 }
@@ -214,15 +276,17 @@ fn new_user(id: &UserId, phone: &PhoneNumber) -> User {
     User::new(id.clone(), phone.clone(), NewProfile::default(), default_organization(), NOW)
 }
 
-/// A sign-in at `NOW` by the code of the record, which opens the session `n`.
-fn sign_in(record: &ChallengeRecord, user: SignInUser, id: UserId, n: u8) -> SignIn {
-    let session = Session::open(id.clone(), SessionId::from_random([n; 16]), None, None, NOW, &Limits::default());
+/// A sign-in at `NOW` by the code of the challenge, which opens the session `n`.
+fn sign_in(challenge: &Challenge, user: SignInUser, id: UserId, n: u8) -> SignIn {
+    let session = SessionId::from_random([n; 16]);
+    let session = Session::open(id.clone(), session, default_organization(), None, None, NOW, &Limits::default());
     SignIn {
-        phone: record.phone.clone(),
-        proof: PhoneProof::Code { challenge: Box::new(record.challenge.clone()), idempotency: None },
+        phone: phone(1),
+        proof: PhoneProof::Code { challenge: Box::new(challenge.clone()), idempotency: None },
         consumption: Consumption { at: NOW, idempotency: None, user: id, session: Some(session.id.clone()) },
         user,
         organization: default_organization(),
+        joins: true,
         session,
     }
 }
@@ -230,14 +294,13 @@ fn sign_in(record: &ChallengeRecord, user: SignInUser, id: UserId, n: u8) -> Sig
 #[test]
 fn a_deletion_planned_before_a_sign_in_of_the_same_second_deletes_nothing() {
     let engine = Engine::start();
-    let challenge = Challenge::new(challenge_id(1), CodeKeyVersion::new("1"), NOW, &Limits::default());
-    let record = ChallengeRecord { phone: phone(1), challenge, consecutive_failures: 0, closed_until: NOW };
+    let (record, challenge) = (live_record(), live_record().challenge.unwrap());
     let id = UserId::from_random([1; 16]);
     engine.runtime.block_on(async {
-        for (n, user) in [(1, SignInUser::New(new_user(&id, &record.phone))), (2, SignInUser::Existing(id.clone()))] {
+        for (n, user) in [(1, SignInUser::New(new_user(&id, &phone(1)))), (2, SignInUser::Existing(id.clone()))] {
             let seen = engine.store.user(&id).await.unwrap();
             engine.put("OtpsTable", record_item(&record)).await;
-            let sign_in = sign_in(&record, user, id.clone(), n);
+            let sign_in = sign_in(&challenge, user, id.clone(), n);
             assert!(matches!(engine.store.sign_in(&sign_in).await.unwrap(), SignInOutcome::SignedIn(_)));
             if let Some(seen) = seen {
                 assert!(!engine.store.delete_account(&seen, &sign_in.session.id, NOW).await.unwrap());
@@ -252,21 +315,30 @@ fn a_deletion_planned_before_a_sign_in_of_the_same_second_deletes_nothing() {
 #[test]
 fn a_write_that_consumes_a_code_does_what_a_consumption_says() {
     let engine = Engine::start();
-    engine.check((records(), 0..u8::MAX), async |engine, (record, n)| {
+    engine.check((records(), challenges(), 0..u8::MAX), async |engine, (record, challenge, n)| {
+        let record = ChallengeRecord { challenge: Some(challenge.clone()), ..record };
         engine.put("OtpsTable", record_item(&record)).await;
-        let lock = json!({"TableName": "UsersTable", "Key": {"pk": {"S": format!("phone#{}", record.phone.e164())}}});
-        engine.world.dynamodb("DeleteItem", lock).await;
         let user_id = UserId::from_random([n; 16]);
-        let user = new_user(&user_id, &record.phone);
-        let key = json!({"TableName": "UsersTable", "Key": {"pk": {"S": format!("user#{user_id}")}}});
-        engine.world.dynamodb("DeleteItem", key).await;
-        let sign_in = sign_in(&record, SignInUser::New(user), user_id, n);
+        for pk in [format!("phone#{}", phone(1).e164()), format!("user#{user_id}")] {
+            engine.world.dynamodb("DeleteItem", json!({"TableName": "UsersTable", "Key": {"pk": {"S": pk}}})).await;
+        }
+        let user = new_user(&user_id, &phone(1));
+        let sign_in = sign_in(&challenge, SignInUser::New(user), user_id, n);
         let consumed = record.consume(sign_in.consumption.clone());
         match engine.store.sign_in(&sign_in).await.unwrap() {
-            SignInOutcome::SignedIn(_) => prop_assert!(consumed.is_some()),
+            SignInOutcome::SignedIn(_) => {
+                let expected = consumed.map(|record| record_item(&record));
+                let key = json!({"TableName": "OtpsTable", "Key": {"pk": record_item(&record)["pk"]}});
+                let written = engine.world.dynamodb("GetItem", key).await["Item"].clone();
+                let Some(expected) = expected else { panic!("a consumed code was consumed again") };
+                for member in ["challenge#default", "guesses_without_id", "excused", "excused_without_id"] {
+                    prop_assert_eq!(written.get(member), expected.get(member));
+                }
+                prop_assert!(written.get("failures").is_none() && written.get("failures_without_id").is_none());
+            }
             SignInOutcome::AlreadyConsumed(earlier) => {
                 prop_assert!(consumed.is_none());
-                prop_assert_eq!(earlier, record.challenge.consumption);
+                prop_assert_eq!(earlier, challenge.consumption);
             }
             SignInOutcome::HolderChanged(_) => prop_assert!(false, "the phone has no holder"),
         }
@@ -280,15 +352,16 @@ fn a_write_that_rotates_a_session_does_what_a_rotation_says() {
     let states = (1..5_u64, 0..6_u64, moments(), moments(), moments());
     engine.check(states, async |engine, (counter, presented, last_used_at, idle_until, ends_at)| {
         let (user, id) = (UserId::from_random([1; 16]), SessionId::from_random([1; 16]));
-        let opened = Session::open(user.clone(), id.clone(), None, None, NOW.minus(1_000), &limits);
+        let organization = default_organization();
+        let opened = Session::open(user.clone(), id.clone(), organization.clone(), None, None, NOW.minus(1_000), &limits);
         let session = Session { counter, last_used_at, idle_until, ends_at, ..opened };
         let item = json!({
-            "user_id": {"S": user.as_str()}, "session_id": {"S": id.as_str()}, "counter": number(counter),
+            "user_id": {"S": user.as_str()}, "session_id": {"S": id.as_str()}, "organization": {"S": "default"}, "counter": number(counter),
             "created_at": number(session.created_at.seconds()), "last_used_at": number(last_used_at.seconds()),
             "expires_at": number(idle_until.seconds()), "ends_at": number(ends_at.seconds()),
         });
         engine.put("SessionsTable", item).await;
-        let token = PresentedRefreshToken { user, session: id, counter: presented };
+        let token = PresentedRefreshToken { user, session: id, organization, counter: presented };
         let (rotation, _) = engine.store.rotate_and_read_user(&token, NOW, &limits).await.unwrap();
         prop_assert_eq!(&rotation, &session.rotate(presented, NOW, &limits));
         prop_assert!(!matches!(rotation, Rotation::Revoked) || presented > counter);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use tests::{Person, Reply, Sent, World, assert_refused, at_once, wrong};
+use tests::{Person, Reply, Sent, World, assert_refused, at_once, with, wrong};
 
 use crate::{assert_locks_match_users, count, delete_user_item};
 
@@ -432,6 +432,60 @@ async fn a_resend_repeats_the_code_and_does_not_reset_its_attempts() {
     let second = sent(&world, &person, to_verify(NEW)).await;
     assert_eq!(second.code, first.code);
     assert_incorrect(&validate(&world, &person, typed(NEW, &wrong(&first.code))).await, 3);
+}
+
+/// Ten callers in turn, each with a code of their own for the same free number.
+#[tokio::test]
+async fn wrong_codes_at_a_number_count_whoever_guesses() {
+    let world = World::new().await;
+    let mut compared = 0;
+    for n in 0..10 {
+        let caller = world.sign_in_as(&format!("+977984100{n:04}"), &format!("caller{n}")).await;
+        let sent = sent(&world, &caller, to_change("+9779841999999")).await;
+        for _ in 0..5 {
+            for id in [Some(&sent.challenge_id), None] {
+                let mut body = typed_by(&format!("caller{n}"), "+9779841999999", &wrong(&sent.code));
+                if let Some(id) = id {
+                    body["challenge_id"] = json!(id);
+                }
+                compared += u32::from(validate(&world, &caller, body).await.status == 400);
+            }
+        }
+        world.advance(660);
+    }
+    assert!(compared <= 44, "{compared} guesses at one number in two hours");
+}
+
+#[tokio::test]
+async fn wrong_codes_of_a_caller_count_at_whatever_number() {
+    let (world, person) = unverified().await;
+    for n in 0..2 {
+        let phone = format!("+977984199999{n}");
+        let sent = sent(&world, &person, to_verify(&phone)).await;
+        for _ in 0..5 {
+            let body = typed_with_id(&phone, &wrong(&sent.code), &sent.challenge_id);
+            validate(&world, &person, body).await.assert_problem(400, "incorrect_otp");
+        }
+    }
+    let sent = sent(&world, &person, to_verify(NEW)).await;
+    let body = typed_with_id(NEW, &sent.code, &sent.challenge_id);
+    validate(&world, &person, body.clone()).await.assert_problem(429, "too_many_requests");
+    world.advance(30);
+    assert_success(&validate(&world, &person, body).await);
+    assert_eq!(world.me(&person).await["phone_number"], NEW);
+}
+
+#[tokio::test]
+async fn a_request_names_no_other_organization_than_its_tokens() {
+    let (world, person) = unverified().await;
+    world.create_organization("acme", &[]).await;
+    let body = with(&to_verify(NEW), json!({"organization_id": "acme"}));
+    let detail = "organization_id: expected the organization that the access token was issued for, or none.";
+    assert_refused(&send(&world, &person, body).await, "malformed_request", json!({"detail": detail}));
+    let sent = sent(&world, &person, to_verify(NEW)).await;
+    let body = with(&typed(NEW, &sent.code), json!({"organization_id": "acme"}));
+    assert_refused(&validate(&world, &person, body).await, "malformed_request", json!({"detail": detail}));
+    assert_success(&validate(&world, &person, typed(NEW, &sent.code)).await);
 }
 
 // A code works only for the caller and the purpose that it was requested for.

@@ -7,7 +7,7 @@ use tests::{Reply, World, assert_refused_for_now, person, wrong};
 
 use crate::clock::{AfterWait, start_next_day, wait_out};
 use crate::metrics::{counted, undated};
-use crate::setup::{phone, send, send_to_organization, submit_newest_code};
+use crate::setup::{MANY_GUESSES, phone, send, send_to_organization, submit_newest_code};
 
 const HOUR_SECONDS: u64 = 3_600;
 
@@ -51,7 +51,7 @@ async fn world(mode: &str) -> World {
         ("SOURCE_SENDS_PER_HOUR", "1000"),
         ("SOURCE_SENDS_PER_DAY", "1000"),
     ];
-    let world = World::with(&variables).await;
+    let world = World::with(&[&variables[..], &MANY_GUESSES].concat()).await;
     for id in ["himal", "terai"] {
         world.create_organization(id, &[]).await;
     }
@@ -338,8 +338,9 @@ async fn with_budgets_off_nothing_is_refused_reported_or_stored() {
 #[tokio::test]
 async fn the_source_is_stored_until_the_code_is_verified_or_the_account_is_deleted() {
     let world = world("shadow").await;
-    let stored =
-        async || world.items("OtpsTable").await.iter().filter(|item| item["credit_source"].is_object()).count();
+    let stored = async || {
+        world.items("OtpsTable").await.iter().filter(|item| item.to_string().contains("credit_source")).count()
+    };
     let sent = world.send_code(&phone(1)).await;
     assert_eq!(stored().await, 1);
     let somebody = person(&phone(1), &world.submit(&phone(1), &sent.code).send().await);

@@ -10,7 +10,7 @@ use tokio::sync::{Barrier, Mutex};
 use tokio::task::JoinSet;
 
 use crate::clock::start_next_day;
-use crate::setup::{phone, send, world_with_code};
+use crate::setup::{MANY_GUESSES, phone, send, send_to_organization, world_with_code};
 
 const MANY: usize = 64;
 const PHONE: &str = "+9779841000001";
@@ -64,7 +64,8 @@ fn source(n: usize) -> u8 {
 
 /// A system and a code that was sent to `PHONE`.
 async fn with_code() -> (Arc<World>, Sent) {
-    let (world, sent) = world_with_code(PHONE).await;
+    let world = World::with(&MANY_GUESSES).await;
+    let sent = world.send_code(PHONE).await;
     (Arc::new(world), sent)
 }
 
@@ -103,9 +104,7 @@ async fn of_many_right_codes_one_signs_in() {
         match (n % 2 == 0, reply.problem().1) {
             (true, "otp_expired") => assert_refused(reply, "otp_expired", json!({})),
             (false, "incorrect_otp") => assert_refused(reply, "incorrect_otp", json!({})),
-            (_, "too_many_attempts") => {
-                assert_refused_for_now(reply, "too_many_attempts", json!({"attempts_left": 0}));
-            }
+            (true, "too_many_attempts") => assert_refused(reply, "too_many_attempts", json!({"attempts_left": 0})),
             // Ten claimed attempts count as wrong codes until the right code among them is compared.
             _ => assert_refused_for_now(reply, "too_many_requests", json!({})),
         }
@@ -135,29 +134,37 @@ async fn of_the_codes_of_two_challenges_only_the_later_signs_in() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_many_concurrent_attempts_at_a_challenge_five_are_compared() {
-    // With the id of the challenge, then without.
-    for nth in [0, 1] {
-        let (world, sent) = with_code().await;
-        let attempt = Submission::nth(nth, &wrong(&sent.code), &sent);
-        let replies = at_once(&world, MANY, |world, _| attempt.clone().send(world)).await;
-        assert_eq!(count_by_code(&replies), [("incorrect_otp", 5), ("too_many_attempts", MANY - 5)].into());
-        let mut left: Vec<u64> = Vec::new();
-        for reply in &replies {
-            match reply.problem().1 {
-                "incorrect_otp" => {
-                    left.push(reply.number("attempts_left"));
-                    assert_refused(reply, "incorrect_otp", json!({"attempts_left": left.last()}));
-                }
-                _ => assert_refused_for_now(reply, "too_many_attempts", json!({"attempts_left": 0})),
+    let (world, sent) = with_code().await;
+    let attempt = Submission::nth(0, &wrong(&sent.code), &sent);
+    let replies = at_once(&world, MANY, |world, _| attempt.clone().send(world)).await;
+    assert_eq!(count_by_code(&replies), [("incorrect_otp", 5), ("too_many_attempts", MANY - 5)].into());
+    let mut left: Vec<u64> = Vec::new();
+    for reply in &replies {
+        match reply.problem().1 {
+            "incorrect_otp" => {
+                left.push(reply.number("attempts_left"));
+                assert_refused(reply, "incorrect_otp", json!({"attempts_left": left.last()}));
             }
+            _ => assert_refused(reply, "too_many_attempts", json!({"attempts_left": 0})),
         }
-        left.sort_unstable();
-        assert_eq!(left, [0, 1, 2, 3, 4]);
     }
+    left.sort_unstable();
+    assert_eq!(left, [0, 1, 2, 3, 4]);
 }
 
-/// Submits a code a thousand times over 64 connections, with and without the id of the challenge in turn.
-async fn submit_a_thousand_times(world: &Arc<World>, code: &str, sent: &Sent) -> Vec<Reply> {
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_concurrent_guesses_without_an_id_ten_are_answered_and_the_others_wait() {
+    let (world, sent) = with_code().await;
+    let attempt = Submission::nth(1, &wrong(&sent.code), &sent);
+    let replies = at_once(&world, MANY, |world, _| attempt.clone().send(world)).await;
+    let counts = count_by_code(&replies);
+    // A write that the client of a busy machine repeats counts twice.
+    assert!((5..=10).contains(&counts["incorrect_otp"]), "{counts:?}");
+    assert_eq!(counts["incorrect_otp"] + counts["too_many_requests"], MANY, "{counts:?}");
+}
+
+/// Submits a code a thousand times over 64 connections, with the id of the challenge, or with and without it in turn.
+async fn submit_a_thousand_times(world: &Arc<World>, code: &str, sent: &Sent, step: usize) -> Vec<Reply> {
     let _one_race = RACE.lock().await;
     let mut workers = JoinSet::new();
     for worker in 0..MANY {
@@ -165,7 +172,7 @@ async fn submit_a_thousand_times(world: &Arc<World>, code: &str, sent: &Sent) ->
         workers.spawn(async move {
             let mut replies = Vec::new();
             for n in (worker..1_000).step_by(MANY) {
-                replies.push(Submission::nth(n, &code, &sent).send(Arc::clone(&world)).await);
+                replies.push(Submission::nth(n * step, &code, &sent).send(Arc::clone(&world)).await);
             }
             replies
         });
@@ -174,36 +181,33 @@ async fn submit_a_thousand_times(world: &Arc<World>, code: &str, sent: &Sent) ->
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_a_thousand_wrong_codes_over_64_connections_ten_are_compared() {
-    let world = Arc::new(World::unthrottled().await);
+async fn of_a_thousand_wrong_codes_over_64_connections_five_are_compared() {
+    let world = Arc::new(World::unthrottled(&MANY_GUESSES).await);
     let sent = world.send_code(PHONE).await;
-    let replies = submit_a_thousand_times(&world, &wrong(&sent.code), &sent).await;
-    let counts = count_by_code(&replies);
-    assert_eq!(counts["incorrect_otp"], 10, "five with the id and five without: {counts:?}");
-    assert_eq!(delayed(&counts), 990, "{counts:?}");
+    let replies = submit_a_thousand_times(&world, &wrong(&sent.code), &sent, 2).await;
+    assert_eq!(count_by_code(&replies), [("incorrect_otp", 5), ("too_many_attempts", 995)].into());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_a_thousand_right_codes_over_64_connections_one_signs_in() {
-    let world = Arc::new(World::unthrottled().await);
+    let world = Arc::new(World::unthrottled(&MANY_GUESSES).await);
     let sent = world.send_code(PHONE).await;
-    let replies = submit_a_thousand_times(&world, &sent.code, &sent).await;
+    let replies = submit_a_thousand_times(&world, &sent.code, &sent, 1).await;
     assert_eq!(count_by_code(&replies)[""], 1, "{:?}", count_by_code(&replies));
     assert_one_signed_in(&world).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn attempts_with_and_without_the_id_are_counted_apart_and_ten_in_a_row_block_the_phone() {
+async fn attempts_with_and_without_the_id_are_counted_apart() {
     let (world, sent) = with_code().await;
     let attempt = |world, n| Submission::nth(n, &wrong(&sent.code), &sent).send(world);
     let replies = at_once(&world, MANY, attempt).await;
-    for parity in [0, 1] {
+    for (parity, answered) in [(0, 5..=5), (1, 5..=10)] {
         let half: Vec<Reply> = replies.iter().skip(parity).step_by(2).cloned().collect();
         let counts = count_by_code(&half);
-        assert_eq!(counts["incorrect_otp"], 5, "{counts:?}");
-        assert_eq!(delayed(&counts), MANY / 2 - 5, "{counts:?}");
+        assert!(answered.contains(&counts["incorrect_otp"]), "{counts:?}");
+        assert_eq!(counts["incorrect_otp"] + delayed(&counts), MANY / 2, "{counts:?}");
     }
-    assert_refused_for_now(&attempt(world, 0).await, "too_many_requests", json!({}));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -301,15 +305,17 @@ async fn many_phones_that_sign_in_at_once_get_one_user_each() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_many_sign_ins_to_an_organization_one_succeeds_and_memberships_add_up() {
-    let world = Arc::new(World::new().await);
+    let world = Arc::new(World::with(&MANY_GUESSES).await);
     let first = world.sign_in(PHONE).await;
     for n in 0..4 {
         world.create_organization(&format!("org{n}"), &[]).await;
         world.advance(3_600);
-        let sent = world.send_code(PHONE).await;
+        let organization = format!("org{n}");
+        let sent = send_to_organization(&world, PHONE, &organization).send().await;
+        let sent = world.received(PHONE, &sent).await;
         let body = json!({
             "phone_number": PHONE, "otp": sent.code, "challenge_id": sent.challenge_id,
-            "organization_id": format!("org{n}"),
+            "organization_id": organization,
         });
         let replies = at_once(&world, MANY, |world, _| {
             let body = body.clone();

@@ -6,6 +6,10 @@ use tests::{Call, Person, Sent, World, person};
 /// Without a recent sign-in, a number is dormant after this many seconds.
 pub const DORMANT_SECONDS: u64 = 180 * 86_400;
 
+/// Lets one source address guess more often than any test does, for tests of other limits.
+pub const MANY_GUESSES: [(&str, &str); 2] =
+    [("SOURCE_GUESSES_PER_HOUR", "100000"), ("SOURCE_GUESSES_PER_DAY", "100000")];
+
 /// A different Nepalese mobile number for each `n`.
 pub fn phone(n: usize) -> String {
     format!("+97798410{n:05}")

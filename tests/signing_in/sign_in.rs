@@ -45,7 +45,7 @@ async fn traced_values_show_no_secret() {
         ("a key signs", "SigningKeyPair(…)"),
         ("a sign-in writes", "Session {"),
         ("a session is refreshed", "Rotated("),
-        ("a code is validated", "SubmittedCode {"),
+        ("a code is validated", "ValidateOtpRequest {"),
         ("a verification writes", "PhoneBinding {"),
     ] {
         let what_member = format!("\"what\":\"{what}\"");

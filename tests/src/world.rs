@@ -207,9 +207,9 @@ impl World {
     }
 
     /// A world in which API Gateway does not throttle, for tests of the functions' own limits.
-    pub async fn unthrottled() -> Self {
+    pub async fn unthrottled(variables: &[(&str, &str)]) -> Self {
         log::capture();
-        Self::around(start_unthrottled(&[]).await)
+        Self::around(start_unthrottled(variables).await)
     }
 
     pub async fn with(variables: &[(&str, &str)]) -> Self {

@@ -101,7 +101,7 @@ fn read_fcm_token(request: &Request) -> Result<FcmToken, Problem> {
 
 fn read_approval(request: &Request) -> Result<ChallengeId, Problem> {
     let body: ApprovalBody = request.json()?;
-    challenge_id(body.challenge_id.as_deref())?.ok_or_else(Problem::wrong_members)
+    challenge_id(&body.challenge_id.ok_or_else(Problem::wrong_members)?)
 }
 
 fn read_change(request: &Request) -> Result<ProfileChange, Problem> {

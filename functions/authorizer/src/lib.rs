@@ -48,6 +48,7 @@ impl Authorizer {
                 let context = [
                     ("user_id", json!(caller.user.as_str())),
                     ("session_id", json!(caller.session.as_str())),
+                    ("organization_id", json!(caller.organization.as_str())),
                     ("fresh", json!(caller.fresh)),
                     // As a text, so that every backend reads it alike.
                     ("roles", json!(serde_json::to_string(&roles)?)),

@@ -85,8 +85,9 @@ impl RotateKeys {
     /// Signs a token with the new key and verifies it with the published keys.
     async fn test(&self, pair: &SigningKeyPair, now: Timestamp) -> Result<(), Error> {
         let limits = &self.app.config.limits;
-        let session =
-            Session::open(UserId::from_random([0; 16]), SessionId::from_random([0; 16]), None, None, now, limits);
+        let (user, session) = (UserId::from_random([0; 16]), SessionId::from_random([0; 16]));
+        let organization = self.app.config.default_organization.id.clone();
+        let session = Session::open(user, session, organization, None, None, now, limits);
         let claims =
             self.app.config.issuer.tokens(&session, &Roles::new(), Grant::RefreshToken, new_token_ids()?, now, limits);
         let signed = pair.signing_key()?.sign(&claims)?;

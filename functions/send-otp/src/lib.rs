@@ -4,7 +4,8 @@ use adapters::app::{App, during_init};
 use adapters::config::ConfigError;
 use adapters::dynamodb::{AllTables, Store};
 use adapters::http::{
-    Answer, Code, Guard, Problem, RawPhoneNumber, Request, Route, optional_member, requested_organization, serve,
+    Answer, Code, Guard, Problem, RawPhoneNumber, Request, Route, optional_member, organization_of_caller,
+    requested_organization, serve,
 };
 use adapters::secrets::{CodeKeySecret, read_together};
 use adapters::sms::Gateways;
@@ -98,7 +99,8 @@ impl SendOtp {
             Some((Route::SendOtp, _)) => (SendPurpose::SignIn, ParsedRequest::parse(request)?),
             Some((Route::SendPhoneOtp, _)) => {
                 let caller = self.guard.caller(request, now).await?;
-                let parsed = ParsedRequest::parse(request)?;
+                let mut parsed = ParsedRequest::parse(request)?;
+                parsed.organization = Some(organization_of_caller(parsed.organization.as_ref(), &caller)?.clone());
                 (SendPurpose::VerifyPhone { caller, change: parsed.change }, parsed)
             }
             _ => return Err(Problem::new(Code::NotFound)),

@@ -42,7 +42,15 @@ impl Session {
     /// Reads the keys before the first event.
     pub async fn prepare(&self) {
         let now = self.app.clock.now();
-        during_init(async { tokio::join!(self.guard.read_keys_ahead(now), self.signing.signing_key(now)) }).await;
+        let default = &self.app.config.default_organization;
+        during_init(async {
+            tokio::join!(
+                self.guard.read_keys_ahead(now),
+                self.store.access(&default.id, default, now),
+                self.signing.signing_key(now),
+            )
+        })
+        .await;
     }
 
     pub async fn handle(&self, event: ApiGatewayV2httpRequest) -> ApiGatewayV2httpResponse {
@@ -91,8 +99,12 @@ impl Session {
         let key = self.signing.signing_key(now).await?;
         let ids = new_token_ids()?;
         let limits = &self.app.config.limits;
-        let (user, session) = refresh(&self.store, limits, &token, now).await?;
-        let claims = self.app.config.issuer.tokens(&session, &user.roles, Grant::RefreshToken, ids, now, limits);
+        let default = &self.app.config.default_organization;
+        let access = self.store.access(&token.organization, default, now).await?;
+        let access = access.ok_or(Problem::new(Code::SessionRevoked))?;
+        let (user, session) = refresh(&self.store, limits, access.membership, &token, now).await?;
+        let issuer = self.app.config.issuer.for_organization(&access);
+        let claims = issuer.tokens(&session, &user.roles, Grant::RefreshToken, ids, now, limits);
         Ok(Answer::json(200, &Value::Object(key.sign(&claims)?.to_json())).uncached())
     }
 }

@@ -6,8 +6,8 @@ use adapters::dynamodb::{AllTables, Store};
 use adapters::google::firebase::Firebase;
 use adapters::google::push::Push;
 use adapters::http::{
-    Answer, Code, Guard, Problem, RawPhoneNumber, RefreshTokenError, Request, Route, challenge_id, optional_member,
-    otp, requested_organization, serve, user_json,
+    Answer, Code, Guard, Problem, RawPhoneNumber, RefreshTokenError, Request, Route, challenge_id_of_guess,
+    optional_member, otp, requested_organization, serve, user_json,
 };
 use adapters::secrets::{CodeKeySecret, SigningKeySecret, read_together};
 use adapters::tokens::new_token_ids;
@@ -15,6 +15,7 @@ use adapters::{random, telemetry};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::rules::challenge::IdempotencyDigest;
+use domain::rules::limits::Limits;
 use domain::rules::organization::Organization;
 use domain::rules::token::Grant;
 use domain::rules::user::NewProfile;
@@ -93,7 +94,7 @@ enum SubmittedSignal {
 }
 
 impl ParsedRequest {
-    fn parse(request: &Request) -> Result<Self, Problem> {
+    fn parse(request: &Request, limits: &Limits) -> Result<Self, Problem> {
         let body: Body = request.json()?;
         let fcm_token = body.fcm_token.as_deref().or(request.header("fcm-token"));
         let fresh_account = body.fresh_account.unwrap_or(false);
@@ -106,7 +107,7 @@ impl ParsedRequest {
             fcm_token: optional_member("fcm_token", fcm_token, FcmToken::parse)?,
             device_name: optional_member("device_name", body.device_name.as_deref(), DeviceName::parse)?,
             organization: optional_member("organization_id", body.organization_id.as_deref(), OrganizationId::parse)?,
-            proof: SubmittedProof::parse(request, &body)?,
+            proof: SubmittedProof::parse(request, &body, limits)?,
             second_signal: match body.refresh_token {
                 Some(token) => Some(SubmittedSignal::RefreshToken(token)),
                 None => fresh_account.then_some(SubmittedSignal::FreshAccount),
@@ -116,13 +117,13 @@ impl ParsedRequest {
 }
 
 impl SubmittedProof {
-    fn parse(request: &Request, body: &Body) -> Result<Self, Problem> {
+    fn parse(request: &Request, body: &Body, limits: &Limits) -> Result<Self, Problem> {
         let phone = body.phone_number.as_deref().map(RawPhoneNumber::parse).transpose()?;
         match (body.otp.as_deref(), body.firebase_id_token.as_deref()) {
             (Some(code), None) => Ok(Self::Code {
                 code: otp(code)?.ok_or_else(|| Problem::malformed("otp: expected six digits."))?,
                 phone: phone.ok_or_else(Problem::wrong_members)?,
-                challenge_id: challenge_id(body.challenge_id.as_deref())?,
+                challenge_id: challenge_id_of_guess(body.challenge_id.as_deref(), limits)?,
                 idempotency: request.header("idempotency-key").map(idempotency).transpose()?,
             }),
             (None, Some(token)) => Ok(Self::FirebaseToken { token: token.to_owned(), phone }),
@@ -188,10 +189,11 @@ impl SubmitOtp {
         let now = self.app.clock.now();
         let Some((Route::SubmitOtp, _)) = request.route() else { return Err(Problem::new(Code::NotFound)) };
         let ParsedRequest { proof, organization, profile, second_signal, fcm_token, device_name } =
-            ParsedRequest::parse(request)?;
+            ParsedRequest::parse(request, &self.app.config.limits)?;
         let organization = requested_organization(&self.store, &self.app.config, organization.as_ref(), now).await?;
         let context = SignInContext {
             organization: organization.id.clone(),
+            membership: organization.access.membership,
             profile,
             second_signal: self.second_signal(second_signal, now).await?,
             fcm_token,
@@ -203,13 +205,14 @@ impl SubmitOtp {
         // Do fallible reads before irreversible writes: the key is read before the proof is used up.
         let key = self.signing.signing_key(now).await?;
         let ids = new_token_ids()?;
-        let signed_in = self.sign_in(proof, &organization, context).await?;
+        let signed_in = self.sign_in(request, proof, &organization, context).await?;
         let SignedIn { user, session, is_new_user, former_holder, .. } = signed_in;
         if let Some(former) = former_holder {
             telemetry::phone_reassigned("submit-otp", &former, &user.id);
         }
         let limits = &self.app.config.limits;
-        let claims = self.app.config.issuer.tokens(&session, &user.roles, Grant::Code, ids, now, limits);
+        let issuer = self.app.config.issuer.for_organization(&organization.access);
+        let claims = issuer.tokens(&session, &user.roles, Grant::Code, ids, now, limits);
         let mut body = key.sign(&claims)?.to_json();
         body.insert("is_new_user".into(), json!(is_new_user));
         body.insert("user".into(), user_json(&user));
@@ -235,6 +238,7 @@ impl SubmitOtp {
 
     async fn sign_in(
         &self,
+        request: &Request,
         proof: SubmittedProof,
         organization: &Organization,
         context: SignInContext,
@@ -245,8 +249,9 @@ impl SubmitOtp {
             SubmittedProof::Code { phone, code, challenge_id, idempotency } => {
                 let DialledNumber { number, country, .. } = dialled(phone)?;
                 let fixed = organization.fixed_code(&number, now).cloned();
-                let code = SubmittedCode { code, organization: organization.id.clone(), fixed };
-                let submit = SubmitOtpRequest { phone: number, code, challenge_id, idempotency, context };
+                let code = SubmittedCode { code, fixed };
+                let source = request.source();
+                let submit = SubmitOtpRequest { phone: number, code, challenge_id, idempotency, source, context };
                 telemetry::trace("a code is submitted", &submit);
                 let signed_in = submit_otp(&self.store, &self.code_keys, self.push.as_ref(), limits, submit).await?;
                 if signed_in.is_test_number {

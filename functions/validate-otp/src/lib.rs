@@ -4,12 +4,13 @@ use adapters::app::{App, during_init};
 use adapters::config::ConfigError;
 use adapters::dynamodb::{AllTables, Store};
 use adapters::http::{
-    Answer, Code, Guard, Problem, RawPhoneNumber, Request, Route, challenge_id, optional_member, otp,
-    requested_organization, serve,
+    Answer, Code, Guard, Problem, RawPhoneNumber, Request, Route, challenge_id_of_guess, optional_member,
+    organization_of_caller, otp, requested_organization, serve,
 };
 use adapters::secrets::CodeKeySecret;
 use adapters::telemetry;
-use domain::use_cases::check_code::{CodeKeys, SubmittedCode};
+use domain::rules::limits::Limits;
+use domain::use_cases::check_code::CodeKeys;
 use domain::use_cases::validate_otp::{ValidateOtpRequest, VerifiedPhone, validate_otp};
 use domain::values::ids::ChallengeId;
 use domain::values::otp_code::OtpCode;
@@ -48,7 +49,7 @@ struct ParsedRequest {
 }
 
 impl ParsedRequest {
-    fn parse(request: &Request) -> Result<Self, Problem> {
+    fn parse(request: &Request, limits: &Limits) -> Result<Self, Problem> {
         let invalid = || Problem::new(Code::InvalidValidationRequest);
         let body: Body = request.json()?;
         let required = |text: Option<String>| text.filter(|text| !text.trim().is_empty()).ok_or_else(invalid);
@@ -57,7 +58,7 @@ impl ParsedRequest {
         let username = required(body.username)?;
         Ok(Self {
             code: otp(&code)?.ok_or_else(invalid)?,
-            challenge_id: challenge_id(body.challenge_id.as_deref())?,
+            challenge_id: challenge_id_of_guess(body.challenge_id.as_deref(), limits)?,
             organization: optional_member("organization_id", body.organization_id.as_deref(), OrganizationId::parse)?,
             phone: RawPhoneNumber::parse(&phone)?,
             username,
@@ -96,26 +97,32 @@ impl ValidateOtp {
     async fn answer(&self, request: &Request) -> Result<Answer, Problem> {
         let now = self.app.clock.now();
         let Some((Route::ValidatePhoneOtp, _)) = request.route() else { return Err(Problem::new(Code::NotFound)) };
-        let caller = self.guard.caller(request, now).await?.user;
-        let ParsedRequest { phone, code, username, challenge_id, organization } = ParsedRequest::parse(request)?;
-        let organization = requested_organization(&self.store, &self.app.config, organization.as_ref(), now).await?;
+        let limits = &self.app.config.limits;
+        let caller = self.guard.caller(request, now).await?;
+        let ParsedRequest { phone, code, username, challenge_id, organization } =
+            ParsedRequest::parse(request, limits)?;
+        let organization = organization_of_caller(organization.as_ref(), &caller)?;
+        let organization = requested_organization(&self.store, &self.app.config, Some(organization), now).await?;
         let DialledNumber { number, country, .. } =
             phone.dialled(organization.default_country, &self.app.numbering_plan)?;
-        let fixed = organization.fixed_code(&number, now).cloned();
-        let code = SubmittedCode { code, organization: organization.id.clone(), fixed };
-        let validation =
-            ValidateOtpRequest { caller: caller.clone(), username, phone: number, code, challenge_id, now };
+        let validation = ValidateOtpRequest {
+            caller: caller.user.clone(),
+            organization: organization.id,
+            username,
+            phone: number,
+            code,
+            challenge_id,
+            source: request.source(),
+            now,
+        };
         telemetry::trace("a code is validated", &validation);
-        let VerifiedPhone { is_test_number, former_holder, carrier } =
-            validate_otp(&self.store, &self.code_keys, &self.app.config.limits, validation).await?;
-        if is_test_number {
-            telemetry::test_number_used("validate-otp", &organization.id);
-        }
+        let VerifiedPhone { former_holder, carrier } =
+            validate_otp(&self.store, &self.code_keys, limits, validation).await?;
         if let Some(gateway) = carrier {
             telemetry::code_accepted(gateway, country, now);
         }
         if let Some(former) = former_holder {
-            telemetry::phone_reassigned("validate-otp", &former, &caller);
+            telemetry::phone_reassigned("validate-otp", &former, &caller.user);
         }
         Ok(Answer::json(200, &json!({"message": "Success! You have verified your phone number."})).uncached())
     }

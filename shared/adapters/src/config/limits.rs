@@ -11,6 +11,7 @@ pub(super) fn read(variables: &Variables) -> Result<Limits, ConfigError> {
     Ok(Limits {
         code_lifetime_seconds: positive("CODE_LIFETIME_SECONDS", default.code_lifetime_seconds)?,
         code_attempts: positive("CODE_ATTEMPTS", default.code_attempts)?,
+        require_challenge_id: variables.flag("REQUIRE_CHALLENGE_ID")?,
         send_waits_seconds: variables
             .list("SEND_WAITS_SECONDS", "whole numbers of seconds separated by commas")?
             .unwrap_or(default.send_waits_seconds),
@@ -18,6 +19,8 @@ pub(super) fn read(variables: &Variables) -> Result<Limits, ConfigError> {
         phone_sends_per_day: positive("PHONE_SENDS_PER_DAY", default.phone_sends_per_day)?,
         source_sends_per_hour: positive("SOURCE_SENDS_PER_HOUR", default.source_sends_per_hour)?,
         source_sends_per_day: positive("SOURCE_SENDS_PER_DAY", default.source_sends_per_day)?,
+        source_guesses_per_hour: positive("SOURCE_GUESSES_PER_HOUR", default.source_guesses_per_hour)?,
+        source_guesses_per_day: positive("SOURCE_GUESSES_PER_DAY", default.source_guesses_per_day)?,
         country_sends_per_day: positive("COUNTRY_SENDS_PER_DAY", default.country_sends_per_day)?,
         phone_dormant_seconds: positive("PHONE_DORMANT_DAYS", default.phone_dormant_seconds / DAY)?.saturating_mul(DAY),
         budget_mode: variables.parsed("PUMPING_BUDGETS", str::parse::<BudgetMode>)?.unwrap_or(default.budget_mode),

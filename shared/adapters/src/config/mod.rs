@@ -74,6 +74,7 @@ mod tests {
         for (name, value) in [
             ("CODE_ATTEMPTS", "-7"),
             ("CODE_LIFETIME_SECONDS", "ten"),
+            ("REQUIRE_CHALLENGE_ID", "yes"),
             ("SEND_WAITS_SECONDS", "30,x"),
             ("DEFAULT_REGION", "Nepal"),
             ("ALLOWED_COUNTRIES", "NP,xyz"),

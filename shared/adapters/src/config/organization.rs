@@ -6,7 +6,7 @@ use std::fmt::Display;
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use domain::rules::message::{Message, MessageFormat, MessageParts};
-use domain::rules::organization::{AllowedCountries, Organization, TestNumber};
+use domain::rules::organization::{Access, AllowedCountries, Membership, Organization, TestNumber};
 use domain::values::country::Country;
 use domain::values::language::Languages;
 use domain::values::numbering_plan::NumberingPlan;
@@ -24,6 +24,9 @@ const MAX_TEST_NUMBERS: usize = 20;
 /// The longest time that a fixed code is valid, since more than one person knows it.
 const MAX_TEST_DAYS: u32 = 366;
 
+/// The longest audience of an organization.
+const MAX_AUDIENCE_BYTES: usize = 255;
+
 /// An organization as a person writes it, member by member; not validated.
 #[derive(Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,6 +35,10 @@ pub struct OrganizationSettings {
     pub id: String,
     /// The app's name in messages.
     pub app_name: String,
+    /// Who may sign in: "open" (everybody, if absent) or "invited" (only people who have a role in it).
+    pub membership: Option<String>,
+    /// `aud` of its access tokens; the deployment's if absent.
+    pub audience: Option<String>,
     /// The line of the messages that names their site.
     pub site: Option<String>,
     /// With it, the SMS Retriever hands the code to the Android app.
@@ -118,6 +125,24 @@ fn variable_of(member: &str) -> &'static str {
 }
 
 impl OrganizationSettings {
+    /// Validates `membership` and `audience`.
+    pub fn access(membership: Option<&str>, audience: Option<&str>) -> Result<Access, InvalidSettings> {
+        let membership = match membership {
+            None | Some("open") => Membership::Open,
+            Some("invited") => Membership::Invited,
+            Some(_) => return Err(InvalidSettings::new("membership", "expected open or invited")),
+        };
+        // One value of `aud` (RFC 7519 §4.1.3).
+        let is_audience = |text: &str| {
+            (1..=MAX_AUDIENCE_BYTES).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+        };
+        if !audience.is_none_or(is_audience) {
+            let expected = format!("expected 1 to {MAX_AUDIENCE_BYTES} visible ASCII characters");
+            return Err(InvalidSettings::new("audience", expected));
+        }
+        Ok(Access { membership, audience: audience.map(str::to_owned) })
+    }
+
     /// Validates the settings: each message fits one segment, in each of the languages. `default_country` and
     /// `allowed_countries` are the deployment's.
     pub fn organization(
@@ -142,6 +167,7 @@ impl OrganizationSettings {
         }
         Ok(Organization {
             id: text("id", &self.id, OrganizationId::parse)?,
+            access: Self::access(self.membership.as_deref(), self.audience.as_deref())?,
             format: MessageFormat::new(parts).map_err(|too_long| InvalidSettings::new("message", too_long))?,
             default_country: match &self.default_region {
                 Some(code) => country("default_region", code)?,

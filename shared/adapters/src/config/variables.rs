@@ -82,6 +82,15 @@ impl Variables {
         }
     }
 
+    /// `true` or `false`; false if unset.
+    pub fn flag(&self, variable: &'static str) -> Result<bool, ConfigError> {
+        match self.text(variable) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(ConfigError::new(variable, "expected true or false")),
+        }
+    }
+
     /// Values separated by commas. The error names the first invalid one.
     pub fn list<T: FromStr>(
         &self,

@@ -12,7 +12,7 @@ use domain::values::unavailable::Unavailable;
 
 use super::expression::Expression;
 use super::items::attributes::{Item, moment, number, text};
-use super::items::challenge::{APPROVAL, CONSUMPTION, record_key, verification_key};
+use super::items::challenge::{challenge_name, challenges, keep, record_key};
 use super::items::session::{session, session_key};
 use super::items::user::{if_free_or_held_by, if_held_by, phone_lock_key, user_key, username_lock, username_lock_key};
 use super::store::{Store, Updated};
@@ -77,7 +77,8 @@ impl<T: HasUsers + HasOtps + HasSessions> AccountStore for Store<T> {
 
     async fn delete_account(&self, seen: &User, own: &SessionId, now: Timestamp) -> Result<bool, Unavailable> {
         let (users, otps) = (self.tables.users(), self.tables.otps());
-        let mut sessions: Vec<Item> = self.session_items(&seen.id).await?.iter().filter_map(session_key_of).collect();
+        let (items, codes) = tokio::try_join!(self.session_items(&seen.id), self.own_challenges(seen))?;
+        let mut sessions: Vec<Item> = items.iter().filter_map(session_key_of).collect();
         // A user may have more sessions than a transaction takes. The surplus is ended first. The caller's own session ends
         // with the account, so that the caller can ask again.
         sessions.sort_by_key(|key| *key != session_key(&seen.id, own));
@@ -89,26 +90,18 @@ impl<T: HasUsers + HasOtps + HasSessions> AccountStore for Store<T> {
             .if_equals_or_absent("sign_ins", (seen.sign_ins > 0).then(|| number(seen.sign_ins)))
             .if_equals_or_absent("phone", seen.phone.as_ref().map(|phone| text(phone.e164())))
             .if_equals_or_absent("username", seen_username(seen));
-        let mut transaction = Transaction::new("delete an account")
-            .delete((), users, user_key(&seen.id), unchanged)
-            .delete((), otps, verification_key(&seen.id), Expression::new());
+        let mut transaction = Transaction::new("delete an account").delete((), users, user_key(&seen.id), unchanged);
         if let Some(username) = &seen.username {
             let key = username_lock_key(username);
             transaction = transaction.delete((), users, key, if_held_by(&seen.id));
         }
         if let Some(phone) = &seen.phone {
-            // The code is removed and the counts of wrong codes stay, or deleting an account would reset them.
-            let no_code = Expression::new()
-                .set_if_absent("expires_at", moment(now))
-                .remove_all(&["phone", "challenge_id", "credit_source"])
-                .remove_all(&CONSUMPTION)
-                .remove_all(&APPROVAL);
-            transaction = transaction.delete((), users, phone_lock_key(phone), if_held_by(&seen.id)).update(
-                (),
-                otps,
-                record_key(&Purpose::SignIn, phone),
-                no_code,
-            );
+            transaction = transaction.delete((), users, phone_lock_key(phone), if_held_by(&seen.id));
+            if !codes.is_empty() {
+                // The codes are removed and the counts of wrong codes stay, or deleting an account would reset them.
+                let no_codes = codes.into_iter().fold(keep(Expression::new(), now), |change, name| change.remove(name));
+                transaction = transaction.update((), otps, record_key(phone), no_codes);
+            }
         }
         for key in sessions {
             transaction = transaction.delete((), self.tables.sessions(), key, Expression::new());
@@ -129,6 +122,17 @@ impl<T: HasUsers + HasOtps + HasSessions> AccountStore for Store<T> {
             (Some(_), false) => RegistrationOutcome::NoSuchSession,
             (Some(_), true) => RegistrationOutcome::Registered,
         })
+    }
+}
+
+impl<T: HasOtps> Store<T> {
+    /// The attributes of the challenges at the user's phone, except those of other callers.
+    async fn own_challenges(&self, user: &User) -> Result<Vec<String>, Unavailable> {
+        let Some(phone) = &user.phone else { return Ok(Vec::new()) };
+        let item = self.get("read pending codes", self.tables.otps(), record_key(phone)).await?;
+        let own = |purpose: &Purpose| purpose.caller().is_none_or(|caller| *caller == user.id);
+        let purposes = item.iter().flat_map(challenges).map(|(purpose, _)| purpose);
+        Ok(purposes.filter(own).map(|purpose| challenge_name(&purpose)).collect())
     }
 }
 

@@ -1,6 +1,7 @@
 //! Approvals of sign-ins, on the challenge's record: whether devices were asked, and who approved.
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use domain::rules::challenge::{Challenge, Claim};
 use domain::rules::session::Session;
 use domain::rules::user::User;
 use domain::use_cases::approval::{ApprovalRequestStore, ApprovalStore};
@@ -11,9 +12,9 @@ use domain::values::text::FcmToken;
 use domain::values::time::Timestamp;
 use domain::values::unavailable::Unavailable;
 
-use super::expression::{Expression, Path};
+use super::expression::Expression;
 use super::items::attributes::{moment, text};
-use super::items::challenge::{if_unconsumed, record_key};
+use super::items::challenge::{challenge_name, challenges, if_unconsumed, record_key};
 use super::items::session::session_key;
 use super::store::Store;
 use super::tables::{HasOtps, HasSessions, HasUsers};
@@ -24,19 +25,21 @@ impl<T: HasOtps + HasSessions> ApprovalRequestStore for Store<T> {
         self.live_sessions(user, now).await
     }
 
-    async fn claim_approval_request(&self, phone: &PhoneNumber, challenge: &ChallengeId) -> Result<bool, Unavailable> {
-        let requested = Expression::new().set("approval_requested", AttributeValue::Bool(true));
-        let requested = if_unconsumed(requested, challenge).if_absent("approval_requested");
+    async fn claim_approval_request(&self, claim: &Claim, challenge: &ChallengeId) -> Result<bool, Unavailable> {
+        let name = &*challenge_name(&claim.purpose);
+        let requested = Expression::new().set([name, "approval_requested"], AttributeValue::Bool(true));
+        let requested = if_unconsumed(requested, name, challenge).if_absent([name, "approval_requested"]);
         // A transaction, because its token makes a retry after a lost answer succeed, as if for the first time.
-        let key = record_key(&Purpose::SignIn, phone);
+        let key = record_key(&claim.phone);
         let transaction = Transaction::new("request an approval").update((), self.tables.otps(), key, requested);
         Ok(self.transact(transaction).await?.is_done())
     }
 
-    async fn release_approval_request(&self, phone: &PhoneNumber, challenge: &ChallengeId) -> Result<(), Unavailable> {
+    async fn release_approval_request(&self, claim: &Claim, challenge: &ChallengeId) -> Result<(), Unavailable> {
+        let name = &*challenge_name(&claim.purpose);
         let released =
-            Expression::new().remove("approval_requested").if_equals("challenge_id", text(challenge.as_str()));
-        let key = record_key(&Purpose::SignIn, phone);
+            Expression::new().remove([name, "approval_requested"]).if_equals([name, "id"], text(challenge.as_str()));
+        let key = record_key(&claim.phone);
         self.update("release an approval request", self.tables.otps(), key, released).await.map(drop)
     }
 
@@ -60,13 +63,20 @@ impl<T: HasUsers + HasOtps> ApprovalStore for Store<T> {
         by: &UserId,
         now: Timestamp,
     ) -> Result<bool, Unavailable> {
+        let item = self.get("find a sign-in to approve", self.tables.otps(), record_key(phone)).await?;
+        let is_issued = |(purpose, known): &(Purpose, Challenge)| {
+            purpose.caller().is_none() && known.issued.contains_key(challenge)
+        };
+        let Some((purpose, _)) = item.as_ref().and_then(|item| challenges(item).find(is_issued)) else {
+            return Ok(false);
+        };
+        let name = &*challenge_name(&purpose);
         let approved = Expression::new()
-            .set("approved_by", text(by.as_str()))
-            .if_exists("challenge_id")
-            .if_exists(Path::Element("attempts_by_id", challenge.as_str().to_owned()))
-            .if_absent("consumed_at")
-            .if_above("code_expires_at", moment(now));
-        let key = record_key(&Purpose::SignIn, phone);
+            .set([name, "approved_by"], text(by.as_str()))
+            .if_exists([name, "issued", challenge.as_str()])
+            .if_absent([name, "consumed_at"])
+            .if_above([name, "code_expires_at"], moment(now));
+        let key = record_key(phone);
         let transaction = Transaction::new("approve a sign-in").update((), self.tables.otps(), key, approved);
         Ok(self.transact(transaction).await?.is_done())
     }

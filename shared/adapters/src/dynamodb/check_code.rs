@@ -1,13 +1,14 @@
-//! Claiming an attempt: one conditional write counts it.
+//! Claiming an attempt: one conditional write counts it at the phone, and one at the source.
 
 use domain::rules::challenge::{ChallengeRecord, Claim};
 use domain::rules::limits::Limits;
-use domain::use_cases::check_code::{CheckCodeStore, CountOutcome};
+use domain::use_cases::check_code::{CheckCodeStore, CountOutcome, FirstCounts};
 use domain::values::unavailable::Unavailable;
 
-use super::expression::{Expression, Path};
+use super::expression::Expression;
 use super::items::attributes::{moment, number, text};
-use super::items::challenge::{attempts_by_id, record, record_key, record_with_challenge};
+use super::items::challenge::{challenge_name, keep, record, record_key};
+use super::items::failures::{WITH_ID, WITHOUT_ID};
 use super::store::{Store, Updated};
 use super::tables::HasOtps;
 use crate::telemetry::trace;
@@ -15,23 +16,10 @@ use crate::telemetry::trace;
 const ATTEMPTED: &str = "claim an attempt";
 
 impl<T: HasOtps> CheckCodeStore for Store<T> {
-    async fn count_attempt(&self, claim: &Claim, limits: &Limits) -> Result<CountOutcome, Unavailable> {
-        let attempts = match &claim.challenge_id {
-            // An unknown id has no attribute, so the comparison fails.
-            Some(id) => Path::Element("attempts_by_id", id.as_str().to_owned()),
-            None => Path::from("attempts_without_id"),
-        };
-        let expression = Expression::new()
-            .increment("consecutive_failures", number(1))
-            .increment(attempts.clone(), number(1))
-            .set("closed_until", number(0))
-            .if_equals("phone", text(claim.phone.e164()))
-            .if_absent("consumed_at")
-            .if_above("code_expires_at", moment(claim.now))
-            .if_at_most("closed_until", moment(claim.now))
-            .if_at_most("consecutive_failures", number(limits.undelayed_failures()))
-            .if_below(attempts, number(limits.code_attempts));
-        self.write_attempt(claim, expression).await
+    async fn count_guess(&self, claim: &Claim, limits: &Limits) -> Result<FirstCounts, Unavailable> {
+        let (attempt, source) =
+            tokio::join!(self.count_attempt(claim, limits), self.count_guess_of_source(claim, limits));
+        Ok(FirstCounts { attempt: attempt?, source_closed_until: source? })
     }
 
     async fn count_attempt_from(
@@ -40,32 +28,63 @@ impl<T: HasOtps> CheckCodeStore for Store<T> {
         seen: &ChallengeRecord,
         next: &ChallengeRecord,
     ) -> Result<CountOutcome, Unavailable> {
-        let expression = Expression::new()
-            .set("attempts_by_id", attempts_by_id(&next.challenge.attempts_by_id))
-            .set("attempts_without_id", number(next.challenge.attempts_without_id))
-            .set("consecutive_failures", number(next.consecutive_failures))
-            .set("closed_until", moment(next.closed_until))
-            .set("expires_at", moment(next.keep_until(claim.now)))
-            .if_equals("challenge_id", text(seen.challenge.id.as_str()))
-            .if_equals("attempts_by_id", attempts_by_id(&seen.challenge.attempts_by_id))
-            .if_equals("attempts_without_id", number(seen.challenge.attempts_without_id))
-            .if_equals("consecutive_failures", number(seen.consecutive_failures))
-            .if_equals("closed_until", moment(seen.closed_until));
-        let expression = match seen.challenge.consumption {
-            Some(_) => expression.if_exists("consumed_at"),
-            None => expression.if_absent("consumed_at"),
+        let expression = keep(Expression::new(), claim.now);
+        let expression = match (&claim.challenge_id, &seen.challenge) {
+            (Some(id), Some(challenge)) => {
+                let name = &*challenge_name(&claim.purpose);
+                let attempts = [name, "issued", id.as_str(), "attempts"];
+                let of = |record: &ChallengeRecord| {
+                    let issued = record.challenge.as_ref().and_then(|challenge| challenge.issued.get(id));
+                    number(issued.map_or(0, |issued| issued.attempts))
+                };
+                let expression = expression
+                    .set(attempts, of(next))
+                    .if_equals(attempts, of(seen))
+                    .if_equals([name, "id"], text(challenge.id.as_str()));
+                let expression = match challenge.consumption {
+                    Some(_) => expression.if_exists([name, "consumed_at"]),
+                    None => expression.if_absent([name, "consumed_at"]),
+                };
+                WITH_ID.replace(expression, &seen.with_id, &next.with_id)
+            }
+            _ => {
+                let expression = expression.add("guesses_without_id", number(1));
+                WITHOUT_ID.replace(expression, &seen.without_id, &next.without_id)
+            }
         };
         self.write_attempt(claim, expression).await
     }
 }
 
 impl<T: HasOtps> Store<T> {
+    async fn count_attempt(&self, claim: &Claim, limits: &Limits) -> Result<CountOutcome, Unavailable> {
+        let expression = match &claim.challenge_id {
+            Some(id) => {
+                let name = &*challenge_name(&claim.purpose);
+                // An unknown id has no attribute, so the comparison fails.
+                let attempts = [name, "issued", id.as_str(), "attempts"];
+                let expression = Expression::new()
+                    .increment(attempts, number(1))
+                    .if_absent([name, "consumed_at"])
+                    .if_above([name, "code_expires_at"], moment(claim.now))
+                    .if_below(attempts, number(limits.code_attempts));
+                WITH_ID.count(expression, claim.now, limits)
+            }
+            None => {
+                let expression = keep(Expression::new(), claim.now).add("guesses_without_id", number(1));
+                WITHOUT_ID.count(expression, claim.now, limits)
+            }
+        };
+        self.write_attempt(claim, expression).await
+    }
+
     async fn write_attempt(&self, claim: &Claim, expression: Expression) -> Result<CountOutcome, Unavailable> {
-        let key = record_key(&claim.purpose, &claim.phone);
+        let key = record_key(&claim.phone);
         let outcome = match self.update(ATTEMPTED, self.tables.otps(), key, expression).await? {
-            Updated::Done(item) => CountOutcome::Counted(record(&item)?),
-            Updated::ConditionFailed(met) => {
-                CountOutcome::NotCounted(met.as_ref().map(record_with_challenge).transpose()?.flatten())
+            Updated::Done(item) => CountOutcome::Counted(record(&item, &claim.purpose)?),
+            Updated::ConditionFailed(seen) => {
+                let seen = seen.map_or(Ok(ChallengeRecord::default()), |item| record(&item, &claim.purpose))?;
+                CountOutcome::NotCounted(seen)
             }
         };
         trace("an attempt is claimed", &(claim, &outcome));

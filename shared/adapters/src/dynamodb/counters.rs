@@ -1,9 +1,10 @@
-//! Counters of messages, sent and verified, by source and by country. Each item is one day, with a count for each hour.
+//! Counters of messages, sent and verified, by source and by country, and of guesses by source. Each item is one day, with a count for each hour.
 //! Verified counts only grow, and nothing moves between windows, so each limit is one comparison in a write.
 
 use std::ops::Range;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use domain::rules::challenge::Claim;
 use domain::rules::limits::Limits;
 use domain::rules::pumping::{
     CounterReservation, CounterScope, DayAndHour, HISTORY_DAYS, MessageCounts, SHARDS, Shard, SourceCountries,
@@ -17,7 +18,7 @@ use domain::values::unavailable::Unavailable;
 
 use super::expression::Expression;
 use super::items::attributes::{Corrupt, Item, Row, key, moment, number, text};
-use super::store::{Consistency, Found, Store};
+use super::store::{Consistency, Found, Store, Updated};
 use super::tables::HasOtps;
 use super::transaction::Transaction;
 use crate::expiring::Fetched;
@@ -80,7 +81,14 @@ fn verified_key(scope: &CounterScope, day: i64, shard: u32) -> Item {
     key(format!("verified#{}#{}#{day}#{shard}", scope.organization.as_str(), scope.country))
 }
 
-/// One of the items that count a message: the attributes to increment, each with its bound, and the country to add.
+/// The attribute that counts the guesses of a day. With the hour as a suffix it counts those of an hour.
+const GUESSES: &str = "guesses";
+
+fn guesses_key(source: &SourceAddress, day: i64) -> Item {
+    key(format!("guesses#{}#{day}", source.as_str()))
+}
+
+/// One of the items that count a message or a guess: the attributes to increment, each with its bound, and the country to add.
 struct Counter {
     key: Item,
     bounds: Vec<(String, u32)>,
@@ -91,8 +99,8 @@ fn set_of(country: Country) -> AttributeValue {
     AttributeValue::Ss(vec![country.to_string()])
 }
 
-/// Counts one message while every count is below its bound.
-fn count_message(counter: &Counter, keep_until: Timestamp) -> Expression {
+/// Counts one message or guess while every count is below its bound.
+fn count_one(counter: &Counter, keep_until: Timestamp) -> Expression {
     let mut expression = Expression::new().set("expires_at", moment(keep_until));
     for (name, below) in &counter.bounds {
         let name = name.as_str();
@@ -195,10 +203,34 @@ pub(super) fn counter_updates(reservation: &CounterReservation, now: Timestamp) 
     let day = Day::of(now);
     let keep_until = day.ends_at.plus(HOUR);
     let counters = counters(reservation, &day).into_iter();
-    counters.map(|counter| (counter.key.clone(), count_message(&counter, keep_until))).collect()
+    counters.map(|counter| (counter.key.clone(), count_one(&counter, keep_until))).collect()
 }
 
 impl<T: HasOtps> Store<T> {
+    /// Counts a guess at its source's hour and day. If the source has none left, returns until when.
+    pub(super) async fn count_guess_of_source(
+        &self,
+        claim: &Claim,
+        limits: &Limits,
+    ) -> Result<Option<Timestamp>, Unavailable> {
+        let day = Day::of(claim.now);
+        let counter = Counter {
+            key: guesses_key(&claim.source, day.number),
+            bounds: vec![
+                (GUESSES.to_owned(), limits.source_guesses_per_day),
+                (day.hourly(GUESSES), limits.source_guesses_per_hour),
+            ],
+            country: None,
+        };
+        let counted = count_one(&counter, day.ends_at.plus(HOUR));
+        let seen = match self.update("count a guess", self.tables.otps(), counter.key, counted).await? {
+            Updated::Done(_) => return Ok(None),
+            Updated::ConditionFailed(seen) => day.count(seen.as_ref(), GUESSES)?,
+        };
+        let is_day_used_up = seen.day >= limits.source_guesses_per_day;
+        Ok(Some(if is_day_used_up { day.ends_at } else { claim.now.window(HOUR).1 }))
+    }
+
     /// Adds to a transaction the updates that credit the messages of a challenge whose code came back. They have no
     /// conditions, so they refuse nothing.
     pub(super) fn credit_messages<Tag: Copy>(

@@ -2,25 +2,29 @@
 //! as an attribute name.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-/// A top-level attribute, or an element of an attribute that is a map.
+/// A top-level attribute, or an element of maps in it: the names from the outside in.
 #[derive(Clone)]
-pub(super) enum Path {
-    Attribute(String),
-    Element(&'static str, String),
-}
+pub(super) struct Path(Vec<String>);
 
 impl From<&str> for Path {
     fn from(attribute: &str) -> Self {
-        Self::Attribute(attribute.to_owned())
+        Self(vec![attribute.to_owned()])
     }
 }
 
 impl From<String> for Path {
     fn from(attribute: String) -> Self {
-        Self::Attribute(attribute)
+        Self(vec![attribute])
+    }
+}
+
+impl<const N: usize> From<[&str; N]> for Path {
+    fn from(names: [&str; N]) -> Self {
+        Self(names.map(str::to_owned).into())
     }
 }
 
@@ -42,10 +46,8 @@ impl Placeholders {
     }
 
     fn path(&mut self, path: impl Into<Path>) -> String {
-        match path.into() {
-            Path::Attribute(attribute) => self.name(&attribute),
-            Path::Element(attribute, key) => format!("{}.{}", self.name(attribute), self.name(&key)),
-        }
+        let Path(names) = path.into();
+        names.iter().map(|name| self.name(name)).collect::<Vec<_>>().join(".")
     }
 
     fn value(&mut self, value: AttributeValue) -> String {
@@ -61,6 +63,10 @@ impl Placeholders {
 
     pub(super) fn equals(&mut self, path: impl Into<Path>, value: AttributeValue) -> String {
         self.compare(path, "=", value)
+    }
+
+    pub(super) fn at_most(&mut self, path: impl Into<Path>, value: AttributeValue) -> String {
+        self.compare(path, "<=", value)
     }
 
     pub(super) fn below(&mut self, path: impl Into<Path>, value: AttributeValue) -> String {
@@ -116,16 +122,18 @@ impl Expression {
         }
     }
 
-    pub(super) fn set_if_absent(mut self, path: &'static str, value: AttributeValue) -> Self {
-        let (path, value) = (self.placeholders.path(path), self.placeholders.value(value));
-        self.set.push(format!("{path} = if_not_exists({path}, {value})"));
-        self
-    }
-
     /// Adds to a number that exists. Unlike [`Expression::add`] it works on elements of maps too.
     pub(super) fn increment(mut self, path: impl Into<Path>, by: AttributeValue) -> Self {
         let (path, by) = (self.placeholders.path(path), self.placeholders.value(by));
         self.set.push(format!("{path} = {path} + {by}"));
+        self
+    }
+
+    /// As [`Expression::increment`], for a number that need not exist.
+    pub(super) fn increment_from_zero(mut self, path: impl Into<Path>, by: AttributeValue) -> Self {
+        let (path, by) = (self.placeholders.path(path), self.placeholders.value(by));
+        let zero = self.placeholders.value(AttributeValue::N("0".into()));
+        self.set.push(format!("{path} = if_not_exists({path}, {zero}) + {by}"));
         self
     }
 
@@ -160,10 +168,6 @@ impl Expression {
         self.if_compares(path, "<", value)
     }
 
-    pub(super) fn if_at_most(self, path: impl Into<Path>, value: AttributeValue) -> Self {
-        self.if_compares(path, "<=", value)
-    }
-
     pub(super) fn if_above(self, path: impl Into<Path>, value: AttributeValue) -> Self {
         self.if_compares(path, ">", value)
     }
@@ -184,6 +188,13 @@ impl Expression {
             Some(value) => self.if_equals(path, value),
             None => self.if_absent(path),
         }
+    }
+
+    /// Requires a count to have a value. An absent one is zero.
+    pub(super) fn if_counts(self, path: &'static str, value: impl Display + PartialEq + Default) -> Self {
+        let is_zero = value == Default::default();
+        let value = AttributeValue::N(value.to_string());
+        if is_zero { self.if_any(|on| [on.absent(path), on.equals(path, value)]) } else { self.if_equals(path, value) }
     }
 
     /// Requires at least one of the conditions.
@@ -233,7 +244,7 @@ mod tests {
     fn an_expression_uses_each_name_once_and_each_value_by_its_own_placeholder() {
         let expression = Expression::new()
             .set("counter", number(2))
-            .increment(Path::Element("attempts", "chl_1".into()), number(1))
+            .increment(["attempts", "chl_1"], number(1))
             .remove("source")
             .add("total", number(1))
             .if_equals("counter", number(1))

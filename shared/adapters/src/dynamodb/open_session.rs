@@ -1,16 +1,18 @@
 //! Opening a session: proof used up, locks, user and session written, in one transaction.
 
+use domain::rules::challenge::Consumption;
 use domain::rules::session::Session;
 use domain::rules::user::{DEFAULT_ROLE, PhoneHolder, User};
 use domain::use_cases::open_session::{OpenSessionStore, PhoneProof, SignIn, SignInOutcome, SignInUser};
 use domain::values::ids::{SessionId, UserId};
 use domain::values::phone::PhoneNumber;
 use domain::values::purpose::Purpose;
+use domain::values::text::OrganizationId;
 use domain::values::unavailable::Unavailable;
 
 use super::expression::Expression;
-use super::items::attributes::{Item, Row, moment, number, text};
-use super::items::challenge::{consume, consumption, record_key};
+use super::items::attributes::{Corrupt, Item, Row, moment, number, text};
+use super::items::challenge::{consume, consumption, record, record_key};
 use super::items::firebase_token::token_item;
 use super::items::session::{session, session_item, session_key};
 use super::items::user::{
@@ -49,7 +51,8 @@ impl<T: HasUsers + HasOtps + HasSessions> OpenSessionStore for Store<T> {
                     Err(_) if written.is_done() => self.find_user(id).await?,
                     user => user.unwrap_or_default(),
                 };
-                (written, user.map(|user| user.signed_in(sign_in.organization.clone(), sign_in.consumption.at)))
+                let joined = sign_in.joins.then(|| sign_in.organization.clone());
+                (written, user.map(|user| user.signed_in(joined, sign_in.consumption.at)))
             }
         };
         let refusal = match (written, user) {
@@ -58,8 +61,9 @@ impl<T: HasUsers + HasOtps + HasSessions> OpenSessionStore for Store<T> {
             (Written::Refused(refusal), _) => refusal,
         };
         if let Some(failed) = refusal.failed_condition(Step::Proof) {
-            let consumption = failed.item.as_ref().map(|item| consumption(&Row(item))).transpose()?;
-            return Ok(SignInOutcome::AlreadyConsumed(consumption.flatten()));
+            let used =
+                failed.item.as_ref().map(|item| used(&sign_in.proof, item, &sign_in.organization)).transpose()?;
+            return Ok(SignInOutcome::AlreadyConsumed(used.flatten()));
         }
         let holder = match refusal.failed_condition(Step::PhoneLock) {
             Some(failed) => failed.item.as_ref().map(phone_holder).transpose()?,
@@ -68,8 +72,8 @@ impl<T: HasUsers + HasOtps + HasSessions> OpenSessionStore for Store<T> {
         Ok(SignInOutcome::HolderChanged(holder))
     }
 
-    async fn may_use_fixed_code(&self, user: &UserId) -> Result<bool, Unavailable> {
-        Ok(self.find_user(user).await?.is_none_or(|user| user.may_use_fixed_code()))
+    async fn read_user(&self, id: &UserId) -> Result<Option<User>, Unavailable> {
+        self.find_user(id).await
     }
 
     async fn read_session(&self, user: &UserId, session: &SessionId) -> Result<Option<Session>, Unavailable> {
@@ -86,14 +90,26 @@ impl<T: HasUsers + HasOtps + HasSessions> OpenSessionStore for Store<T> {
     }
 }
 
+/// How a proof was used, by its item.
+fn used(proof: &PhoneProof, item: &Item, organization: &OrganizationId) -> Result<Option<Consumption>, Corrupt> {
+    match proof {
+        PhoneProof::Code { .. } => {
+            let record = record(item, &Purpose::SignIn { organization: organization.clone() })?;
+            Ok(record.challenge.and_then(|challenge| challenge.consumption))
+        }
+        PhoneProof::Firebase { .. } => consumption(&Row(item)),
+    }
+}
+
 impl<T: HasUsers + HasOtps + HasSessions> Store<T> {
     fn sign_in_transaction(&self, sign_in: &SignIn) -> Transaction<Step> {
         let (users, otps, now) = (self.tables.users(), self.tables.otps(), sign_in.consumption.at);
         let mut transaction = Transaction::new("sign in");
         transaction = match &sign_in.proof {
             PhoneProof::Code { challenge, .. } => {
-                let key = record_key(&Purpose::SignIn, &sign_in.phone);
-                transaction.update(Step::Proof, otps, key, consume(&challenge.id, &sign_in.consumption))
+                let purpose = Purpose::SignIn { organization: sign_in.organization.clone() };
+                let consumed = consume(&purpose, &challenge.id, &sign_in.consumption);
+                transaction.update(Step::Proof, otps, record_key(&sign_in.phone), consumed)
             }
             PhoneProof::Firebase { digest, valid_until } => {
                 let item = token_item(digest, *valid_until, &sign_in.consumption);
@@ -115,11 +131,13 @@ impl<T: HasUsers + HasOtps + HasSessions> Store<T> {
                 )
             }
             SignInUser::Existing(id) => {
-                let signed_in = Expression::new()
-                    .set("last_sign_in_at", moment(now))
-                    .add("sign_ins", number(1))
-                    .add(format!("{ROLE_PREFIX}{DEFAULT_ROLE}"), organization_set([&sign_in.organization]))
-                    .if_exists("pk");
+                let signed_in =
+                    Expression::new().set("last_sign_in_at", moment(now)).add("sign_ins", number(1)).if_exists("pk");
+                let signed_in = if sign_in.joins {
+                    signed_in.add(format!("{ROLE_PREFIX}{DEFAULT_ROLE}"), organization_set([&sign_in.organization]))
+                } else {
+                    signed_in
+                };
                 transaction.update(Step::PhoneLock, users, lock_key, held_by(id, id)).update(
                     Step::User,
                     users,

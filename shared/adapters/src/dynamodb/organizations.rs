@@ -1,11 +1,11 @@
 //! Organizations: read through a cache, since they change rarely.
 
-use domain::rules::organization::Organization;
+use domain::rules::organization::{Access, Organization};
 use domain::values::text::OrganizationId;
 use domain::values::time::Timestamp;
 use domain::values::unavailable::Unavailable;
 
-use super::items::organization::{organization_item, organization_key, organization_settings};
+use super::items::organization::{access, organization_item, organization_key, organization_settings};
 use super::store::Store;
 use super::tables::HasSettings;
 use crate::config::CheckedOrganization;
@@ -39,6 +39,24 @@ impl<T: HasSettings> Store<T> {
             Ok::<_, Unavailable>(Fetched { value: organization, fresh_until: now.plus(CACHE_SECONDS) })
         };
         self.organizations.get(id, now, fetch).await
+    }
+
+    /// Of an organization's settings only who may have sessions, and for whom tokens are; none if it does not exist.
+    pub async fn access(
+        &self,
+        id: &OrganizationId,
+        default: &Organization,
+        now: Timestamp,
+    ) -> Result<Option<Access>, Unavailable> {
+        let fetch = || async {
+            let item = self.get(READ, self.tables.settings(), organization_key(id)).await?;
+            let access = match item.as_ref().map(access).transpose()? {
+                Some(access) => Some(access.map_err(|invalid| Unavailable::new(READ, invalid))?),
+                None => (*id == default.id).then(|| default.access.clone()),
+            };
+            Ok::<_, Unavailable>(Fetched { value: access, fresh_until: now.plus(CACHE_SECONDS) })
+        };
+        self.accesses.get(id, now, fetch).await
     }
 
     /// Writes or replaces an organization. The functions use it within a minute.

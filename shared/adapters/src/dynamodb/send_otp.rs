@@ -1,6 +1,6 @@
 //! Sending: the phone's schedule, the counters and the challenge in one transaction.
 
-use domain::rules::challenge::Challenge;
+use domain::rules::challenge::{ChallengeRecord, Issued};
 use domain::rules::limits::Limits;
 use domain::rules::pumping::{CounterReservation, CounterScope, MessageCounts};
 use domain::use_cases::send_otp::{
@@ -13,13 +13,11 @@ use domain::values::purpose::Purpose;
 use domain::values::time::{DAY, HOUR, Timestamp};
 use domain::values::unavailable::Unavailable;
 
-use aws_sdk_dynamodb::types::AttributeValue;
-
 use super::counters::{counter_keys, counter_updates, counts};
-use super::expression::{Expression, Path};
+use super::expression::Expression;
 use super::items::attributes::{Item, Row, key, moment, moments, number, text};
 use super::items::challenge::{
-    APPROVAL, CONSUMPTION, CREDIT, attempts_by_id, if_unconsumed, record_key, record_with_challenge, set_credit_scope,
+    challenge_name, challenge_value, challenges, credit_scope, if_unconsumed, issued_value, keep, record, record_key,
 };
 use super::items::user::{user, user_key};
 use super::store::{Consistency, Store};
@@ -27,8 +25,6 @@ use super::tables::{HasOtps, HasUsers};
 use super::transaction::Transaction;
 use crate::telemetry::trace;
 
-/// How long a challenge record is kept after its code expires, for its count of consecutive wrong codes. Seconds.
-const RECORD_KEPT_SECONDS: u32 = 7 * DAY;
 const RELEASE: &str = "release a send";
 
 fn schedule_key(phone: &PhoneNumber) -> Item {
@@ -46,7 +42,7 @@ impl<T: HasUsers + HasOtps> SendOtpStore for Store<T> {
     ) -> Result<SendState, Unavailable> {
         let (users, otps) = (self.tables.users(), self.tables.otps());
         let caller = purpose.caller().map(user_key);
-        let mut keys = vec![(otps, schedule_key(phone)), (otps, record_key(purpose, phone))];
+        let mut keys = vec![(otps, schedule_key(phone)), (otps, record_key(phone))];
         keys.extend(caller.clone().map(|key| (users, key)));
         keys.extend(scope.iter().flat_map(|scope| counter_keys(scope, limits, now)).map(|key| (otps, key)));
         let found = self.get_all("read the state of a send", keys, Consistency::Strong).await?;
@@ -54,10 +50,13 @@ impl<T: HasUsers + HasOtps> SendOtpStore for Store<T> {
             Some(item) => (Row(item).moments("sends")?, Row(item).number("revision")?),
             None => (Vec::new(), 0),
         };
-        let record = found.get(&record_key(purpose, phone)).map(record_with_challenge).transpose()?.flatten();
+        let codes = found.get(&record_key(phone));
+        let record = codes.map_or(Ok(ChallengeRecord::default()), |item| record(item, purpose))?;
+        let over = codes.into_iter().flat_map(challenges).filter(|(_, challenge)| challenge.is_over(now));
+        let over = over.map(|(purpose, _)| purpose).collect();
         let caller = caller.and_then(|key| found.get(&key)).map(user).transpose()?;
         let counts = scope.map_or(Ok(MessageCounts::default()), |scope| counts(&found, scope, limits, now))?;
-        let state = SendState { sends, revision, record, caller, counts };
+        let state = SendState { sends, revision, record, over, caller, counts };
         trace("a send is planned for", &state);
         Ok(state)
     }
@@ -82,14 +81,9 @@ impl<T: HasUsers + HasOtps> SendOtpStore for Store<T> {
         for (key, update) in reservation.counters.iter().flat_map(|counters| counter_updates(counters, now)) {
             transaction = transaction.update((), table, key, update);
         }
-        let record = record_key(&reservation.purpose, &reservation.phone);
-        transaction = match &reservation.challenge {
-            ChallengeChange::Start(challenge) => {
-                transaction.update((), table, record, start_challenge(&reservation.phone, challenge))
-            }
-            ChallengeChange::Resend(resend) => transaction.update((), table, record, resend_challenge(resend, now)),
-            ChallengeChange::Unchanged => transaction,
-        };
+        if let Some(change) = change_challenge(reservation) {
+            transaction = transaction.update((), table, record_key(&reservation.phone), change);
+        }
         // Whichever step was refused, the plan was made for what has changed since.
         let is_reserved = self.transact(transaction).await?.is_done();
         Ok(if is_reserved { ReservationOutcome::Reserved } else { ReservationOutcome::Conflict })
@@ -119,9 +113,11 @@ impl<T: HasUsers + HasOtps> SendOtpStore for Store<T> {
         challenge: &ChallengeId,
         gateway: Gateway,
     ) -> Result<(), Unavailable> {
-        let carried =
-            Expression::new().set("carrier", text(gateway.name())).if_equals("challenge_id", text(challenge.as_str()));
-        let key = record_key(&reservation.purpose, &reservation.phone);
+        let name = &*challenge_name(&reservation.purpose);
+        let carried = Expression::new()
+            .set([name, "carrier"], text(gateway.name()))
+            .if_equals([name, "id"], text(challenge.as_str()));
+        let key = record_key(&reservation.phone);
         self.update("record a carrier", self.tables.otps(), key, carried).await.map(drop)
     }
 }
@@ -140,56 +136,48 @@ impl<T: HasOtps> Store<T> {
     /// Subtracts a message from those that the challenge's code credits.
     async fn release_credit(&self, reservation: &SendReservation) -> Result<(), Unavailable> {
         let Some(challenge) = reservation.challenge.challenge_id() else { return Ok(()) };
+        let name = &*challenge_name(&reservation.purpose);
         let released = Expression::new()
-            .add("messages", number(-1))
-            .if_equals("challenge_id", text(challenge.as_str()))
-            .if_above("messages", number(0));
+            .increment([name, "messages"], number(-1))
+            .if_equals([name, "id"], text(challenge.as_str()))
+            .if_above([name, "messages"], number(0));
         // A transaction, because its token keeps a retry after a lost answer from subtracting twice.
-        let key = record_key(&reservation.purpose, &reservation.phone);
+        let key = record_key(&reservation.phone);
         self.transact(Transaction::new(RELEASE).update((), self.tables.otps(), key, released)).await.map(drop)
     }
 }
 
-/// The counts of consecutive wrong codes stay.
-fn start_challenge(phone: &PhoneNumber, challenge: &Challenge) -> Expression {
-    let keep_until = challenge.expires_at.plus(RECORD_KEPT_SECONDS);
-    let expression = Expression::new()
-        .set("phone", text(phone.e164()))
-        .set("challenge_id", text(challenge.id.as_str()))
-        .set("key_version", text(challenge.key_version.as_str()))
-        .set("code_expires_at", moment(challenge.expires_at))
-        .set("changes_number", AttributeValue::Bool(challenge.changes_number))
-        .set("attempts_by_id", attempts_by_id(&challenge.attempts_by_id))
-        .set("attempts_without_id", number(challenge.attempts_without_id))
-        .set("expires_at", moment(keep_until))
-        .set_if_absent("consecutive_failures", number(0))
-        .set_if_absent("closed_until", number(0))
-        .set_or_remove("fixed_code_of", challenge.fixed_code_of.as_ref().map(|id| text(id.as_str())))
-        .set_or_remove("carrier", challenge.carrier.map(|gateway| text(gateway.name())))
-        .remove_all(&CONSUMPTION)
-        .remove_all(&APPROVAL);
-    match &challenge.credit {
-        Some(credit) => set_credit_scope(expression, &credit.scope)
-            .set("last_sent_at", moment(credit.last_sent_at))
-            .set("messages", number(credit.messages)),
-        None => expression.remove_all(&CREDIT),
-    }
+/// What a send changes of the phone's codes; none if it repeats a code and nothing changes. Counts of wrong codes stay.
+fn change_challenge(reservation: &SendReservation) -> Option<Expression> {
+    let name = &*challenge_name(&reservation.purpose);
+    let change = match &reservation.challenge {
+        ChallengeChange::Start(challenge) => Expression::new().set(name, challenge_value(challenge)),
+        ChallengeChange::Resend(resend) => resend_challenge(name, resend, reservation.now),
+        ChallengeChange::Unchanged => return None,
+    };
+    let over = reservation.over.iter().filter(|purpose| **purpose != reservation.purpose);
+    Some(over.fold(keep(change, reservation.now), |change, purpose| change.remove(challenge_name(purpose))))
 }
 
 /// Records what a resend changes of a live challenge.
-fn resend_challenge(resend: &Resend, now: Timestamp) -> Expression {
-    let mut expression = if_unconsumed(Expression::new(), &resend.challenge);
+fn resend_challenge(name: &str, resend: &Resend, now: Timestamp) -> Expression {
+    let mut expression = if_unconsumed(Expression::new(), name, &resend.challenge);
     if let Some(IssuedId { id, least_attempted, attempts }) = &resend.issued {
-        let element = |id: &ChallengeId| Path::Element("attempts_by_id", id.as_str().to_owned());
+        let issued = Issued { at: now, attempts: *attempts };
         // The condition keeps an attempt that was claimed since the send was planned from being given back.
-        expression =
-            expression.if_equals(element(least_attempted), number(attempts)).set(element(id), number(attempts));
+        expression = expression
+            .if_equals([name, "issued", least_attempted.as_str(), "attempts"], number(attempts))
+            .set([name, "issued", id.as_str()], issued_value(issued));
     }
     if let Some(carrier) = resend.carrier {
-        expression = expression.set("carrier", text(carrier.name()));
+        expression = expression.set([name, "carrier"], text(carrier.name()));
     }
     if let Some(scope) = &resend.scope {
-        expression = set_credit_scope(expression, scope).set("last_sent_at", moment(now)).add("messages", number(1));
+        for (member, value) in credit_scope(scope) {
+            expression = expression.set([name, member], value);
+        }
+        expression =
+            expression.set([name, "last_sent_at"], moment(now)).increment_from_zero([name, "messages"], number(1));
     }
     expression
 }

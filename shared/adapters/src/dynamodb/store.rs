@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::builders::KeysAndAttributesBuilder;
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
-use domain::rules::organization::Organization;
+use domain::rules::organization::{Access, Organization};
 use domain::values::country::Country;
 use domain::values::numbering_plan::NumberingPlan;
 use domain::values::text::OrganizationId;
@@ -34,6 +34,7 @@ pub struct Store<T> {
     pub(super) tables: Arc<T>,
     pub(super) numbering_plan: Arc<NumberingPlan>,
     pub(super) organizations: Arc<Expiring<OrganizationId, Option<Organization>>>,
+    pub(super) accesses: Arc<Expiring<OrganizationId, Option<Access>>>,
     pub(super) highest_days: Arc<Expiring<(OrganizationId, Country), u32>>,
 }
 
@@ -44,6 +45,7 @@ impl<T> Clone for Store<T> {
             tables: Arc::clone(&self.tables),
             numbering_plan: Arc::clone(&self.numbering_plan),
             organizations: Arc::clone(&self.organizations),
+            accesses: Arc::clone(&self.accesses),
             highest_days: Arc::clone(&self.highest_days),
         }
     }
@@ -86,6 +88,7 @@ impl<T: TableSet> Store<T> {
             tables: Arc::new(T::from_config(&app.config.resources)?),
             numbering_plan: Arc::clone(&app.numbering_plan),
             organizations: Arc::new(Expiring::new(CACHED)),
+            accesses: Arc::new(Expiring::new(CACHED)),
             highest_days: Arc::new(Expiring::new(CACHED)),
         })
     }

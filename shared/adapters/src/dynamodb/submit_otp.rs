@@ -3,7 +3,7 @@
 use domain::rules::challenge::Claim;
 use domain::rules::limits::Limits;
 use domain::rules::user::PhoneHolder;
-use domain::use_cases::check_code::{CheckCodeStore, CountOutcome};
+use domain::use_cases::check_code::{CheckCodeStore, FirstCounts};
 use domain::use_cases::submit_otp::SubmitOtpStore;
 use domain::values::unavailable::Unavailable;
 
@@ -11,12 +11,12 @@ use super::store::Store;
 use super::tables::{HasOtps, HasSessions, HasUsers};
 
 impl<T: HasUsers + HasOtps + HasSessions> SubmitOtpStore for Store<T> {
-    async fn count_attempt_and_find_holder(
+    async fn count_guess_and_find_holder(
         &self,
         claim: &Claim,
         limits: &Limits,
-    ) -> Result<(CountOutcome, Option<PhoneHolder>), Unavailable> {
-        let (counted, holder) = tokio::join!(self.count_attempt(claim, limits), self.find_holder(&claim.phone));
+    ) -> Result<(FirstCounts, Option<PhoneHolder>), Unavailable> {
+        let (counted, holder) = tokio::join!(self.count_guess(claim, limits), self.find_holder(&claim.phone));
         Ok((counted?, holder?))
     }
 }

@@ -2,23 +2,27 @@
 
 use domain::rules::challenge::Claim;
 use domain::rules::limits::Limits;
-use domain::rules::user::User;
-use domain::use_cases::check_code::{CheckCodeStore, CountOutcome};
-use domain::use_cases::validate_otp::{BindOutcome, PhoneBinding, ValidateOtpStore};
+use domain::use_cases::check_code::{CheckCodeStore, FirstCounts};
+use domain::use_cases::validate_otp::{BindOutcome, CallerCount, PhoneBinding, ValidateOtpStore};
 use domain::values::ids::UserId;
 use domain::values::purpose::Purpose;
+use domain::values::time::Timestamp;
 use domain::values::unavailable::Unavailable;
 
 use super::expression::Expression;
-use super::items::attributes::text;
+use super::items::attributes::{Row, text};
 use super::items::challenge::{consume, record_key};
+use super::items::failures::OF_CALLER;
 use super::items::user::{
     if_free_or_held_by, if_held_by, lose_phone, phone_holder, phone_lock, phone_lock_key, user, user_key,
 };
-use super::store::Store;
+use super::store::{Store, Updated};
 use super::tables::{HasOtps, HasUsers};
 use super::transaction::{Transaction, Written};
 use crate::telemetry::trace;
+
+/// How often a count is retried because another guess of the caller changed it. Soon one of them closes.
+const MAX_ROUNDS: usize = 8;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Step {
@@ -31,30 +35,37 @@ enum Step {
 }
 
 impl<T: HasUsers + HasOtps> ValidateOtpStore for Store<T> {
-    async fn count_attempt_and_read_caller(
+    async fn count_guess_of_caller(
         &self,
         claim: &Claim,
         caller: &UserId,
         limits: &Limits,
-    ) -> Result<(CountOutcome, Option<User>), Unavailable> {
-        let (counted, user) = tokio::join!(self.count_attempt(claim, limits), self.find_user(caller));
-        Ok((counted?, user?))
+    ) -> Result<(FirstCounts, CallerCount), Unavailable> {
+        let (counted, caller) =
+            tokio::join!(self.count_guess(claim, limits), self.count_failure_of_caller(caller, claim.now, limits));
+        Ok((counted?, caller?))
     }
 
     async fn bind_phone(&self, binding: &PhoneBinding) -> Result<BindOutcome, Unavailable> {
         trace("a verification writes", binding);
         let (users, PhoneBinding { user: seen, phone, challenge, former_holder, now, .. }) =
             (self.tables.users(), binding);
-        let record = record_key(&Purpose::VerifyPhone { caller: seen.id.clone() }, phone);
+        let purpose = Purpose::VerifyPhone { organization: binding.organization.clone(), caller: seen.id.clone() };
         let own_phone = seen.phone.as_ref().map(|phone| text(phone.e164()));
         let changed =
             Expression::new().set("phone", text(phone.e164())).if_exists("pk").if_equals_or_absent("phone", own_phone);
+        let changed = OF_CALLER.reset(changed);
         let lock_condition = match former_holder {
             Some(former) => if_held_by(former),
             None => if_free_or_held_by(&seen.id),
         };
         let mut transaction = Transaction::new("bind a phone")
-            .update(Step::Code, self.tables.otps(), record, consume(challenge, &binding.consumption()))
+            .update(
+                Step::Code,
+                self.tables.otps(),
+                record_key(phone),
+                consume(&purpose, challenge, &binding.consumption()),
+            )
             .update(Step::User, users, user_key(&seen.id), changed)
             .put(Step::PhoneLock, users, phone_lock(phone, &seen.id, *now), lock_condition);
         if let Some(before) = seen.phone.as_ref().filter(|before| *before != phone) {
@@ -78,5 +89,31 @@ impl<T: HasUsers + HasOtps> ValidateOtpStore for Store<T> {
         } else {
             Ok(BindOutcome::UserChanged(self.find_user(&seen.id).await?))
         }
+    }
+}
+
+impl<T: HasUsers> Store<T> {
+    /// Counts a guess as a failure of the caller, on the caller's user.
+    async fn count_failure_of_caller(
+        &self,
+        caller: &UserId,
+        now: Timestamp,
+        limits: &Limits,
+    ) -> Result<CallerCount, Unavailable> {
+        let mut expression = OF_CALLER.count(Expression::new().if_exists("pk"), now, limits);
+        for _ in 0..MAX_ROUNDS {
+            let updated = self.update("count a guess", self.tables.users(), user_key(caller), expression).await?;
+            let seen = match updated {
+                Updated::Done(item) => return Ok(CallerCount { user: Some(user(&item)?), closed: None }),
+                Updated::ConditionFailed(None) => return Ok(CallerCount { user: None, closed: None }),
+                Updated::ConditionFailed(Some(item)) => item,
+            };
+            let failures = OF_CALLER.read(&Row(&seen))?;
+            match failures.count(None, now, limits) {
+                Err(closed) => return Ok(CallerCount { user: Some(user(&seen)?), closed: Some(closed) }),
+                Ok(next) => expression = OF_CALLER.replace(Expression::new().if_exists("pk"), &failures, &next),
+            }
+        }
+        Err(Unavailable::new("count a guess", "other guesses of the caller changed the count each time"))
     }
 }

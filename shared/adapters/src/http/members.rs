@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use domain::rules::limits::Limits;
 use domain::values::country::Country;
 use domain::values::ids::ChallengeId;
 use domain::values::numbering_plan::NumberingPlan;
@@ -39,9 +40,20 @@ pub fn optional_member<T>(
     text.map(|text| member(name, text, parse)).transpose()
 }
 
-pub fn challenge_id(text: Option<&str>) -> Result<Option<ChallengeId>, Problem> {
-    let malformed = |_| Problem::malformed("challenge_id: expected the challenge_id that a send returned.");
-    text.map(str::parse).transpose().map_err(malformed)
+pub fn challenge_id(text: &str) -> Result<ChallengeId, Problem> {
+    text.parse().map_err(|_| no_challenge_id())
+}
+
+/// The id that a guess at a code shows, which the limits may require.
+pub fn challenge_id_of_guess(text: Option<&str>, limits: &Limits) -> Result<Option<ChallengeId>, Problem> {
+    match text {
+        None if limits.require_challenge_id => Err(no_challenge_id()),
+        text => text.map(challenge_id).transpose(),
+    }
+}
+
+fn no_challenge_id() -> Problem {
+    Problem::malformed("challenge_id: expected the challenge_id that a send returned.")
 }
 
 /// A code as a person typed it; none if it is not six digits.

@@ -12,8 +12,8 @@ mod serve;
 
 pub use self::answer::Answer;
 pub use self::guard::{Guard, REFUSAL, RefreshTokenError, refusal_code};
-pub use self::members::{RawPhoneNumber, challenge_id, member, nullable, optional_member, otp};
-pub use self::organization::requested_organization;
+pub use self::members::{RawPhoneNumber, challenge_id, challenge_id_of_guess, member, nullable, optional_member, otp};
+pub use self::organization::{organization_of_caller, requested_organization};
 pub use self::problem::{Code, Problem};
 pub use self::profile::user_json;
 pub use self::request::Request;

@@ -1,12 +1,26 @@
 //! The organization that a request names.
 
 use domain::rules::organization::Organization;
+use domain::rules::token::Caller;
 use domain::values::text::OrganizationId;
 use domain::values::time::Timestamp;
 
 use super::problem::{Code, Problem};
 use crate::config::Config;
 use crate::dynamodb::{HasSettings, Store};
+
+/// The organization of a caller's session. A request of theirs may name no other.
+pub fn organization_of_caller<'a>(
+    named: Option<&OrganizationId>,
+    caller: &'a Caller,
+) -> Result<&'a OrganizationId, Problem> {
+    match named {
+        Some(named) if *named != caller.organization => Err(Problem::malformed(
+            "organization_id: expected the organization that the access token was issued for, or none.",
+        )),
+        _ => Ok(&caller.organization),
+    }
+}
 
 /// The named organization, or the default one if a request names none.
 pub async fn requested_organization<T: HasSettings>(

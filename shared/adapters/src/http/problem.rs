@@ -37,6 +37,7 @@ pub enum Code {
     PhoneOrUsernameMistaken,
     AlreadyVerified,
     TestNumberRefused,
+    NotAMember,
     SecondSignalRequired,
     UsernameTaken,
     NoSuchUser,
@@ -120,7 +121,7 @@ impl Code {
                 429,
                 "too_many_attempts",
                 "too many attempts",
-                "This code was tried too often. Request a new code after retry_after seconds.",
+                "This code was tried too often. Request a new code.",
             ),
             Self::TooManyRequests => Entry(
                 429,
@@ -142,6 +143,12 @@ impl Code {
                 "test_number_refused",
                 "test number refused",
                 "A test number's fixed code works only for users who have no role except the default one.",
+            ),
+            Self::NotAMember => Entry(
+                403,
+                "not_a_member",
+                "not a member",
+                "This organization admits invited people only. Ask its administrator for access.",
             ),
             Self::SecondSignalRequired => Entry(
                 403,
@@ -252,6 +259,7 @@ impl Code {
             | Self::PhoneOrUsernameMistaken
             | Self::AlreadyVerified
             | Self::TestNumberRefused
+            | Self::NotAMember
             | Self::SecondSignalRequired
             | Self::UsernameTaken
             | Self::NoSuchUser
@@ -365,9 +373,6 @@ impl From<SendOtpError> for Problem {
             SendOtpError::Context(ContextError::FreshTokenRequired) => Self::new(Code::FreshTokenRequired),
             SendOtpError::NoSuchUser => Self::new(Code::NoSuchUser),
             SendOtpError::AlreadyVerified => Self::new(Code::AlreadyVerified),
-            SendOtpError::TooManyAttempts { retry_after_seconds } => {
-                Self::later(Code::TooManyAttempts, retry_after_seconds).with_attempts_left(Some(0))
-            }
             SendOtpError::TooManyRequests { retry_after_seconds } => {
                 Self::later(Code::TooManyRequests, retry_after_seconds)
             }
@@ -383,9 +388,7 @@ impl From<CodeRefusal> for Problem {
         match refusal {
             CodeRefusal::Incorrect { attempts_left } => Self::new(Code::IncorrectOtp).with_attempts_left(attempts_left),
             CodeRefusal::Expired => Self::new(Code::OtpExpired),
-            CodeRefusal::TooManyAttempts { retry_after_seconds } => {
-                Self::later(Code::TooManyAttempts, retry_after_seconds).with_attempts_left(Some(0))
-            }
+            CodeRefusal::TooManyAttempts => Self::new(Code::TooManyAttempts).with_attempts_left(Some(0)),
             CodeRefusal::TooManyRequests { retry_after_seconds } => {
                 Self::later(Code::TooManyRequests, retry_after_seconds)
             }
@@ -398,6 +401,7 @@ impl From<SubmitOtpError> for Problem {
         match error {
             SubmitOtpError::Code(refusal) => refusal.into(),
             SubmitOtpError::TestNumberRefused => Self::new(Code::TestNumberRefused),
+            SubmitOtpError::NotAMember => Self::new(Code::NotAMember),
             SubmitOtpError::SecondSignalRequired { approval_requested } => {
                 Self { approval_requested, ..Self::new(Code::SecondSignalRequired) }
             }
@@ -411,6 +415,7 @@ impl From<SubmitFirebaseError> for Problem {
         match error {
             SubmitFirebaseError::Token(FirebaseRefusal::Invalid) => Self::new(Code::FirebaseTokenInvalid),
             SubmitFirebaseError::Token(FirebaseRefusal::Expired) => Self::new(Code::FirebaseTokenExpired),
+            SubmitFirebaseError::NotAMember => Self::new(Code::NotAMember),
             SubmitFirebaseError::SecondSignalRequired => Self::new(Code::SecondSignalRequired),
             SubmitFirebaseError::Unavailable(source) => source.into(),
         }
@@ -424,7 +429,6 @@ impl From<ValidateOtpError> for Problem {
             ValidateOtpError::PhoneOrUsernameMistaken => Self::new(Code::PhoneOrUsernameMistaken),
             ValidateOtpError::AlreadyVerified => Self::new(Code::AlreadyVerified),
             ValidateOtpError::Code(refusal) => refusal.into(),
-            ValidateOtpError::TestNumberRefused => Self::new(Code::TestNumberRefused),
             ValidateOtpError::Unavailable(source) => source.into(),
         }
     }
@@ -437,6 +441,7 @@ impl From<RefreshError> for Problem {
             RefreshError::SessionRevoked => Self::new(Code::SessionRevoked),
             RefreshError::RefreshReused => Self::new(Code::RefreshReused),
             RefreshError::NoSuchUser => Self::new(Code::NoSuchUser),
+            RefreshError::NotAMember => Self::new(Code::NotAMember),
             RefreshError::Unavailable(source) => source.into(),
         }
     }

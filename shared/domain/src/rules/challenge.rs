@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::code_key::CodeKeyVersion;
-use super::limits::{CLOSING_FAILURE, Limits};
+use super::failures::{Closed, Failures};
+use super::limits::Limits;
 use super::pumping::VerificationCredit;
 use crate::values::gateway::Gateway;
 use crate::values::ids::{ChallengeId, SessionId, UserId};
 use crate::values::phone::PhoneNumber;
 use crate::values::purpose::Purpose;
-use crate::values::text::OrganizationId;
+use crate::values::source_address::SourceAddress;
 use crate::values::time::{DAY, Timestamp};
 
 /// How long a retry with the same idempotency key and code is answered with tokens again. Seconds.
@@ -19,6 +20,10 @@ pub const REPLAY_SECONDS: u32 = 60;
 /// The most ids that one challenge issues; a further send returns an existing id. The limits on sends are lower, except for
 /// test numbers.
 pub const MAX_ISSUED_IDS: usize = 16;
+
+/// How long a record is kept after its last guess or send: longer than its code is valid or a closure lasts, and a week, so
+/// that the counts of wrong codes do not end early.
+pub const RECORD_KEPT_SECONDS: u32 = 9 * DAY;
 
 /// SHA-256 of an `Idempotency-Key`: enough to recognize the key, and not to replay it.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -52,6 +57,13 @@ pub struct Consumption {
     pub session: Option<SessionId>,
 }
 
+/// An id that a send issued, and its attempts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Issued {
+    pub at: Timestamp,
+    pub attempts: u32,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Challenge {
     /// The id that the first send issued. The code is derived from it.
@@ -61,12 +73,12 @@ pub struct Challenge {
     pub expires_at: Timestamp,
     /// Whether the caller asked to change a number that is already verified.
     pub changes_number: bool,
-    /// The organization whose fixed code is expected instead of a derived one.
-    pub fixed_code_of: Option<OrganizationId>,
-    /// Each id that a send issued, with the attempts claimed under it. Whoever requests a resend uses up attempts of their
-    /// own id, not those of an earlier one.
-    pub attempts_by_id: BTreeMap<ChallengeId, u32>,
-    pub attempts_without_id: u32,
+    /// Whether the organization's fixed code for the phone is expected instead of a derived one.
+    pub has_fixed_code: bool,
+    /// The ids that sends issued. Whoever requests a resend uses up attempts of their own id, not those of an earlier one.
+    pub issued: BTreeMap<ChallengeId, Issued>,
+    /// [`ChallengeRecord::guesses_without_id`] when the challenge was planned. Later ones count as its attempts.
+    pub guesses_before: u32,
     pub consumption: Option<Consumption>,
     /// The gateway that carried the last message, or is about to. Used only for metrics.
     pub carrier: Option<Gateway>,
@@ -82,13 +94,13 @@ impl Challenge {
     /// A challenge without attempts that expects a derived code and changes no number.
     pub fn new(id: ChallengeId, key_version: CodeKeyVersion, now: Timestamp, limits: &Limits) -> Self {
         Self {
-            attempts_by_id: BTreeMap::from([(id.clone(), 0)]),
+            issued: BTreeMap::from([(id.clone(), Issued { at: now, attempts: 0 })]),
             id,
             key_version,
             expires_at: now.plus(limits.code_lifetime_seconds),
             changes_number: false,
-            fixed_code_of: None,
-            attempts_without_id: 0,
+            has_fixed_code: false,
+            guesses_before: 0,
             consumption: None,
             carrier: None,
             approval_requested: false,
@@ -102,27 +114,45 @@ impl Challenge {
         self.consumption.is_none() && now < self.expires_at
     }
 
+    /// Whether nobody is answered by it any more, not even a retry.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        now >= self.expires_at.plus(REPLAY_SECONDS)
+    }
+
     /// Approves the sign-in of whoever was issued `id`; `None` if there is nothing to approve.
     pub fn approve(&self, id: &ChallengeId, by: &UserId, now: Timestamp) -> Option<Self> {
-        let is_approvable = self.is_live(now) && self.attempts_by_id.contains_key(id);
+        let is_approvable = self.is_live(now) && self.issued.contains_key(id);
         is_approvable.then(|| Self { approved_by: Some(by.clone()), ..self.clone() })
     }
 
     /// The id with the fewest attempts. A new id starts with as many, so that a resend gives nobody more attempts.
     pub fn least_attempted(&self) -> Option<(&ChallengeId, u32)> {
-        self.attempts_by_id.iter().map(|(id, attempts)| (id, *attempts)).min_by_key(|(_, attempts)| *attempts)
+        self.issued.iter().map(|(id, issued)| (id, issued.attempts)).min_by_key(|(_, attempts)| *attempts)
+    }
+
+    /// Attempts left with an id; none for a guess without an id, which must not learn whether there is a challenge.
+    pub fn attempts_left(&self, id: Option<&ChallengeId>, limits: &Limits) -> Option<u32> {
+        let issued = self.issued.get(id?)?;
+        Some(limits.code_attempts.saturating_sub(issued.attempts))
+    }
+
+    /// Consumes the code; `None` if it was already consumed.
+    pub fn consume(&self, consumption: Consumption) -> Option<Self> {
+        self.consumption.is_none().then(|| Self { consumption: Some(consumption), ..self.clone() })
     }
 }
 
-/// The record of one purpose and phone (or caller): its challenge, and its consecutive wrong codes, which outlive it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// The record of a phone as one purpose sees it: the challenge of the purpose, and the guesses at the codes of all purposes,
+/// which outlive it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ChallengeRecord {
-    pub phone: PhoneNumber,
-    pub challenge: Challenge,
-    /// Attempts since the last right code.
-    pub consecutive_failures: u32,
-    /// Every attempt is refused until then.
-    pub closed_until: Timestamp,
+    pub challenge: Option<Challenge>,
+    /// Guesses that showed an issued id.
+    pub with_id: Failures,
+    /// Guesses that showed none. They are counted whether or not there is a challenge, and never delay one that shows an id.
+    pub without_id: Failures,
+    /// All guesses without an id, ever.
+    pub guesses_without_id: u32,
 }
 
 /// An attempt at a challenge, before any code is compared.
@@ -133,117 +163,105 @@ pub struct Claim {
     /// The id that a send issued, if the client shows one. Attempts are counted by id.
     pub challenge_id: Option<ChallengeId>,
     pub idempotency: Option<IdempotencyDigest>,
+    pub source: SourceAddress,
     pub now: Timestamp,
 }
 
-/// Why an attempt was not granted. No code was compared.
+/// Why a code may not be compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClaimRefusal {
-    /// Nothing was sent, or it was sent to another phone, or the id is of another challenge.
+    /// Nothing was sent for this purpose, or the id is of another challenge.
     NoSuchChallenge,
     Expired,
     Consumed,
-    /// All attempts are used up. A new code is available when this one has expired.
-    AttemptsExhausted {
-        retry_after_seconds: u32,
-    },
-    /// Too many consecutive wrong codes.
+    /// All attempts are used up. A new code can be requested.
+    AttemptsExhausted,
+    /// Too many consecutive wrong codes, or too many guesses from the source.
     Closed {
         retry_after_seconds: u32,
     },
 }
 
+impl From<Closed> for ClaimRefusal {
+    fn from(Closed { retry_after_seconds }: Closed) -> Self {
+        Self::Closed { retry_after_seconds }
+    }
+}
+
 /// Why a code was not accepted, as the client learns it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CodeRefusal {
-    /// Wrong; or consumed, expired or never sent, where the client did not show the challenge.
+    /// Wrong; or consumed, expired, never sent or exhausted, where the client did not show the challenge.
     Incorrect {
         /// None where the number would reveal what the client must not know.
         attempts_left: Option<u32>,
     },
     /// The challenge that the client showed has expired or was consumed.
     Expired,
-    TooManyAttempts {
-        retry_after_seconds: u32,
-    },
+    /// The attempts of the id that the client showed are used up.
+    TooManyAttempts,
     TooManyRequests {
         retry_after_seconds: u32,
     },
 }
 
 impl ClaimRefusal {
-    /// What the client learns. Only a client that shows the challenge learns that it ended; for all others it looks like a
-    /// wrong code.
+    /// What the client learns. A client that shows no issued id learns nothing that depends on whether there is a challenge:
+    /// whatever the reason, it looks like a wrong code.
     pub const fn to_client(&self, claim: &Claim) -> CodeRefusal {
         match self {
-            Self::Expired | Self::Consumed if claim.challenge_id.is_some() => CodeRefusal::Expired,
-            Self::NoSuchChallenge | Self::Expired | Self::Consumed => CodeRefusal::Incorrect { attempts_left: None },
-            Self::AttemptsExhausted { retry_after_seconds } => {
-                CodeRefusal::TooManyAttempts { retry_after_seconds: *retry_after_seconds }
-            }
             Self::Closed { retry_after_seconds } => {
                 CodeRefusal::TooManyRequests { retry_after_seconds: *retry_after_seconds }
             }
+            Self::Expired | Self::Consumed if claim.challenge_id.is_some() => CodeRefusal::Expired,
+            Self::AttemptsExhausted if claim.challenge_id.is_some() => CodeRefusal::TooManyAttempts,
+            _ => CodeRefusal::Incorrect { attempts_left: None },
         }
     }
 }
 
 impl ChallengeRecord {
-    /// Counts one attempt, or says why it is refused. The record is then unchanged.
-    pub fn claim(&self, claim: &Claim, limits: &Limits) -> Result<Self, ClaimRefusal> {
-        let now = claim.now;
+    /// Counts a guess, or says why it is refused. The record is then unchanged.
+    ///
+    /// A guess without an id is counted whether or not there is a challenge; [`Self::comparable`] then says whether it may be
+    /// compared. One with an id is counted only if it may be.
+    pub fn count(&self, claim: &Claim, limits: &Limits) -> Result<Self, ClaimRefusal> {
         let mut next = self.clone();
-        let challenge = &self.challenge;
-        let attempts = match &claim.challenge_id {
-            Some(id) => next.challenge.attempts_by_id.get_mut(id),
-            None => Some(&mut next.challenge.attempts_without_id),
+        let Some(id) = &claim.challenge_id else {
+            next.without_id = self.without_id.count(None, claim.now, limits)?;
+            next.guesses_without_id = self.guesses_without_id.saturating_add(1);
+            return Ok(next);
         };
-        let attempts = attempts.filter(|_| self.phone == claim.phone).ok_or(ClaimRefusal::NoSuchChallenge)?;
-        match &challenge.consumption {
-            Some(consumption) if !consumption.may_be_replayed_by(claim) => return Err(ClaimRefusal::Consumed),
-            None if now >= challenge.expires_at => return Err(ClaimRefusal::Expired),
-            _ => {}
-        }
-        if now < self.closed_until {
-            return Err(ClaimRefusal::Closed { retry_after_seconds: now.seconds_until(self.closed_until) });
-        }
-        if *attempts >= limits.code_attempts {
-            let retry_after_seconds = now.seconds_until(challenge.expires_at);
-            return Err(ClaimRefusal::AttemptsExhausted { retry_after_seconds });
-        }
-        *attempts = attempts.saturating_add(1);
-        // A record whose closed day has passed starts again.
-        let failures = if self.consecutive_failures >= CLOSING_FAILURE { 0 } else { self.consecutive_failures };
-        next.consecutive_failures = failures.saturating_add(1);
-        let delay = limits.delay_after(next.consecutive_failures);
-        next.closed_until = if delay == 0 { Timestamp::default() } else { now.plus(delay) };
+        let challenge = next.challenge.as_mut().ok_or(ClaimRefusal::NoSuchChallenge)?;
+        let issued = challenge.issued.get_mut(id).ok_or(ClaimRefusal::NoSuchChallenge)?;
+        issued.attempts = issued.attempts.saturating_add(1);
+        // Several people know a fixed code and it stays the same, so no closure excuses a guess at it.
+        let excusable = (!challenge.has_fixed_code).then_some((id, issued.at));
+        next.comparable(claim, limits)?;
+        next.with_id = self.with_id.count(excusable, claim.now, limits)?;
         Ok(next)
     }
 
-    /// Attempts left to the client that made `claim`.
-    pub fn attempts_left(&self, claim: &Claim, limits: &Limits) -> u32 {
+    /// The challenge with whose code a counted guess may be compared.
+    pub fn comparable(&self, claim: &Claim, limits: &Limits) -> Result<&Challenge, ClaimRefusal> {
+        let challenge = self.challenge.as_ref().ok_or(ClaimRefusal::NoSuchChallenge)?;
         let attempts = match &claim.challenge_id {
-            Some(id) => self.challenge.attempts_by_id.get(id).copied().unwrap_or_default(),
-            None => self.challenge.attempts_without_id,
+            Some(id) => challenge.issued.get(id).ok_or(ClaimRefusal::NoSuchChallenge)?.attempts,
+            None => self.guesses_without_id.saturating_sub(challenge.guesses_before),
         };
-        limits.code_attempts.saturating_sub(attempts)
-    }
-
-    /// Consumes the challenge and resets the consecutive failures; `None` if it was already consumed.
-    pub fn consume(&self, consumption: Consumption) -> Option<Self> {
-        if self.challenge.consumption.is_some() {
-            return None;
+        match &challenge.consumption {
+            Some(consumption) if !consumption.may_be_replayed_by(claim) => Err(ClaimRefusal::Consumed),
+            None if claim.now >= challenge.expires_at => Err(ClaimRefusal::Expired),
+            _ if attempts > limits.code_attempts => Err(ClaimRefusal::AttemptsExhausted),
+            _ => Ok(challenge),
         }
-        let mut next = self.clone();
-        next.challenge.consumption = Some(consumption);
-        next.consecutive_failures = 0;
-        next.closed_until = Timestamp::default();
-        Some(next)
     }
 
-    /// How long the record must be kept: its counts outlive its code, and a closed day, by a week.
-    pub fn keep_until(&self, now: Timestamp) -> Timestamp {
-        self.closed_until.max(now).plus(7 * DAY)
+    /// Consumes the code and resets the consecutive failures; `None` if it was already consumed.
+    pub fn consume(&self, consumption: Consumption) -> Option<Self> {
+        let challenge = self.challenge.as_ref()?.consume(consumption)?;
+        let guesses_without_id = self.guesses_without_id;
+        Some(Self { challenge: Some(challenge), guesses_without_id, ..Self::default() })
     }
 }
 
@@ -261,60 +279,96 @@ impl Consumption {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::values::text::OrganizationId;
 
     const START: Timestamp = Timestamp::from_seconds(1_000_000);
 
     fn record() -> ChallengeRecord {
         let id = ChallengeId::from_random([1; 16]);
-        ChallengeRecord {
-            phone: PhoneNumber::from_e164("+9779841234567").unwrap(),
-            challenge: Challenge::new(id, CodeKeyVersion::new("1"), START, &Limits::default()),
-            consecutive_failures: 0,
-            closed_until: Timestamp::default(),
-        }
+        let challenge = Challenge::new(id, CodeKeyVersion::new("1"), START, &Limits::default());
+        ChallengeRecord { challenge: Some(challenge), ..ChallengeRecord::default() }
+    }
+
+    fn first_id() -> ChallengeId {
+        record().challenge.unwrap().id
     }
 
     fn claim(challenge_id: Option<ChallengeId>, now: Timestamp) -> Claim {
-        Claim { purpose: Purpose::SignIn, phone: record().phone, challenge_id, idempotency: None, now }
+        Claim {
+            purpose: Purpose::SignIn { organization: OrganizationId::parse("default").unwrap() },
+            phone: PhoneNumber::from_e164("+9779841234567").unwrap(),
+            challenge_id,
+            idempotency: None,
+            source: SourceAddress::of(None),
+            now,
+        }
     }
 
     #[test]
-    fn attempts_with_and_without_the_challenge_id_are_counted_separately() {
+    fn guesses_without_an_id_spend_only_the_attempts_of_guesses_without_an_id() {
+        let limits = Limits::default();
+        let (mut state, without) = (record(), claim(None, START));
+        for _ in 0..5 {
+            state = state.count(&without, &limits).unwrap();
+            assert!(state.comparable(&without, &limits).is_ok());
+        }
+        state = state.count(&without, &limits).unwrap();
+        assert_eq!(state.comparable(&without, &limits), Err(ClaimRefusal::AttemptsExhausted));
+        assert!(state.count(&claim(Some(first_id()), START), &limits).is_ok());
+    }
+
+    #[test]
+    fn a_closure_of_guesses_without_an_id_refuses_no_guess_with_one() {
         let limits = Limits::default();
         let mut state = record();
-        for _ in 0..5 {
-            state = state.claim(&claim(None, START), &limits).unwrap();
+        while let Ok(next) = state.count(&claim(None, START), &limits) {
+            state = next;
         }
-        let exhausted = ClaimRefusal::AttemptsExhausted { retry_after_seconds: 600 };
-        assert_eq!(state.claim(&claim(None, START), &limits), Err(exhausted));
-        assert!(state.claim(&claim(Some(state.challenge.id.clone()), START), &limits).is_ok());
+        assert_eq!(state.without_id.consecutive, 10);
+        assert_eq!(state.with_id, Failures::default());
+        assert!(state.count(&claim(Some(first_id()), START), &limits).is_ok());
     }
 
     #[test]
-    fn the_hundredth_wrong_code_closes_the_record_for_a_day_and_then_the_count_starts_again() {
-        let limits = Limits { code_attempts: u32::MAX, code_lifetime_seconds: 30 * DAY, ..Limits::default() };
+    fn a_guess_without_an_id_is_counted_and_refused_alike_with_and_without_a_challenge() {
+        let limits = Limits { code_attempts: u32::MAX, ..Limits::default() };
+        let (mut with, mut without) = (record(), ChallengeRecord::default());
+        loop {
+            let guess = claim(None, START);
+            match (with.count(&guess, &limits), without.count(&guess, &limits)) {
+                (Ok(next_with), Ok(next_without)) => (with, without) = (next_with, next_without),
+                (refused_with, refused_without) => {
+                    assert_eq!(refused_with.unwrap_err(), refused_without.unwrap_err());
+                    break;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_closure_excuses_a_guess_at_a_fixed_code() {
+        let limits = Limits::default();
         let mut state = record();
-        state.challenge.expires_at = START.plus(30 * DAY);
-        state.consecutive_failures = 99;
-        let closed = state.claim(&claim(None, START), &limits).unwrap();
-        assert_eq!(closed.claim(&claim(None, START), &limits), Err(ClaimRefusal::Closed { retry_after_seconds: DAY }));
-        let reopened = closed.claim(&claim(None, START.plus(DAY)), &limits).unwrap();
-        assert_eq!((reopened.consecutive_failures, reopened.closed_until), (1, Timestamp::default()));
+        state.challenge.as_mut().unwrap().has_fixed_code = true;
+        state.with_id =
+            Failures { consecutive: 10, closed_until: START.plus(30), closed_since: START, ..Failures::default() };
+        let refused = state.count(&claim(Some(first_id()), START), &limits);
+        assert_eq!(refused, Err(ClaimRefusal::Closed { retry_after_seconds: 30 }));
     }
 
     #[test]
     fn a_challenge_can_be_approved_by_an_issued_id_until_it_expires_or_is_consumed() {
-        let state = record();
-        let (id, by) = (state.challenge.id.clone(), UserId::from_random([3; 16]));
-        let until = state.challenge.expires_at;
+        let challenge = record().challenge.unwrap();
+        let (id, by) = (challenge.id.clone(), UserId::from_random([3; 16]));
+        let until = challenge.expires_at;
         let approved = |challenge: &Challenge, id: &ChallengeId, now| {
             challenge.approve(id, &by, now).is_some_and(|approved| approved.approved_by.as_ref() == Some(&by))
         };
-        assert!(approved(&state.challenge, &id, until.minus(1)));
-        assert!(!approved(&state.challenge, &id, until));
-        assert!(!approved(&state.challenge, &ChallengeId::from_random([9; 16]), START));
+        assert!(approved(&challenge, &id, until.minus(1)));
+        assert!(!approved(&challenge, &id, until));
+        assert!(!approved(&challenge, &ChallengeId::from_random([9; 16]), START));
         let consumption = Consumption { at: START, idempotency: None, user: by.clone(), session: None };
-        assert!(!approved(&state.consume(consumption).unwrap().challenge, &id, START));
+        assert!(!approved(&challenge.consume(consumption).unwrap(), &id, START));
     }
 
     #[test]
@@ -329,11 +383,16 @@ mod tests {
                 session: Some(SessionId::from_random([1; 16])),
             })
             .unwrap();
-        let with = |idempotency, seconds| Claim { idempotency, ..claim(None, START.plus(seconds)) };
-        let other_key = Some(IdempotencyDigest::new("b".into()));
-        assert!(consumed.claim(&with(Some(key.clone()), 59), &limits).is_ok());
-        assert_eq!(consumed.claim(&with(Some(key), 60), &limits), Err(ClaimRefusal::Consumed));
-        assert_eq!(consumed.claim(&with(other_key, 1), &limits), Err(ClaimRefusal::Consumed));
-        assert_eq!(consumed.claim(&with(None, 1), &limits), Err(ClaimRefusal::Consumed));
+        for id in [None, Some(first_id())] {
+            let compared = |idempotency, seconds| {
+                let claim = Claim { idempotency, ..claim(id.clone(), START.plus(seconds)) };
+                let counted = consumed.count(&claim, &limits)?;
+                counted.comparable(&claim, &limits).map(drop)
+            };
+            assert_eq!(compared(Some(key.clone()), 59), Ok(()));
+            assert_eq!(compared(Some(key.clone()), 60), Err(ClaimRefusal::Consumed));
+            assert_eq!(compared(Some(IdempotencyDigest::new("b".into())), 1), Err(ClaimRefusal::Consumed));
+            assert_eq!(compared(None, 1), Err(ClaimRefusal::Consumed));
+        }
     }
 }

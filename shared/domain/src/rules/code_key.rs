@@ -49,8 +49,8 @@ impl CodeKey {
         &self.version
     }
 
-    /// The code of a challenge: HMAC-SHA-256 (RFC 2104) over challenge, purpose, caller and phone, reduced to six digits
-    /// by rejection sampling, so that every code is equally likely.
+    /// The code of a challenge: HMAC-SHA-256 (RFC 2104) over challenge, purpose, organization, caller and phone, reduced to
+    /// six digits by rejection sampling, so that every code is equally likely.
     pub(crate) fn derive(&self, challenge: &ChallengeId, purpose: &Purpose, phone: &PhoneNumber) -> OtpCode {
         // A word of 32 bits is used only below the largest multiple of a million. All 8 words of a block are rejected
         // about once in 10^29 blocks.
@@ -71,7 +71,7 @@ impl CodeKey {
         // HMAC accepts keys of any length, so this cannot fail.
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.secret) else { return [0; 32] };
         let caller = purpose.caller().map_or("", |caller| caller.as_str());
-        for part in [challenge.as_str(), purpose.name(), caller, phone.e164()] {
+        for part in [challenge.as_str(), purpose.name(), purpose.organization().as_str(), caller, phone.e164()] {
             // A length before each part: no two different tuples give the same bytes.
             mac.update(&(part.len() as u64).to_be_bytes());
             mac.update(part.as_bytes());
@@ -92,6 +92,7 @@ impl fmt::Debug for CodeKey {
 mod tests {
     use super::*;
     use crate::values::ids::UserId;
+    use crate::values::text::OrganizationId;
 
     fn key() -> CodeKey {
         CodeKey::new(CodeKeyVersion::new("1"), vec![7; 32]).unwrap()
@@ -102,26 +103,32 @@ mod tests {
     }
 
     #[test]
-    fn a_code_depends_on_challenge_purpose_caller_and_phone() {
+    fn a_code_depends_on_challenge_purpose_organization_caller_and_phone() {
         let challenge = ChallengeId::from_random([1; 16]);
-        let caller = UserId::from_random([2; 16]);
+        let sign_in = |organization| Purpose::SignIn { organization: OrganizationId::parse(organization).unwrap() };
+        let verify = |caller: u8| Purpose::VerifyPhone {
+            organization: OrganizationId::parse("a").unwrap(),
+            caller: UserId::from_random([caller; 16]),
+        };
         let of = |challenge: &ChallengeId, purpose: Purpose, number: &str| {
             key().derive(challenge, &purpose, &phone(number)).reveal()
         };
-        let code = of(&challenge, Purpose::SignIn, "+9779841234567");
-        assert_eq!(code, of(&challenge, Purpose::SignIn, "+9779841234567"));
-        assert_ne!(code, of(&ChallengeId::from_random([3; 16]), Purpose::SignIn, "+9779841234567"));
-        assert_ne!(code, of(&challenge, Purpose::VerifyPhone { caller }, "+9779841234567"));
-        assert_ne!(code, of(&challenge, Purpose::SignIn, "+9779841234568"));
+        let code = of(&challenge, sign_in("a"), "+9779841234567");
+        assert_eq!(code, of(&challenge, sign_in("a"), "+9779841234567"));
+        assert_ne!(code, of(&ChallengeId::from_random([3; 16]), sign_in("a"), "+9779841234567"));
+        assert_ne!(code, of(&challenge, sign_in("b"), "+9779841234567"));
+        assert_ne!(code, of(&challenge, verify(1), "+9779841234567"));
+        assert_ne!(of(&challenge, verify(1), "+9779841234567"), of(&challenge, verify(2), "+9779841234567"));
+        assert_ne!(code, of(&challenge, sign_in("a"), "+9779841234568"));
     }
 
     #[test]
     fn codes_are_uniform_from_000000_to_999999() {
         // Chi-squared over 100 equal bins of 50,000 codes: the 99.99th percentile for 99 degrees of freedom is 161.
         let mut bins = [0_u32; 100];
+        let purpose = Purpose::SignIn { organization: OrganizationId::parse("default").unwrap() };
         for n in 0..50_000_u128 {
-            let code =
-                key().derive(&ChallengeId::from_random(n.to_be_bytes()), &Purpose::SignIn, &phone("+9779841234567"));
+            let code = key().derive(&ChallengeId::from_random(n.to_be_bytes()), &purpose, &phone("+9779841234567"));
             bins[code.reveal()[..2].parse::<usize>().unwrap()] += 1;
         }
         let chi_squared: f64 = bins.iter().map(|seen| (f64::from(*seen) - 500.0).powi(2) / 500.0).sum();

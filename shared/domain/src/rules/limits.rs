@@ -6,12 +6,11 @@ use thiserror::Error;
 
 use crate::values::time::{DAY, HOUR, MINUTE, Timestamp};
 
-/// The number of consecutive wrong codes on one challenge record from which on answers are delayed
-/// (NIST SP 800-63B-4 §3.2.2).
+/// The number of consecutive wrong codes from which on answers are delayed (NIST SP 800-63B-4 §3.2.2).
 const FIRST_DELAYED_FAILURE: u32 = 10;
 /// The first delay. Each further wrong code doubles it (NIST SP 800-63B-4 §3.2.2: "30 seconds up to an hour").
 const FIRST_DELAY_SECONDS: u32 = 30;
-/// The number of consecutive wrong codes that closes the record for a day (NIST SP 800-63B-4 §3.2.2: at most 100).
+/// The number of consecutive wrong codes that closes for a day (NIST SP 800-63B-4 §3.2.2: at most 100).
 pub const CLOSING_FAILURE: u32 = 100;
 
 /// What the budgets against SMS pumping do.
@@ -63,6 +62,8 @@ pub struct Limits {
     pub code_lifetime_seconds: u32,
     /// Attempts for each issued id, and as many without an id: 5 (OWASP ASVS 5.0 6.6.3).
     pub code_attempts: u32,
+    /// Whether a guess must show the id that its send issued.
+    pub require_challenge_id: bool,
     /// The waits between sends to one phone; the last one repeats: 30, 60, 120, 300 s (Signal's registration service).
     pub send_waits_seconds: Vec<u32>,
     /// Sends to one phone in any hour: 5 (Authgear's defaults).
@@ -73,6 +74,11 @@ pub struct Limits {
     pub source_sends_per_hour: u32,
     /// Sends requested by one source address in a clock day: 100 (Authgear's defaults).
     pub source_sends_per_day: u32,
+    /// Guesses at codes from one source address in a clock hour: 60, twice the sends, because carriers let many people share
+    /// an address (RFC 6888).
+    pub source_guesses_per_hour: u32,
+    /// Guesses at codes from one source address in a clock day: 200.
+    pub source_guesses_per_day: u32,
     /// Messages per organization, country and clock day: 5,000, against SMS pumping.
     pub country_sends_per_day: u32,
     /// How long after its last proof a number may belong to another person, so that a code alone no longer opens its
@@ -94,11 +100,14 @@ impl Default for Limits {
         Self {
             code_lifetime_seconds: 10 * MINUTE,
             code_attempts: 5,
+            require_challenge_id: false,
             send_waits_seconds: vec![30, 60, 120, 300],
             phone_sends_per_hour: 5,
             phone_sends_per_day: 10,
             source_sends_per_hour: 30,
             source_sends_per_day: 100,
+            source_guesses_per_hour: 60,
+            source_guesses_per_day: 200,
             country_sends_per_day: 5_000,
             phone_dormant_seconds: 180 * DAY,
             budget_mode: BudgetMode::default(),

@@ -2,6 +2,7 @@
 
 pub mod challenge;
 pub mod code_key;
+pub mod failures;
 pub mod firebase_token;
 pub mod limits;
 pub mod message;

@@ -27,9 +27,28 @@ pub struct TestNumber {
     pub until: Timestamp,
 }
 
+/// Who may sign in to an organization.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Membership {
+    /// Everybody; whoever signs in becomes a member.
+    #[default]
+    Open,
+    /// Only people who have a role in the organization already.
+    Invited,
+}
+
+/// Who may have sessions in an organization, and for whom their tokens are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Access {
+    pub membership: Membership,
+    /// `aud` of its access tokens; the deployment's if absent.
+    pub audience: Option<String>,
+}
+
 #[derive(Clone, Debug)]
 pub struct Organization {
     pub id: OrganizationId,
+    pub access: Access,
     pub format: MessageFormat,
     /// The country in which a national number is read.
     pub default_country: Country,

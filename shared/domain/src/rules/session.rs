@@ -2,7 +2,7 @@
 
 use super::limits::Limits;
 use crate::values::ids::{SessionId, UserId};
-use crate::values::text::{DeviceName, FcmToken};
+use crate::values::text::{DeviceName, FcmToken, OrganizationId};
 use crate::values::time::Timestamp;
 
 /// The grace period in which the previous refresh token still gets the current one, because the phone may have lost the
@@ -14,6 +14,8 @@ pub struct Session {
     pub user: UserId,
     /// `sid` in tokens.
     pub id: SessionId,
+    /// The organization that the person signed in to.
+    pub organization: OrganizationId,
     /// The number of the current refresh token, from 1.
     pub counter: u64,
     pub created_at: Timestamp,
@@ -47,6 +49,7 @@ impl Session {
     pub fn open(
         user: UserId,
         id: SessionId,
+        organization: OrganizationId,
         device_name: Option<DeviceName>,
         fcm_token: Option<FcmToken>,
         now: Timestamp,
@@ -56,6 +59,7 @@ impl Session {
         Self {
             user,
             id,
+            organization,
             counter: 1,
             created_at: now,
             last_used_at: now,

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::limits::Limits;
+use super::organization::Access;
 use super::session::Session;
 use super::user::Roles;
 use crate::values::ids::{SessionId, TokenId, UserId};
+use crate::values::text::OrganizationId;
 use crate::values::time::Timestamp;
 
 /// `typ` of an access token (RFC 9068 §2.1).
@@ -41,7 +43,9 @@ pub struct AccessClaims {
     pub sid: String,
     /// Whether the token was issued for a code rather than for a refresh token.
     pub fresh: bool,
-    /// Each role with the organizations in which the user has it.
+    /// The organization that the person signed in to.
+    pub org: String,
+    /// Each role that the user has in that organization, with its id.
     pub roles: BTreeMap<String, Vec<String>>,
 }
 
@@ -57,6 +61,7 @@ pub struct RefreshClaims {
     pub exp: Timestamp,
     pub jti: String,
     pub sid: String,
+    pub org: String,
     /// The number of this token in its session, from 1.
     pub counter: u64,
 }
@@ -90,6 +95,7 @@ pub enum TokenRefusal {
 pub struct Caller {
     pub user: UserId,
     pub session: SessionId,
+    pub organization: OrganizationId,
     /// Whether the token was issued for a code.
     pub fresh: bool,
 }
@@ -99,6 +105,7 @@ pub struct Caller {
 pub struct PresentedRefreshToken {
     pub user: UserId,
     pub session: SessionId,
+    pub organization: OrganizationId,
     /// The number of this token in its session, from 1.
     pub counter: u64,
 }
@@ -114,6 +121,7 @@ impl Issuer {
         limits: &Limits,
     ) -> TokenClaims {
         let [access_id, refresh_id] = ids;
+        let organization = session.organization.as_str().to_owned();
         let access = AccessClaims {
             iss: self.issuer.clone(),
             aud: self.audience.clone(),
@@ -125,11 +133,11 @@ impl Issuer {
             client_id: self.client_id.clone(),
             sid: session.id.to_string(),
             fresh: grant == Grant::Code,
+            org: organization.clone(),
             roles: roles
                 .iter()
-                .map(|(role, organizations)| {
-                    (role.clone(), organizations.iter().map(|id| id.as_str().to_owned()).collect())
-                })
+                .filter(|(_, organizations)| organizations.contains(&session.organization))
+                .map(|(role, _)| (role.clone(), vec![organization.clone()]))
                 .collect(),
         };
         let refresh = RefreshClaims {
@@ -141,23 +149,27 @@ impl Issuer {
             exp: session.expires_at(),
             jti: refresh_id.to_string(),
             sid: session.id.to_string(),
+            org: organization,
             counter: session.counter,
         };
         TokenClaims { access, refresh }
     }
 
-    /// The caller that an access token with these claims identifies.
+    /// The issuer of an organization's tokens, which may have an audience of their own.
+    pub fn for_organization(&self, access: &Access) -> Self {
+        let audience = access.audience.as_ref().unwrap_or(&self.audience);
+        Self { audience: audience.clone(), ..self.clone() }
+    }
+
+    /// The caller that an access token with these claims identifies. Whether its audience is right depends on its
+    /// organization, see [`Self::for_organization`].
     pub fn accept_access(&self, claims: &AccessClaims, now: Timestamp) -> Result<Caller, TokenRefusal> {
-        if claims.iss != self.issuer
-            || claims.aud != self.audience
-            || claims.client_id.is_empty()
-            || claims.jti.is_empty()
-        {
+        if claims.iss != self.issuer || claims.client_id.is_empty() || claims.jti.is_empty() {
             return Err(TokenRefusal::Invalid);
         }
-        let (user, session) = subject(&claims.sub, &claims.sid)?;
+        let (user, session, organization) = subject(&claims.sub, &claims.sid, &claims.org)?;
         check_times(claims.nbf, claims.exp, now)?;
-        Ok(Caller { user, session, fresh: claims.fresh })
+        Ok(Caller { user, session, organization, fresh: claims.fresh })
     }
 
     /// The session that a refresh token with these claims continues.
@@ -169,16 +181,17 @@ impl Issuer {
         if claims.iss != self.issuer || claims.aud != self.issuer || claims.jti.is_empty() {
             return Err(TokenRefusal::Invalid);
         }
-        let (user, session) = subject(&claims.sub, &claims.sid)?;
+        let (user, session, organization) = subject(&claims.sub, &claims.sid, &claims.org)?;
         check_times(claims.nbf, claims.exp, now)?;
-        Ok(PresentedRefreshToken { user, session, counter: claims.counter })
+        Ok(PresentedRefreshToken { user, session, organization, counter: claims.counter })
     }
 }
 
-fn subject(sub: &str, sid: &str) -> Result<(UserId, SessionId), TokenRefusal> {
+fn subject(sub: &str, sid: &str, org: &str) -> Result<(UserId, SessionId, OrganizationId), TokenRefusal> {
     let user = sub.parse().map_err(|_| TokenRefusal::Invalid)?;
     let session = sid.parse().map_err(|_| TokenRefusal::Invalid)?;
-    Ok((user, session))
+    let organization = OrganizationId::parse(org).map_err(|_| TokenRefusal::Invalid)?;
+    Ok((user, session, organization))
 }
 
 fn check_times(not_before: Timestamp, expires_at: Timestamp, now: Timestamp) -> Result<(), TokenRefusal> {

@@ -66,9 +66,11 @@ impl User {
         user
     }
 
-    /// Signs in an existing user: the profile stays, and the user joins the organization.
-    pub fn signed_in(mut self, organization: OrganizationId, now: Timestamp) -> Self {
-        self.join(organization);
+    /// Signs in an existing user: the profile stays, and the user joins an organization if there is one to join.
+    pub fn signed_in(mut self, joined: Option<OrganizationId>, now: Timestamp) -> Self {
+        if let Some(organization) = joined {
+            self.join(organization);
+        }
         self.last_sign_in_at = self.last_sign_in_at.max(now);
         self.sign_ins = self.sign_ins.saturating_add(1);
         self
@@ -77,6 +79,11 @@ impl User {
     /// Several people know a fixed code, so it opens only accounts that have no role but the default one.
     pub fn may_use_fixed_code(&self) -> bool {
         self.roles.keys().all(|role| role == DEFAULT_ROLE)
+    }
+
+    /// Whether the user has any role in the organization.
+    pub fn is_member_of(&self, organization: &OrganizationId) -> bool {
+        self.roles.values().any(|organizations| organizations.contains(organization))
     }
 
     fn join(&mut self, organization: OrganizationId) {

@@ -51,13 +51,13 @@ pub trait ApprovalRequestStore: Sync {
     /// Records that devices are asked for a challenge. `false` if they already were, or the challenge has ended.
     fn claim_approval_request(
         &self,
-        phone: &PhoneNumber,
+        claim: &Claim,
         challenge: &ChallengeId,
     ) -> impl Future<Output = Result<bool, Unavailable>> + Send;
     /// Reverts [`Self::claim_approval_request`], because no device was asked.
     fn release_approval_request(
         &self,
-        phone: &PhoneNumber,
+        claim: &Claim,
         challenge: &ChallengeId,
     ) -> impl Future<Output = Result<(), Unavailable>> + Send;
     /// Removes an FCM token from a session, unless the session has another one by now.
@@ -80,7 +80,7 @@ pub(super) async fn request_approval(
         return Ok(challenge.approval_requested);
     };
     let devices = devices_to_ask(store.devices(holder, claim.now).await?);
-    if devices.is_empty() || !store.claim_approval_request(&claim.phone, &challenge.id).await? {
+    if devices.is_empty() || !store.claim_approval_request(claim, &challenge.id).await? {
         return Ok(false);
     }
     let issued = claim.challenge_id.as_ref().unwrap_or(&challenge.id);
@@ -89,7 +89,7 @@ pub(super) async fn request_approval(
     let outcomes = pushes.push(&tokens, &request, claim.now).await;
     let is_asked = outcomes.contains(&PushOutcome::Accepted);
     if !is_asked {
-        store.release_approval_request(&claim.phone, &challenge.id).await?;
+        store.release_approval_request(claim, &challenge.id).await?;
     }
     for ((session, token), outcome) in devices.iter().zip(&outcomes) {
         if *outcome == PushOutcome::Unregistered {
@@ -114,7 +114,8 @@ fn devices_to_ask(sessions: Vec<Session>) -> Vec<(Session, FcmToken)> {
 
 pub trait ApprovalStore: Sync {
     fn approver(&self, id: &UserId) -> impl Future<Output = Result<Option<User>, Unavailable>> + Send;
-    /// Applies [`Challenge::approve`] to the sign-in challenge of the phone. `false` if there is nothing to approve.
+    /// Applies [`Challenge::approve`] to the phone's sign-in challenge that issued the id, of whichever organization. `false`
+    /// if there is nothing to approve.
     fn approve(
         &self,
         phone: &PhoneNumber,
@@ -153,13 +154,15 @@ mod tests {
     use super::*;
     use crate::rules::limits::Limits;
     use crate::values::ids::SessionId;
+    use crate::values::text::OrganizationId;
 
     #[test]
     fn the_five_devices_used_last_are_asked_and_each_token_once() {
         let session = |n: u8, token: Option<&str>| {
             let (user, id) = (UserId::from_random([1; 16]), SessionId::from_random([n; 16]));
             let token = token.map(|token| FcmToken::parse(token).unwrap());
-            Session::open(user, id, None, token, Timestamp::default(), &Limits::default())
+            let organization = OrganizationId::parse("default").unwrap();
+            Session::open(user, id, organization, None, token, Timestamp::default(), &Limits::default())
         };
         let tokens = [Some("a"), None, Some("b"), Some("a"), Some("c"), Some("d"), Some("e"), Some("f")];
         let sessions = (0..).zip(tokens).map(|(n, token)| session(n, token)).collect();

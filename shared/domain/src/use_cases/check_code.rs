@@ -8,11 +8,11 @@ use crate::rules::challenge::{Challenge, ChallengeRecord, Claim, ClaimRefusal, C
 use crate::rules::code_key::{CodeKey, CodeKeyVersion};
 use crate::rules::limits::Limits;
 use crate::values::otp_code::OtpCode;
-use crate::values::text::OrganizationId;
+use crate::values::time::Timestamp;
 use crate::values::unavailable::Unavailable;
 
-/// How often a claim is retried because other claims change the record. In each round one of them wins, and after five
-/// wins no attempt is left; closed records and replays need more rounds.
+/// How often a claim is retried because other claims change the record. In each round one of them wins, and after a few wins
+/// no attempt is left, or the phone is closed.
 const MAX_ROUNDS: usize = 12;
 
 /// Provides the keys that derive codes.
@@ -28,18 +28,28 @@ pub trait CodeKeys: Sync {
 pub enum CountOutcome {
     /// The attempt is counted. Holds the record after the write.
     Counted(ChallengeRecord),
-    /// The condition failed. Holds the record that failed it, if there is one with a challenge.
-    NotCounted(Option<ChallengeRecord>),
+    /// The condition failed. Holds the record that failed it.
+    NotCounted(ChallengeRecord),
+}
+
+/// What the first writes that count a guess did, all at the same time.
+#[derive(Clone, Debug)]
+pub struct FirstCounts {
+    pub attempt: CountOutcome,
+    /// Set if the guess's source has no guesses left until then.
+    pub source_closed_until: Option<Timestamp>,
 }
 
 pub trait CheckCodeStore: Sync {
-    /// Counts an attempt by one write whose condition is [`ChallengeRecord::claim`] for a record whose code was not
-    /// consumed and whose failures bring no delay. Not counted does not mean refused.
-    fn count_attempt(
+    /// Counts a guess at its phone and, at the same time, at its source.
+    ///
+    /// The write at the phone has the condition of [`ChallengeRecord::count`] for a code that was not consumed, and failures
+    /// that bring no delay. Not counted does not mean refused.
+    fn count_guess(
         &self,
         claim: &Claim,
         limits: &Limits,
-    ) -> impl Future<Output = Result<CountOutcome, Unavailable>> + Send;
+    ) -> impl Future<Output = Result<FirstCounts, Unavailable>> + Send;
     /// Counts an attempt by replacing `seen` with `next`, if the record still is `seen`.
     fn count_attempt_from(
         &self,
@@ -53,7 +63,6 @@ pub trait CheckCodeStore: Sync {
 #[derive(Clone, Debug)]
 pub struct SubmittedCode {
     pub code: OtpCode,
-    pub organization: OrganizationId,
     /// The organization's fixed code for the phone, if the phone is one of its test numbers.
     pub fixed: Option<OtpCode>,
 }
@@ -62,41 +71,40 @@ pub struct SubmittedCode {
 pub enum ClaimOutcome {
     /// The attempt is counted; now the code may be compared.
     Granted(GrantedClaim),
-    Refused(ClaimRefusal, Option<ChallengeRecord>),
+    Refused(ClaimRefusal, Option<Challenge>),
 }
 
 /// A counted attempt: the permission to compare one code, one time.
 #[derive(Debug)]
 pub struct GrantedClaim {
     claim: Claim,
-    record: ChallengeRecord,
+    challenge: Challenge,
 }
 
 impl GrantedClaim {
-    pub fn challenge(&self) -> &Challenge {
-        &self.record.challenge
+    pub const fn challenge(&self) -> &Challenge {
+        &self.challenge
     }
 
-    /// Compares the code. A fixed code counts only for the organization whose send started the challenge.
+    /// Compares the code.
     pub async fn accepts(
         self,
         submitted: &SubmittedCode,
         keys: &impl CodeKeys,
         limits: &Limits,
     ) -> Result<Comparison, Unavailable> {
-        let Self { claim, record } = self;
-        let challenge = &record.challenge;
-        let is_correct = if let Some(organization) = &challenge.fixed_code_of {
-            let expected = submitted.fixed.as_ref().filter(|_| *organization == submitted.organization);
-            expected.is_some_and(|expected| submitted.code.matches(expected))
+        let Self { claim, challenge } = self;
+        let is_correct = if challenge.has_fixed_code {
+            submitted.fixed.as_ref().is_some_and(|expected| submitted.code.matches(expected))
         } else {
             let key = keys.version(&challenge.key_version).await?;
-            submitted.code.matches(&key.derive(&challenge.id, &claim.purpose, &record.phone))
+            submitted.code.matches(&key.derive(&challenge.id, &claim.purpose, &claim.phone))
         };
         Ok(if is_correct {
-            Comparison::Correct(Box::new(record.challenge))
+            Comparison::Correct(Box::new(challenge))
         } else {
-            Comparison::Incorrect(CodeRefusal::Incorrect { attempts_left: Some(record.attempts_left(&claim, limits)) })
+            let attempts_left = challenge.attempts_left(claim.challenge_id.as_ref(), limits);
+            Comparison::Incorrect(CodeRefusal::Incorrect { attempts_left })
         })
     }
 }
@@ -107,29 +115,35 @@ pub enum Comparison {
     Incorrect(CodeRefusal),
 }
 
-/// Claims an attempt, given what the first write that tried to count it did.
+/// Claims an attempt, given what the first writes that count it did.
 ///
-/// Where that write's condition failed, [`ChallengeRecord::claim`] decides about the record that failed it, and a second write
-/// counts the attempt if the record has not changed since.
+/// Where the condition of the write at the phone failed, [`ChallengeRecord::count`] decides about the record that failed it,
+/// and a second write counts the attempt if the record has not changed since.
 pub async fn claim_attempt(
     store: &impl CheckCodeStore,
     claim: &Claim,
     limits: &Limits,
-    first: CountOutcome,
+    first: FirstCounts,
 ) -> Result<ClaimOutcome, Unavailable> {
-    let mut outcome = first;
+    if let Some(until) = first.source_closed_until {
+        let retry_after_seconds = claim.now.seconds_until(until);
+        return Ok(ClaimOutcome::Refused(ClaimRefusal::Closed { retry_after_seconds }, None));
+    }
+    let mut outcome = first.attempt;
     for _ in 0..MAX_ROUNDS {
         let seen = match outcome {
             CountOutcome::Counted(record) => {
-                return Ok(ClaimOutcome::Granted(GrantedClaim { claim: claim.clone(), record }));
+                return Ok(match record.comparable(claim, limits) {
+                    Ok(challenge) => {
+                        ClaimOutcome::Granted(GrantedClaim { claim: claim.clone(), challenge: challenge.clone() })
+                    }
+                    Err(refusal) => ClaimOutcome::Refused(refusal, record.challenge),
+                });
             }
-            CountOutcome::NotCounted(None) => {
-                return Ok(ClaimOutcome::Refused(ClaimRefusal::NoSuchChallenge, None));
-            }
-            CountOutcome::NotCounted(Some(seen)) => seen,
+            CountOutcome::NotCounted(seen) => seen,
         };
-        match seen.claim(claim, limits) {
-            Err(refusal) => return Ok(ClaimOutcome::Refused(refusal, Some(seen))),
+        match seen.count(claim, limits) {
+            Err(refusal) => return Ok(ClaimOutcome::Refused(refusal, seen.challenge)),
             Ok(next) => outcome = store.count_attempt_from(claim, &seen, &next).await?,
         }
     }

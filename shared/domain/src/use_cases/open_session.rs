@@ -6,6 +6,7 @@ use std::future::Future;
 use crate::rules::challenge::{Challenge, Consumption, IdempotencyDigest};
 use crate::rules::firebase_token::TokenDigest;
 use crate::rules::limits::Limits;
+use crate::rules::organization::Membership;
 use crate::rules::session::{Rotation, Session};
 use crate::rules::token::PresentedRefreshToken;
 use crate::rules::user::{NewProfile, PhoneHolder, User};
@@ -32,6 +33,7 @@ pub enum SecondSignal {
 #[derive(Clone, Debug)]
 pub struct SignInContext {
     pub organization: OrganizationId,
+    pub membership: Membership,
     /// Used only for a new user.
     pub profile: NewProfile,
     /// Used only for a dormant number.
@@ -76,7 +78,7 @@ impl PhoneProof {
 
     /// Whether the proof is a test number's fixed code.
     fn is_fixed_code(&self) -> bool {
-        self.challenge().is_some_and(|challenge| challenge.fixed_code_of.is_some())
+        self.challenge().is_some_and(|challenge| challenge.has_fixed_code)
     }
 
     fn is_approved_by(&self, user: &UserId) -> bool {
@@ -125,6 +127,8 @@ pub struct SignIn {
     pub consumption: Consumption,
     pub user: SignInUser,
     pub organization: OrganizationId,
+    /// Whether an existing user becomes a member of the organization.
+    pub joins: bool,
     pub session: Session,
 }
 
@@ -141,8 +145,7 @@ pub enum SignInOutcome {
 pub trait OpenSessionStore: Sync {
     /// Uses up the proof and writes user, locks and session: all or nothing.
     fn sign_in(&self, sign_in: &SignIn) -> impl Future<Output = Result<SignInOutcome, Unavailable>> + Send;
-    /// [`User::may_use_fixed_code`]; true if the user does not exist.
-    fn may_use_fixed_code(&self, user: &UserId) -> impl Future<Output = Result<bool, Unavailable>> + Send;
+    fn read_user(&self, id: &UserId) -> impl Future<Output = Result<Option<User>, Unavailable>> + Send;
     fn read_session(
         &self,
         user: &UserId,
@@ -184,6 +187,8 @@ pub(super) enum OpenOutcome {
     AlreadyConsumed(Option<Consumption>),
     /// The proof was a fixed code, and its user has roles that such a code must not open.
     TestNumberRefused,
+    /// The organization admits only its members, and the phone's holder is none.
+    NotAMember,
     /// The number is dormant. Holds its holder.
     SecondSignalRequired(UserId),
 }
@@ -198,11 +203,18 @@ pub(super) async fn open_session(
     let ProvenPhone { phone, proof, mut holder } = proven;
     let is_test_number = proof.is_fixed_code();
     for _ in 0..MAX_RETRIES {
-        if is_test_number
-            && let Some(holder) = &holder
-            && !store.may_use_fixed_code(&holder.user).await?
-        {
-            return Ok(OpenOutcome::TestNumberRefused);
+        if is_test_number || context.membership == Membership::Invited {
+            let user = match &holder {
+                Some(holder) => store.read_user(&holder.user).await?,
+                None => None,
+            };
+            if is_test_number && user.as_ref().is_some_and(|user| !user.may_use_fixed_code()) {
+                return Ok(OpenOutcome::TestNumberRefused);
+            }
+            let is_member = user.is_some_and(|user| user.is_member_of(&context.organization));
+            if context.membership == Membership::Invited && !is_member {
+                return Ok(OpenOutcome::NotAMember);
+            }
         }
         let user = match (choose_user(store, limits, &phone, &proof, holder.as_ref(), &context).await?, holder) {
             (Some(user), _) => user,
@@ -263,6 +275,7 @@ fn sign_in(
     let session = Session::open(
         user.id().clone(),
         context.new_session.clone(),
+        context.organization.clone(),
         context.device_name.clone(),
         context.fcm_token.clone(),
         context.now,
@@ -279,6 +292,7 @@ fn sign_in(
         },
         user,
         organization: context.organization.clone(),
+        joins: context.membership == Membership::Open,
         session,
     }
 }

@@ -33,6 +33,8 @@ pub trait SubmitFirebaseStore: OpenSessionStore {
 pub enum SubmitFirebaseError {
     #[error("the token was not accepted")]
     Token(FirebaseRefusal),
+    #[error("the organization admits only its members")]
+    NotAMember,
     #[error("the number is dormant and may belong to another person by now")]
     SecondSignalRequired,
     #[error(transparent)]
@@ -59,6 +61,7 @@ pub async fn submit_firebase(
                 OpenOutcome::SignedIn(signed_in) => return Ok(*signed_in),
                 OpenOutcome::AlreadyConsumed(consumption) => consumption,
                 OpenOutcome::SecondSignalRequired(_) => return Err(SubmitFirebaseError::SecondSignalRequired),
+                OpenOutcome::NotAMember => return Err(SubmitFirebaseError::NotAMember),
                 OpenOutcome::TestNumberRefused => None,
             }
         }

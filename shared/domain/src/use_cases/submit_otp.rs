@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::approval::{ApprovalRequestStore, PushGateway, request_approval};
 use super::check_code::{
-    CheckCodeStore, ClaimOutcome, CodeKeys, Comparison, CountOutcome, SubmittedCode, claim_attempt,
+    CheckCodeStore, ClaimOutcome, CodeKeys, Comparison, FirstCounts, SubmittedCode, claim_attempt,
 };
 use super::open_session::{
     OpenOutcome, OpenSessionStore, PhoneProof, ProvenPhone, SignInContext, SignedIn, open_session, resume_session,
@@ -17,6 +17,7 @@ use crate::rules::user::PhoneHolder;
 use crate::values::ids::ChallengeId;
 use crate::values::phone::PhoneNumber;
 use crate::values::purpose::Purpose;
+use crate::values::source_address::SourceAddress;
 use crate::values::unavailable::Unavailable;
 
 #[derive(Clone, Debug)]
@@ -25,16 +26,17 @@ pub struct SubmitOtpRequest {
     pub code: SubmittedCode,
     pub challenge_id: Option<ChallengeId>,
     pub idempotency: Option<IdempotencyDigest>,
+    pub source: SourceAddress,
     pub context: SignInContext,
 }
 
 pub trait SubmitOtpStore: CheckCodeStore + OpenSessionStore {
-    /// [`CheckCodeStore::count_attempt`] and, at the same time, a read of the phone's holder.
-    fn count_attempt_and_find_holder(
+    /// [`CheckCodeStore::count_guess`] and, at the same time, a read of the phone's holder.
+    fn count_guess_and_find_holder(
         &self,
         claim: &Claim,
         limits: &Limits,
-    ) -> impl Future<Output = Result<(CountOutcome, Option<PhoneHolder>), Unavailable>> + Send;
+    ) -> impl Future<Output = Result<(FirstCounts, Option<PhoneHolder>), Unavailable>> + Send;
 }
 
 #[derive(Debug, Error)]
@@ -44,6 +46,9 @@ pub enum SubmitOtpError {
     /// Several people know the fixed code.
     #[error("the fixed code was right, but its user has roles that such a code must not open")]
     TestNumberRefused,
+    /// The code was not consumed.
+    #[error("the organization admits only its members")]
+    NotAMember,
     /// The code was not consumed.
     #[error("the number is dormant and may belong to another person by now")]
     SecondSignalRequired {
@@ -66,13 +71,14 @@ pub async fn submit_otp(
     request: SubmitOtpRequest,
 ) -> Result<SignedIn, SubmitOtpError> {
     let claim = Claim {
-        purpose: Purpose::SignIn,
+        purpose: Purpose::SignIn { organization: request.context.organization.clone() },
         phone: request.phone.clone(),
         challenge_id: request.challenge_id,
         idempotency: request.idempotency.clone(),
+        source: request.source,
         now: request.context.now,
     };
-    let (counted, holder) = store.count_attempt_and_find_holder(&claim, limits).await?;
+    let (counted, holder) = store.count_guess_and_find_holder(&claim, limits).await?;
     let granted = match claim_attempt(store, &claim, limits, counted).await? {
         ClaimOutcome::Granted(granted) => granted,
         ClaimOutcome::Refused(refusal, _) => return Err(SubmitOtpError::Code(refusal.to_client(&claim))),
@@ -81,7 +87,7 @@ pub async fn submit_otp(
         Comparison::Correct(challenge) => challenge,
         Comparison::Incorrect(refusal) => return Err(SubmitOtpError::Code(refusal)),
     };
-    let is_test_number = challenge.fixed_code_of.is_some();
+    let is_test_number = challenge.has_fixed_code;
     if let Some(consumption) = &challenge.consumption {
         return replay(store, &claim, consumption, is_test_number).await;
     }
@@ -90,6 +96,7 @@ pub async fn submit_otp(
     match open_session(store, limits, proven, request.context).await? {
         OpenOutcome::SignedIn(signed_in) => Ok(*signed_in),
         OpenOutcome::TestNumberRefused => Err(SubmitOtpError::TestNumberRefused),
+        OpenOutcome::NotAMember => Err(SubmitOtpError::NotAMember),
         OpenOutcome::SecondSignalRequired(holder) => {
             let approval_requested = request_approval(store, pushes, &holder, &claim, &challenge).await?;
             Err(SubmitOtpError::SecondSignalRequired { approval_requested })

@@ -5,16 +5,20 @@ use std::future::Future;
 use thiserror::Error;
 
 use super::check_code::{
-    CheckCodeStore, ClaimOutcome, CodeKeys, Comparison, CountOutcome, SubmittedCode, claim_attempt,
+    CheckCodeStore, ClaimOutcome, CodeKeys, Comparison, FirstCounts, SubmittedCode, claim_attempt,
 };
 use crate::rules::challenge::{Challenge, Claim, ClaimRefusal, CodeRefusal, Consumption};
+use crate::rules::failures::Closed;
 use crate::rules::limits::Limits;
 use crate::rules::pumping::VerificationCredit;
 use crate::rules::user::{PhoneHolder, User};
 use crate::values::gateway::Gateway;
 use crate::values::ids::{ChallengeId, UserId};
+use crate::values::otp_code::OtpCode;
 use crate::values::phone::PhoneNumber;
 use crate::values::purpose::Purpose;
+use crate::values::source_address::SourceAddress;
+use crate::values::text::OrganizationId;
 use crate::values::time::Timestamp;
 use crate::values::unavailable::Unavailable;
 
@@ -24,11 +28,14 @@ const MAX_RETRIES: usize = 4;
 #[derive(Clone, Debug)]
 pub struct ValidateOtpRequest {
     pub caller: UserId,
+    /// The organization whose send asked for the code.
+    pub organization: OrganizationId,
     /// Must be the caller's own.
     pub username: String,
     pub phone: PhoneNumber,
-    pub code: SubmittedCode,
+    pub code: OtpCode,
     pub challenge_id: Option<ChallengeId>,
+    pub source: SourceAddress,
     pub now: Timestamp,
 }
 
@@ -37,6 +44,7 @@ pub struct ValidateOtpRequest {
 pub struct PhoneBinding {
     /// The user as they were read.
     pub user: User,
+    pub organization: OrganizationId,
     pub phone: PhoneNumber,
     /// Not consumed when it was claimed.
     pub challenge: ChallengeId,
@@ -64,22 +72,29 @@ pub enum BindOutcome {
     UserChanged(Option<User>),
 }
 
+/// What counting a guess of the caller's did.
+#[derive(Clone, Debug)]
+pub struct CallerCount {
+    pub user: Option<User>,
+    /// Set if the caller had too many wrong codes in a row, at whatever phones.
+    pub closed: Option<Closed>,
+}
+
 pub trait ValidateOtpStore: CheckCodeStore {
-    /// [`CheckCodeStore::count_attempt`] and, at the same time, a read of the caller's user.
-    fn count_attempt_and_read_caller(
+    /// [`CheckCodeStore::count_guess`] and, at the same time, [`Failures::count`](crate::rules::failures::Failures::count) for the caller, which gives the caller's
+    /// user too.
+    fn count_guess_of_caller(
         &self,
         claim: &Claim,
         caller: &UserId,
         limits: &Limits,
-    ) -> impl Future<Output = Result<(CountOutcome, Option<User>), Unavailable>> + Send;
+    ) -> impl Future<Output = Result<(FirstCounts, CallerCount), Unavailable>> + Send;
     /// Consumes the code and binds the phone to the caller: all or nothing.
     fn bind_phone(&self, binding: &PhoneBinding) -> impl Future<Output = Result<BindOutcome, Unavailable>> + Send;
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedPhone {
-    /// Whether the code was a test number's fixed code.
-    pub is_test_number: bool,
     /// The user who lost the phone, because they had not proven it for long.
     pub former_holder: Option<UserId>,
     /// The gateway that carried the code, as far as is known.
@@ -96,9 +111,6 @@ pub enum ValidateOtpError {
     AlreadyVerified,
     #[error("the code was not accepted")]
     Code(CodeRefusal),
-    /// Several people know the fixed code.
-    #[error("the fixed code was right, but the caller has roles that such a code must not serve")]
-    TestNumberRefused,
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
 }
@@ -111,35 +123,39 @@ pub async fn validate_otp(
     request: ValidateOtpRequest,
 ) -> Result<VerifiedPhone, ValidateOtpError> {
     let claim = Claim {
-        purpose: Purpose::VerifyPhone { caller: request.caller.clone() },
+        purpose: Purpose::VerifyPhone { organization: request.organization.clone(), caller: request.caller.clone() },
         phone: request.phone.clone(),
         challenge_id: request.challenge_id.clone(),
         idempotency: None,
+        source: request.source.clone(),
         now: request.now,
     };
-    let (counted, user) = store.count_attempt_and_read_caller(&claim, &request.caller, limits).await?;
-    let outcome = claim_attempt(store, &claim, limits, counted).await?;
+    let (counted, CallerCount { user, closed }) = store.count_guess_of_caller(&claim, &request.caller, limits).await?;
+    let outcome = match (claim_attempt(store, &claim, limits, counted).await?, closed) {
+        (ClaimOutcome::Granted(granted), Some(closed)) => {
+            ClaimOutcome::Refused(closed.into(), Some(granted.challenge().clone()))
+        }
+        (outcome, _) => outcome,
+    };
     let user = user.ok_or(ValidateOtpError::NoSuchUser)?;
     if !user.username.as_ref().is_some_and(|own| own.is(&request.username)) {
         return Err(ValidateOtpError::PhoneOrUsernameMistaken);
     }
     let granted = match outcome {
         ClaimOutcome::Granted(granted) => granted,
-        ClaimOutcome::Refused(refusal, record) => {
-            let changes_number = record.is_some_and(|record| record.challenge.changes_number);
+        ClaimOutcome::Refused(refusal, challenge) => {
+            let changes_number = challenge.is_some_and(|challenge| challenge.changes_number);
             return Err(refused(&refusal, &user, changes_number, &claim));
         }
     };
     if user.phone.is_some() && !granted.challenge().changes_number {
         return Err(ValidateOtpError::AlreadyVerified);
     }
-    let challenge = match granted.accepts(&request.code, keys, limits).await? {
+    let code = SubmittedCode { code: request.code.clone(), fixed: None };
+    let challenge = match granted.accepts(&code, keys, limits).await? {
         Comparison::Correct(challenge) => challenge,
         Comparison::Incorrect(refusal) => return Err(ValidateOtpError::Code(refusal)),
     };
-    if challenge.fixed_code_of.is_some() && !user.may_use_fixed_code() {
-        return Err(ValidateOtpError::TestNumberRefused);
-    }
     bind_phone(store, limits, &challenge, user, request).await
 }
 
@@ -154,6 +170,7 @@ async fn bind_phone(
     for _ in 0..MAX_RETRIES {
         let binding = PhoneBinding {
             user,
+            organization: request.organization.clone(),
             phone: request.phone.clone(),
             challenge: challenge.id.clone(),
             former_holder: former_holder.clone(),
@@ -162,8 +179,7 @@ async fn bind_phone(
         };
         match store.bind_phone(&binding).await? {
             BindOutcome::Bound => {
-                let is_test_number = challenge.fixed_code_of.is_some();
-                return Ok(VerifiedPhone { is_test_number, former_holder, carrier: challenge.carrier });
+                return Ok(VerifiedPhone { former_holder, carrier: challenge.carrier });
             }
             BindOutcome::PhoneTaken(Some(holder)) if holder.is_dormant(limits, request.now) => {
                 former_holder = Some(holder.user);
@@ -190,12 +206,10 @@ fn refused(refusal: &ClaimRefusal, user: &User, changes_number: bool, claim: &Cl
         ClaimRefusal::Expired if claim.challenge_id.is_none() => ValidateOtpError::PhoneOrUsernameMistaken,
         // The code was consumed by an earlier request, so whoever repeats that request is verified.
         ClaimRefusal::Consumed => ValidateOtpError::AlreadyVerified,
-        ClaimRefusal::AttemptsExhausted { .. } | ClaimRefusal::Closed { .. }
-            if user.phone.is_some() && !changes_number =>
-        {
+        ClaimRefusal::AttemptsExhausted | ClaimRefusal::Closed { .. } if user.phone.is_some() && !changes_number => {
             ValidateOtpError::AlreadyVerified
         }
-        ClaimRefusal::Expired | ClaimRefusal::AttemptsExhausted { .. } | ClaimRefusal::Closed { .. } => {
+        ClaimRefusal::Expired | ClaimRefusal::AttemptsExhausted | ClaimRefusal::Closed { .. } => {
             ValidateOtpError::Code(refusal.to_client(claim))
         }
     }

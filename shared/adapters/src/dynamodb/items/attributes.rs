@@ -1,6 +1,6 @@
 //! Attributes of items: writing them, and reading them with an error that names the attribute.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Display;
 use std::str::FromStr;
 
@@ -107,16 +107,19 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// A map of counts; empty if absent.
-    pub(in crate::dynamodb) fn counts<T: Ord, E>(
+    pub(in crate::dynamodb) fn map(&self, name: &'static str) -> Result<&'a Item, Corrupt> {
+        self.0.get(name).and_then(|value| value.as_m().ok()).ok_or(Corrupt(name))
+    }
+
+    /// A set of texts; empty if absent.
+    pub(in crate::dynamodb) fn set<T: Ord, E>(
         &self,
         name: &'static str,
         parse: impl Fn(&str) -> Result<T, E>,
-    ) -> Result<BTreeMap<T, u32>, Corrupt> {
-        let Some(value) = self.0.get(name) else { return Ok(BTreeMap::new()) };
-        let map = value.as_m().map_err(|_| Corrupt(name))?;
-        let one = |(key, value): (&String, &AttributeValue)| Some((parse(key).ok()?, value.as_n().ok()?.parse().ok()?));
-        map.iter().map(|entry| one(entry).ok_or(Corrupt(name))).collect()
+    ) -> Result<BTreeSet<T>, Corrupt> {
+        let Some(value) = self.0.get(name) else { return Ok(BTreeSet::new()) };
+        let set = value.as_ss().map_err(|_| Corrupt(name))?;
+        set.iter().map(|text| parse(text).map_err(|_| Corrupt(name))).collect()
     }
 
     /// A list of moments; empty if absent.

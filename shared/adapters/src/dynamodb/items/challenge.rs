@@ -1,9 +1,11 @@
-//! Challenge records: one item for each purpose and phone, or for each caller who verifies a phone.
+//! The item of a phone's codes: the challenge of each purpose, and the guesses at all of them.
 
 use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use domain::rules::challenge::{Challenge, ChallengeRecord, Consumption, IdempotencyDigest};
+use domain::rules::challenge::{
+    Challenge, ChallengeRecord, Consumption, IdempotencyDigest, Issued, RECORD_KEPT_SECONDS,
+};
 use domain::rules::code_key::CodeKeyVersion;
 use domain::rules::pumping::{CounterScope, VerificationCredit};
 use domain::values::country::Country;
@@ -12,58 +14,105 @@ use domain::values::phone::PhoneNumber;
 use domain::values::purpose::Purpose;
 use domain::values::source_address::SourceAddress;
 use domain::values::text::OrganizationId;
+use domain::values::time::Timestamp;
 
 use super::attributes::{Corrupt, Item, Row, key, moment, number, text};
+use super::failures::{WITH_ID, WITHOUT_ID};
 use crate::dynamodb::expression::Expression;
 
-/// The attributes of a consumption.
-pub(in crate::dynamodb) const CONSUMPTION: [&str; 4] =
-    ["consumed_at", "consumed_idempotency", "consumed_user", "consumed_session"];
-/// The attributes of an approval.
-pub(in crate::dynamodb) const APPROVAL: [&str; 2] = ["approval_requested", "approved_by"];
-/// The attributes of a credit.
-pub(in crate::dynamodb) const CREDIT: [&str; 5] =
-    ["credit_organization", "credit_country", "credit_source", "last_sent_at", "messages"];
+const PREFIX: &str = "challenge#";
 
-pub(in crate::dynamodb) fn record_key(purpose: &Purpose, phone: &PhoneNumber) -> Item {
-    match purpose {
-        Purpose::SignIn => key(format!("{}#{}", purpose.name(), phone.e164())),
-        Purpose::VerifyPhone { caller } => verification_key(caller),
+pub(in crate::dynamodb) fn record_key(phone: &PhoneNumber) -> Item {
+    key(format!("codes#{}", phone.e164()))
+}
+
+/// The attribute of a purpose's challenge, which is a map.
+pub(in crate::dynamodb) fn challenge_name(purpose: &Purpose) -> String {
+    let organization = purpose.organization().as_str();
+    match purpose.caller() {
+        None => format!("{PREFIX}{organization}"),
+        Some(caller) => format!("{PREFIX}{organization}#{caller}"),
     }
 }
 
-/// The key of a caller's pending verification, whichever phone it is for.
-pub(in crate::dynamodb) fn verification_key(caller: &UserId) -> Item {
-    key(format!("verify_phone#{caller}"))
+fn purpose_of(name: &str) -> Option<Purpose> {
+    let name = name.strip_prefix(PREFIX)?;
+    let organization = |text| OrganizationId::parse(text).ok();
+    match name.split_once('#') {
+        None => Some(Purpose::SignIn { organization: organization(name)? }),
+        Some((name, caller)) => {
+            Some(Purpose::VerifyPhone { organization: organization(name)?, caller: caller.parse().ok()? })
+        }
+    }
 }
 
-/// The record of an item; none if its challenge was removed with its user.
-pub(in crate::dynamodb) fn record_with_challenge(item: &Item) -> Result<Option<ChallengeRecord>, Corrupt> {
-    if item.contains_key("challenge_id") { record(item).map(Some) } else { Ok(None) }
+/// The challenges of all purposes. One that is unreadable is omitted.
+pub(in crate::dynamodb) fn challenges(item: &Item) -> impl Iterator<Item = (Purpose, Challenge)> {
+    item.iter().filter_map(|(name, value)| Some((purpose_of(name)?, challenge(&Row(value.as_m().ok()?)).ok()?)))
 }
 
-pub(in crate::dynamodb) fn record(item: &Item) -> Result<ChallengeRecord, Corrupt> {
+/// The record of an item as a purpose sees it.
+pub(in crate::dynamodb) fn record(item: &Item, purpose: &Purpose) -> Result<ChallengeRecord, Corrupt> {
     let row = Row(item);
+    let own = item.get(&challenge_name(purpose)).map(|value| value.as_m().map_err(|_| Corrupt::new(PREFIX)));
     Ok(ChallengeRecord {
-        phone: row.parsed("phone", PhoneNumber::from_e164)?,
-        challenge: Challenge {
-            id: row.parsed("challenge_id", str::parse::<ChallengeId>)?,
-            key_version: CodeKeyVersion::new(row.text("key_version")?),
-            expires_at: row.moment("code_expires_at")?,
-            changes_number: row.flag("changes_number")?,
-            fixed_code_of: row.optional("fixed_code_of", OrganizationId::parse)?,
-            attempts_by_id: row.counts("attempts_by_id", str::parse::<ChallengeId>)?,
-            attempts_without_id: row.number("attempts_without_id")?,
-            consumption: consumption(&row)?,
-            // A gateway that no longer exists is no reason to refuse a code.
-            carrier: row.optional_text("carrier")?.and_then(|name| name.parse().ok()),
-            approval_requested: row.flag("approval_requested")?,
-            approved_by: row.optional("approved_by", str::parse::<UserId>)?,
-            credit: credit(&row)?,
-        },
-        consecutive_failures: row.number("consecutive_failures")?,
-        closed_until: row.moment("closed_until")?,
+        challenge: own.transpose()?.map(|own| challenge(&Row(own))).transpose()?,
+        with_id: WITH_ID.read(&row)?,
+        without_id: WITHOUT_ID.read(&row)?,
+        guesses_without_id: row.optional_number("guesses_without_id")?.unwrap_or_default(),
     })
+}
+
+fn challenge(row: &Row<'_>) -> Result<Challenge, Corrupt> {
+    Ok(Challenge {
+        id: row.parsed("id", str::parse::<ChallengeId>)?,
+        key_version: CodeKeyVersion::new(row.text("key_version")?),
+        expires_at: row.moment("code_expires_at")?,
+        changes_number: row.flag("changes_number")?,
+        has_fixed_code: row.flag("has_fixed_code")?,
+        issued: issued(row)?,
+        guesses_before: row.number("guesses_before")?,
+        consumption: consumption(row)?,
+        // A gateway that no longer exists is no reason to refuse a code.
+        carrier: row.optional_text("carrier")?.and_then(|name| name.parse().ok()),
+        approval_requested: row.flag("approval_requested")?,
+        approved_by: row.optional("approved_by", str::parse::<UserId>)?,
+        credit: credit(row)?,
+    })
+}
+
+fn issued(row: &Row<'_>) -> Result<BTreeMap<ChallengeId, Issued>, Corrupt> {
+    let one = |(id, value): (&String, &AttributeValue)| {
+        let row = Row(value.as_m().map_err(|_| Corrupt::new("issued"))?);
+        let id = id.parse().map_err(|_| Corrupt::new("issued"))?;
+        Ok((id, Issued { at: row.moment("at")?, attempts: row.number("attempts")? }))
+    };
+    row.map("issued")?.iter().map(one).collect()
+}
+
+pub(in crate::dynamodb) fn issued_value(issued: Issued) -> AttributeValue {
+    let members = [("at", moment(issued.at)), ("attempts", number(issued.attempts))];
+    AttributeValue::M(members.map(|(name, value)| (name.to_owned(), value)).into())
+}
+
+/// A challenge that was not consumed, as the value of its attribute.
+pub(in crate::dynamodb) fn challenge_value(challenge: &Challenge) -> AttributeValue {
+    let issued = challenge.issued.iter().map(|(id, issued)| (id.to_string(), issued_value(*issued)));
+    let mut members = vec![
+        ("id", text(challenge.id.as_str())),
+        ("key_version", text(challenge.key_version.as_str())),
+        ("code_expires_at", moment(challenge.expires_at)),
+        ("changes_number", AttributeValue::Bool(challenge.changes_number)),
+        ("has_fixed_code", AttributeValue::Bool(challenge.has_fixed_code)),
+        ("issued", AttributeValue::M(issued.collect())),
+        ("guesses_before", number(challenge.guesses_before)),
+    ];
+    members.extend(challenge.carrier.map(|gateway| ("carrier", text(gateway.name()))));
+    if let Some(VerificationCredit { scope, last_sent_at, messages }) = &challenge.credit {
+        members.extend(credit_scope(scope));
+        members.extend([("last_sent_at", moment(*last_sent_at)), ("messages", number(messages))]);
+    }
+    AttributeValue::M(members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
 }
 
 fn credit(row: &Row<'_>) -> Result<Option<VerificationCredit>, Corrupt> {
@@ -77,11 +126,12 @@ fn credit(row: &Row<'_>) -> Result<Option<VerificationCredit>, Corrupt> {
     Ok(Some(VerificationCredit { scope, last_sent_at, messages }))
 }
 
-pub(in crate::dynamodb) fn set_credit_scope(expression: Expression, scope: &CounterScope) -> Expression {
-    expression
-        .set("credit_organization", text(scope.organization.as_str()))
-        .set("credit_country", text(scope.country.to_string()))
-        .set("credit_source", text(scope.source.as_str()))
+pub(in crate::dynamodb) fn credit_scope(scope: &CounterScope) -> [(&'static str, AttributeValue); 3] {
+    [
+        ("credit_organization", text(scope.organization.as_str())),
+        ("credit_country", text(scope.country.to_string())),
+        ("credit_source", text(scope.source.as_str())),
+    ]
 }
 
 /// How a challenge or a Firebase token was consumed, if it was.
@@ -96,29 +146,33 @@ pub(in crate::dynamodb) fn consumption(row: &Row<'_>) -> Result<Option<Consumpti
     }))
 }
 
-pub(in crate::dynamodb) fn attempts_by_id(attempts: &BTreeMap<ChallengeId, u32>) -> AttributeValue {
-    AttributeValue::M(attempts.iter().map(|(id, attempts)| (id.as_str().to_owned(), number(attempts))).collect())
-}
-
-/// The condition that the record's challenge is this one and was not consumed.
-pub(in crate::dynamodb) fn if_unconsumed(expression: Expression, challenge: &ChallengeId) -> Expression {
-    expression.if_equals("challenge_id", text(challenge.as_str())).if_absent("consumed_at")
+/// The condition that the purpose's challenge is this one and was not consumed. `name` is [`challenge_name`].
+pub(in crate::dynamodb) fn if_unconsumed(expression: Expression, name: &str, challenge: &ChallengeId) -> Expression {
+    expression.if_equals([name, "id"], text(challenge.as_str())).if_absent([name, "consumed_at"])
 }
 
 /// [`ChallengeRecord::consume`] as a write: of any number of consumptions at most one succeeds.
-pub(in crate::dynamodb) fn consume(challenge: &ChallengeId, consumption: &Consumption) -> Expression {
+pub(in crate::dynamodb) fn consume(
+    purpose: &Purpose,
+    challenge: &ChallengeId,
+    consumption: &Consumption,
+) -> Expression {
+    let name = &*challenge_name(purpose);
     let mut expression = Expression::new()
-        .set("consumed_at", moment(consumption.at))
-        .set("consumed_user", text(consumption.user.as_str()))
-        .set("consecutive_failures", number(0))
-        .set("closed_until", number(0))
+        .set([name, "consumed_at"], moment(consumption.at))
+        .set([name, "consumed_user"], text(consumption.user.as_str()))
         // The source address is no longer needed.
-        .remove("credit_source");
+        .remove([name, "credit_source"]);
     if let Some(session) = &consumption.session {
-        expression = expression.set("consumed_session", text(session.as_str()));
+        expression = expression.set([name, "consumed_session"], text(session.as_str()));
     }
     if let Some(idempotency) = &consumption.idempotency {
-        expression = expression.set("consumed_idempotency", text(idempotency.as_str()));
+        expression = expression.set([name, "consumed_idempotency"], text(idempotency.as_str()));
     }
-    if_unconsumed(expression, challenge)
+    WITHOUT_ID.reset(WITH_ID.reset(if_unconsumed(expression, name, challenge)))
+}
+
+/// Keeps the item long enough from now on.
+pub(in crate::dynamodb) fn keep(expression: Expression, now: Timestamp) -> Expression {
+    expression.set("expires_at", moment(now.plus(RECORD_KEPT_SECONDS)))
 }

@@ -1,10 +1,11 @@
 //! Organizations: the settings as a person wrote them.
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use domain::rules::organization::Access;
 use domain::values::text::OrganizationId;
 
 use super::attributes::{Corrupt, Item, Row, key, text};
-use crate::config::{OrganizationSettings, TestNumberSettings};
+use crate::config::{InvalidSettings, OrganizationSettings, TestNumberSettings};
 
 pub(in crate::dynamodb) fn organization_key(id: &OrganizationId) -> Item {
     key(format!("organization#{}", id.as_str()))
@@ -20,6 +21,8 @@ pub(in crate::dynamodb) fn organization_settings(
     Ok(OrganizationSettings {
         id: id.as_str().to_owned(),
         app_name: row.text("app_name")?.to_owned(),
+        membership: optional("membership")?,
+        audience: optional("audience")?,
         site: optional("site")?,
         android_app_hash: optional("android_app_hash")?,
         web_domain: optional("web_domain")?,
@@ -32,6 +35,11 @@ pub(in crate::dynamodb) fn organization_settings(
             Some(_) => return Err(Corrupt::new("test_numbers")),
         },
     })
+}
+
+pub(in crate::dynamodb) fn access(item: &Item) -> Result<Result<Access, InvalidSettings>, Corrupt> {
+    let row = Row(item);
+    Ok(OrganizationSettings::access(row.optional_text("membership")?, row.optional_text("audience")?))
 }
 
 fn split(list: &str) -> Vec<String> {
@@ -48,6 +56,8 @@ pub(in crate::dynamodb) fn organization_item(id: &OrganizationId, settings: &Org
     let mut item = organization_key(id);
     let members = [
         ("app_name", Some(settings.app_name.clone())),
+        ("membership", settings.membership.clone()),
+        ("audience", settings.audience.clone()),
         ("site", settings.site.clone()),
         ("android_app_hash", settings.android_app_hash.clone()),
         ("web_domain", settings.web_domain.clone()),

@@ -2,7 +2,7 @@
 
 use domain::rules::session::Session;
 use domain::values::ids::{SessionId, UserId};
-use domain::values::text::{DeviceName, FcmToken};
+use domain::values::text::{DeviceName, FcmToken, OrganizationId};
 
 use super::attributes::{Corrupt, Item, Row, moment, number, text};
 
@@ -13,6 +13,7 @@ pub(in crate::dynamodb) fn session_key(user: &UserId, session: &SessionId) -> It
 /// `expires_at`, the TTL attribute, is when the session ends unused.
 pub(in crate::dynamodb) fn session_item(session: &Session) -> Item {
     let mut item = session_key(&session.user, &session.id);
+    item.insert("organization".into(), text(session.organization.as_str()));
     item.insert("counter".into(), number(session.counter));
     item.insert("created_at".into(), moment(session.created_at));
     item.insert("last_used_at".into(), moment(session.last_used_at));
@@ -29,6 +30,7 @@ pub(in crate::dynamodb) fn session(item: &Item) -> Result<Session, Corrupt> {
     Ok(Session {
         user: row.parsed("user_id", str::parse::<UserId>)?,
         id: row.parsed("session_id", str::parse::<SessionId>)?,
+        organization: row.parsed("organization", OrganizationId::parse)?,
         counter: row.number("counter")?,
         created_at: row.moment("created_at")?,
         last_used_at: row.moment("last_used_at")?,

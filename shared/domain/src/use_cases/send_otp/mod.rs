@@ -102,8 +102,6 @@ pub enum SendOtpError {
     NoSuchUser,
     #[error("the caller has a verified phone and did not ask to change it, or asked for the same number")]
     AlreadyVerified,
-    #[error("the attempts of the live code are exhausted")]
-    TooManyAttempts { retry_after_seconds: u32 },
     #[error("a limit is reached")]
     TooManyRequests { retry_after_seconds: u32 },
     #[error("a gateway says that the number cannot receive messages")]
@@ -139,7 +137,7 @@ pub async fn send_otp(
             ReservationOutcome::Conflict => continue,
             ReservationOutcome::Reserved => plan.exceeded.iter().copied().for_each(&report),
         }
-        if !context.is_test_number() {
+        if !context.is_test_number {
             let code = key.derive(&plan.challenge.id, &context.purpose, context.phone());
             deliver(store, gateways, context, &plan, &code).await?;
         }
@@ -165,7 +163,6 @@ fn refused(error: PlanError, report: &impl Fn(Budget)) -> SendOtpError {
     match error {
         PlanError::NoSuchUser => SendOtpError::NoSuchUser,
         PlanError::AlreadyVerified => SendOtpError::AlreadyVerified,
-        PlanError::TooManyAttempts { retry_after_seconds } => SendOtpError::TooManyAttempts { retry_after_seconds },
         PlanError::TooManyRequests { retry_after_seconds, exceeded } => {
             exceeded.into_iter().for_each(report);
             SendOtpError::TooManyRequests { retry_after_seconds }
@@ -207,6 +204,6 @@ fn sent(context: &SendContext<'_>, plan: Plan) -> SentOtp {
         expires_in_seconds: now.seconds_until(plan.challenge.expires_at),
         resend_in_seconds: now.seconds_until(limits.next_send_at(&plan.reservation.sends, now)),
         attempts_left: limits.code_attempts.saturating_sub(plan.attempts),
-        is_test_number: context.is_test_number(),
+        is_test_number: context.is_test_number,
     }
 }

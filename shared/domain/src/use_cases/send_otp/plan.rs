@@ -30,10 +30,10 @@ pub enum SendPurpose {
 }
 
 impl SendPurpose {
-    fn code_purpose(&self) -> Purpose {
+    fn code_purpose(&self, organization: OrganizationId) -> Purpose {
         match self {
-            Self::SignIn => Purpose::SignIn,
-            Self::VerifyPhone { caller, .. } => Purpose::VerifyPhone { caller: caller.user.clone() },
+            Self::SignIn => Purpose::SignIn { organization },
+            Self::VerifyPhone { caller, .. } => Purpose::VerifyPhone { organization, caller: caller.user.clone() },
         }
     }
 
@@ -72,8 +72,8 @@ pub struct SendContext<'a> {
     /// The gateway to try first; none if no route leads to the number.
     gateway: Option<Gateway>,
     pub(super) purpose: Purpose,
-    /// The organization, if the phone is one of its test numbers.
-    fixed_code_of: Option<OrganizationId>,
+    /// Whether the phone is one of the organization's test numbers, whose fixed code is good for signing in alone.
+    pub(super) is_test_number: bool,
     /// None for a test number, to which nothing is sent.
     pub(super) scope: Option<CounterScope>,
 }
@@ -86,7 +86,8 @@ impl<'a> SendContext<'a> {
         request: SendRequest,
     ) -> Result<Self, ContextError> {
         let DialledNumber { number, country, .. } = &request.phone;
-        let is_test_number = organization.fixed_code(number, request.now).is_some();
+        let is_sign_in = matches!(request.purpose, SendPurpose::SignIn);
+        let is_test_number = is_sign_in && organization.fixed_code(number, request.now).is_some();
         if !is_test_number && !organization.sends_to(*country) {
             return Err(ContextError::CountryNotAllowed);
         }
@@ -101,8 +102,8 @@ impl<'a> SendContext<'a> {
             organization,
             limits,
             gateway: first_gateway.filter(|_| !is_test_number),
-            purpose: request.purpose.code_purpose(),
-            fixed_code_of: is_test_number.then(|| organization.id.clone()),
+            purpose: request.purpose.code_purpose(organization.id.clone()),
+            is_test_number,
             scope: (!is_test_number).then_some(scope),
             request,
         })
@@ -112,23 +113,21 @@ impl<'a> SendContext<'a> {
         &self.request.phone.number
     }
 
-    pub(super) const fn is_test_number(&self) -> bool {
-        self.fixed_code_of.is_some()
-    }
-
     /// The counters of the message, where budgets count it.
     fn budget_scope(&self) -> Option<CounterScope> {
         self.scope.clone().filter(|_| self.limits.budget_mode.counts())
     }
 
-    /// The live challenge whose code this send repeats.
-    fn live_challenge<'s>(&self, state: &'s SendState) -> Option<&'s Challenge> {
-        let record = state.record.as_ref().filter(|record| record.phone == *self.phone())?;
-        Some(&record.challenge).filter(|challenge| {
-            challenge.is_live(self.request.now)
-                && challenge.changes_number == self.request.purpose.changes_number()
-                && challenge.fixed_code_of == self.fixed_code_of
-        })
+    /// The live challenge whose code this send repeats, and its id with the fewest attempts. A code that can no longer be
+    /// tried is not repeated: wrong guesses refuse no send.
+    fn repeatable<'s>(&self, state: &'s SendState) -> Option<(&'s Challenge, &'s ChallengeId, u32)> {
+        let challenge = state.record.challenge.as_ref()?;
+        let (id, attempts) = challenge.least_attempted()?;
+        let is_repeatable = challenge.is_live(self.request.now)
+            && attempts < self.limits.code_attempts
+            && challenge.changes_number == self.request.purpose.changes_number()
+            && challenge.has_fixed_code == self.is_test_number;
+        is_repeatable.then_some((challenge, id, attempts))
     }
 }
 
@@ -139,8 +138,10 @@ pub struct SendState {
     pub sends: Vec<Timestamp>,
     /// Grows with each change of `sends`.
     pub revision: u64,
-    /// The record of this purpose.
-    pub record: Option<ChallengeRecord>,
+    /// The phone's record, as this purpose sees it.
+    pub record: ChallengeRecord,
+    /// The purposes whose challenges at this phone are over.
+    pub over: Vec<Purpose>,
     /// The caller, for a code that verifies a phone.
     pub caller: Option<User>,
     pub counts: MessageCounts,
@@ -202,6 +203,8 @@ pub struct SendReservation {
     /// The revision that the plan was made for.
     pub seen_revision: u64,
     pub challenge: ChallengeChange,
+    /// The purposes whose challenges are removed, because they are over.
+    pub over: Vec<Purpose>,
     /// None where no message is sent.
     pub counters: Option<CounterReservation>,
     pub now: Timestamp,
@@ -226,9 +229,6 @@ pub(super) enum PlanError {
     NoSuchUser,
     #[error("the caller has a verified phone and did not ask to change it, or asked for the same number")]
     AlreadyVerified,
-    /// A resend would repeat a code that can no longer be tried.
-    #[error("the attempts of the live code are exhausted")]
-    TooManyAttempts { retry_after_seconds: u32 },
     #[error("a limit is reached")]
     TooManyRequests { retry_after_seconds: u32, exceeded: Vec<Budget> },
     /// The decision allowed the message, so this is a bug.
@@ -242,27 +242,19 @@ pub(super) fn plan(
     state: &SendState,
     current_key: &CodeKeyVersion,
 ) -> Result<Plan, PlanError> {
-    let SendContext { limits, request, .. } = context;
+    let request = &context.request;
     let now = request.now;
     check_caller(context, state)?;
     check_waits(context, state)?;
-    let live = context.live_challenge(state);
-    let least_attempted = live.and_then(Challenge::least_attempted);
-    let attempts = least_attempted.map_or(0, |(_, attempts)| attempts);
-    if let Some(exhausted) = live.filter(|_| attempts >= limits.code_attempts) {
-        return Err(PlanError::TooManyAttempts { retry_after_seconds: now.seconds_until(exhausted.expires_at) });
-    }
     let (counters, exceeded) = reserve_counters(context, state)?;
-    let (issued_id, issued) = match (live, least_attempted) {
-        (Some(live), Some((least, attempts))) if live.attempts_by_id.len() < MAX_ISSUED_IDS => {
-            let id = request.new_id.clone();
-            (id.clone(), Some(IssuedId { id, least_attempted: least.clone(), attempts }))
-        }
-        (_, Some((least, _))) => (least.clone(), None),
-        (_, None) => (request.new_id.clone(), None),
-    };
-    let (challenge, change) = match live {
-        Some(live) => {
+    let (challenge, change, issued_id, attempts) = match context.repeatable(state) {
+        Some((live, least, attempts)) => {
+            let issued = (live.issued.len() < MAX_ISSUED_IDS).then(|| IssuedId {
+                id: request.new_id.clone(),
+                least_attempted: least.clone(),
+                attempts,
+            });
+            let issued_id = issued.as_ref().map_or_else(|| least.clone(), |issued| issued.id.clone());
             let resend = Resend {
                 challenge: live.id.clone(),
                 issued,
@@ -271,11 +263,11 @@ pub(super) fn plan(
             };
             let change =
                 if resend.changes_anything() { ChallengeChange::Resend(resend) } else { ChallengeChange::Unchanged };
-            (Challenge { carrier: context.gateway, ..live.clone() }, change)
+            (Challenge { carrier: context.gateway, ..live.clone() }, change, issued_id, attempts)
         }
         None => {
-            let new = new_challenge(context, current_key);
-            (new.clone(), ChallengeChange::Start(Box::new(new)))
+            let new = new_challenge(context, state, current_key);
+            (new.clone(), ChallengeChange::Start(Box::new(new)), request.new_id.clone(), 0)
         }
     };
     let mut sends = state.sends.clone();
@@ -288,6 +280,7 @@ pub(super) fn plan(
         sends,
         seen_revision: state.revision,
         challenge: change,
+        over: state.over.clone(),
         counters,
         now,
     };
@@ -304,13 +297,11 @@ fn check_caller(context: &SendContext<'_>, state: &SendState) -> Result<(), Plan
     }
 }
 
-/// The waits between sends to one phone, which a test number does not have, and a closed record.
+/// The waits between sends to one phone, which a test number does not have.
 fn check_waits(context: &SendContext<'_>, state: &SendState) -> Result<(), PlanError> {
     let now = context.request.now;
-    let closed_until = state.record.as_ref().map_or(now, |record| record.closed_until);
-    let after_waits = if context.is_test_number() { now } else { context.limits.next_send_at(&state.sends, now) };
-    let next_send_at = after_waits.max(closed_until);
-    if next_send_at <= now {
+    let next_send_at = context.limits.next_send_at(&state.sends, now);
+    if context.is_test_number || next_send_at <= now {
         return Ok(());
     }
     Err(PlanError::TooManyRequests { retry_after_seconds: now.seconds_until(next_send_at), exceeded: Vec::new() })
@@ -332,11 +323,12 @@ fn reserve_counters(
     Ok((Some(counters.ok_or(PlanError::NoCounterHasRoom)?), decision.exceeded))
 }
 
-fn new_challenge(context: &SendContext<'_>, current_key: &CodeKeyVersion) -> Challenge {
+fn new_challenge(context: &SendContext<'_>, state: &SendState, current_key: &CodeKeyVersion) -> Challenge {
     let now = context.request.now;
     Challenge {
         changes_number: context.request.purpose.changes_number(),
-        fixed_code_of: context.fixed_code_of.clone(),
+        has_fixed_code: context.is_test_number,
+        guesses_before: state.record.guesses_without_id,
         carrier: context.gateway,
         credit: context.budget_scope().map(|scope| VerificationCredit { scope, last_sent_at: now, messages: 1 }),
         ..Challenge::new(context.request.new_id.clone(), current_key.clone(), now, context.limits)
