@@ -94,12 +94,12 @@ pub fn forgeries(token: &str, own: &Key) -> Vec<(&'static str, String)> {
         ("no typ", other_head(json!({"typ": null}))),
         ("another typ", other_head(json!({"typ": "JWT"}))),
         ("an unknown critical header", other_head(json!({"crit": ["b64"], "b64": true}))),
-        ("another audience", other_claims(json!({"aud": "elsewhere"}))),
         ("another issuer", other_claims(json!({"iss": "https://auth.example.com"}))),
         ("no expiry", other_claims(json!({"exp": null}))),
         ("not yet valid", other_claims(json!({"nbf": payload["nbf"].as_i64().unwrap() + 3600}))),
         ("no user", other_claims(json!({"sub": null}))),
         ("no session", other_claims(json!({"sid": null}))),
+        ("no organization", other_claims(json!({"org": null}))),
         ("a session of another form", other_claims(json!({"sid": "1"}))),
         ("too long", other_claims(json!({"padding": "x".repeat(9_000)}))),
     ]
@@ -138,6 +138,10 @@ async fn no_forgery_passes_any_guarded_route_and_none_costs_a_read() {
         }
     }
     assert_eq!(world.system.dynamodb_requests().len(), 0, "{:?}", world.system.dynamodb_requests());
+    // Whether an organization has this audience is known only to its settings.
+    let elsewhere = with(&claims(&person.access), json!({"aud": "elsewhere"}));
+    let elsewhere = signed(&header(&person.access), &elsewhere, &own);
+    assert_everywhere(&world, |call| call.bearer(&elsewhere), (401, "token_invalid", Some(&challenge))).await;
     // The forgeries are valid but for their one fault: the same token with the right signature passes.
     let same = signed(&header(&person.access), &claims(&person.access), &own);
     world.me(&Person { access: same, ..person }).await;
@@ -218,7 +222,7 @@ fn bearer(token: &str) -> Value {
 fn authorized(person: &Person) -> Value {
     json!({"isAuthorized": true, "context": {
         "user_id": person.user_id, "session_id": session_id(&person.access), "fresh": claims(&person.access)["fresh"],
-        "roles": r#"{"default":["default"]}"#,
+        "organization_id": "default", "roles": r#"{"default":["default"]}"#,
     }})
 }
 
@@ -358,12 +362,15 @@ async fn a_function_without_an_authorizer_context_checks_the_token_itself() {
 #[tokio::test]
 async fn an_incomplete_context_or_one_of_another_kind_of_authorizer_identifies_nobody() {
     let (world, person) = signed_in().await;
-    let whole = json!({"user_id": person.user_id, "session_id": session_id(&person.access), "fresh": true});
+    let whole = json!({
+        "user_id": person.user_id, "session_id": session_id(&person.access), "organization_id": "default", "fresh": true,
+    });
     let passes = json!({"lambda": whole});
     assert_eq!(account(&world, None, Some(passes)).await, (200, json!(person.user_id)));
     for authorizer in [
         json!({"lambda": with(&whole, json!({"user_id": null}))}),
         json!({"lambda": with(&whole, json!({"session_id": null}))}),
+        json!({"lambda": with(&whole, json!({"organization_id": null}))}),
         json!({"lambda": with(&whole, json!({"user_id": "1"}))}),
         json!({"lambda": with(&whole, json!({"user_id": 1}))}),
         json!({"jwt": {"claims": {"sub": person.user_id}, "scopes": null}}),

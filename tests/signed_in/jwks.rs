@@ -62,7 +62,7 @@ async fn an_access_token_has_exactly_the_documented_claims() {
         json!({
             "iss": format!("http://{}", world.system.address()), "aud": "latchkey", "sub": person.user_id,
             "iat": issued, "nbf": issued, "exp": issued + 900, "jti": jti, "client_id": "latchkey-app", "sid": sid,
-            "fresh": true, "roles": {"default": ["default"]},
+            "fresh": true, "org": "default", "roles": {"default": ["default"]},
         })
     );
     assert!(jti.is_string() && *jti != other["jti"] && sid.is_string() && *sid != other["sid"]);
