@@ -154,7 +154,7 @@ impl World {
         let (access, refresh) = (text("access_token")?, text("refresh_token")?);
         let claims = access.split('.').nth(1).ok_or("the access token is not a JWT")?;
         let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims)?)?;
-        let context = json!({"user_id": claims["sub"], "session_id": claims["sid"], "fresh": true, "roles": claims["roles"].to_string()});
+        let context = json!({"user_id": claims["sub"], "session_id": claims["sid"], "organization_id": claims["org"], "fresh": true, "roles": claims["roles"].to_string()});
         Ok(Person { access, refresh, context })
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -12,6 +12,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use local::{Options, System};
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
 use crate::{contract, log};
@@ -21,8 +22,8 @@ type Http = Client<HttpConnector, Full<Bytes>>;
 /// A running system that belongs to one test. It starts empty.
 pub struct World {
     pub system: System,
-    clients: Mutex<BTreeMap<u8, Http>>,
-    secrets: Mutex<Vec<String>>,
+    clients: std::sync::Mutex<BTreeMap<u8, Http>>,
+    secrets: std::sync::Mutex<Vec<String>>,
     metrics_before: usize,
 }
 
@@ -107,11 +108,15 @@ pub fn with(value: &Value, changes: Value) -> Value {
     Value::Object(members)
 }
 
+/// One race at a time: on a small machine, several races exceed the timeouts of the DynamoDB client.
+static RACE: Mutex<()> = Mutex::const_new(());
+
 /// Makes `count` calls concurrently. The results are in the order in which the calls ended.
 pub async fn at_once<F>(world: &Arc<World>, count: usize, call: impl Fn(Arc<World>, usize) -> F) -> Vec<F::Output>
 where
     F: Future<Output: Send + 'static> + Send + 'static,
 {
+    let _one_race = RACE.lock().await;
     (0..count).map(|n| call(Arc::clone(world), n)).collect::<JoinSet<F::Output>>().join_all().await
 }
 
@@ -222,7 +227,7 @@ impl World {
     }
 
     fn around(system: System) -> Self {
-        Self { system, clients: Mutex::default(), secrets: Mutex::default(), metrics_before: log::metrics().len() }
+        Self { system, clients: Default::default(), secrets: Default::default(), metrics_before: log::metrics().len() }
     }
 
     fn client(&self, source: u8) -> Http {

@@ -232,6 +232,9 @@ async fn a_policy_allows_exactly_the_requests_that_its_function_makes() {
     work.answer("AuthorizerFunction", sample::authorization(&token)).await;
     let refused = sample::request("POST /v1/phone/otp/send", Some(&token), Some(json!({"phone_number": phone})));
     assert_eq!(work.answer("SendOtpFunction", refused).await["statusCode"], json!(403));
+    let proof = json!({"phone_number": phone, "otp": "000000", "username": "second-name"});
+    let refused = sample::request("POST /v1/phone/otp/validate", Some(&token), Some(proof));
+    assert_eq!(work.answer("ValidateOtpFunction", refused).await["statusCode"], json!(403));
 
     for (route, phone) in [("DELETE /v1/session", "+9779841000003"), ("DELETE /v1/sessions", "+9779841000004")] {
         let again = work.sign_in(phone).await;

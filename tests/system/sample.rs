@@ -31,6 +31,7 @@ pub fn authorized(route: &str, person: &Person, body: Option<Value>) -> Value {
     let mut event = request(route, None, body);
     let context = json!({
         "user_id": person.user_id, "session_id": claims(&person.access)["sid"], "fresh": true, "roles": "{}",
+        "organization_id": claims(&person.access)["org"],
     });
     event["requestContext"]["authorizer"] = json!({ "lambda": context });
     event

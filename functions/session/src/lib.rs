@@ -100,9 +100,15 @@ impl Session {
         let ids = new_token_ids()?;
         let limits = &self.app.config.limits;
         let default = &self.app.config.default_organization;
-        let access = self.store.access(&token.organization, default, now).await?;
-        let access = access.ok_or(Problem::new(Code::SessionRevoked))?;
-        let (user, session) = refresh(&self.store, limits, access.membership, &token, now).await?;
+        let (refreshed, access) = tokio::join!(
+            refresh(&self.store, limits, &token, now),
+            self.store.access(&token.organization, default, now)
+        );
+        let (user, session) = refreshed?;
+        let access = access?.ok_or(Problem::new(Code::SessionRevoked))?;
+        if !access.admits(&user, &session.organization) {
+            return Err(Problem::new(Code::NotAMember));
+        }
         let issuer = self.app.config.issuer.for_organization(&access);
         let claims = issuer.tokens(&session, &user.roles, Grant::RefreshToken, ids, now, limits);
         Ok(Answer::json(200, &Value::Object(key.sign(&claims)?.to_json())).uncached())

@@ -441,7 +441,6 @@ impl From<RefreshError> for Problem {
             RefreshError::SessionRevoked => Self::new(Code::SessionRevoked),
             RefreshError::RefreshReused => Self::new(Code::RefreshReused),
             RefreshError::NoSuchUser => Self::new(Code::NoSuchUser),
-            RefreshError::NotAMember => Self::new(Code::NotAMember),
             RefreshError::Unavailable(source) => source.into(),
         }
     }

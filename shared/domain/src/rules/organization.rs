@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::message::MessageFormat;
+use super::user::User;
 use crate::values::country::Country;
 use crate::values::otp_code::OtpCode;
 use crate::values::phone::PhoneNumber;
@@ -43,6 +44,13 @@ pub struct Access {
     pub membership: Membership,
     /// `aud` of its access tokens; the deployment's if absent.
     pub audience: Option<String>,
+}
+
+impl Access {
+    /// Whether a user may have a session in the organization.
+    pub fn admits(&self, user: &User, organization: &OrganizationId) -> bool {
+        self.membership == Membership::Open || user.is_member_of(organization)
+    }
 }
 
 #[derive(Clone, Debug)]

@@ -5,7 +5,6 @@ use std::future::Future;
 use thiserror::Error;
 
 use crate::rules::limits::Limits;
-use crate::rules::organization::Membership;
 use crate::rules::session::{Rotation, Session};
 use crate::rules::token::PresentedRefreshToken;
 use crate::rules::user::User;
@@ -39,9 +38,6 @@ pub enum RefreshError {
     RefreshReused,
     #[error("the user no longer exists")]
     NoSuchUser,
-    /// The session continues if the user becomes a member again.
-    #[error("the organization admits only its members")]
-    NotAMember,
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
 }
@@ -50,16 +46,12 @@ pub enum RefreshError {
 pub async fn refresh(
     store: &impl RefreshStore,
     limits: &Limits,
-    membership: Membership,
     token: &PresentedRefreshToken,
     now: Timestamp,
 ) -> Result<(User, Session), RefreshError> {
     let (rotation, owner) = store.rotate_and_read_user(token, now, limits).await?;
     match (rotation, owner) {
-        (Rotation::Rotated(current) | Rotation::Replayed(current), Some(owner)) => {
-            let is_member = membership == Membership::Open || owner.is_member_of(&current.organization);
-            if is_member { Ok((owner, current)) } else { Err(RefreshError::NotAMember) }
-        }
+        (Rotation::Rotated(current) | Rotation::Replayed(current), Some(owner)) => Ok((owner, current)),
         (Rotation::Rotated(_) | Rotation::Replayed(_), None) => {
             store.revoke_session(&token.user, &token.session).await?;
             Err(RefreshError::NoSuchUser)
