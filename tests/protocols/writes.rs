@@ -8,9 +8,9 @@ use adapters::dynamodb::{AllTables, Store};
 use domain::rules::challenge::{Challenge, ChallengeRecord, Claim, Consumption, IdempotencyDigest};
 use domain::rules::code_key::CodeKeyVersion;
 use domain::rules::limits::Limits;
-use domain::rules::session::{Rotation, Session};
+use domain::rules::session::{KEPT_AFTER_END_SECONDS, Rotation, Session};
 use domain::rules::token::PresentedRefreshToken;
-use domain::rules::user::{NewProfile, User};
+use domain::rules::user::{NewProfile, PhoneHolder, User};
 use domain::use_cases::account::AccountStore;
 use domain::use_cases::approval::ApprovalStore;
 use domain::use_cases::check_code::{CheckCodeStore, CountOutcome};
@@ -250,6 +250,33 @@ fn a_deletion_planned_before_a_sign_in_of_the_same_second_deletes_nothing() {
 }
 
 #[test]
+fn a_number_that_its_holder_proves_again_is_not_taken_over_by_a_plan_made_before() {
+    let engine = Engine::start();
+    let challenge = Challenge::new(challenge_id(1), CodeKeyVersion::new("1"), NOW, &Limits::default());
+    let record = ChallengeRecord { phone: phone(1), challenge, consecutive_failures: 0, closed_until: NOW };
+    let id = UserId::from_random([1; 16]);
+    let seen = PhoneHolder { user: id.clone(), proven_at: NOW.minus(1) };
+    engine.runtime.block_on(async {
+        for (n, user) in [(1, SignInUser::New(new_user(&id, &record.phone))), (2, SignInUser::Existing(id.clone()))] {
+            engine.put("OtpsTable", record_item(&record)).await;
+            let sign_in = sign_in(&record, user, id.clone(), n);
+            assert!(matches!(engine.store.sign_in(&sign_in).await.unwrap(), SignInOutcome::SignedIn(_)));
+        }
+        let new_id = UserId::from_random([2; 16]);
+        let takeover = |former: PhoneHolder| {
+            let user = SignInUser::Replacing { new: new_user(&new_id, &record.phone), former };
+            sign_in(&record, user, new_id.clone(), 3)
+        };
+        engine.put("OtpsTable", record_item(&record)).await;
+        let outcome = engine.store.sign_in(&takeover(seen)).await.unwrap();
+        let SignInOutcome::HolderChanged(Some(holder)) = outcome else { panic!("{outcome:?}") };
+        assert_eq!(holder, PhoneHolder { user: id.clone(), proven_at: NOW });
+        assert_eq!(engine.store.user(&new_id).await.unwrap(), None);
+        assert!(matches!(engine.store.sign_in(&takeover(holder)).await.unwrap(), SignInOutcome::SignedIn(_)));
+    });
+}
+
+#[test]
 fn a_write_that_consumes_a_code_does_what_a_consumption_says() {
     let engine = Engine::start();
     engine.check((records(), 0..u8::MAX), async |engine, (record, n)| {
@@ -277,16 +304,21 @@ fn a_write_that_consumes_a_code_does_what_a_consumption_says() {
 #[test]
 fn a_write_that_rotates_a_session_does_what_a_rotation_says() {
     let (engine, limits) = (Engine::start(), Limits::default());
-    let states = (1..5_u64, 0..6_u64, moments(), moments(), moments());
-    engine.check(states, async |engine, (counter, presented, last_used_at, idle_until, ends_at)| {
+    let states = (1..5_u64, 0..6_u64, moments(), moments(), moments(), any::<bool>());
+    engine.check(states, async |engine, (counter, presented, last_used_at, idle_until, ends_at, is_old)| {
         let (user, id) = (UserId::from_random([1; 16]), SessionId::from_random([1; 16]));
         let opened = Session::open(user.clone(), id.clone(), None, None, NOW.minus(1_000), &limits);
         let session = Session { counter, last_used_at, idle_until, ends_at, ..opened };
-        let item = json!({
+        let mut item = json!({
             "user_id": {"S": user.as_str()}, "session_id": {"S": id.as_str()}, "counter": number(counter),
             "created_at": number(session.created_at.seconds()), "last_used_at": number(last_used_at.seconds()),
             "expires_at": number(idle_until.seconds()), "ends_at": number(ends_at.seconds()),
         });
+        // An item from before the records of ended sessions were kept has no `idle_until`.
+        if !is_old {
+            item["idle_until"] = number(idle_until.seconds());
+            item["expires_at"] = number(idle_until.plus(KEPT_AFTER_END_SECONDS).seconds());
+        }
         engine.put("SessionsTable", item).await;
         let token = PresentedRefreshToken { user, session: id, counter: presented };
         let (rotation, _) = engine.store.rotate_and_read_user(&token, NOW, &limits).await.unwrap();

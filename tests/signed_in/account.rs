@@ -13,6 +13,7 @@ use crate::{
 };
 
 const NEW: &str = "+9779841000003";
+const DAY: u64 = 24 * 60 * 60;
 
 async fn patch(world: &World, person: &Person, body: Value) -> Reply {
     world.call("PATCH", "/v1/me").as_person(person).json(body).send().await
@@ -227,6 +228,17 @@ async fn an_account_is_deleted_with_its_locks_its_devices_and_its_pending_codes(
         world.refresh(&device.refresh).await.assert_problem(403, "no_such_user");
     }
     world.submit(PHONE, &sign_in.code).send().await.assert_problem(400, "incorrect_otp");
+}
+
+#[tokio::test]
+async fn an_account_is_deleted_with_its_sessions_that_ended_by_age() {
+    let world = World::new().await;
+    world.sign_in(PHONE).await;
+    world.advance(31 * DAY);
+    let person = world.sign_in(PHONE).await;
+    assert_eq!(world.items("SessionsTable").await.len(), 2);
+    delete_account(&world, &person).await;
+    assert_empty(&world, &["UsersTable", "SessionsTable"]).await;
 }
 
 #[tokio::test]

@@ -88,7 +88,7 @@ impl Account {
             Route::ReadProfile => read_profile(&self.store, &caller.user).await?,
             _ => return Err(Problem::new(Code::NotFound)),
         };
-        Ok(Answer::json(200, &user_json(&user)).uncached())
+        Ok(Answer::json(200, &user_json(&user, &self.app.config.limits, now)).uncached())
     }
 }
 

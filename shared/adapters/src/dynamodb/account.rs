@@ -11,9 +11,9 @@ use domain::values::time::Timestamp;
 use domain::values::unavailable::Unavailable;
 
 use super::expression::Expression;
-use super::items::attributes::{Item, moment, number, text};
+use super::items::attributes::{Item, Row, moment, number, text};
 use super::items::challenge::{APPROVAL, CONSUMPTION, record_key, verification_key};
-use super::items::session::{session, session_key};
+use super::items::session::{if_live, session, session_key};
 use super::items::user::{if_free_or_held_by, if_held_by, phone_lock_key, user_key, username_lock, username_lock_key};
 use super::store::{Store, Updated};
 use super::tables::{HasOtps, HasSessions, HasUsers};
@@ -31,7 +31,14 @@ enum Step {
 
 impl<T: HasUsers + HasOtps + HasSessions> AccountStore for Store<T> {
     async fn user(&self, id: &UserId) -> Result<Option<User>, Unavailable> {
-        self.find_user(id).await
+        let mut user = self.find_user(id).await?;
+        // The user item does not say when the phone was proven if that was before it recorded it: the lock does.
+        if let Some(User { phone: Some(phone), phone_proven_at: proven_at @ None, .. }) = &mut user
+            && let Some(lock) = self.find_phone_lock(phone).await?
+        {
+            *proven_at = Row(&lock).optional_moment("proven_at")?;
+        }
+        Ok(user)
     }
 
     async fn change_profile(&self, seen: &User, change: &ProfileChange) -> Result<ChangeOutcome, Unavailable> {
@@ -133,9 +140,9 @@ impl<T: HasUsers + HasOtps + HasSessions> AccountStore for Store<T> {
 }
 
 impl<T: HasSessions> Store<T> {
-    /// Returns whether the session exists.
+    /// Returns whether the session is live.
     async fn write_fcm_token(&self, caller: &Caller, token: &FcmToken, now: Timestamp) -> Result<bool, Unavailable> {
-        let stamp = || Expression::new().set("fcm_token_at", moment(now)).if_exists("session_id");
+        let stamp = || if_live(Expression::new().set("fcm_token_at", moment(now)), now);
         let update = |expression| {
             let key = session_key(&caller.user, &caller.session);
             self.update("register an FCM token", self.tables.sessions(), key, expression)

@@ -148,8 +148,9 @@ impl Code {
                 "second_signal_required",
                 "second signal required",
                 "This number has not been verified for a long time and may belong to another person now. Send the same \
-                 request again with a refresh_token of a device that is signed in to the account, with fresh_account to \
-                 create a new account, or, if approval_asked is true, after such a device has approved the sign-in.",
+                 request again with the newest refresh_token of a device that is or was signed in to the account, with \
+                 fresh_account to create a new account, or, if approval_asked is true, after a signed-in device has \
+                 approved the sign-in.",
             ),
             Self::UsernameTaken => Entry(
                 409,

@@ -156,7 +156,8 @@ impl Issuer {
             return Err(TokenRefusal::Invalid);
         }
         let (user, session) = subject(&claims.sub, &claims.sid)?;
-        check_times(claims.nbf, claims.exp, now)?;
+        check_start(claims.nbf, now)?;
+        check_end(claims.exp, now)?;
         Ok(Caller { user, session, fresh: claims.fresh })
     }
 
@@ -166,11 +167,22 @@ impl Issuer {
         claims: &RefreshClaims,
         now: Timestamp,
     ) -> Result<PresentedRefreshToken, TokenRefusal> {
+        let presented = self.accept_refresh_of_any_age(claims, now)?;
+        check_end(claims.exp, now)?;
+        Ok(presented)
+    }
+
+    /// As [`Self::accept_refresh`], also if the token has expired: it then continues nothing, but may be a second signal.
+    pub fn accept_refresh_of_any_age(
+        &self,
+        claims: &RefreshClaims,
+        now: Timestamp,
+    ) -> Result<PresentedRefreshToken, TokenRefusal> {
         if claims.iss != self.issuer || claims.aud != self.issuer || claims.jti.is_empty() {
             return Err(TokenRefusal::Invalid);
         }
         let (user, session) = subject(&claims.sub, &claims.sid)?;
-        check_times(claims.nbf, claims.exp, now)?;
+        check_start(claims.nbf, now)?;
         Ok(PresentedRefreshToken { user, session, counter: claims.counter })
     }
 }
@@ -181,12 +193,10 @@ fn subject(sub: &str, sid: &str) -> Result<(UserId, SessionId), TokenRefusal> {
     Ok((user, session))
 }
 
-fn check_times(not_before: Timestamp, expires_at: Timestamp, now: Timestamp) -> Result<(), TokenRefusal> {
-    if not_before > now.plus(CLOCK_SKEW_SECONDS) {
-        Err(TokenRefusal::Invalid)
-    } else if now >= expires_at {
-        Err(TokenRefusal::Expired)
-    } else {
-        Ok(())
-    }
+fn check_start(not_before: Timestamp, now: Timestamp) -> Result<(), TokenRefusal> {
+    if not_before > now.plus(CLOCK_SKEW_SECONDS) { Err(TokenRefusal::Invalid) } else { Ok(()) }
+}
+
+fn check_end(expires_at: Timestamp, now: Timestamp) -> Result<(), TokenRefusal> {
+    if now >= expires_at { Err(TokenRefusal::Expired) } else { Ok(()) }
 }

@@ -6,10 +6,12 @@ use super::limits::Limits;
 use crate::values::ids::UserId;
 use crate::values::phone::PhoneNumber;
 use crate::values::text::{ImageUrl, Name, OrganizationId, Source, Username};
-use crate::values::time::Timestamp;
+use crate::values::time::{DAY, Timestamp};
 
 /// The role that signing in to an organization gives.
 pub const DEFAULT_ROLE: &str = "default";
+/// How long before their number is dormant a user is told of it. Seconds.
+const PROOF_NOTICE_SECONDS: u32 = 30 * DAY;
 
 /// Each role with the organizations in which the user has it.
 pub type Roles = BTreeMap<String, BTreeSet<OrganizationId>>;
@@ -20,6 +22,8 @@ pub struct User {
     pub id: UserId,
     /// Proven by a code. None for a user who was migrated from elsewhere or whose number another person has now.
     pub phone: Option<PhoneNumber>,
+    /// When the user last proved `phone`. None if no proof was recorded.
+    pub phone_proven_at: Option<Timestamp>,
     /// Unique without regard to case.
     pub username: Option<Username>,
     pub name: Option<Name>,
@@ -53,6 +57,7 @@ impl User {
         let mut user = Self {
             id,
             phone: Some(phone),
+            phone_proven_at: Some(now),
             username: None,
             name: profile.name,
             image_url: profile.image_url,
@@ -69,6 +74,7 @@ impl User {
     /// Signs in an existing user: the profile stays, and the user joins the organization.
     pub fn signed_in(mut self, organization: OrganizationId, now: Timestamp) -> Self {
         self.join(organization);
+        self.phone_proven_at = self.phone_proven_at.max(Some(now));
         self.last_sign_in_at = self.last_sign_in_at.max(now);
         self.sign_ins = self.sign_ins.saturating_add(1);
         self
@@ -77,6 +83,17 @@ impl User {
     /// Several people know a fixed code, so it opens only accounts that have no role but the default one.
     pub fn may_use_fixed_code(&self) -> bool {
         self.roles.keys().all(|role| role == DEFAULT_ROLE)
+    }
+
+    pub fn has_other_phone(&self, phone: &PhoneNumber) -> bool {
+        self.phone.as_ref().is_some_and(|own| own != phone)
+    }
+
+    /// When the number will be dormant, or has been since, from [`PROOF_NOTICE_SECONDS`] before.
+    pub fn phone_proof_due_at(&self, limits: &Limits, now: Timestamp) -> Option<Timestamp> {
+        self.phone.as_ref()?;
+        let due_at = self.phone_proven_at.unwrap_or(self.created_at).plus(limits.phone_dormant_seconds);
+        (now >= due_at.minus(PROOF_NOTICE_SECONDS)).then_some(due_at)
     }
 
     fn join(&mut self, organization: OrganizationId) {
@@ -88,13 +105,13 @@ impl User {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PhoneHolder {
     pub user: UserId,
-    /// When the user last proved the phone. None if no proof was recorded.
-    pub proven_at: Option<Timestamp>,
+    /// When the user last proved the phone, or was created if no proof was recorded.
+    pub proven_at: Timestamp,
 }
 
 impl PhoneHolder {
     /// Whether the number may belong to another person by now, because nobody has proven it for so long.
     pub fn is_dormant(&self, limits: &Limits, now: Timestamp) -> bool {
-        self.proven_at.is_some_and(|proven_at| now >= proven_at.plus(limits.phone_dormant_seconds))
+        now >= self.proven_at.plus(limits.phone_dormant_seconds)
     }
 }

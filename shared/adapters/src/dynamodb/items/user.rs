@@ -43,14 +43,21 @@ fn lock(mut key: Item, user: &UserId) -> Item {
     key
 }
 
-pub(in crate::dynamodb) fn phone_holder(item: &Item) -> Result<PhoneHolder, Corrupt> {
-    let row = Row(item);
-    Ok(PhoneHolder { user: row.parsed("user_id", str::parse::<UserId>)?, proven_at: row.optional_moment("proven_at")? })
+/// The user whom a phone's lock names, and when they last proved the phone, if that was recorded.
+pub(in crate::dynamodb) fn phone_holder(lock: &Item) -> Result<(UserId, Option<Timestamp>), Corrupt> {
+    let row = Row(lock);
+    Ok((row.parsed("user_id", str::parse::<UserId>)?, row.optional_moment("proven_at")?))
 }
 
 /// The condition that a lock is held by this user.
 pub(in crate::dynamodb) fn if_held_by(user: &UserId) -> Expression {
     Expression::new().if_equals("user_id", text(user.as_str()))
+}
+
+/// The condition that a phone is still held by a user who has not proven it again.
+pub(in crate::dynamodb) fn if_still_held_by(holder: &PhoneHolder) -> Expression {
+    let seen = moment(holder.proven_at);
+    if_held_by(&holder.user).if_any(|on| [on.absent("proven_at"), on.equals("proven_at", seen)])
 }
 
 /// The condition that a lock is free or held by this user.
@@ -63,7 +70,7 @@ pub(in crate::dynamodb) fn lose_phone(phone: &PhoneNumber, new_holder: &UserId, 
     Expression::new()
         .set("phone_lost_at", moment(now))
         .set("phone_lost_to", text(new_holder.as_str()))
-        .remove("phone")
+        .remove_all(&["phone", "phone_proven_at"])
         .if_equals("phone", text(phone.e164()))
 }
 
@@ -81,6 +88,7 @@ pub(in crate::dynamodb) fn user(item: &Item) -> Result<User, Corrupt> {
     Ok(User {
         id: row.parsed("user_id", str::parse::<UserId>)?,
         phone: row.optional("phone", PhoneNumber::from_e164)?,
+        phone_proven_at: row.optional_moment("phone_proven_at")?,
         username: row.optional("username", Username::parse)?,
         name: row.optional("name", Name::parse)?,
         image_url: row.optional("image_url", ImageUrl::parse)?,
@@ -102,6 +110,7 @@ pub(in crate::dynamodb) fn user_item(user: &User) -> Item {
         ("source", user.source.as_ref().map(Source::as_str)),
     ];
     item.extend(texts.into_iter().filter_map(|(name, value)| Some((name.to_owned(), text(value?)))));
+    item.extend(user.phone_proven_at.map(|at| ("phone_proven_at".to_owned(), moment(at))));
     item.insert("created_at".into(), moment(user.created_at));
     item.insert("last_sign_in_at".into(), moment(user.last_sign_in_at));
     item.insert("sign_ins".into(), number(user.sign_ins));

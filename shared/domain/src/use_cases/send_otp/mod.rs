@@ -100,7 +100,7 @@ pub enum SendOtpError {
     Context(#[from] ContextError),
     #[error("the user no longer exists")]
     NoSuchUser,
-    #[error("the caller has a verified phone and did not ask to change it, or asked for the same number")]
+    #[error("the caller has another verified phone and did not ask to change it, or asked to change it to itself")]
     AlreadyVerified,
     #[error("the attempts of the live code are exhausted")]
     TooManyAttempts { retry_after_seconds: u32 },

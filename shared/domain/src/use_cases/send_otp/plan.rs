@@ -224,7 +224,7 @@ pub(super) struct Plan {
 pub(super) enum PlanError {
     #[error("the user no longer exists")]
     NoSuchUser,
-    #[error("the caller has a verified phone and did not ask to change it, or asked for the same number")]
+    #[error("the caller has another verified phone and did not ask to change it, or asked to change it to itself")]
     AlreadyVerified,
     /// A resend would repeat a code that can no longer be tried.
     #[error("the attempts of the live code are exhausted")]
@@ -295,11 +295,11 @@ pub(super) fn plan(
 }
 
 fn check_caller(context: &SendContext<'_>, state: &SendState) -> Result<(), PlanError> {
-    let SendPurpose::VerifyPhone { change, .. } = context.request.purpose else { return Ok(()) };
+    let SendPurpose::VerifyPhone { change, .. } = &context.request.purpose else { return Ok(()) };
     let user = state.caller.as_ref().ok_or(PlanError::NoSuchUser)?;
-    match (&user.phone, change) {
-        (Some(_), false) => Err(PlanError::AlreadyVerified),
-        (Some(own), true) if own == context.phone() => Err(PlanError::AlreadyVerified),
+    match &user.phone {
+        // Without a change, a caller may only prove their own number anew.
+        Some(own) if (own == context.phone()) == *change => Err(PlanError::AlreadyVerified),
         _ => Ok(()),
     }
 }
