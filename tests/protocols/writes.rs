@@ -235,17 +235,17 @@ fn a_deletion_planned_before_a_sign_in_of_the_same_second_deletes_nothing() {
     let id = UserId::from_random([1; 16]);
     engine.runtime.block_on(async {
         for (n, user) in [(1, SignInUser::New(new_user(&id, &record.phone))), (2, SignInUser::Existing(id.clone()))] {
-            let seen = engine.store.user(&id).await.unwrap();
+            let seen = engine.store.account(&id).await.unwrap();
             engine.put("OtpsTable", record_item(&record)).await;
             let sign_in = sign_in(&record, user, id.clone(), n);
             assert!(matches!(engine.store.sign_in(&sign_in).await.unwrap(), SignInOutcome::SignedIn(_)));
             if let Some(seen) = seen {
-                assert!(!engine.store.delete_account(&seen, &sign_in.session.id, NOW).await.unwrap());
+                assert!(!engine.store.delete_account(&seen.user, &sign_in.session.id, NOW).await.unwrap());
             }
         }
-        let seen = engine.store.user(&id).await.unwrap().unwrap();
-        assert!(engine.store.delete_account(&seen, &SessionId::from_random([1; 16]), NOW).await.unwrap());
-        assert_eq!(engine.store.user(&id).await.unwrap(), None);
+        let seen = engine.store.account(&id).await.unwrap().unwrap();
+        assert!(engine.store.delete_account(&seen.user, &SessionId::from_random([1; 16]), NOW).await.unwrap());
+        assert_eq!(engine.store.account(&id).await.unwrap(), None);
     });
 }
 
@@ -271,7 +271,7 @@ fn a_number_that_its_holder_proves_again_is_not_taken_over_by_a_plan_made_before
         let outcome = engine.store.sign_in(&takeover(seen)).await.unwrap();
         let SignInOutcome::HolderChanged(Some(holder)) = outcome else { panic!("{outcome:?}") };
         assert_eq!(holder, PhoneHolder { user: id.clone(), proven_at: NOW });
-        assert_eq!(engine.store.user(&new_id).await.unwrap(), None);
+        assert_eq!(engine.store.account(&new_id).await.unwrap(), None);
         assert!(matches!(engine.store.sign_in(&takeover(holder)).await.unwrap(), SignInOutcome::SignedIn(_)));
     });
 }

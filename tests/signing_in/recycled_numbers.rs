@@ -237,12 +237,44 @@ async fn a_fresh_account_takes_the_number_and_the_old_account_is_kept_and_report
     world.advance(60);
     let again = world.sign_in(&phone(1)).await;
     assert_eq!(again.user_id, fresh_person.user_id);
-    // The former holder can verify another number.
-    let body = json!({"phone_number": phone(4)});
-    world.post("/v1/phone/otp/send", body).as_person(&owner).send().await.ok();
+}
+
+/// A user who lost their number to another person a moment ago, on a device that has just signed in.
+async fn set_aside(world: &World) -> Person {
+    let owner = world.sign_in_as(&phone(1), "sita").await;
+    let long_ago = json!({
+        "UpdateExpression": "SET proven_at = :then",
+        "ExpressionAttributeValues": {":then": {"N": (world.now() - 200 * 86_400).to_string()}},
+    });
+    world.update_user(&format!("phone#{}", phone(1)), long_ago).await;
+    world.advance(60);
+    let sent = world.send_code(&phone(1)).await;
+    submit(world, &sent, json!({"fresh_account": true})).send().await.ok();
+    assert_eq!(world.me(&owner).await["phone_number"], Value::Null);
+    owner
+}
+
+#[tokio::test]
+async fn who_lost_their_number_is_sent_a_code_for_another_one_with_a_fresh_token_only() {
+    let world = World::new().await;
+    let owner = set_aside(&world).await;
+    let stale = world.refreshed(&owner).await;
+    for body in [json!({"phone_number": phone(4)}), json!({"phone_number": phone(4), "change": true})] {
+        let refused = world.post("/v1/phone/otp/send", body).as_person(&stale).send().await;
+        refused.assert_problem(401, "fresh_token_required");
+        assert!(refused.headers["www-authenticate"].contains("insufficient_user_authentication"), "{refused:?}");
+    }
+    assert!(world.inbox(&phone(4)).await.is_empty());
+    world.post("/v1/phone/otp/send", json!({"phone_number": phone(4)})).as_person(&owner).send().await.ok();
     let code = world.code(&phone(4)).await;
-    let body = json!({"phone": phone(4), "otp": code, "username": "sita"});
-    world.post("/v1/phone/otp/validate", body).as_person(&owner).send().await.ok();
+    let validate = |code: &str| {
+        let body = json!({"phone": phone(4), "otp": code, "username": "sita"});
+        world.post("/v1/phone/otp/validate", body).as_person(&stale).send()
+    };
+    // The same session's token may have been refreshed since the send.
+    validate(&wrong(&code)).await.assert_problem(400, "incorrect_otp");
+    validate(&code).await.ok();
+    assert_eq!(world.me(&owner).await["phone_number"], json!(phone(4)));
 }
 
 #[tokio::test]

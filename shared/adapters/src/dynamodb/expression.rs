@@ -67,6 +67,10 @@ impl Placeholders {
         self.compare(path, "<", value)
     }
 
+    pub(super) fn at_most(&mut self, path: impl Into<Path>, value: AttributeValue) -> String {
+        self.compare(path, "<=", value)
+    }
+
     pub(super) fn above(&mut self, path: impl Into<Path>, value: AttributeValue) -> String {
         self.compare(path, ">", value)
     }

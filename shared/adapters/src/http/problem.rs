@@ -156,7 +156,7 @@ impl Code {
                 409,
                 "username_taken",
                 "username taken",
-                "Another user has this username. Choose a different one.",
+                "Another user has or had this username. Choose a different one.",
             ),
             Self::NoSuchUser => {
                 Entry(403, "no_such_user", "no such user", "The user of this token no longer exists. Sign in again.")
@@ -186,7 +186,7 @@ impl Code {
                 401,
                 "fresh_token_required",
                 "fresh token required",
-                "Sign in with a code again before you change the phone number.",
+                "Sign in with a code again, then repeat the request.",
             ),
             Self::NothingToApprove => Entry(
                 404,
@@ -471,6 +471,10 @@ impl From<AccountError> for Problem {
         match error {
             AccountError::NoSuchUser => Self::new(Code::NoSuchUser),
             AccountError::UsernameTaken => Self::new(Code::UsernameTaken),
+            AccountError::TooManyUsernames { retry_after_seconds } => {
+                Self::later(Code::TooManyRequests, retry_after_seconds)
+            }
+            AccountError::FreshTokenRequired => Self::new(Code::FreshTokenRequired),
             AccountError::SessionRevoked => Self::new(Code::SessionRevoked),
             AccountError::Unavailable(source) => source.into(),
         }

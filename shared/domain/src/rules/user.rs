@@ -10,6 +10,11 @@ use crate::values::time::{DAY, Timestamp};
 
 /// The role that signing in to an organization gives.
 pub const DEFAULT_ROLE: &str = "default";
+/// How long a username that was given up is kept for its former owner: long enough to notice a loss, and for others to
+/// notice that the name has changed. Seconds.
+pub const USERNAME_KEPT_SECONDS: u32 = 30 * DAY;
+/// How many usernames are kept for one user, so that nobody hoards names by changing theirs again and again.
+pub const MAX_KEPT_USERNAMES: usize = 5;
 /// How long before their number is dormant a user is told of it. Seconds.
 const PROOF_NOTICE_SECONDS: u32 = 30 * DAY;
 
@@ -35,6 +40,8 @@ pub struct User {
     pub last_sign_in_at: Timestamp,
     /// How many sign-ins this user had. A deletion learns from it whether one came in between.
     pub sign_ins: u32,
+    /// Whether another person took over a number of the user's, now or before.
+    pub has_lost_phone: bool,
 }
 
 /// What a client may say about a new user.
@@ -66,6 +73,7 @@ impl User {
             created_at: now,
             last_sign_in_at: now,
             sign_ins: 1,
+            has_lost_phone: false,
         };
         user.join(organization);
         user
@@ -98,6 +106,31 @@ impl User {
 
     fn join(&mut self, organization: OrganizationId) {
         self.roles.entry(DEFAULT_ROLE.to_owned()).or_default().insert(organization);
+    }
+}
+
+/// The usernames that a user gave up, folded, and until when each is kept for them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeptUsernames(pub BTreeMap<String, Timestamp>);
+
+impl KeptUsernames {
+    /// What is kept after a change of username. If that would be too many: the moment when one is no longer kept.
+    pub fn after_change(
+        &self,
+        from: Option<&Username>,
+        to: Option<&Username>,
+        now: Timestamp,
+    ) -> Result<Self, Timestamp> {
+        let mut kept = self.0.clone();
+        kept.retain(|_, until| now < *until);
+        kept.extend(from.map(|former| (former.folded(), now.plus(USERNAME_KEPT_SECONDS))));
+        if let Some(next) = to {
+            kept.remove(&next.folded());
+        }
+        match kept.values().min() {
+            Some(first) if kept.len() > MAX_KEPT_USERNAMES => Err(*first),
+            _ => Ok(Self(kept)),
+        }
     }
 }
 

@@ -65,6 +65,21 @@ pub(in crate::dynamodb) fn if_free_or_held_by(user: &UserId) -> Expression {
     Expression::new().if_any(|on| [on.absent("pk"), on.equals("user_id", text(user.as_str()))])
 }
 
+/// The condition that this user may take a username: nobody has it, or they have it, or it was kept for a former owner
+/// until now at the latest.
+pub(in crate::dynamodb) fn if_available_to(user: &UserId, now: Timestamp) -> Expression {
+    Expression::new().if_any(|on| {
+        let is_free = on.absent("pk");
+        [is_free, on.equals("user_id", text(user.as_str())), on.at_most("kept_until", moment(now))]
+    })
+}
+
+/// Turns the lock on a username that its user gives up into one that only keeps it for them. `kept_until` is the TTL
+/// attribute of the table.
+pub(in crate::dynamodb) fn keep_username(user: &UserId, until: Timestamp) -> Expression {
+    if_held_by(user).set("kept_until", moment(until))
+}
+
 /// Takes the phone from a user who has not proven it for long. The rest of their account is unchanged.
 pub(in crate::dynamodb) fn lose_phone(phone: &PhoneNumber, new_holder: &UserId, now: Timestamp) -> Expression {
     Expression::new()
@@ -97,6 +112,7 @@ pub(in crate::dynamodb) fn user(item: &Item) -> Result<User, Corrupt> {
         created_at: row.moment("created_at")?,
         last_sign_in_at: row.moment("last_sign_in_at")?,
         sign_ins: row.optional_number("sign_ins")?.unwrap_or_default(),
+        has_lost_phone: item.contains_key("phone_lost_at"),
     })
 }
 

@@ -165,6 +165,7 @@ fn refused(error: PlanError, report: &impl Fn(Budget)) -> SendOtpError {
     match error {
         PlanError::NoSuchUser => SendOtpError::NoSuchUser,
         PlanError::AlreadyVerified => SendOtpError::AlreadyVerified,
+        PlanError::FreshTokenRequired => ContextError::FreshTokenRequired.into(),
         PlanError::TooManyAttempts { retry_after_seconds } => SendOtpError::TooManyAttempts { retry_after_seconds },
         PlanError::TooManyRequests { retry_after_seconds, exceeded } => {
             exceeded.into_iter().for_each(report);

@@ -59,7 +59,7 @@ pub struct SendRequest {
 pub enum ContextError {
     #[error("the organization does not send to this country")]
     CountryNotAllowed,
-    #[error("changing a number requires an access token that was issued for a code")]
+    #[error("this requires an access token that was issued for a code")]
     FreshTokenRequired,
 }
 
@@ -226,6 +226,9 @@ pub(super) enum PlanError {
     NoSuchUser,
     #[error("the caller has another verified phone and did not ask to change it, or asked to change it to itself")]
     AlreadyVerified,
+    /// The caller's number was lost to another person.
+    #[error("this requires an access token that was issued for a code")]
+    FreshTokenRequired,
     /// A resend would repeat a code that can no longer be tried.
     #[error("the attempts of the live code are exhausted")]
     TooManyAttempts { retry_after_seconds: u32 },
@@ -295,11 +298,13 @@ pub(super) fn plan(
 }
 
 fn check_caller(context: &SendContext<'_>, state: &SendState) -> Result<(), PlanError> {
-    let SendPurpose::VerifyPhone { change, .. } = &context.request.purpose else { return Ok(()) };
+    let SendPurpose::VerifyPhone { caller, change } = &context.request.purpose else { return Ok(()) };
     let user = state.caller.as_ref().ok_or(PlanError::NoSuchUser)?;
     match &user.phone {
         // Without a change, a caller may only prove their own number anew.
         Some(own) if (own == context.phone()) == *change => Err(PlanError::AlreadyVerified),
+        // Who finds an old device of a user who lost their number must not give the account a number.
+        None if user.has_lost_phone && !caller.fresh => Err(PlanError::FreshTokenRequired),
         _ => Ok(()),
     }
 }
