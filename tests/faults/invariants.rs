@@ -11,13 +11,14 @@ pub async fn check(world: &World) {
     let (mut users, mut wanted, mut held) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for item in world.items("UsersTable").await {
         let (pk, user) = (text(&item, "pk").unwrap(), text(&item, "user_id").unwrap());
+        // A username that was given up is locked without being anyone's.
         if pk == format!("user#{user}") {
             wanted.extend(text(&item, "phone").map(|phone| (format!("phone#{phone}"), user.clone())));
             wanted.extend(
                 text(&item, "username").map(|name| (format!("username#{}", name.to_lowercase()), user.clone())),
             );
             users.insert(user);
-        } else {
+        } else if item.get("kept_until").is_none() {
             held.insert((pk, user));
         }
     }

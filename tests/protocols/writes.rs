@@ -9,9 +9,9 @@ use domain::rules::challenge::{Challenge, ChallengeRecord, Claim, Consumption, I
 use domain::rules::code_key::CodeKeyVersion;
 use domain::rules::failures::Failures;
 use domain::rules::limits::Limits;
-use domain::rules::session::{Rotation, Session};
+use domain::rules::session::{KEPT_AFTER_END_SECONDS, Rotation, Session};
 use domain::rules::token::PresentedRefreshToken;
-use domain::rules::user::{NewProfile, User};
+use domain::rules::user::{NewProfile, PhoneHolder, User};
 use domain::use_cases::account::AccountStore;
 use domain::use_cases::approval::ApprovalStore;
 use domain::use_cases::check_code::{CheckCodeStore, CountOutcome};
@@ -298,17 +298,43 @@ fn a_deletion_planned_before_a_sign_in_of_the_same_second_deletes_nothing() {
     let id = UserId::from_random([1; 16]);
     engine.runtime.block_on(async {
         for (n, user) in [(1, SignInUser::New(new_user(&id, &phone(1)))), (2, SignInUser::Existing(id.clone()))] {
-            let seen = engine.store.user(&id).await.unwrap();
+            let seen = engine.store.account(&id).await.unwrap();
             engine.put("OtpsTable", record_item(&record)).await;
             let sign_in = sign_in(&challenge, user, id.clone(), n);
             assert!(matches!(engine.store.sign_in(&sign_in).await.unwrap(), SignInOutcome::SignedIn(_)));
             if let Some(seen) = seen {
-                assert!(!engine.store.delete_account(&seen, &sign_in.session.id, NOW).await.unwrap());
+                assert!(!engine.store.delete_account(&seen.user, &sign_in.session.id, NOW).await.unwrap());
             }
         }
-        let seen = engine.store.user(&id).await.unwrap().unwrap();
-        assert!(engine.store.delete_account(&seen, &SessionId::from_random([1; 16]), NOW).await.unwrap());
-        assert_eq!(engine.store.user(&id).await.unwrap(), None);
+        let seen = engine.store.account(&id).await.unwrap().unwrap();
+        assert!(engine.store.delete_account(&seen.user, &SessionId::from_random([1; 16]), NOW).await.unwrap());
+        assert_eq!(engine.store.account(&id).await.unwrap(), None);
+    });
+}
+
+#[test]
+fn a_number_that_its_holder_proves_again_is_not_taken_over_by_a_plan_made_before() {
+    let engine = Engine::start();
+    let (record, challenge) = (live_record(), live_record().challenge.unwrap());
+    let id = UserId::from_random([1; 16]);
+    let seen = PhoneHolder { user: id.clone(), proven_at: NOW.minus(1) };
+    engine.runtime.block_on(async {
+        for (n, user) in [(1, SignInUser::New(new_user(&id, &phone(1)))), (2, SignInUser::Existing(id.clone()))] {
+            engine.put("OtpsTable", record_item(&record)).await;
+            let sign_in = sign_in(&challenge, user, id.clone(), n);
+            assert!(matches!(engine.store.sign_in(&sign_in).await.unwrap(), SignInOutcome::SignedIn(_)));
+        }
+        let new_id = UserId::from_random([2; 16]);
+        let takeover = |former: PhoneHolder| {
+            let user = SignInUser::Replacing { new: new_user(&new_id, &phone(1)), former };
+            sign_in(&challenge, user, new_id.clone(), 3)
+        };
+        engine.put("OtpsTable", record_item(&record)).await;
+        let outcome = engine.store.sign_in(&takeover(seen)).await.unwrap();
+        let SignInOutcome::HolderChanged(Some(holder)) = outcome else { panic!("{outcome:?}") };
+        assert_eq!(holder, PhoneHolder { user: id.clone(), proven_at: NOW });
+        assert_eq!(engine.store.account(&new_id).await.unwrap(), None);
+        assert!(matches!(engine.store.sign_in(&takeover(holder)).await.unwrap(), SignInOutcome::SignedIn(_)));
     });
 }
 
@@ -349,17 +375,24 @@ fn a_write_that_consumes_a_code_does_what_a_consumption_says() {
 #[test]
 fn a_write_that_rotates_a_session_does_what_a_rotation_says() {
     let (engine, limits) = (Engine::start(), Limits::default());
-    let states = (1..5_u64, 0..6_u64, moments(), moments(), moments());
-    engine.check(states, async |engine, (counter, presented, last_used_at, idle_until, ends_at)| {
+    let states = (1..5_u64, 0..6_u64, moments(), moments(), moments(), any::<bool>());
+    engine.check(states, async |engine, (counter, presented, last_used_at, idle_until, ends_at, is_old)| {
         let (user, id) = (UserId::from_random([1; 16]), SessionId::from_random([1; 16]));
         let organization = default_organization();
-        let opened = Session::open(user.clone(), id.clone(), organization.clone(), None, None, NOW.minus(1_000), &limits);
+        let opened =
+            Session::open(user.clone(), id.clone(), organization.clone(), None, None, NOW.minus(1_000), &limits);
         let session = Session { counter, last_used_at, idle_until, ends_at, ..opened };
-        let item = json!({
-            "user_id": {"S": user.as_str()}, "session_id": {"S": id.as_str()}, "organization": {"S": "default"}, "counter": number(counter),
+        let mut item = json!({
+            "user_id": {"S": user.as_str()}, "session_id": {"S": id.as_str()}, "organization": {"S": "default"},
+            "counter": number(counter),
             "created_at": number(session.created_at.seconds()), "last_used_at": number(last_used_at.seconds()),
             "expires_at": number(idle_until.seconds()), "ends_at": number(ends_at.seconds()),
         });
+        // An item from before the records of ended sessions were kept has no `idle_until`.
+        if !is_old {
+            item["idle_until"] = number(idle_until.seconds());
+            item["expires_at"] = number(idle_until.plus(KEPT_AFTER_END_SECONDS).seconds());
+        }
         engine.put("SessionsTable", item).await;
         let token = PresentedRefreshToken { user, session: id, organization, counter: presented };
         let (rotation, _) = engine.store.rotate_and_read_user(&token, NOW, &limits).await.unwrap();

@@ -5,14 +5,16 @@ use std::sync::Arc;
 
 use local::{Aim, Mode, Outgoing, Target};
 use serde_json::{Value, json};
-use tests::{Person, Reply, World, assert_refused, at_once, wrong};
+use tests::{Person, Reply, World, assert_refused, at_once, person as person_of, wrong};
 
 use crate::tokens::{claims, session_id};
 use crate::{
-    OTHER, PHONE, assert_empty, assert_locks_match_users, count, delete, delete_user_item, sign_in_on, signed_in,
+    OTHER, PHONE, assert_empty, assert_locks_match_users, assert_no_user, count, delete, delete_user_item, sign_in_on,
+    signed_in,
 };
 
 const NEW: &str = "+9779841000003";
+const DAY: u64 = 24 * 60 * 60;
 
 async fn patch(world: &World, person: &Person, body: Value) -> Reply {
     world.call("PATCH", "/v1/me").as_person(person).json(body).send().await
@@ -134,16 +136,118 @@ async fn a_user_can_change_the_case_of_their_own_username() {
 }
 
 #[tokio::test]
-async fn a_username_that_is_given_up_is_available_again() {
-    let world = World::new().await;
-    let (sita, gita) = (world.sign_in_as(PHONE, "sita").await, world.sign_in_as(OTHER, "gita").await);
-    rename(&world, &sita, json!("Rita")).await.ok();
-    rename(&world, &gita, json!("SITA")).await.ok();
-    assert_taken(&rename(&world, &sita, json!("sita")).await);
-    rename(&world, &gita, Value::Null).await.ok();
-    rename(&world, &sita, json!("sita")).await.ok();
-    rename(&world, &gita, json!("rita")).await.ok();
+async fn a_username_that_is_given_up_is_kept_for_30_days_for_its_former_owner() {
+    for given_up_for in [json!("rita"), Value::Null] {
+        let world = World::new().await;
+        let sita = world.sign_in_as(PHONE, "sita").await;
+        rename(&world, &sita, given_up_for).await.ok();
+        let given_up_at = world.now();
+        for wait in [0, 30 * DAY - 60] {
+            world.advance(wait);
+            let gita = world.sign_in(OTHER).await;
+            assert_taken(&rename(&world, &gita, json!("SITA")).await);
+        }
+        // For whoever gave it up, it is available all the time.
+        let sita = world.sign_in(PHONE).await;
+        rename(&world, &sita, json!("Sita")).await.ok();
+        rename(&world, &sita, json!("nobody")).await.ok();
+        assert_locks_match_users(&world).await;
+        assert!(world.now() < given_up_at + 30 * i64::try_from(DAY).unwrap());
+        world.advance(30 * DAY);
+        let gita = world.sign_in(OTHER).await;
+        rename(&world, &gita, json!("sita")).await.ok();
+        let sita = world.sign_in(PHONE).await;
+        assert_taken(&rename(&world, &sita, json!("sita")).await);
+        assert_locks_match_users(&world).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn after_30_days_one_of_many_users_gets_a_username_that_was_given_up() {
+    let world = Arc::new(World::new().await);
+    let sita = world.sign_in_as(PHONE, "sita").await;
+    rename(&world, &sita, Value::Null).await.ok();
+    world.advance(30 * DAY);
+    let mut people = vec![world.sign_in(PHONE).await];
+    for n in 10..20 {
+        people.push(world.sign_in(&format!("+97798410{n:05}")).await);
+    }
+    let replies = at_once(&world, people.len(), |world, n| {
+        let person = people[n].clone();
+        async move { rename(&world, &person, json!("sita")).await }
+    })
+    .await;
+    assert_eq!((count(&replies, 200), count(&replies, 409)), (1, people.len() - 1), "{replies:?}");
     assert_locks_match_users(&world).await;
+}
+
+#[tokio::test]
+async fn at_most_five_usernames_are_kept_for_one_user() {
+    let world = World::new().await;
+    let sita = world.sign_in_as(PHONE, "name-0").await;
+    for n in 1..=5 {
+        rename(&world, &sita, json!(format!("name-{n}"))).await.ok();
+    }
+    for username in [json!("name-6"), Value::Null] {
+        let refused = rename(&world, &sita, username).await;
+        refused.assert_problem(429, "too_many_requests");
+        assert!((30 * DAY - 60..=30 * DAY).contains(&refused.number("retry_after")), "{refused:?}");
+    }
+    // Taking one of them back keeps no more of them. Neither does another case of the present name.
+    rename(&world, &sita, json!("name-2")).await.ok();
+    rename(&world, &sita, json!("NAME-2")).await.ok();
+    let gita = world.sign_in(OTHER).await;
+    for n in 0..=5 {
+        assert_taken(&rename(&world, &gita, json!(format!("name-{n}"))).await);
+    }
+    let wait = rename(&world, &sita, json!("name-6")).await.number("retry_after");
+    world.advance(wait);
+    let sita = world.sign_in(PHONE).await;
+    rename(&world, &sita, json!("name-6")).await.ok();
+    assert_locks_match_users(&world).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn concurrent_changes_of_username_keep_no_more_than_five() {
+    let world = Arc::new(World::new().await);
+    let sita = world.sign_in_as(PHONE, "name-0").await;
+    let replies = at_once(&world, 12, |world, n| {
+        let sita = sita.clone();
+        async move { rename(&world, &sita, json!(format!("name-{}", n + 1))).await }
+    })
+    .await;
+    assert!(replies.iter().all(|reply| [200, 429, 503].contains(&reply.status)), "{replies:?}");
+    assert!(count(&replies, 200) <= 5, "{replies:?}");
+    let items = world.items("UsersTable").await;
+    let names = items.iter().filter(|item| item["pk"]["S"].as_str().unwrap().starts_with("username#")).count();
+    assert_eq!(names, count(&replies, 200) + 1);
+    assert_locks_match_users(&world).await;
+}
+
+#[tokio::test]
+async fn another_username_and_a_deletion_require_a_fresh_token_and_other_changes_none() {
+    let world = World::new().await;
+    let fresh = world.sign_in_as(PHONE, "sita").await;
+    let stale = world.refreshed(&fresh).await;
+    let before = world.me(&stale).await;
+    for username in [json!("rita"), json!("SITA"), Value::Null] {
+        assert_fresh_token_required(&rename(&world, &stale, username.clone()).await);
+        assert_fresh_token_required(&patch(&world, &stale, json!({"username": username, "name": "Rita"})).await);
+    }
+    assert_fresh_token_required(&world.call("DELETE", "/v1/me").as_person(&stale).send().await);
+    assert_eq!(world.me(&stale).await, before);
+    // The present username is no change.
+    patch(&world, &stale, json!({"username": "sita", "name": "Sita", "image_url": null})).await.ok();
+    rename(&world, &fresh, json!("rita")).await.ok();
+    delete_account(&world, &fresh).await;
+    assert_no_user(&world).await;
+}
+
+#[track_caller]
+fn assert_fresh_token_required(reply: &Reply) {
+    assert_refused(reply, "fresh_token_required", json!({}));
+    let challenge = &reply.headers["www-authenticate"];
+    assert!(challenge.contains(r#"error="insufficient_user_authentication""#), "{challenge}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -227,13 +331,24 @@ async fn an_account_is_deleted_with_its_locks_its_devices_and_its_pending_codes(
     let sign_in = world.send_code(PHONE).await;
     assert_eq!(pending_codes(&world).await, 1);
     delete_account(&world, &second).await;
-    assert_empty(&world, &["UsersTable", "SessionsTable"]).await;
+    assert_no_user(&world).await;
     assert_eq!(pending_codes(&world).await, 0);
     for device in [&first, &second] {
         world.call("GET", "/v1/me").as_person(device).send().await.assert_problem(403, "no_such_user");
         world.refresh(&device.refresh).await.assert_problem(403, "no_such_user");
     }
     world.submit(PHONE, &sign_in.code).send().await.assert_problem(400, "incorrect_otp");
+}
+
+#[tokio::test]
+async fn an_account_is_deleted_with_its_sessions_that_ended_by_age() {
+    let world = World::new().await;
+    world.sign_in(PHONE).await;
+    world.advance(31 * DAY);
+    let person = world.sign_in(PHONE).await;
+    assert_eq!(world.items("SessionsTable").await.len(), 2);
+    delete_account(&world, &person).await;
+    assert_empty(&world, &["UsersTable", "SessionsTable"]).await;
 }
 
 #[tokio::test]
@@ -263,7 +378,7 @@ async fn items_that_a_deletion_leaves_behind_expire() {
 }
 
 #[tokio::test]
-async fn the_number_and_the_username_of_a_deleted_account_are_available_again() {
+async fn the_number_of_a_deleted_account_is_available_at_once_and_its_username_after_30_days() {
     let world = World::new().await;
     let person = world.sign_in_as(PHONE, "sita").await;
     let stranger = world.sign_in_as(OTHER, "gita").await;
@@ -274,8 +389,16 @@ async fn the_number_and_the_username_of_a_deleted_account_are_available_again() 
     assert_eq!(reply.body["is_new_user"], true);
     assert_ne!(reply.body["user"]["user_id"], json!(person.user_id));
     assert_eq!(reply.body["user"]["username"], Value::Null);
-    rename(&world, &stranger, json!("Sita")).await.ok();
-    assert_eq!(world.me(&stranger).await["phone_number"], OTHER);
+    assert_taken(&rename(&world, &stranger, json!("Sita")).await);
+    // Not even by the person who had it: the user who had it no longer exists.
+    let same_number = person_of(PHONE, &reply);
+    assert_taken(&rename(&world, &same_number, json!("sita")).await);
+    world.advance(30 * DAY - 90);
+    let stranger_again = world.sign_in(OTHER).await;
+    assert_taken(&rename(&world, &stranger_again, json!("sita")).await);
+    world.advance(60);
+    rename(&world, &stranger_again, json!("Sita")).await.ok();
+    assert_eq!(world.me(&stranger_again).await["phone_number"], OTHER);
     assert_locks_match_users(&world).await;
 }
 
@@ -301,7 +424,7 @@ async fn an_account_with_more_devices_than_a_transaction_holds_is_deleted_comple
     add_sessions(&world, (0..120).map(|n| format!("ses_{n:026}"))).await;
     assert_eq!(world.items("SessionsTable").await.len(), 121);
     delete_account(&world, &person).await;
-    assert_empty(&world, &["SessionsTable", "UsersTable"]).await;
+    assert_no_user(&world).await;
 }
 
 #[tokio::test]
@@ -343,7 +466,7 @@ async fn concurrent_deletions_of_an_account_delete_it_once() {
     for reply in replies.iter().filter(|reply| reply.status != 204) {
         assert!([(401, "session_revoked"), (403, "no_such_user")].contains(&reply.problem()), "{reply:?}");
     }
-    assert_empty(&world, &["UsersTable", "SessionsTable"]).await;
+    assert_no_user(&world).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -341,6 +341,20 @@ async fn account(world: &World, authorization: Option<&str>, authorizer: Option<
 }
 
 #[tokio::test]
+async fn a_session_that_ended_by_age_registers_no_fcm_token() {
+    let (world, person) = signed_in().await;
+    world.advance(31 * 86_400);
+    let mut event = event("PUT /v1/me/fcm-token", json!({"FCM-TOKEN": "the:token"}));
+    event["isBase64Encoded"] = json!(false);
+    let caller = json!({"user_id": person.user_id, "session_id": session_id(&person.access), "fresh": false});
+    event["requestContext"]["authorizer"] = json!({"lambda": caller});
+    let answer = world.system.invoke("AccountFunction", event).await.unwrap();
+    let body: Value = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
+    assert_eq!((&answer["statusCode"], &body["code"]), (&json!(401), &json!("session_revoked")));
+    assert_eq!(world.items("SessionsTable").await[0].get("fcm_token_at"), None);
+}
+
+#[tokio::test]
 async fn a_function_without_an_authorizer_context_checks_the_token_itself() {
     let (world, person) = signed_in().await;
     let valid = format!("Bearer {}", person.access);

@@ -2,9 +2,9 @@
 
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
 use serde_json::{Value, json};
-use tests::{Reply, World};
+use tests::{Reply, World, with};
 
-use crate::tokens::{claims, header, own_key};
+use crate::tokens::{claims, header, own_key, signed};
 use crate::{OTHER, signed_in};
 
 async fn jwks(world: &World) -> Reply {
@@ -109,4 +109,23 @@ async fn a_new_key_is_published_before_it_signs_and_older_tokens_stay_valid() {
         assert_eq!(world.me(tokens).await["user_id"], json!(person.user_id));
     }
     assert_eq!(published_ids(&world).await, both);
+}
+
+#[tokio::test]
+async fn a_retired_key_is_not_published_and_its_tokens_open_no_route() {
+    let (world, person) = signed_in().await;
+    let retired = own_key(&world).await;
+    for _ in 0..2 {
+        world.secrets_manager("RotateSecret", json!({"SecretId": "SigningKeySecret"})).await;
+        world.advance(32 * 86_400);
+    }
+    assert!(!published_ids(&world).await.contains(&kid(&person.access)));
+    // As if the key had been stolen: tokens that would be valid today.
+    let now = world.now();
+    let today = |token: &str| {
+        signed(&header(token), &with(&claims(token), json!({"iat": now, "nbf": now, "exp": now + 900})), &retired)
+    };
+    let access = world.call("GET", "/v1/me").bearer(&today(&person.access)).send().await;
+    access.assert_problem(401, "token_invalid");
+    world.refresh(&today(&person.refresh)).await.assert_problem(401, "token_invalid");
 }

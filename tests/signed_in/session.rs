@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use local::{Aim, Mode, Outgoing, Target};
 use serde_json::{Value, json};
+use tests::google::{self, Google};
 use tests::{Person, Reply, World, at_once, with};
 
 use crate::authorizer::forgeries;
@@ -185,6 +186,32 @@ async fn a_forged_refresh_token_is_refused_without_reading_any_session() {
     }
     assert_eq!(world.system.dynamodb_requests().len(), 0, "{:?}", world.system.dynamodb_requests());
     world.refresh(&person.refresh).await.ok();
+}
+
+#[tokio::test]
+async fn a_forged_refresh_token_is_no_second_signal_although_an_expired_one_is() {
+    let google = Google::serving("max-age=19204").await;
+    let world = World::with(&[&google.variables()[..], &[("PHONE_DORMANT_DAYS", "1")]].concat()).await;
+    let person = world.sign_in(PHONE).await;
+    world.advance(31 * DAY);
+    world.refresh(&person.refresh).await.assert_problem(401, "token_expired");
+    // The proof is not used up by a refusal, so it serves for every forgery.
+    let proof = google::Key::of_google().sign(&google::header(), &google::claims(&world, PHONE));
+    let submit = |token: &str| {
+        let body = json!({"firebase_id_token": proof, "refresh_token": token});
+        world.post("/v1/otp/submit", body).send()
+    };
+    let own = own_key(&world).await;
+    let mut forged = forgeries(&person.refresh, &own);
+    forged.retain(|(what, _)| *what != "not yet valid");
+    let variant = |changes: Value| signed(&header(&person.refresh), &with(&claims(&person.refresh), changes), &own);
+    forged.push(("not yet valid by now", variant(json!({"nbf": world.now() + 3_600}))));
+    forged.push(("a counter never issued", variant(json!({"counter": 2}))));
+    forged.push(("an access token", person.access.clone()));
+    for (what, token) in forged {
+        assert_eq!(submit(&token).await.problem(), (403, "second_signal_required"), "{what}");
+    }
+    assert_eq!(submit(&person.refresh).await.ok()["user"]["user_id"], json!(person.user_id));
 }
 
 #[tokio::test]

@@ -151,10 +151,50 @@ async fn a_user_without_a_phone_needs_no_fresh_token_to_verify_one() {
 #[tokio::test]
 async fn a_verified_user_is_sent_no_code_without_the_change_member() {
     let (world, person) = verified().await;
-    for body in [to_verify(NEW), to_verify(OWN), json!({"phone_number": NEW, "change": false})] {
+    for body in [to_verify(NEW), json!({"phone_number": NEW, "change": false})] {
         assert_already_verified(&send(&world, &person, body).await);
     }
     assert!(world.inbox(NEW).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_verified_user_proves_their_own_number_anew_at_any_time() {
+    let (world, mut person) = verified().await;
+    // Any valid token will do.
+    person.access = world.refresh(&person.refresh).await.text("access_token");
+    let before = world.me(&person).await;
+    for _ in 0..2 {
+        world.advance(60);
+        let Sent { code, challenge_id } = sent(&world, &person, to_verify(OWN)).await;
+        assert_incorrect(&validate(&world, &person, typed(OWN, &wrong(&code))).await);
+        assert_mistaken(&validate(&world, &person, typed_by("gita", OWN, &code)).await);
+        assert_mistaken(&validate(&world, &person, typed(NEW, &code)).await);
+        assert_success(&validate(&world, &person, typed_with_id(OWN, &code, &challenge_id)).await);
+        assert_already_verified(&validate(&world, &person, typed(OWN, &code)).await);
+    }
+    assert_eq!(world.me(&person).await, before);
+    assert_locks_match_users(&world).await;
+}
+
+#[tokio::test]
+async fn five_wrong_codes_exhaust_the_attempts_at_the_own_number_too() {
+    let (world, person) = verified().await;
+    world.advance(60);
+    let code = sent(&world, &person, to_verify(OWN)).await.code;
+    exhaust(&world, &person, &typed(OWN, &wrong(&code))).await;
+    validate(&world, &person, typed(OWN, &code)).await.assert_problem(429, "too_many_attempts");
+}
+
+#[tokio::test]
+async fn a_code_for_the_own_number_is_no_change_of_number() {
+    let (world, person) = verified().await;
+    world.advance(60);
+    let own = sent(&world, &person, to_verify(OWN)).await.code;
+    let change = sent(&world, &person, to_change(NEW)).await.code;
+    assert_mistaken(&validate(&world, &person, typed(OWN, &own)).await);
+    assert_incorrect(&validate(&world, &person, typed(NEW, &own)).await);
+    assert_success(&validate(&world, &person, typed(NEW, &change)).await);
+    assert_eq!(world.me(&person).await["phone_number"], NEW);
 }
 
 #[tokio::test]

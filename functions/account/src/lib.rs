@@ -84,11 +84,11 @@ impl Account {
                 delete_account(&self.store, caller, now).await?;
                 return Ok(Answer::empty());
             }
-            Route::ChangeProfile => change_profile(&self.store, &caller.user, &read_change(request)?).await?,
+            Route::ChangeProfile => change_profile(&self.store, caller, &read_change(request)?, now).await?,
             Route::ReadProfile => read_profile(&self.store, &caller.user).await?,
             _ => return Err(Problem::new(Code::NotFound)),
         };
-        Ok(Answer::json(200, &user_json(&user)).uncached())
+        Ok(Answer::json(200, &user_json(&user, &self.app.config.limits, now)).uncached())
     }
 }
 

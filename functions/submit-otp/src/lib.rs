@@ -6,8 +6,8 @@ use adapters::dynamodb::{AllTables, Store};
 use adapters::google::firebase::Firebase;
 use adapters::google::push::Push;
 use adapters::http::{
-    Answer, Code, Guard, Problem, RawPhoneNumber, RefreshTokenError, Request, Route, challenge_id_of_guess,
-    optional_member, otp, requested_organization, serve, user_json,
+    Answer, Code, Guard, Problem, RawPhoneNumber, Request, Route, challenge_id_of_guess, optional_member, otp,
+    requested_organization, serve, user_json,
 };
 use adapters::secrets::{CodeKeySecret, SigningKeySecret, read_together};
 use adapters::tokens::new_token_ids;
@@ -215,7 +215,7 @@ impl SubmitOtp {
         let claims = issuer.tokens(&session, &user.roles, Grant::Code, ids, now, limits);
         let mut body = key.sign(&claims)?.to_json();
         body.insert("is_new_user".into(), json!(is_new_user));
-        body.insert("user".into(), user_json(&user));
+        body.insert("user".into(), user_json(&user, limits, now));
         Ok(Answer::json(200, &Value::Object(body)).uncached())
     }
 
@@ -227,12 +227,10 @@ impl SubmitOtp {
         match submitted {
             None => Ok(None),
             Some(SubmittedSignal::FreshAccount) => Ok(Some(SecondSignal::FreshAccount)),
-            Some(SubmittedSignal::RefreshToken(token)) => match self.guard.refresh_token(&token, now).await {
-                Ok(token) => Ok(Some(SecondSignal::RefreshToken(token))),
-                // An invalid token is no signal, and no reason to refuse a number that needs none.
-                Err(RefreshTokenError::Invalid | RefreshTokenError::Expired) => Ok(None),
-                Err(RefreshTokenError::Unavailable(source)) => Err(source.into()),
-            },
+            // An invalid token is no signal, and no reason to refuse a number that needs none.
+            Some(SubmittedSignal::RefreshToken(token)) => {
+                Ok(self.guard.second_signal(&token, now).await?.map(SecondSignal::RefreshToken))
+            }
         }
     }
 

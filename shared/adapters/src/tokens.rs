@@ -111,16 +111,23 @@ fn encoded(part: &impl Serialize) -> Result<String, Unavailable> {
 #[error("the token was not issued here")]
 pub struct InvalidToken;
 
-/// The published keys, parsed.
-pub struct VerifyingKeys(BTreeMap<String, DecodingKey>);
+/// Our public keys, parsed, by their ids: the published ones, and retired ones whose refresh tokens may still be second
+/// signals.
+pub struct VerifyingKeys(BTreeMap<String, VerifyingKey>);
+
+struct VerifyingKey {
+    key: DecodingKey,
+    is_published: bool,
+}
 
 impl VerifyingKeys {
     /// Omits keys that are not points on the curve.
     pub fn new(keys: &KeySet, now: Timestamp) -> Self {
         let key = |public: &PublicKey| {
-            Some((public.id.to_string(), DecodingKey::from_ec_components(&public.x, &public.y).ok()?))
+            let key = DecodingKey::from_ec_components(&public.x, &public.y).ok()?;
+            Some((public.id.to_string(), VerifyingKey { key, is_published: public.is_valid(now) }))
         };
-        Self(keys.valid(now).filter_map(key).collect())
+        Self(keys.kept(now).filter_map(key).collect())
     }
 
     pub fn is_empty(&self) -> bool {
@@ -129,26 +136,36 @@ impl VerifyingKeys {
 
     /// The claims of an access token with a valid signature. The domain decides what they mean.
     pub fn access(&self, token: &str) -> Result<AccessClaims, InvalidToken> {
-        self.claims(token, ACCESS_TYPE)
+        self.claims(token, ACCESS_TYPE, |key| key.is_published)
     }
 
     /// The claims of a refresh token with a valid signature.
     pub fn refresh(&self, token: &str) -> Result<RefreshClaims, InvalidToken> {
-        self.claims(token, REFRESH_TYPE)
+        self.claims(token, REFRESH_TYPE, |key| key.is_published)
     }
 
-    fn claims<T: DeserializeOwned>(&self, token: &str, kind: &str) -> Result<T, InvalidToken> {
+    /// The claims of a refresh token whose key may have retired since.
+    pub fn refresh_of_any_age(&self, token: &str) -> Result<RefreshClaims, InvalidToken> {
+        self.claims(token, REFRESH_TYPE, |_| true)
+    }
+
+    fn claims<T: DeserializeOwned>(
+        &self,
+        token: &str,
+        kind: &str,
+        is_accepted: fn(&VerifyingKey) -> bool,
+    ) -> Result<T, InvalidToken> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(InvalidToken);
         }
         let header = decode_header(token).map_err(|_| InvalidToken)?;
-        // The kind must match, critical extensions are not supported (RFC 7515 §4.1.11), and the key must be a published
-        // one, never one that the token contains or points to.
+        // The kind must match, critical extensions are not supported (RFC 7515 §4.1.11), and the key must be one of ours,
+        // never one that the token contains or points to.
         if header.typ.as_deref() != Some(kind) || header.crit.is_some() || header.alg != Algorithm::ES256 {
             return Err(InvalidToken);
         }
-        let key = self.0.get(header.kid.as_deref().ok_or(InvalidToken)?).ok_or(InvalidToken)?;
-        signed_claims(token, key, Algorithm::ES256).ok_or(InvalidToken)
+        let known = header.kid.as_deref().and_then(|kid| self.0.get(kid)).filter(|known| is_accepted(known));
+        signed_claims(token, &known.ok_or(InvalidToken)?.key, Algorithm::ES256).ok_or(InvalidToken)
     }
 }
 

@@ -2,8 +2,8 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::rules::token::Caller;
-use domain::rules::user::User;
-use domain::use_cases::account::{AccountStore, ChangeOutcome, ProfileChange, RegistrationOutcome};
+use domain::rules::user::{KeptUsernames, USERNAME_KEPT_SECONDS, User};
+use domain::use_cases::account::{Account, AccountStore, ChangeOutcome, ProfileChange, RegistrationOutcome};
 use domain::values::ids::{SessionId, UserId};
 use domain::values::purpose::Purpose;
 use domain::values::text::FcmToken;
@@ -11,10 +11,12 @@ use domain::values::time::Timestamp;
 use domain::values::unavailable::Unavailable;
 
 use super::expression::Expression;
-use super::items::attributes::{Item, moment, number, text};
+use super::items::attributes::{Item, Row, moment, moments_by_name, number, text};
 use super::items::challenge::{challenge_name, challenges, keep, record_key};
-use super::items::session::{session, session_key};
-use super::items::user::{if_free_or_held_by, if_held_by, phone_lock_key, user_key, username_lock, username_lock_key};
+use super::items::session::{if_live, session, session_key};
+use super::items::user::{
+    if_available_to, if_held_by, keep_username, phone_lock_key, user, user_key, username_lock, username_lock_key,
+};
 use super::store::{Store, Updated};
 use super::tables::{HasOtps, HasSessions, HasUsers};
 use super::transaction::{Transaction, Written};
@@ -30,11 +32,27 @@ enum Step {
 }
 
 impl<T: HasUsers + HasOtps + HasSessions> AccountStore for Store<T> {
-    async fn user(&self, id: &UserId) -> Result<Option<User>, Unavailable> {
-        self.find_user(id).await
+    async fn account(&self, id: &UserId) -> Result<Option<Account>, Unavailable> {
+        let Some(item) = self.find_user_item(id).await? else { return Ok(None) };
+        let mut user = user(&item)?;
+        // The user item does not say when the phone was proven if that was before it recorded it: the lock does.
+        if let User { phone: Some(phone), phone_proven_at: proven_at @ None, .. } = &mut user
+            && let Some(lock) = self.find_phone_lock(phone).await?
+        {
+            *proven_at = Row(&lock).optional_moment("proven_at")?;
+        }
+        let kept_usernames = KeptUsernames(Row(&item).moments_by_name("kept_usernames")?);
+        Ok(Some(Account { user, kept_usernames }))
     }
 
-    async fn change_profile(&self, seen: &User, change: &ProfileChange) -> Result<ChangeOutcome, Unavailable> {
+    async fn change_profile(
+        &self,
+        seen: &Account,
+        change: &ProfileChange,
+        kept: &KeptUsernames,
+        now: Timestamp,
+    ) -> Result<ChangeOutcome, Unavailable> {
+        let Account { user: seen, kept_usernames: seen_kept } = seen;
         let users = self.tables.users();
         let mut changed = seen.clone();
         let mut expression = Expression::new().if_exists("pk");
@@ -49,7 +67,9 @@ impl<T: HasUsers + HasOtps + HasSessions> AccountStore for Store<T> {
         if let Some(username) = &change.username {
             expression = expression
                 .set_or_remove("username", username.as_ref().map(|username| text(username.as_str())))
-                .if_equals_or_absent("username", seen_username(seen));
+                .set_or_remove("kept_usernames", moments_by_name(&kept.0))
+                .if_equals_or_absent("username", seen_username(seen))
+                .if_equals_or_absent("kept_usernames", moments_by_name(&seen_kept.0));
             changed.username.clone_from(username);
         }
         let mut transaction =
@@ -57,16 +77,17 @@ impl<T: HasUsers + HasOtps + HasSessions> AccountStore for Store<T> {
         if let Some(username) = &change.username {
             if let Some(username) = username {
                 let lock = username_lock(username, &seen.id);
-                transaction = transaction.put(Step::NewUsername, users, lock, if_free_or_held_by(&seen.id));
+                transaction = transaction.put(Step::NewUsername, users, lock, if_available_to(&seen.id, now));
             }
-            let folded = username.as_ref().map(|username| username.folded());
-            if let Some(former) = seen.username.as_ref().filter(|former| Some(former.folded()) != folded) {
+            if let Some(former) = &seen.username
+                && let Some(until) = kept.0.get(&former.folded())
+            {
                 let key = username_lock_key(former);
-                transaction = transaction.delete(Step::FormerUsername, users, key, if_held_by(&seen.id));
+                transaction = transaction.update(Step::FormerUsername, users, key, keep_username(&seen.id, *until));
             }
         }
         match self.transact(transaction).await? {
-            Written::Done => Ok(ChangeOutcome::Changed(changed)),
+            Written::Done => Ok(ChangeOutcome::Changed(Box::new(changed))),
             Written::Refused(refusal) if refusal.failed_condition(Step::User).is_some() => Ok(ChangeOutcome::Stale),
             Written::Refused(refusal) if refusal.failed_condition(Step::NewUsername).is_some() => {
                 Ok(ChangeOutcome::UsernameTaken)
@@ -92,8 +113,8 @@ impl<T: HasUsers + HasOtps + HasSessions> AccountStore for Store<T> {
             .if_equals_or_absent("username", seen_username(seen));
         let mut transaction = Transaction::new("delete an account").delete((), users, user_key(&seen.id), unchanged);
         if let Some(username) = &seen.username {
-            let key = username_lock_key(username);
-            transaction = transaction.delete((), users, key, if_held_by(&seen.id));
+            let kept = keep_username(&seen.id, now.plus(USERNAME_KEPT_SECONDS));
+            transaction = transaction.update((), users, username_lock_key(username), kept);
         }
         if let Some(phone) = &seen.phone {
             transaction = transaction.delete((), users, phone_lock_key(phone), if_held_by(&seen.id));
@@ -137,9 +158,9 @@ impl<T: HasOtps> Store<T> {
 }
 
 impl<T: HasSessions> Store<T> {
-    /// Returns whether the session exists.
+    /// Returns whether the session is live.
     async fn write_fcm_token(&self, caller: &Caller, token: &FcmToken, now: Timestamp) -> Result<bool, Unavailable> {
-        let stamp = || Expression::new().set("fcm_token_at", moment(now)).if_exists("session_id");
+        let stamp = || if_live(Expression::new().set("fcm_token_at", moment(now)), now);
         let update = |expression| {
             let key = session_key(&caller.user, &caller.session);
             self.update("register an FCM token", self.tables.sessions(), key, expression)

@@ -73,6 +73,10 @@ impl Placeholders {
         self.compare(path, "<", value)
     }
 
+    pub(super) fn above(&mut self, path: impl Into<Path>, value: AttributeValue) -> String {
+        self.compare(path, ">", value)
+    }
+
     pub(super) fn exists(&mut self, path: impl Into<Path>) -> String {
         format!("attribute_exists({})", self.path(path))
     }

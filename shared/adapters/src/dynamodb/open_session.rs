@@ -16,8 +16,8 @@ use super::items::challenge::{consume, consumption, record, record_key};
 use super::items::firebase_token::token_item;
 use super::items::session::{session, session_item, session_key};
 use super::items::user::{
-    ROLE_PREFIX, if_held_by, lose_phone, organization_set, phone_holder, phone_lock, phone_lock_key, user, user_item,
-    user_key,
+    ROLE_PREFIX, if_held_by, if_still_held_by, lose_phone, organization_set, phone_holder, phone_lock, phone_lock_key,
+    user, user_item, user_key,
 };
 use super::store::Store;
 use super::tables::{HasOtps, HasSessions, HasUsers};
@@ -66,7 +66,7 @@ impl<T: HasUsers + HasOtps + HasSessions> OpenSessionStore for Store<T> {
             return Ok(SignInOutcome::AlreadyConsumed(used.flatten()));
         }
         let holder = match refusal.failed_condition(Step::PhoneLock) {
-            Some(failed) => failed.item.as_ref().map(phone_holder).transpose()?,
+            Some(failed) => self.holder_of(failed.item.as_ref()).await?,
             None => self.find_holder(&sign_in.phone).await?,
         };
         Ok(SignInOutcome::HolderChanged(holder))
@@ -117,9 +117,8 @@ impl<T: HasUsers + HasOtps + HasSessions> Store<T> {
             }
         };
         let lock_key = phone_lock_key(&sign_in.phone);
-        let held_by = |holder: &UserId, next: &UserId| {
-            if_held_by(holder).set("user_id", text(next.as_str())).set("proven_at", moment(now))
-        };
+        let proven =
+            |lock: Expression, by: &UserId| lock.set("user_id", text(by.as_str())).set("proven_at", moment(now));
         transaction = match &sign_in.user {
             SignInUser::New(new) => {
                 let lock = phone_lock(&sign_in.phone, &new.id, now);
@@ -131,14 +130,17 @@ impl<T: HasUsers + HasOtps + HasSessions> Store<T> {
                 )
             }
             SignInUser::Existing(id) => {
-                let signed_in =
-                    Expression::new().set("last_sign_in_at", moment(now)).add("sign_ins", number(1)).if_exists("pk");
+                let signed_in = Expression::new()
+                    .set("last_sign_in_at", moment(now))
+                    .set("phone_proven_at", moment(now))
+                    .add("sign_ins", number(1))
+                    .if_exists("pk");
                 let signed_in = if sign_in.joins {
                     signed_in.add(format!("{ROLE_PREFIX}{DEFAULT_ROLE}"), organization_set([&sign_in.organization]))
                 } else {
                     signed_in
                 };
-                transaction.update(Step::PhoneLock, users, lock_key, held_by(id, id)).update(
+                transaction.update(Step::PhoneLock, users, lock_key, proven(if_held_by(id), id)).update(
                     Step::User,
                     users,
                     user_key(id),
@@ -146,9 +148,9 @@ impl<T: HasUsers + HasOtps + HasSessions> Store<T> {
                 )
             }
             SignInUser::Replacing { new, former } => transaction
-                .update(Step::PhoneLock, users, lock_key, held_by(former, &new.id))
+                .update(Step::PhoneLock, users, lock_key, proven(if_still_held_by(former), &new.id))
                 .put(Step::User, users, user_item(new), Expression::new().if_absent("pk"))
-                .update(Step::FormerHolder, users, user_key(former), lose_phone(&sign_in.phone, &new.id, now)),
+                .update(Step::FormerHolder, users, user_key(&former.user), lose_phone(&sign_in.phone, &new.id, now)),
         };
         let session = session_item(&sign_in.session);
         transaction = transaction.put(Step::Session, self.tables.sessions(), session, Expression::new());
@@ -170,9 +172,22 @@ impl<T: HasUsers> Store<T> {
         Ok(self.find_user_item(id).await?.as_ref().map(user).transpose()?)
     }
 
+    pub(super) async fn find_phone_lock(&self, phone: &PhoneNumber) -> Result<Option<Item>, Unavailable> {
+        self.get("find the holder of a phone", self.tables.users(), phone_lock_key(phone)).await
+    }
+
     pub(super) async fn find_holder(&self, phone: &PhoneNumber) -> Result<Option<PhoneHolder>, Unavailable> {
-        let item = self.get("find the holder of a phone", self.tables.users(), phone_lock_key(phone)).await?;
-        Ok(item.as_ref().map(phone_holder).transpose()?)
+        self.holder_of(self.find_phone_lock(phone).await?.as_ref()).await
+    }
+
+    /// The holder whom a phone's lock names. The user is read only if no proof was recorded.
+    pub(super) async fn holder_of(&self, lock: Option<&Item>) -> Result<Option<PhoneHolder>, Unavailable> {
+        let Some((user, proven_at)) = lock.map(phone_holder).transpose()? else { return Ok(None) };
+        let proven_at = match proven_at {
+            Some(proven_at) => proven_at,
+            None => self.find_user(&user).await?.map(|user| user.created_at).unwrap_or_default(),
+        };
+        Ok(Some(PhoneHolder { user, proven_at }))
     }
 }
 

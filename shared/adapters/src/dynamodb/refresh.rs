@@ -11,7 +11,7 @@ use domain::values::unavailable::Unavailable;
 
 use super::expression::Expression;
 use super::items::attributes::{moment, number};
-use super::items::session::{session, session_key};
+use super::items::session::{if_live, record_expires_at, session, session_key};
 use super::store::{Store, Updated};
 use super::tables::{HasSessions, HasUsers};
 use crate::telemetry::trace;
@@ -45,13 +45,14 @@ impl<T: HasSessions> Store<T> {
         now: Timestamp,
         limits: &Limits,
     ) -> Result<Rotation, Unavailable> {
+        let idle_until = now.plus(limits.refresh_idle_seconds);
         let expression = Expression::new()
             .set("counter", number(token.counter.saturating_add(1)))
             .set("last_used_at", moment(now))
-            .set("expires_at", moment(now.plus(limits.refresh_idle_seconds)))
-            .if_equals("counter", number(token.counter))
-            .if_above("expires_at", moment(now))
-            .if_above("ends_at", moment(now));
+            .set("idle_until", moment(idle_until))
+            .set("expires_at", record_expires_at(idle_until))
+            .if_equals("counter", number(token.counter));
+        let expression = if_live(expression, now);
         let key = session_key(&token.user, &token.session);
         match self.update(ATTEMPTED, self.tables.sessions(), key, expression).await? {
             Updated::Done(item) => Ok(Rotation::Rotated(session(&item)?)),

@@ -10,11 +10,11 @@ use domain::values::time::Timestamp;
 use domain::values::unavailable::Unavailable;
 
 use super::expression::Expression;
-use super::items::attributes::{Row, text};
+use super::items::attributes::{Row, moment, text};
 use super::items::challenge::{consume, record_key};
 use super::items::failures::OF_CALLER;
 use super::items::user::{
-    if_free_or_held_by, if_held_by, lose_phone, phone_holder, phone_lock, phone_lock_key, user, user_key,
+    if_free_or_held_by, if_held_by, if_still_held_by, lose_phone, phone_lock, phone_lock_key, user, user_key,
 };
 use super::store::{Store, Updated};
 use super::tables::{HasOtps, HasUsers};
@@ -52,11 +52,14 @@ impl<T: HasUsers + HasOtps> ValidateOtpStore for Store<T> {
             (self.tables.users(), binding);
         let purpose = Purpose::VerifyPhone { organization: binding.organization.clone(), caller: seen.id.clone() };
         let own_phone = seen.phone.as_ref().map(|phone| text(phone.e164()));
-        let changed =
-            Expression::new().set("phone", text(phone.e164())).if_exists("pk").if_equals_or_absent("phone", own_phone);
+        let changed = Expression::new()
+            .set("phone", text(phone.e164()))
+            .set("phone_proven_at", moment(*now))
+            .if_exists("pk")
+            .if_equals_or_absent("phone", own_phone);
         let changed = OF_CALLER.reset(changed);
         let lock_condition = match former_holder {
-            Some(former) => if_held_by(former),
+            Some(former) => if_still_held_by(former),
             None => if_free_or_held_by(&seen.id),
         };
         let mut transaction = Transaction::new("bind a phone")
@@ -73,7 +76,7 @@ impl<T: HasUsers + HasOtps> ValidateOtpStore for Store<T> {
         }
         if let Some(former) = former_holder {
             let lost = lose_phone(phone, &seen.id, *now);
-            transaction = transaction.update(Step::FormerHolder, users, user_key(former), lost);
+            transaction = transaction.update(Step::FormerHolder, users, user_key(&former.user), lost);
         }
         transaction = self.credit_messages(transaction, Step::Credit, challenge, binding.credit.as_ref());
         let refusal = match self.transact(transaction).await? {
@@ -85,7 +88,7 @@ impl<T: HasUsers + HasOtps> ValidateOtpStore for Store<T> {
         } else if let Some(failed) = refusal.failed_condition(Step::User) {
             Ok(BindOutcome::UserChanged(failed.item.as_ref().map(user).transpose()?))
         } else if let Some(failed) = refusal.failed_condition(Step::PhoneLock) {
-            Ok(BindOutcome::PhoneTaken(failed.item.as_ref().map(phone_holder).transpose()?))
+            Ok(BindOutcome::PhoneTaken(self.holder_of(failed.item.as_ref()).await?))
         } else {
             Ok(BindOutcome::UserChanged(self.find_user(&seen.id).await?))
         }

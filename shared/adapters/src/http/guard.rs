@@ -130,6 +130,16 @@ impl<T: HasUsers + HasSessions + HasSettings> Guard<T> {
         })
     }
 
+    /// Verifies a refresh token that may have expired, as a second signal. None if it is not valid here.
+    pub async fn second_signal(
+        &self,
+        token: &str,
+        now: Timestamp,
+    ) -> Result<Option<PresentedRefreshToken>, Unavailable> {
+        let claims = self.keys(now).await?.refresh_of_any_age(token).ok();
+        Ok(claims.and_then(|claims| self.issuer.accept_refresh_of_any_age(&claims, now).ok()))
+    }
+
     /// The published keys. An unknown key in a token never makes this read again, because new keys are published long
     /// before they sign.
     async fn keys(&self, now: Timestamp) -> Result<Arc<VerifyingKeys>, Unavailable> {

@@ -155,14 +155,15 @@ impl Code {
                 "second_signal_required",
                 "second signal required",
                 "This number has not been verified for a long time and may belong to another person now. Send the same \
-                 request again with a refresh_token of a device that is signed in to the account, with fresh_account to \
-                 create a new account, or, if approval_asked is true, after such a device has approved the sign-in.",
+                 request again with the newest refresh_token of a device that is or was signed in to the account, with \
+                 fresh_account to create a new account, or, if approval_asked is true, after a signed-in device has \
+                 approved the sign-in.",
             ),
             Self::UsernameTaken => Entry(
                 409,
                 "username_taken",
                 "username taken",
-                "Another user has this username. Choose a different one.",
+                "Another user has or had this username. Choose a different one.",
             ),
             Self::NoSuchUser => {
                 Entry(403, "no_such_user", "no such user", "The user of this token no longer exists. Sign in again.")
@@ -192,7 +193,7 @@ impl Code {
                 401,
                 "fresh_token_required",
                 "fresh token required",
-                "Sign in with a code again before you change the phone number.",
+                "Sign in with a code again, then repeat the request.",
             ),
             Self::NothingToApprove => Entry(
                 404,
@@ -474,6 +475,10 @@ impl From<AccountError> for Problem {
         match error {
             AccountError::NoSuchUser => Self::new(Code::NoSuchUser),
             AccountError::UsernameTaken => Self::new(Code::UsernameTaken),
+            AccountError::TooManyUsernames { retry_after_seconds } => {
+                Self::later(Code::TooManyRequests, retry_after_seconds)
+            }
+            AccountError::FreshTokenRequired => Self::new(Code::FreshTokenRequired),
             AccountError::SessionRevoked => Self::new(Code::SessionRevoked),
             AccountError::Unavailable(source) => source.into(),
         }

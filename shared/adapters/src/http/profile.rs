@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use domain::rules::limits::Limits;
 use domain::rules::user::User;
+use domain::values::time::Timestamp;
 use serde_json::{Value, json};
 
-pub fn user_json(user: &User) -> Value {
+pub fn user_json(user: &User, limits: &Limits, now: Timestamp) -> Value {
     let roles: BTreeMap<&String, Vec<&str>> = user
         .roles
         .iter()
         .map(|(role, organizations)| (role, organizations.iter().map(|id| id.as_str()).collect()))
         .collect();
-    json!({
+    let mut json = json!({
         "user_id": user.id.as_str(),
         "phone_number": user.phone.as_ref().map(|phone| phone.e164()),
         "phone_verified": user.phone.is_some(),
@@ -22,5 +24,9 @@ pub fn user_json(user: &User) -> Value {
         "roles": roles,
         "created_at": user.created_at.seconds(),
         "last_sign_in_at": user.last_sign_in_at.seconds(),
-    })
+    });
+    if let (Some(due_at), Some(members)) = (user.phone_proof_due_at(limits, now), json.as_object_mut()) {
+        members.insert("phone_proof_due_at".into(), json!(due_at.seconds()));
+    }
+    json
 }

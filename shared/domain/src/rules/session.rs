@@ -3,11 +3,14 @@
 use super::limits::Limits;
 use crate::values::ids::{SessionId, UserId};
 use crate::values::text::{DeviceName, FcmToken, OrganizationId};
-use crate::values::time::Timestamp;
+use crate::values::time::{DAY, Timestamp};
 
 /// The grace period in which the previous refresh token still gets the current one, because the phone may have lost the
 /// answer. Seconds.
 pub const ROTATION_GRACE_SECONDS: u32 = 30;
+/// How long the record of a session is kept after its end by age: two years, because the owner of a dormant number often
+/// comes back with the device that they had. For so long its newest refresh token still is a second signal. Seconds.
+pub const KEPT_AFTER_END_SECONDS: u32 = 2 * 365 * DAY;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Session {
@@ -98,6 +101,16 @@ impl Session {
             Rotation::Replayed(self.clone())
         } else {
             Rotation::Reused
+        }
+    }
+
+    /// Whether refresh token number `presented` is a second signal: it would be accepted, or it is the newest token and
+    /// the session ended by age alone. A session that ended otherwise has no record.
+    pub fn is_second_signal(&self, presented: u64, now: Timestamp, limits: &Limits) -> bool {
+        match self.rotate(presented, now, limits) {
+            Rotation::Rotated(_) | Rotation::Replayed(_) => true,
+            Rotation::Expired => presented == self.counter && now < self.expires_at().plus(KEPT_AFTER_END_SECONDS),
+            Rotation::Reused | Rotation::Revoked => false,
         }
     }
 }

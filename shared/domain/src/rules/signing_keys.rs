@@ -1,6 +1,8 @@
-//! Signing keys over time: published before they sign, kept until the last token they signed has expired.
+//! Signing keys over time: published before they sign and until the last token they signed has expired, then kept as
+//! long as such a token may be a second signal.
 
 use super::limits::Limits;
+use super::session::KEPT_AFTER_END_SECONDS;
 use crate::values::ids::KeyId;
 use crate::values::time::{DAY, Timestamp};
 
@@ -23,6 +25,13 @@ pub struct PublicKey {
     pub retires_at: Option<Timestamp>,
 }
 
+impl PublicKey {
+    /// Whether a token that it signed may still be valid.
+    pub fn is_valid(&self, now: Timestamp) -> bool {
+        self.retires_at.is_none_or(|retires_at| now < retires_at)
+    }
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeySet {
     /// Oldest first.
@@ -32,15 +41,15 @@ pub struct KeySet {
 }
 
 impl KeySet {
-    /// The set with `key` as the newest. Older keys retire when every token that they may have signed has expired, and
-    /// retired keys are dropped. Publishing a key again changes nothing.
+    /// The set with `key` as the newest. Older keys retire when every token that they may have signed has expired.
+    /// Publishing a key again changes nothing.
     pub fn publish(&self, key: PublicKey, now: Timestamp, limits: &Limits) -> Self {
         if self.keys.iter().any(|published| published.id == key.id) {
             return self.clone();
         }
         let last_signature = now.plus(PUBLISHED_BEFORE_USE_SECONDS);
         let longest_token = limits.refresh_idle_seconds.max(limits.access_token_seconds);
-        let mut keys: Vec<PublicKey> = self.valid(now).cloned().collect();
+        let mut keys: Vec<PublicKey> = self.kept(now).cloned().collect();
         for older in keys.iter_mut().filter(|older| older.retires_at.is_none()) {
             // One day more than needed, because the older key still signs while a rotation is stuck.
             older.retires_at = Some(last_signature.plus(longest_token).plus(DAY));
@@ -49,8 +58,14 @@ impl KeySet {
         Self { keys, revision: self.revision.saturating_add(1) }
     }
 
-    /// The keys whose tokens may still be valid.
+    /// The keys whose tokens may still be valid: those to publish.
     pub fn valid(&self, now: Timestamp) -> impl Iterator<Item = &PublicKey> {
-        self.keys.iter().filter(move |key| key.retires_at.is_none_or(|retires_at| now < retires_at))
+        self.keys.iter().filter(move |key| key.is_valid(now))
+    }
+
+    /// The valid keys, and the retired ones that signed refresh tokens of sessions whose records are still kept.
+    pub fn kept(&self, now: Timestamp) -> impl Iterator<Item = &PublicKey> {
+        let is_kept = move |retires_at: Timestamp| now < retires_at.plus(KEPT_AFTER_END_SECONDS);
+        self.keys.iter().filter(move |key| key.retires_at.is_none_or(is_kept))
     }
 }

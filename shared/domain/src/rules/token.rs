@@ -168,7 +168,8 @@ impl Issuer {
             return Err(TokenRefusal::Invalid);
         }
         let (user, session, organization) = subject(&claims.sub, &claims.sid, &claims.org)?;
-        check_times(claims.nbf, claims.exp, now)?;
+        check_start(claims.nbf, now)?;
+        check_end(claims.exp, now)?;
         Ok(Caller { user, session, organization, fresh: claims.fresh })
     }
 
@@ -178,11 +179,22 @@ impl Issuer {
         claims: &RefreshClaims,
         now: Timestamp,
     ) -> Result<PresentedRefreshToken, TokenRefusal> {
+        let presented = self.accept_refresh_of_any_age(claims, now)?;
+        check_end(claims.exp, now)?;
+        Ok(presented)
+    }
+
+    /// As [`Self::accept_refresh`], also if the token has expired: it then continues nothing, but may be a second signal.
+    pub fn accept_refresh_of_any_age(
+        &self,
+        claims: &RefreshClaims,
+        now: Timestamp,
+    ) -> Result<PresentedRefreshToken, TokenRefusal> {
         if claims.iss != self.issuer || claims.aud != self.issuer || claims.jti.is_empty() {
             return Err(TokenRefusal::Invalid);
         }
         let (user, session, organization) = subject(&claims.sub, &claims.sid, &claims.org)?;
-        check_times(claims.nbf, claims.exp, now)?;
+        check_start(claims.nbf, now)?;
         Ok(PresentedRefreshToken { user, session, organization, counter: claims.counter })
     }
 }
@@ -194,12 +206,10 @@ fn subject(sub: &str, sid: &str, org: &str) -> Result<(UserId, SessionId, Organi
     Ok((user, session, organization))
 }
 
-fn check_times(not_before: Timestamp, expires_at: Timestamp, now: Timestamp) -> Result<(), TokenRefusal> {
-    if not_before > now.plus(CLOCK_SKEW_SECONDS) {
-        Err(TokenRefusal::Invalid)
-    } else if now >= expires_at {
-        Err(TokenRefusal::Expired)
-    } else {
-        Ok(())
-    }
+fn check_start(not_before: Timestamp, now: Timestamp) -> Result<(), TokenRefusal> {
+    if not_before > now.plus(CLOCK_SKEW_SECONDS) { Err(TokenRefusal::Invalid) } else { Ok(()) }
+}
+
+fn check_end(expires_at: Timestamp, now: Timestamp) -> Result<(), TokenRefusal> {
+    if now >= expires_at { Err(TokenRefusal::Expired) } else { Ok(()) }
 }

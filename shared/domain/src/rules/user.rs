@@ -6,10 +6,17 @@ use super::limits::Limits;
 use crate::values::ids::UserId;
 use crate::values::phone::PhoneNumber;
 use crate::values::text::{ImageUrl, Name, OrganizationId, Source, Username};
-use crate::values::time::Timestamp;
+use crate::values::time::{DAY, Timestamp};
 
 /// The role that signing in to an organization gives.
 pub const DEFAULT_ROLE: &str = "default";
+/// How long a username that was given up is kept for its former owner: long enough to notice a loss, and for others to
+/// notice that the name has changed. Seconds.
+pub const USERNAME_KEPT_SECONDS: u32 = 30 * DAY;
+/// How many usernames are kept for one user, so that nobody hoards names by changing theirs again and again.
+pub const MAX_KEPT_USERNAMES: usize = 5;
+/// How long before their number is dormant a user is told of it. Seconds.
+const PROOF_NOTICE_SECONDS: u32 = 30 * DAY;
 
 /// Each role with the organizations in which the user has it.
 pub type Roles = BTreeMap<String, BTreeSet<OrganizationId>>;
@@ -20,6 +27,8 @@ pub struct User {
     pub id: UserId,
     /// Proven by a code. None for a user who was migrated from elsewhere or whose number another person has now.
     pub phone: Option<PhoneNumber>,
+    /// When the user last proved `phone`. None if no proof was recorded.
+    pub phone_proven_at: Option<Timestamp>,
     /// Unique without regard to case.
     pub username: Option<Username>,
     pub name: Option<Name>,
@@ -31,6 +40,8 @@ pub struct User {
     pub last_sign_in_at: Timestamp,
     /// How many sign-ins this user had. A deletion learns from it whether one came in between.
     pub sign_ins: u32,
+    /// Whether another person took over a number of the user's, now or before.
+    pub has_lost_phone: bool,
 }
 
 /// What a client may say about a new user.
@@ -53,6 +64,7 @@ impl User {
         let mut user = Self {
             id,
             phone: Some(phone),
+            phone_proven_at: Some(now),
             username: None,
             name: profile.name,
             image_url: profile.image_url,
@@ -61,6 +73,7 @@ impl User {
             created_at: now,
             last_sign_in_at: now,
             sign_ins: 1,
+            has_lost_phone: false,
         };
         user.join(organization);
         user
@@ -71,6 +84,7 @@ impl User {
         if let Some(organization) = joined {
             self.join(organization);
         }
+        self.phone_proven_at = self.phone_proven_at.max(Some(now));
         self.last_sign_in_at = self.last_sign_in_at.max(now);
         self.sign_ins = self.sign_ins.saturating_add(1);
         self
@@ -86,8 +100,44 @@ impl User {
         self.roles.values().any(|organizations| organizations.contains(organization))
     }
 
+    pub fn has_other_phone(&self, phone: &PhoneNumber) -> bool {
+        self.phone.as_ref().is_some_and(|own| own != phone)
+    }
+
+    /// When the number will be dormant, or has been since, from [`PROOF_NOTICE_SECONDS`] before.
+    pub fn phone_proof_due_at(&self, limits: &Limits, now: Timestamp) -> Option<Timestamp> {
+        self.phone.as_ref()?;
+        let due_at = self.phone_proven_at.unwrap_or(self.created_at).plus(limits.phone_dormant_seconds);
+        (now >= due_at.minus(PROOF_NOTICE_SECONDS)).then_some(due_at)
+    }
+
     fn join(&mut self, organization: OrganizationId) {
         self.roles.entry(DEFAULT_ROLE.to_owned()).or_default().insert(organization);
+    }
+}
+
+/// The usernames that a user gave up, folded, and until when each is kept for them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeptUsernames(pub BTreeMap<String, Timestamp>);
+
+impl KeptUsernames {
+    /// What is kept after a change of username. If that would be too many: the moment when one is no longer kept.
+    pub fn after_change(
+        &self,
+        from: Option<&Username>,
+        to: Option<&Username>,
+        now: Timestamp,
+    ) -> Result<Self, Timestamp> {
+        let mut kept = self.0.clone();
+        kept.retain(|_, until| now < *until);
+        kept.extend(from.map(|former| (former.folded(), now.plus(USERNAME_KEPT_SECONDS))));
+        if let Some(next) = to {
+            kept.remove(&next.folded());
+        }
+        match kept.values().min() {
+            Some(first) if kept.len() > MAX_KEPT_USERNAMES => Err(*first),
+            _ => Ok(Self(kept)),
+        }
     }
 }
 
@@ -95,13 +145,13 @@ impl User {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PhoneHolder {
     pub user: UserId,
-    /// When the user last proved the phone. None if no proof was recorded.
-    pub proven_at: Option<Timestamp>,
+    /// When the user last proved the phone, or was created if no proof was recorded.
+    pub proven_at: Timestamp,
 }
 
 impl PhoneHolder {
     /// Whether the number may belong to another person by now, because nobody has proven it for so long.
     pub fn is_dormant(&self, limits: &Limits, now: Timestamp) -> bool {
-        self.proven_at.is_some_and(|proven_at| now >= proven_at.plus(limits.phone_dormant_seconds))
+        now >= self.proven_at.plus(limits.phone_dormant_seconds)
     }
 }

@@ -5,7 +5,7 @@ use std::future::Future;
 use thiserror::Error;
 
 use crate::rules::token::Caller;
-use crate::rules::user::User;
+use crate::rules::user::{KeptUsernames, User};
 use crate::values::ids::{SessionId, UserId};
 use crate::values::text::{FcmToken, ImageUrl, Name, Username};
 use crate::values::time::Timestamp;
@@ -14,19 +14,26 @@ use crate::values::unavailable::Unavailable;
 /// How often a change is retried because the user changed in between.
 const MAX_RETRIES: usize = 4;
 
+/// A user with what only their own account shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    pub user: User,
+    pub kept_usernames: KeptUsernames,
+}
+
 /// `None` keeps a member; `Some(None)` clears it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProfileChange {
     pub name: Option<Option<Name>>,
     pub image_url: Option<Option<ImageUrl>>,
-    /// A username that is given up becomes available to others.
+    /// A username that is given up is kept for its former owner first.
     pub username: Option<Option<Username>>,
 }
 
 #[derive(Clone, Debug)]
 pub enum ChangeOutcome {
     /// Holds the user after the write.
-    Changed(User),
+    Changed(Box<User>),
     UsernameTaken,
     /// The user changed since they were read; nothing was written.
     Stale,
@@ -40,15 +47,19 @@ pub enum RegistrationOutcome {
 }
 
 pub trait AccountStore: Sync {
-    fn user(&self, id: &UserId) -> impl Future<Output = Result<Option<User>, Unavailable>> + Send;
-    /// Writes a change, and the lock on the username with it, unless the username differs from `seen`.
+    fn account(&self, id: &UserId) -> impl Future<Output = Result<Option<Account>, Unavailable>> + Send;
+    /// Writes a change, and the locks on usernames with it, unless username or kept usernames differ from `seen`. The
+    /// usernames in `kept` are kept for the user afterwards.
     fn change_profile(
         &self,
-        seen: &User,
+        seen: &Account,
         change: &ProfileChange,
+        kept: &KeptUsernames,
+        now: Timestamp,
     ) -> impl Future<Output = Result<ChangeOutcome, Unavailable>> + Send;
-    /// Deletes the user, their locks, sessions and pending codes, unless phone or username differ from `seen`. Returns
-    /// whether it did. If it fails, the session `own` still exists, so that its device can ask again.
+    /// Deletes the user, the phone's lock, sessions and pending codes, and keeps the username, unless phone or username
+    /// differ from `seen`. Returns whether it did. If it fails, the session `own` still exists, so that its device can
+    /// ask again.
     fn delete_account(
         &self,
         seen: &User,
@@ -70,6 +81,10 @@ pub enum AccountError {
     NoSuchUser,
     #[error("another user has this username")]
     UsernameTaken,
+    #[error("the user has given up too many usernames")]
+    TooManyUsernames { retry_after_seconds: u32 },
+    #[error("this requires an access token that was issued for a code")]
+    FreshTokenRequired,
     #[error("the session was ended")]
     SessionRevoked,
     #[error(transparent)]
@@ -77,21 +92,40 @@ pub enum AccountError {
 }
 
 pub async fn read_profile(store: &impl AccountStore, caller: &UserId) -> Result<User, AccountError> {
-    store.user(caller).await?.ok_or(AccountError::NoSuchUser)
+    Ok(read_account(store, caller).await?.user)
 }
 
+async fn read_account(store: &impl AccountStore, caller: &UserId) -> Result<Account, AccountError> {
+    store.account(caller).await?.ok_or(AccountError::NoSuchUser)
+}
+
+/// Another username requires a fresh token, because the present one is given up with it.
 pub async fn change_profile(
     store: &impl AccountStore,
-    caller: &UserId,
+    caller: &Caller,
     change: &ProfileChange,
+    now: Timestamp,
 ) -> Result<User, AccountError> {
     for _ in 0..MAX_RETRIES {
-        let seen = read_profile(store, caller).await?;
+        let seen = read_account(store, &caller.user).await?;
         if *change == ProfileChange::default() {
-            return Ok(seen);
+            return Ok(seen.user);
         }
-        match store.change_profile(&seen, change).await? {
-            ChangeOutcome::Changed(user) => return Ok(user),
+        let former = &seen.user.username;
+        let kept = match &change.username {
+            Some(username) if username != former => {
+                if !caller.fresh {
+                    return Err(AccountError::FreshTokenRequired);
+                }
+                let kept = seen.kept_usernames.after_change(former.as_ref(), username.as_ref(), now);
+                kept.map_err(|room_at| AccountError::TooManyUsernames {
+                    retry_after_seconds: now.seconds_until(room_at),
+                })?
+            }
+            _ => seen.kept_usernames.clone(),
+        };
+        match store.change_profile(&seen, change, &kept, now).await? {
+            ChangeOutcome::Changed(user) => return Ok(*user),
             ChangeOutcome::UsernameTaken => return Err(AccountError::UsernameTaken),
             ChangeOutcome::Stale => {}
         }
@@ -99,9 +133,12 @@ pub async fn change_profile(
     Err(Unavailable::new("change a profile", "the user changed each time").into())
 }
 
-/// Deletes the caller's account; their number and username become available. If it is `Unavailable`, the request may be
-/// repeated; after any other error the account still exists.
+/// Deletes the account of a caller with a fresh token; their number becomes available. If it is `Unavailable`, the
+/// request may be repeated; after any other error the account still exists.
 pub async fn delete_account(store: &impl AccountStore, caller: &Caller, now: Timestamp) -> Result<(), AccountError> {
+    if !caller.fresh {
+        return Err(AccountError::FreshTokenRequired);
+    }
     for _ in 0..MAX_RETRIES {
         let seen = read_profile(store, &caller.user).await?;
         if store.delete_account(&seen, &caller.session, now).await? {

@@ -7,7 +7,7 @@ use crate::rules::challenge::{Challenge, Consumption, IdempotencyDigest};
 use crate::rules::firebase_token::TokenDigest;
 use crate::rules::limits::Limits;
 use crate::rules::organization::Membership;
-use crate::rules::session::{Rotation, Session};
+use crate::rules::session::Session;
 use crate::rules::token::PresentedRefreshToken;
 use crate::rules::user::{NewProfile, PhoneHolder, User};
 use crate::values::gateway::Gateway;
@@ -23,7 +23,7 @@ const MAX_RETRIES: usize = 4;
 /// What the client adds to the proof of a dormant number.
 #[derive(Clone, Debug)]
 pub enum SecondSignal {
-    /// A current refresh token of one of the holder's sessions: the account is still theirs.
+    /// The newest refresh token of one of the holder's sessions: the account is still theirs.
     RefreshToken(PresentedRefreshToken),
     /// The person has no account yet: the number belonged to someone else.
     FreshAccount,
@@ -95,7 +95,7 @@ pub enum SignInUser {
     /// A user is created and takes over the phone of a former holder.
     Replacing {
         new: User,
-        former: UserId,
+        former: PhoneHolder,
     },
 }
 
@@ -113,7 +113,7 @@ impl SignInUser {
 
     fn former_holder(&self) -> Option<UserId> {
         match self {
-            Self::Replacing { former, .. } => Some(former.clone()),
+            Self::Replacing { former, .. } => Some(former.user.clone()),
             Self::New(_) | Self::Existing(_) => None,
         }
     }
@@ -138,7 +138,7 @@ pub enum SignInOutcome {
     SignedIn(User),
     /// Another request used up the proof first.
     AlreadyConsumed(Option<Consumption>),
-    /// The phone has another holder by now.
+    /// The phone has another holder by now, or the former holder has proven it again.
     HolderChanged(Option<PhoneHolder>),
 }
 
@@ -256,9 +256,9 @@ async fn choose_user(
         return Ok(existing);
     }
     match &context.second_signal {
-        Some(SecondSignal::FreshAccount) => Ok(Some(SignInUser::Replacing { new: new(), former: holder.user.clone() })),
+        Some(SecondSignal::FreshAccount) => Ok(Some(SignInUser::Replacing { new: new(), former: holder.clone() })),
         _ if proof.is_approved_by(&holder.user) => Ok(existing),
-        Some(SecondSignal::RefreshToken(token)) if is_current(store, limits, holder, token, context.now).await? => {
+        Some(SecondSignal::RefreshToken(token)) if is_of_holder(store, limits, holder, token, context.now).await? => {
             Ok(existing)
         }
         Some(SecondSignal::RefreshToken(_)) | None => Ok(None),
@@ -297,8 +297,8 @@ fn sign_in(
     }
 }
 
-/// Whether a refresh token is the current one, or the previous one in its grace period, of a session of the holder's.
-async fn is_current(
+/// Whether a refresh token is a second signal of a session of the holder's.
+async fn is_of_holder(
     store: &impl OpenSessionStore,
     limits: &Limits,
     holder: &PhoneHolder,
@@ -309,8 +309,7 @@ async fn is_current(
         return Ok(false);
     }
     let session = store.read_session(&token.user, &token.session).await?;
-    let rotation = session.map(|session| session.rotate(token.counter, now, limits));
-    Ok(matches!(rotation, Some(Rotation::Rotated(_) | Rotation::Replayed(_))))
+    Ok(session.is_some_and(|session| session.is_second_signal(token.counter, now, limits)))
 }
 
 /// The session that an earlier request opened with the same proof, if it is still live.

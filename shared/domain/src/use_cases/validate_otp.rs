@@ -49,7 +49,7 @@ pub struct PhoneBinding {
     /// Not consumed when it was claimed.
     pub challenge: ChallengeId,
     /// The user who loses the phone, because they have not proven it for long.
-    pub former_holder: Option<UserId>,
+    pub former_holder: Option<PhoneHolder>,
     pub credit: Option<VerificationCredit>,
     pub now: Timestamp,
 }
@@ -107,7 +107,7 @@ pub enum ValidateOtpError {
     NoSuchUser,
     #[error("the username is not the caller's, or no code is pending for this phone and caller")]
     PhoneOrUsernameMistaken,
-    #[error("the caller is verified and did not ask to change the number, or another user has the phone by now")]
+    #[error("the caller has another verified phone and did not ask to change it, or another user has this one by now")]
     AlreadyVerified,
     #[error("the code was not accepted")]
     Code(CodeRefusal),
@@ -148,7 +148,7 @@ pub async fn validate_otp(
             return Err(refused(&refusal, &user, changes_number, &claim));
         }
     };
-    if user.phone.is_some() && !granted.challenge().changes_number {
+    if user.has_other_phone(&request.phone) && !granted.challenge().changes_number {
         return Err(ValidateOtpError::AlreadyVerified);
     }
     let code = SubmittedCode { code: request.code.clone(), fixed: None };
@@ -179,10 +179,11 @@ async fn bind_phone(
         };
         match store.bind_phone(&binding).await? {
             BindOutcome::Bound => {
+                let former_holder = former_holder.map(|holder| holder.user);
                 return Ok(VerifiedPhone { former_holder, carrier: challenge.carrier });
             }
             BindOutcome::PhoneTaken(Some(holder)) if holder.is_dormant(limits, request.now) => {
-                former_holder = Some(holder.user);
+                former_holder = Some(holder);
                 user = binding.user;
             }
             // The former holder lost the phone or deleted their account since.
@@ -206,7 +207,9 @@ fn refused(refusal: &ClaimRefusal, user: &User, changes_number: bool, claim: &Cl
         ClaimRefusal::Expired if claim.challenge_id.is_none() => ValidateOtpError::PhoneOrUsernameMistaken,
         // The code was consumed by an earlier request, so whoever repeats that request is verified.
         ClaimRefusal::Consumed => ValidateOtpError::AlreadyVerified,
-        ClaimRefusal::AttemptsExhausted | ClaimRefusal::Closed { .. } if user.phone.is_some() && !changes_number => {
+        ClaimRefusal::AttemptsExhausted | ClaimRefusal::Closed { .. }
+            if user.has_other_phone(&claim.phone) && !changes_number =>
+        {
             ValidateOtpError::AlreadyVerified
         }
         ClaimRefusal::Expired | ClaimRefusal::AttemptsExhausted | ClaimRefusal::Closed { .. } => {

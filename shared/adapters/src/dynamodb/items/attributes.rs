@@ -1,6 +1,6 @@
 //! Attributes of items: writing them, and reading them with an error that names the attribute.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Display;
 use std::str::FromStr;
 
@@ -129,6 +129,25 @@ impl<'a> Row<'a> {
         let one = |value: &AttributeValue| value.as_n().ok()?.parse().ok().map(Timestamp::from_seconds);
         list.iter().map(|value| one(value).ok_or(Corrupt(name))).collect()
     }
+
+    /// A map of moments; empty if absent.
+    pub(in crate::dynamodb) fn moments_by_name(
+        &self,
+        name: &'static str,
+    ) -> Result<BTreeMap<String, Timestamp>, Corrupt> {
+        let Some(value) = self.0.get(name) else { return Ok(BTreeMap::new()) };
+        let map = value.as_m().map_err(|_| Corrupt(name))?;
+        let one = |(key, value): (&String, &AttributeValue)| {
+            Some((key.clone(), Timestamp::from_seconds(value.as_n().ok()?.parse().ok()?)))
+        };
+        map.iter().map(|entry| one(entry).ok_or(Corrupt(name))).collect()
+    }
+}
+
+/// A map of moments as an attribute; none if it is empty.
+pub(in crate::dynamodb) fn moments_by_name(moments: &BTreeMap<String, Timestamp>) -> Option<AttributeValue> {
+    let map = moments.iter().map(|(name, at)| (name.clone(), moment(*at))).collect();
+    (!moments.is_empty()).then_some(AttributeValue::M(map))
 }
 
 /// A list of moments as an attribute.

@@ -43,9 +43,10 @@ fn lock(mut key: Item, user: &UserId) -> Item {
     key
 }
 
-pub(in crate::dynamodb) fn phone_holder(item: &Item) -> Result<PhoneHolder, Corrupt> {
-    let row = Row(item);
-    Ok(PhoneHolder { user: row.parsed("user_id", str::parse::<UserId>)?, proven_at: row.optional_moment("proven_at")? })
+/// The user whom a phone's lock names, and when they last proved the phone, if that was recorded.
+pub(in crate::dynamodb) fn phone_holder(lock: &Item) -> Result<(UserId, Option<Timestamp>), Corrupt> {
+    let row = Row(lock);
+    Ok((row.parsed("user_id", str::parse::<UserId>)?, row.optional_moment("proven_at")?))
 }
 
 /// The condition that a lock is held by this user.
@@ -53,9 +54,30 @@ pub(in crate::dynamodb) fn if_held_by(user: &UserId) -> Expression {
     Expression::new().if_equals("user_id", text(user.as_str()))
 }
 
+/// The condition that a phone is still held by a user who has not proven it again.
+pub(in crate::dynamodb) fn if_still_held_by(holder: &PhoneHolder) -> Expression {
+    let seen = moment(holder.proven_at);
+    if_held_by(&holder.user).if_any(|on| [on.absent("proven_at"), on.equals("proven_at", seen)])
+}
+
 /// The condition that a lock is free or held by this user.
 pub(in crate::dynamodb) fn if_free_or_held_by(user: &UserId) -> Expression {
     Expression::new().if_any(|on| [on.absent("pk"), on.equals("user_id", text(user.as_str()))])
+}
+
+/// The condition that this user may take a username: nobody has it, or they have it, or it was kept for a former owner
+/// until now at the latest.
+pub(in crate::dynamodb) fn if_available_to(user: &UserId, now: Timestamp) -> Expression {
+    Expression::new().if_any(|on| {
+        let is_free = on.absent("pk");
+        [is_free, on.equals("user_id", text(user.as_str())), on.at_most("kept_until", moment(now))]
+    })
+}
+
+/// Turns the lock on a username that its user gives up into one that only keeps it for them. `kept_until` is the TTL
+/// attribute of the table.
+pub(in crate::dynamodb) fn keep_username(user: &UserId, until: Timestamp) -> Expression {
+    if_held_by(user).set("kept_until", moment(until))
 }
 
 /// Takes the phone from a user who has not proven it for long. The rest of their account is unchanged.
@@ -63,7 +85,7 @@ pub(in crate::dynamodb) fn lose_phone(phone: &PhoneNumber, new_holder: &UserId, 
     Expression::new()
         .set("phone_lost_at", moment(now))
         .set("phone_lost_to", text(new_holder.as_str()))
-        .remove("phone")
+        .remove_all(&["phone", "phone_proven_at"])
         .if_equals("phone", text(phone.e164()))
 }
 
@@ -81,6 +103,7 @@ pub(in crate::dynamodb) fn user(item: &Item) -> Result<User, Corrupt> {
     Ok(User {
         id: row.parsed("user_id", str::parse::<UserId>)?,
         phone: row.optional("phone", PhoneNumber::from_e164)?,
+        phone_proven_at: row.optional_moment("phone_proven_at")?,
         username: row.optional("username", Username::parse)?,
         name: row.optional("name", Name::parse)?,
         image_url: row.optional("image_url", ImageUrl::parse)?,
@@ -89,6 +112,7 @@ pub(in crate::dynamodb) fn user(item: &Item) -> Result<User, Corrupt> {
         created_at: row.moment("created_at")?,
         last_sign_in_at: row.moment("last_sign_in_at")?,
         sign_ins: row.optional_number("sign_ins")?.unwrap_or_default(),
+        has_lost_phone: item.contains_key("phone_lost_at"),
     })
 }
 
@@ -102,6 +126,7 @@ pub(in crate::dynamodb) fn user_item(user: &User) -> Item {
         ("source", user.source.as_ref().map(Source::as_str)),
     ];
     item.extend(texts.into_iter().filter_map(|(name, value)| Some((name.to_owned(), text(value?)))));
+    item.extend(user.phone_proven_at.map(|at| ("phone_proven_at".to_owned(), moment(at))));
     item.insert("created_at".into(), moment(user.created_at));
     item.insert("last_sign_in_at".into(), moment(user.last_sign_in_at));
     item.insert("sign_ins".into(), number(user.sign_ins));

@@ -100,7 +100,7 @@ pub enum SendOtpError {
     Context(#[from] ContextError),
     #[error("the user no longer exists")]
     NoSuchUser,
-    #[error("the caller has a verified phone and did not ask to change it, or asked for the same number")]
+    #[error("the caller has another verified phone and did not ask to change it, or asked to change it to itself")]
     AlreadyVerified,
     #[error("a limit is reached")]
     TooManyRequests { retry_after_seconds: u32 },
@@ -163,6 +163,7 @@ fn refused(error: PlanError, report: &impl Fn(Budget)) -> SendOtpError {
     match error {
         PlanError::NoSuchUser => SendOtpError::NoSuchUser,
         PlanError::AlreadyVerified => SendOtpError::AlreadyVerified,
+        PlanError::FreshTokenRequired => ContextError::FreshTokenRequired.into(),
         PlanError::TooManyRequests { retry_after_seconds, exceeded } => {
             exceeded.into_iter().for_each(report);
             SendOtpError::TooManyRequests { retry_after_seconds }

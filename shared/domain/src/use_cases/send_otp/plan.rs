@@ -59,7 +59,7 @@ pub struct SendRequest {
 pub enum ContextError {
     #[error("the organization does not send to this country")]
     CountryNotAllowed,
-    #[error("changing a number requires an access token that was issued for a code")]
+    #[error("this requires an access token that was issued for a code")]
     FreshTokenRequired,
 }
 
@@ -227,8 +227,11 @@ pub(super) struct Plan {
 pub(super) enum PlanError {
     #[error("the user no longer exists")]
     NoSuchUser,
-    #[error("the caller has a verified phone and did not ask to change it, or asked for the same number")]
+    #[error("the caller has another verified phone and did not ask to change it, or asked to change it to itself")]
     AlreadyVerified,
+    /// The caller's number was lost to another person.
+    #[error("this requires an access token that was issued for a code")]
+    FreshTokenRequired,
     #[error("a limit is reached")]
     TooManyRequests { retry_after_seconds: u32, exceeded: Vec<Budget> },
     /// The decision allowed the message, so this is a bug.
@@ -288,11 +291,13 @@ pub(super) fn plan(
 }
 
 fn check_caller(context: &SendContext<'_>, state: &SendState) -> Result<(), PlanError> {
-    let SendPurpose::VerifyPhone { change, .. } = context.request.purpose else { return Ok(()) };
+    let SendPurpose::VerifyPhone { caller, change } = &context.request.purpose else { return Ok(()) };
     let user = state.caller.as_ref().ok_or(PlanError::NoSuchUser)?;
-    match (&user.phone, change) {
-        (Some(_), false) => Err(PlanError::AlreadyVerified),
-        (Some(own), true) if own == context.phone() => Err(PlanError::AlreadyVerified),
+    match &user.phone {
+        // Without a change, a caller may only prove their own number anew.
+        Some(own) if (own == context.phone()) == *change => Err(PlanError::AlreadyVerified),
+        // Who finds an old device of a user who lost their number must not give the account a number.
+        None if user.has_lost_phone && !caller.fresh => Err(PlanError::FreshTokenRequired),
         _ => Ok(()),
     }
 }
