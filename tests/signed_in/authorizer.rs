@@ -346,7 +346,9 @@ async fn a_session_that_ended_by_age_registers_no_fcm_token() {
     world.advance(31 * 86_400);
     let mut event = event("PUT /v1/me/fcm-token", json!({"FCM-TOKEN": "the:token"}));
     event["isBase64Encoded"] = json!(false);
-    let caller = json!({"user_id": person.user_id, "session_id": session_id(&person.access), "fresh": false});
+    let caller = json!({
+        "user_id": person.user_id, "session_id": session_id(&person.access), "organization_id": "default", "fresh": false,
+    });
     event["requestContext"]["authorizer"] = json!({"lambda": caller});
     let answer = world.system.invoke("AccountFunction", event).await.unwrap();
     let body: Value = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();

@@ -180,9 +180,10 @@ async fn a_verified_user_proves_their_own_number_anew_at_any_time() {
 async fn five_wrong_codes_exhaust_the_attempts_at_the_own_number_too() {
     let (world, person) = verified().await;
     world.advance(60);
-    let code = sent(&world, &person, to_verify(OWN)).await.code;
-    exhaust(&world, &person, &typed(OWN, &wrong(&code))).await;
-    validate(&world, &person, typed(OWN, &code)).await.assert_problem(429, "too_many_attempts");
+    let Sent { code, challenge_id } = sent(&world, &person, to_verify(OWN)).await;
+    exhaust(&world, &person, &typed_with_id(OWN, &wrong(&code), &challenge_id)).await;
+    let refused = validate(&world, &person, typed_with_id(OWN, &code, &challenge_id)).await;
+    assert_refused(&refused, "too_many_attempts", json!({"attempts_left": 0}));
 }
 
 #[tokio::test]
@@ -191,9 +192,9 @@ async fn a_code_for_the_own_number_is_no_change_of_number() {
     world.advance(60);
     let own = sent(&world, &person, to_verify(OWN)).await.code;
     let change = sent(&world, &person, to_change(NEW)).await.code;
-    assert_mistaken(&validate(&world, &person, typed(OWN, &own)).await);
     assert_incorrect(&validate(&world, &person, typed(NEW, &own)).await);
     assert_success(&validate(&world, &person, typed(NEW, &change)).await);
+    assert_already_verified(&validate(&world, &person, typed(OWN, &own)).await);
     assert_eq!(world.me(&person).await["phone_number"], NEW);
 }
 
