@@ -123,7 +123,9 @@ async fn a_known_user_keeps_the_profile_and_gains_the_organization() {
     user["last_sign_in_at"] = signed_in_at.clone();
     assert_eq!((&second["is_new_user"], &second["user"]), (&json!(false), &user));
     item["role_default"] = json!({"SS": ["default", "himal"]});
-    item["last_sign_in_at"] = json!({"N": signed_in_at.to_string()});
+    for time in ["last_sign_in_at", "phone_proven_at"] {
+        item[time] = json!({"N": signed_in_at.to_string()});
+    }
     item["sign_ins"] = json!({"N": "2"});
     assert_eq!(user_item(&world).await, item);
     assert_eq!(world.items("SessionsTable").await.len(), 2);
