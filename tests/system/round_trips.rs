@@ -150,6 +150,7 @@ async fn a_firebase_token_takes_two_requests_in_a_row_also_when_it_is_repeated()
     let token = Key::of_google().sign(&header(), &claims(&world, PHONE));
     for _ in 0..2 {
         let submit = world.post("/v1/otp/submit", json!({"firebase_id_token": token}));
+        let submit = submit.header("idempotency-key", "one-and-the-same");
         let (in_a_row, reply) = world.requests_in_a_row(submit.send()).await;
         assert_eq!((in_a_row, reply.status), (2, 200));
     }

@@ -95,7 +95,7 @@ impl<T: HasUsers + HasOtps + HasSessions> Store<T> {
                 let key = record_key(&Purpose::SignIn, &sign_in.phone);
                 transaction.update(Step::Proof, otps, key, consume(&challenge.id, &sign_in.consumption))
             }
-            PhoneProof::Firebase { digest, valid_until } => {
+            PhoneProof::Firebase { digest, valid_until, .. } => {
                 let item = token_item(digest, *valid_until, &sign_in.consumption);
                 transaction.put(Step::Proof, otps, item, Expression::new().if_absent("pk"))
             }

@@ -411,6 +411,8 @@ impl From<SubmitFirebaseError> for Problem {
         match error {
             SubmitFirebaseError::Token(FirebaseRefusal::Invalid) => Self::new(Code::FirebaseTokenInvalid),
             SubmitFirebaseError::Token(FirebaseRefusal::Expired) => Self::new(Code::FirebaseTokenExpired),
+            SubmitFirebaseError::CountryNotAllowed => Self::new(Code::CountryNotAllowed),
+            SubmitFirebaseError::TestNumberRefused => Self::new(Code::TestNumberRefused),
             SubmitFirebaseError::SecondSignalRequired => Self::new(Code::SecondSignalRequired),
             SubmitFirebaseError::Unavailable(source) => source.into(),
         }
