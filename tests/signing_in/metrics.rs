@@ -65,13 +65,14 @@ async fn a_metric_has_its_time_in_milliseconds() {
 #[tokio::test]
 async fn each_outcome_is_counted_once_for_each_gateway_that_was_tried() {
     let world = world("*=twilio,sns").await;
-    for (n, outcome) in ["accepted", "number_refused", "refused_us", "unavailable", "unknown"].into_iter().enumerate() {
+    let outcomes = ["accepted", "number_refused", "blocked", "refused_us", "unavailable", "unknown"];
+    for (n, outcome) in outcomes.into_iter().enumerate() {
         let before = world.metrics().len();
         set_next_outcome(&world, "twilio", outcome).await;
         world.keep_secret(&phone(n));
         send(&world, &phone(n)).send().await;
         let mut expected = vec![sms_attempt("twilio", "NP", outcome)];
-        if !["accepted", "number_refused"].contains(&outcome) {
+        if !["accepted", "number_refused", "blocked"].contains(&outcome) {
             expected.push(sms_attempt("sns", "NP", "accepted"));
         }
         assert_eq!(undated(&world).split_off(before), expected);

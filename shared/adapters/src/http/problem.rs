@@ -198,7 +198,7 @@ impl Code {
                 503,
                 "sms_gateway_unavailable",
                 "SMS gateway unavailable",
-                "No gateway accepted the message. The send was not counted. Retry after retry_after seconds.",
+                "No gateway accepted the message. Retry after retry_after seconds.",
             ),
             Self::ServiceUnavailable => Entry(
                 503,
@@ -372,6 +372,9 @@ impl From<SendOtpError> for Problem {
                 Self::later(Code::TooManyRequests, retry_after_seconds)
             }
             SendOtpError::NumberRefused => Self::new(Code::InvalidPhoneNumber),
+            SendOtpError::Blocked { retry_after_seconds } => {
+                Self::later(Code::SmsGatewayUnavailable, retry_after_seconds)
+            }
             SendOtpError::NoGateway(source) => Self::unavailable(Code::SmsGatewayUnavailable, source),
             SendOtpError::Unavailable(source) => source.into(),
         }

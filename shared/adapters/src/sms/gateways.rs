@@ -142,12 +142,15 @@ impl SmsGateways for Gateways {
                     tracing::warn!(gateway, country = %to.country, kind, "the gateway refused the number");
                     return Err(SendFailure::NumberRefused);
                 }
-                Outcome::RefusedUs(_) | Outcome::Unavailable(_) | Outcome::Unknown => {
-                    self.health.failed(carrier, self.clock.now());
+                Outcome::Blocked(_) | Outcome::RefusedUs(_) | Outcome::Unavailable(_) | Outcome::Unknown => {
                     tracing::warn!(gateway, country = %to.country, kind, why, "the gateway did not accept the message");
-                    failures.push(format!("{gateway}: {kind} {why}"));
+                    if matches!(outcome, Outcome::Blocked(_)) {
+                        return Err(SendFailure::Blocked);
+                    }
+                    self.health.failed(carrier, self.clock.now());
                 }
             }
+            failures.push(format!("{gateway}: {kind} {why}"));
         }
         let failures = if failures.is_empty() { "no route".to_owned() } else { failures.join("; ") };
         Err(SendFailure::NoGateway(Unavailable::new("send a message", failures)))

@@ -43,6 +43,8 @@ pub(super) enum Outcome {
     Accepted(Option<MessageId>),
     /// The number cannot receive messages: no other gateway is tried.
     NumberRefused,
+    /// The gateway blocked the message as fraud: no other gateway is tried, because it would carry the fraud.
+    Blocked(String),
     /// The gateway refused us: credentials, credit, sender. The next gateway is tried.
     RefusedUs(String),
     /// The gateway did not send the message. The next gateway is tried.
@@ -66,6 +68,7 @@ impl Outcome {
         match self {
             Self::Accepted(_) => "accepted",
             Self::NumberRefused => "number_refused",
+            Self::Blocked(_) => "blocked",
             Self::RefusedUs(_) => "refused_us",
             Self::Unavailable(_) => "unavailable",
             Self::Unknown => "unknown",
@@ -74,7 +77,7 @@ impl Outcome {
 
     pub(super) fn why(&self) -> &str {
         match self {
-            Self::RefusedUs(why) | Self::Unavailable(why) => why,
+            Self::Blocked(why) | Self::RefusedUs(why) | Self::Unavailable(why) => why,
             Self::Unknown => "no response",
             Self::Accepted(_) | Self::NumberRefused => "",
         }
