@@ -6,12 +6,14 @@ use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::extract::{Form, State};
+use axum::http::Method;
 use axum::routing::post;
 use local::Target;
 use serde_json::{Value, json};
 use tests::{World, assert_refused};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinSet;
 
 use crate::setup::{phone, send};
@@ -382,4 +384,74 @@ async fn blocked_messages_say_nothing_about_the_health_of_their_gateway() {
         send(&world, &phone(n)).send().await;
     }
     assert_eq!(carrier(&world, 8).await, "sns", "a blocked message is no success between three failures");
+}
+
+/// The address of a gateway that accepts everything like Sparrow, and the method of each request to it.
+async fn recording_gateway() -> (String, UnboundedReceiver<Method>) {
+    let (requests, received) = unbounded_channel();
+    let answer = async move |method: Method| {
+        requests.send(method).unwrap();
+        r#"{"count":1,"response_code":200,"response":"queued"}"#
+    };
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await });
+    (address, received)
+}
+
+/// Replaces the secret with the gateways' credentials, and starts every function anew.
+pub async fn set_credentials(world: &World, credentials: Value) {
+    let secret = json!({"SecretId": "GatewaySecret", "SecretString": credentials.to_string()});
+    world.secrets_manager("PutSecretValue", secret).await;
+    world.system.cool();
+    world.system.warm().await;
+}
+
+#[tokio::test]
+async fn a_gateway_without_credentials_gets_neither_a_connection_nor_a_code() {
+    let of_sparrow = json!({"SPARROW_TOKEN": "token", "SPARROW_IDENTITY": "LATCHKEY"});
+    let of_twilio = json!({"TWILIO_ACCOUNT_SID": "AC1", "TWILIO_AUTH_TOKEN": "token", "TWILIO_FROM": "+15005550006"});
+    for (gateway, variable, complete) in
+        [("sparrow", "SPARROW_BASE_URL", of_sparrow), ("twilio", "TWILIO_BASE_URL", of_twilio)]
+    {
+        let (address, mut requests) = recording_gateway().await;
+        let world = World::with(&[("SMS_ROUTES", &format!("*={gateway},sns")), (variable, &address)]).await;
+        // With credentials, a start connects to it.
+        assert_eq!(requests.recv().await, Some(Method::HEAD));
+        let mut secrets = vec![json!({}), json!({"SPARROW_TOKEN": "", "SPARROW_IDENTITY": ""})];
+        for member in complete.as_object().unwrap().keys() {
+            secrets.push(tests::with(&complete, json!({member: null})));
+            secrets.push(tests::with(&complete, json!({member: " "})));
+        }
+        for (n, secret) in secrets.into_iter().enumerate() {
+            set_credentials(&world, secret.clone()).await;
+            world.keep_phone_secret(&phone(n));
+            send(&world, &phone(n)).send().await.ok();
+            assert_eq!(requests.try_recv().ok(), None, "{gateway} with {secret}");
+            assert_eq!(world.inbox(&phone(n)).await[0]["gateway"], json!("sns"), "{secret}");
+        }
+        set_credentials(&world, complete).await;
+        assert_eq!(requests.recv().await, Some(Method::HEAD));
+        world.keep_phone_secret(&phone(99));
+        send(&world, &phone(99)).send().await.ok();
+        assert_eq!(requests.recv().await, Some(Method::POST));
+    }
+}
+
+#[tokio::test]
+async fn a_send_whose_gateways_all_lack_credentials_calls_nobody_and_does_not_count() {
+    let world = World::with(&[("SMS_ROUTES", "*=sparrow,twilio"), ("PHONE_SENDS_PER_DAY", "1")]).await;
+    let filled = world.secrets_manager("GetSecretValue", json!({"SecretId": "GatewaySecret"})).await;
+    set_credentials(&world, json!({"SPARROW_TOKEN": "", "SPARROW_IDENTITY": ""})).await;
+    world.keep_phone_secret(PHONE);
+    world.system.aim(None);
+    let refused = send(&world, PHONE).send().await;
+    assert!(called(&world).is_empty(), "{:?}", called(&world));
+    assert_refused(&refused, "sms_gateway_unavailable", json!({"retry_after": 5}));
+    // A new value of the secret is used within five minutes.
+    let secret = json!({"SecretId": "GatewaySecret", "SecretString": filled["SecretString"]});
+    world.secrets_manager("PutSecretValue", secret).await;
+    world.advance(300);
+    world.sign_in(PHONE).await;
+    assert_eq!(carriers(&world).await, ["sparrow"]);
 }

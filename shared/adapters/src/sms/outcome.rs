@@ -45,6 +45,8 @@ pub(super) enum Outcome {
     NumberRefused,
     /// The gateway blocked the message as fraud: no other gateway is tried, because it would carry the fraud.
     Blocked(String),
+    /// The secret has no credentials for the gateway, so it was not called. The next gateway is tried.
+    NoCredentials,
     /// The gateway refused us: credentials, credit, sender. The next gateway is tried.
     RefusedUs(String),
     /// The gateway did not send the message. The next gateway is tried.
@@ -69,6 +71,7 @@ impl Outcome {
             Self::Accepted(_) => "accepted",
             Self::NumberRefused => "number_refused",
             Self::Blocked(_) => "blocked",
+            Self::NoCredentials => "no_credentials",
             Self::RefusedUs(_) => "refused_us",
             Self::Unavailable(_) => "unavailable",
             Self::Unknown => "unknown",
@@ -79,7 +82,7 @@ impl Outcome {
         match self {
             Self::Blocked(why) | Self::RefusedUs(why) | Self::Unavailable(why) => why,
             Self::Unknown => "no response",
-            Self::Accepted(_) | Self::NumberRefused => "",
+            Self::Accepted(_) | Self::NumberRefused | Self::NoCredentials => "",
         }
     }
 }

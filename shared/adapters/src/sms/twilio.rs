@@ -46,7 +46,7 @@ impl Twilio {
     ) -> Outcome {
         let account = &credentials.twilio_account_sid;
         // The account becomes part of a path, and a SID has only letters and digits.
-        if account.is_empty() || !account.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        if !account.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
             return Outcome::RefusedUs("the secret has no valid TWILIO_ACCOUNT_SID".into());
         }
         let url = format!("{}/2010-04-01/Accounts/{account}/Messages.json", self.base_url);
