@@ -10,7 +10,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use tests::google::{Google, Key, PROJECT, claims, header};
-use tests::{Call, World, at_once, person};
+use tests::token::claims as claims_of;
+use tests::{Call, World, assert_refused, at_once, person};
 
 use crate::setup::phone;
 
@@ -85,7 +86,7 @@ async fn a_phone_number_beside_the_token_must_match_it() {
     world.post("/v1/otp/submit", own).send().await.ok();
 }
 
-/// A token that Google signed, with changes to its header and claims.
+/// A token that Google signed, with changes to its header and claims, for phone 1.
 fn changed(world: &World, change: impl Fn(&mut Value, &mut Value)) -> String {
     let (mut header, mut claims) = (header(), claims(world, &phone(1)));
     change(&mut header, &mut claims);
@@ -210,35 +211,178 @@ async fn a_token_expires_a_minute_after_its_exp_and_an_hour_after_its_sign_in() 
     submit(&world, &with_claim(&world, "iat", json!(world.now() + 60))).send().await.ok();
 }
 
+fn submit_with_key<'a>(world: &'a World, token: &str, key: &str) -> Call<'a> {
+    submit(world, token).header("idempotency-key", key)
+}
+
 #[tokio::test]
-async fn a_repeated_token_gets_tokens_for_the_session_that_it_opened() {
+async fn a_used_token_is_answered_again_only_to_its_idempotency_key_within_a_minute() {
     let world = world().await;
     let token = token(&world, &phone(1));
-    let first = person(&phone(1), &submit(&world, &token).send().await);
-    world.advance(1_800);
-    let second = person(&phone(1), &submit(&world, &token).send().await);
-    assert_eq!(first.user_id, second.user_id);
-    let sessions = world.call("GET", "/v1/sessions").as_person(&second).send().await.ok();
+    let first = person(&phone(1), &submit_with_key(&world, &token, "of-the-owner").send().await);
+    let refuse_others = async || {
+        submit(&world, &token).send().await.assert_problem(400, "firebase_token_invalid");
+        submit_with_key(&world, &token, "of-a-thief").send().await.assert_problem(400, "firebase_token_invalid");
+    };
+    refuse_others().await;
+    world.advance(50);
+    refuse_others().await;
+    let again = person(&phone(1), &submit_with_key(&world, &token, "of-the-owner").send().await);
+    assert_eq!(first.user_id, again.user_id);
+    let sessions = world.call("GET", "/v1/sessions").as_person(&again).send().await.ok();
     assert_eq!(sessions["sessions"].as_array().unwrap().len(), 1);
-    // After its session ended, the token no longer signs in.
-    world.call("DELETE", "/v1/session").as_person(&second).send().await;
+    world.advance(10);
+    refuse_others().await;
+    submit_with_key(&world, &token, "of-the-owner").send().await.assert_problem(400, "firebase_token_invalid");
+    // Whoever presented the token again did not end the owner's session.
+    world.refreshed(&again).await;
+}
+
+#[tokio::test]
+async fn a_token_that_was_used_without_an_idempotency_key_is_never_answered_again() {
+    let world = world().await;
+    let token = token(&world, &phone(1));
+    submit(&world, &token).send().await.ok();
     submit(&world, &token).send().await.assert_problem(400, "firebase_token_invalid");
+    submit_with_key(&world, &token, "a-key").send().await.assert_problem(400, "firebase_token_invalid");
+}
+
+#[tokio::test]
+async fn a_retry_gets_no_tokens_for_a_session_that_was_ended() {
+    let world = world().await;
+    let token = token(&world, &phone(1));
+    let first = person(&phone(1), &submit_with_key(&world, &token, "a-key").send().await);
+    world.call("DELETE", "/v1/session").as_person(&first).send().await;
+    submit_with_key(&world, &token, "a-key").send().await.assert_problem(400, "firebase_token_invalid");
     assert_eq!(world.items("SessionsTable").await.len(), 0);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn sixty_four_concurrent_submissions_of_a_token_open_one_session() {
+/// Submits a token 64 times at once, the `n`th time with the key that `key` makes of `n`; returns the statuses.
+async fn sixty_four_submissions(key: fn(usize) -> String) -> Vec<u16> {
     let world = Arc::new(world().await);
     let token = token(&world, &phone(1));
-    let replies = at_once(&world, 64, |world, _| {
+    let replies = at_once(&world, 64, move |world, n| {
         let token = token.clone();
-        async move { submit(&world, &token).send().await }
+        async move { submit_with_key(&world, &token, &key(n)).send().await }
     });
-    for reply in replies.await {
-        assert_eq!(reply.status, 200, "{reply:?}");
+    let replies = replies.await;
+    for refused in replies.iter().filter(|reply| reply.status != 200) {
+        refused.assert_problem(400, "firebase_token_invalid");
     }
     assert_eq!(world.items("SessionsTable").await.len(), 1);
     assert_eq!(world.items("UsersTable").await.len(), 2, "a user and the lock of the phone");
+    replies.iter().map(|reply| reply.status).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_sixty_four_concurrent_submissions_of_a_token_one_opens_a_session_and_only_its_retries_are_answered() {
+    let retries = sixty_four_submissions(|_| "one-and-the-same".to_owned()).await;
+    assert!(retries.iter().all(|status| *status == 200), "{retries:?}");
+    let rivals = sixty_four_submissions(|n| n.to_string()).await;
+    assert_eq!(rivals.iter().filter(|status| **status == 200).count(), 1, "{rivals:?}");
+}
+
+/// A token for a sign-in with Firebase `seconds` ago.
+fn token_of_sign_in(world: &World, seconds: i64) -> String {
+    let at = json!(world.now() - seconds);
+    let token = with_claim(world, "auth_time", at);
+    world.keep_secret(&token);
+    token
+}
+
+#[tokio::test]
+async fn an_access_token_is_fresh_only_if_the_sign_in_with_firebase_was_within_its_lifetime() {
+    let world = world().await;
+    // The margin is for the duration of this test.
+    for (seconds_ago, is_fresh) in [(0, true), (890, true), (901, false), (3_500, false)] {
+        let reply = submit(&world, &token_of_sign_in(&world, seconds_ago)).send().await;
+        let person = person(&phone(1), &reply);
+        assert_eq!(claims_of(&person.access)["fresh"], json!(is_fresh), "{seconds_ago} s ago");
+        let change = json!({"phone_number": phone(2), "change": true});
+        let change = world.post("/v1/phone/otp/send", change).as_person(&person).send().await;
+        assert_eq!(change.problem().1 == "fresh_token_required", !is_fresh, "{change:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_retry_is_fresh_only_as_long_as_the_sign_in_with_firebase_is() {
+    let world = world().await;
+    let token = token_of_sign_in(&world, 870);
+    let submit_again = async || submit_with_key(&world, &token, "a-key").send().await.text("access_token");
+    assert_eq!(claims_of(&submit_again().await)["fresh"], json!(true));
+    world.advance(40);
+    assert_eq!(claims_of(&submit_again().await)["fresh"], json!(false));
+}
+
+#[tokio::test]
+async fn a_firebase_sign_in_is_fresh_for_as_long_as_access_tokens_are_configured_to_live() {
+    let google = Google::serving("max-age=19204").await;
+    let world = World::with(&[&google.variables()[..], &[("ACCESS_TOKEN_SECONDS", "120")]].concat()).await;
+    for (seconds_ago, is_fresh) in [(100, true), (130, false)] {
+        let reply = submit(&world, &token_of_sign_in(&world, seconds_ago)).send().await;
+        assert_eq!(claims_of(&reply.text("access_token"))["fresh"], json!(is_fresh), "{seconds_ago} s ago");
+    }
+}
+
+#[tokio::test]
+async fn a_number_by_firebase_passes_the_same_checks_as_any_other() {
+    let world = world().await;
+    let owner = world.sign_in(&phone(1)).await;
+    world.system.reset_dynamodb_requests();
+    for (number, status, code) in [
+        ("+97714412345", 400, "invalid_phone_number"),
+        ("+99999999999", 400, "invalid_phone_number"),
+        ("+447400123456", 403, "country_not_allowed"),
+        ("+919876543210", 403, "country_not_allowed"),
+    ] {
+        submit(&world, &token(&world, number)).send().await.assert_problem(status, code);
+    }
+    assert_eq!(world.system.dynamodb_requests().len(), 0, "a refused number reached the store");
+    let written_otherwise = token(&world, "+97709841000001");
+    let reply = submit(&world, &written_otherwise).send().await.ok();
+    assert_eq!((&reply["is_new_user"], &reply["user"]["user_id"]), (&json!(false), &json!(owner.user_id)));
+}
+
+#[tokio::test]
+async fn an_organization_takes_numbers_by_firebase_of_its_own_countries_only() {
+    let world = world().await;
+    world.create_organization("abroad", &[("allowed_countries", "GB")]).await;
+    let submit = |number: &str| {
+        let body = json!({"firebase_id_token": token(&world, number), "organization_id": "abroad"});
+        world.post("/v1/otp/submit", body).send()
+    };
+    submit("+447400123456").await.ok();
+    submit(&phone(1)).await.assert_problem(403, "country_not_allowed");
+}
+
+#[tokio::test]
+async fn a_test_number_by_firebase_opens_no_account_with_roles() {
+    let world = world().await;
+    world.create_test_number("acme", &phone(1), "135790", "2199-01-01").await;
+    let submit_to = |organization: &str| {
+        world.advance(1);
+        let body = json!({"firebase_id_token": token(&world, &phone(1)), "organization_id": organization});
+        world.post("/v1/otp/submit", body).send()
+    };
+    let admin = person(&phone(1), &submit_to("acme").await);
+    let grant = json!({
+        "UpdateExpression": "SET role_admin = :organizations",
+        "ExpressionAttributeValues": {":organizations": {"SS": ["acme"]}},
+    });
+    world.update_user(&format!("user#{}", admin.user_id), grant).await;
+    let refused = submit_to("acme").await;
+    assert_refused(&refused, "test_number_refused", json!({}));
+    assert_eq!(world.items("SessionsTable").await.len(), 1);
+    let is_of_use = |line: &&Value| line["fields"]["message"] == json!("a test number was used");
+    assert_eq!(world.own_log().iter().filter(is_of_use).count(), 1, "each use is logged");
+}
+
+#[tokio::test]
+async fn a_test_number_by_firebase_may_be_of_a_country_that_is_not_allowed() {
+    let world = world().await;
+    world.create_test_number("acme", "+447400123456", "135790", "2199-01-01").await;
+    let body = json!({"firebase_id_token": token(&world, "+447400123456"), "organization_id": "acme"});
+    world.post("/v1/otp/submit", body).send().await.ok();
 }
 
 #[tokio::test]

@@ -6,16 +6,21 @@ use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::extract::{Form, State};
+use axum::http::Method;
 use axum::routing::post;
+use local::Target;
 use serde_json::{Value, json};
-use tests::World;
+use tests::{World, assert_refused};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinSet;
 
 use crate::setup::{phone, send};
 
 const PHONE: &str = "+9779841000001";
+/// Twilio's errors for messages that it blocked as fraud (<https://www.twilio.com/docs/api/errors/30450>).
+const FRAUD_BLOCKS: [u32; 3] = [30450, 30453, 60410];
 
 /// Gives the next message at a gateway the outcome of this name.
 pub async fn set_next_outcome(world: &World, gateway: &str, outcome: &str) {
@@ -23,13 +28,15 @@ pub async fn set_next_outcome(world: &World, gateway: &str, outcome: &str) {
     let mut fault = json!({"target": gateway, "times": 1});
     fault["mode"] = match outcome {
         "accepted" => return,
-        "number_refused" | "refused_us" => json!("refuse"),
+        "number_refused" | "blocked" | "refused_us" => json!("refuse"),
         "unavailable" => json!("error"),
         "unknown" => json!("timeout"),
         _ => panic!("no outcome {outcome}"),
     };
-    if outcome == "number_refused" {
-        fault["code"] = number_refused[gateway].clone();
+    match outcome {
+        "number_refused" => fault["code"] = number_refused[gateway].clone(),
+        "blocked" => fault["code"] = json!(FRAUD_BLOCKS[0]),
+        _ => {}
     }
     world.add_fault(fault).await;
 }
@@ -40,15 +47,19 @@ async fn carriers(world: &World) -> Vec<String> {
     inbox.iter().rev().map(|message| message["gateway"].as_str().unwrap().to_owned()).collect()
 }
 
-const SENT: (u16, &str) = (200, "");
-const NUMBER_REFUSED: (u16, &str) = (400, "invalid_phone_number");
-const NO_GATEWAY: (u16, &str) = (503, "sms_gateway_unavailable");
+/// Status and code of an answer, and whether the send counts.
+type Answer = ((u16, &'static str), bool);
+
+const SENT: Answer = ((200, ""), true);
+const NUMBER_REFUSED: Answer = ((400, "invalid_phone_number"), true);
+const BLOCKED: Answer = ((503, "sms_gateway_unavailable"), true);
+const NO_GATEWAY: Answer = ((503, "sms_gateway_unavailable"), false);
 
 /// The outcome at the first gateway, the outcome at the second one if it is tried, the answer, and the carriers.
 /// A gateway that does not answer in time carries the message nevertheless.
-type Row = (&'static str, &'static str, (u16, &'static str), &'static [&'static str]);
+type Row = (&'static str, &'static str, Answer, &'static [&'static str]);
 
-const ROWS: [Row; 25] = [
+const ROWS: [Row; 30] = [
     ("accepted", "accepted", SENT, &["twilio"]),
     ("accepted", "number_refused", SENT, &["twilio"]),
     ("accepted", "refused_us", SENT, &["twilio"]),
@@ -60,6 +71,12 @@ const ROWS: [Row; 25] = [
     ("number_refused", "refused_us", NUMBER_REFUSED, &[]),
     ("number_refused", "unavailable", NUMBER_REFUSED, &[]),
     ("number_refused", "unknown", NUMBER_REFUSED, &[]),
+    // Another gateway would carry the fraud.
+    ("blocked", "accepted", BLOCKED, &[]),
+    ("blocked", "number_refused", BLOCKED, &[]),
+    ("blocked", "refused_us", BLOCKED, &[]),
+    ("blocked", "unavailable", BLOCKED, &[]),
+    ("blocked", "unknown", BLOCKED, &[]),
     ("refused_us", "accepted", SENT, &["sparrow"]),
     ("refused_us", "number_refused", NUMBER_REFUSED, &[]),
     ("refused_us", "refused_us", NO_GATEWAY, &[]),
@@ -78,7 +95,7 @@ const ROWS: [Row; 25] = [
 ];
 
 async fn assert_row(row: Row, world: World) {
-    let (first, second, answer, carried_by) = row;
+    let (first, second, (answer, counts), carried_by) = row;
     world.keep_secret(PHONE);
     set_next_outcome(&world, "twilio", first).await;
     set_next_outcome(&world, "sparrow", second).await;
@@ -89,8 +106,7 @@ async fn assert_row(row: Row, world: World) {
     // The reservation of a message that no gateway accepted is returned at once. Any other counts.
     world.clear_faults().await;
     let again = send(&world, PHONE).send().await;
-    let counts = answer != NO_GATEWAY;
-    assert_eq!(again.problem(), if counts { (429, "too_many_requests") } else { SENT }, "{row:?}");
+    assert_eq!(again.problem(), if counts { (429, "too_many_requests") } else { SENT.0 }, "{row:?}");
     // Each message of a challenge has the same code.
     let inbox = world.inbox(PHONE).await;
     assert_eq!(inbox.len(), carried_by.len() + usize::from(!counts), "{row:?}");
@@ -120,7 +136,7 @@ async fn every_pair_of_gateway_outcomes_has_the_result_in_the_table() {
 }
 
 /// A fault at the only gateway, the answer, and how many messages the phone gets.
-const FAULTS: [(&str, (u16, &str), usize); 5] = [
+const FAULTS: [(&str, Answer, usize); 5] = [
     ("refuse", NO_GATEWAY, 0),
     // The AWS client must not retry, because a second request may send a second message.
     ("error", NO_GATEWAY, 0),
@@ -133,7 +149,7 @@ const FAULTS: [(&str, (u16, &str), usize); 5] = [
 async fn every_fault_at_the_only_gateway_has_the_result_in_the_table() {
     let mut calls = JoinSet::new();
     for gateway in ["sparrow", "sns", "twilio"] {
-        for (mode, answer, messages) in FAULTS {
+        for (mode, (answer, _), messages) in FAULTS {
             let world = world_with_timeout("4000", &format!("*={gateway}")).await;
             world.fault(gateway, mode, 1).await;
             calls.spawn(async move {
@@ -248,7 +264,7 @@ async fn a_broken_connection_is_an_unknown_outcome_and_a_refused_one_is_unavaila
     {
         for (address, outcome) in [(&broken, "unknown"), (&closed, "unavailable")] {
             let world = World::with(&[("SMS_ROUTES", &format!("*={gateway}")), (variable, address)]).await;
-            assert_eq!(send(&world, PHONE).send().await.problem(), NO_GATEWAY, "{gateway}");
+            assert_eq!(send(&world, PHONE).send().await.problem(), NO_GATEWAY.0, "{gateway}");
             let [metric] = &world.metrics()[..] else { panic!("not one attempt: {:?}", world.metrics()) };
             assert_eq!((&metric["Gateway"], &metric["Outcome"]), (&json!(gateway), &json!(outcome)), "{metric}");
         }
@@ -316,4 +332,126 @@ async fn the_prefix_of_an_operator_can_have_its_own_route() {
     let world = World::with(&[("SMS_ROUTES", "977=sparrow;977984100010=twilio;*=sns")]).await;
     assert_eq!(carrier(&world, 1).await, "twilio");
     assert_eq!(carrier(&world, 11).await, "sparrow");
+}
+
+/// The gateways that were called since the last aim, in order.
+fn called(world: &World) -> Vec<Target> {
+    let targets = world.system.outgoing().into_iter().map(|request| request.target);
+    targets.filter(|target| [Target::Sparrow, Target::Sns, Target::Twilio].contains(target)).collect()
+}
+
+#[tokio::test]
+async fn a_message_that_twilio_blocks_as_fraud_goes_out_by_no_other_gateway_and_counts() {
+    for code in FRAUD_BLOCKS {
+        let world = World::with(&[("SMS_ROUTES", "*=twilio,sns")]).await;
+        world.keep_phone_secret(PHONE);
+        world.add_fault(json!({"target": "twilio", "mode": "refuse", "code": code, "times": 1})).await;
+        world.system.aim(None);
+        let blocked = send(&world, PHONE).send().await;
+        assert_eq!(called(&world), [Target::Twilio], "{code}: {blocked:?}");
+        // The client learns when to send again, and not why.
+        assert_refused(&blocked, "sms_gateway_unavailable", json!({"retry_after": 30}));
+        world.advance(25);
+        send(&world, PHONE).send().await.assert_problem(429, "too_many_requests");
+        world.advance(5);
+        world.sign_in(PHONE).await;
+        assert_eq!(carriers(&world).await, ["twilio"], "{code}");
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_that_is_reached_after_another_failed_may_block_the_message_too() {
+    let world = World::with(&[("SMS_ROUTES", "*=sns,twilio,sparrow")]).await;
+    set_next_outcome(&world, "sns", "unavailable").await;
+    set_next_outcome(&world, "twilio", "blocked").await;
+    world.system.aim(None);
+    let blocked = send(&world, PHONE).send().await;
+    assert_refused(&blocked, "sms_gateway_unavailable", json!({"retry_after": 30}));
+    assert_eq!(called(&world), [Target::Sns, Target::Twilio]);
+    send(&world, PHONE).send().await.assert_problem(429, "too_many_requests");
+}
+
+#[tokio::test]
+async fn blocked_messages_say_nothing_about_the_health_of_their_gateway() {
+    let world = World::with(&[("SMS_ROUTES", "*=twilio,sns")]).await;
+    for n in 0..3 {
+        set_next_outcome(&world, "twilio", "blocked").await;
+        send(&world, &phone(n)).send().await.assert_problem(503, "sms_gateway_unavailable");
+    }
+    assert_eq!(carrier(&world, 3).await, "twilio", "three blocked messages are not three failures");
+    for (n, outcome) in (4..).zip(["unavailable", "unavailable", "blocked", "unavailable"]) {
+        set_next_outcome(&world, "twilio", outcome).await;
+        send(&world, &phone(n)).send().await;
+    }
+    assert_eq!(carrier(&world, 8).await, "sns", "a blocked message is no success between three failures");
+}
+
+/// The address of a gateway that accepts everything like Sparrow, and the method of each request to it.
+async fn recording_gateway() -> (String, UnboundedReceiver<Method>) {
+    let (requests, received) = unbounded_channel();
+    let answer = async move |method: Method| {
+        requests.send(method).unwrap();
+        r#"{"count":1,"response_code":200,"response":"queued"}"#
+    };
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await });
+    (address, received)
+}
+
+/// Replaces the secret with the gateways' credentials, and starts every function anew.
+pub async fn set_credentials(world: &World, credentials: Value) {
+    let secret = json!({"SecretId": "GatewaySecret", "SecretString": credentials.to_string()});
+    world.secrets_manager("PutSecretValue", secret).await;
+    world.system.cool();
+    world.system.warm().await;
+}
+
+#[tokio::test]
+async fn a_gateway_without_credentials_gets_neither_a_connection_nor_a_code() {
+    let of_sparrow = json!({"SPARROW_TOKEN": "token", "SPARROW_IDENTITY": "LATCHKEY"});
+    let of_twilio = json!({"TWILIO_ACCOUNT_SID": "AC1", "TWILIO_AUTH_TOKEN": "token", "TWILIO_FROM": "+15005550006"});
+    for (gateway, variable, complete) in
+        [("sparrow", "SPARROW_BASE_URL", of_sparrow), ("twilio", "TWILIO_BASE_URL", of_twilio)]
+    {
+        let (address, mut requests) = recording_gateway().await;
+        let world = World::with(&[("SMS_ROUTES", &format!("*={gateway},sns")), (variable, &address)]).await;
+        // With credentials, a start connects to it.
+        assert_eq!(requests.recv().await, Some(Method::HEAD));
+        let mut secrets = vec![json!({}), json!({"SPARROW_TOKEN": "", "SPARROW_IDENTITY": ""})];
+        for member in complete.as_object().unwrap().keys() {
+            secrets.push(tests::with(&complete, json!({member: null})));
+            secrets.push(tests::with(&complete, json!({member: " "})));
+        }
+        for (n, secret) in secrets.into_iter().enumerate() {
+            set_credentials(&world, secret.clone()).await;
+            world.keep_phone_secret(&phone(n));
+            send(&world, &phone(n)).send().await.ok();
+            assert_eq!(requests.try_recv().ok(), None, "{gateway} with {secret}");
+            assert_eq!(world.inbox(&phone(n)).await[0]["gateway"], json!("sns"), "{secret}");
+        }
+        set_credentials(&world, complete).await;
+        assert_eq!(requests.recv().await, Some(Method::HEAD));
+        world.keep_phone_secret(&phone(99));
+        send(&world, &phone(99)).send().await.ok();
+        assert_eq!(requests.recv().await, Some(Method::POST));
+    }
+}
+
+#[tokio::test]
+async fn a_send_whose_gateways_all_lack_credentials_calls_nobody_and_does_not_count() {
+    let world = World::with(&[("SMS_ROUTES", "*=sparrow,twilio"), ("PHONE_SENDS_PER_DAY", "1")]).await;
+    let filled = world.secrets_manager("GetSecretValue", json!({"SecretId": "GatewaySecret"})).await;
+    set_credentials(&world, json!({"SPARROW_TOKEN": "", "SPARROW_IDENTITY": ""})).await;
+    world.keep_phone_secret(PHONE);
+    world.system.aim(None);
+    let refused = send(&world, PHONE).send().await;
+    assert!(called(&world).is_empty(), "{:?}", called(&world));
+    assert_refused(&refused, "sms_gateway_unavailable", json!({"retry_after": 5}));
+    // A new value of the secret is used within five minutes.
+    let secret = json!({"SecretId": "GatewaySecret", "SecretString": filled["SecretString"]});
+    world.secrets_manager("PutSecretValue", secret).await;
+    world.advance(300);
+    world.sign_in(PHONE).await;
+    assert_eq!(carriers(&world).await, ["sparrow"]);
 }

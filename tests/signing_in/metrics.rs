@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tests::{World, person, wrong};
 
-use crate::gateways::set_next_outcome;
+use crate::gateways::{set_credentials, set_next_outcome};
 use crate::setup::{phone, send};
 
 /// A document in the embedded metric format that counts one, without its time.
@@ -65,17 +65,34 @@ async fn a_metric_has_its_time_in_milliseconds() {
 #[tokio::test]
 async fn each_outcome_is_counted_once_for_each_gateway_that_was_tried() {
     let world = world("*=twilio,sns").await;
-    for (n, outcome) in ["accepted", "number_refused", "refused_us", "unavailable", "unknown"].into_iter().enumerate() {
+    let outcomes = ["accepted", "number_refused", "blocked", "refused_us", "unavailable", "unknown"];
+    for (n, outcome) in outcomes.into_iter().enumerate() {
         let before = world.metrics().len();
         set_next_outcome(&world, "twilio", outcome).await;
         world.keep_secret(&phone(n));
         send(&world, &phone(n)).send().await;
         let mut expected = vec![sms_attempt("twilio", "NP", outcome)];
-        if !["accepted", "number_refused"].contains(&outcome) {
+        if !["accepted", "number_refused", "blocked"].contains(&outcome) {
             expected.push(sms_attempt("sns", "NP", "accepted"));
         }
         assert_eq!(undated(&world).split_off(before), expected);
     }
+}
+
+#[tokio::test]
+async fn a_gateway_without_credentials_is_counted_for_each_message_and_logged_once() {
+    let world = world("*=twilio,sparrow").await;
+    set_credentials(&world, json!({"SPARROW_TOKEN": "local", "SPARROW_IDENTITY": "LATCHKEY"})).await;
+    for n in 0..3 {
+        world.send_code(&phone(n)).await;
+    }
+    let of_a_message = [sms_attempt("twilio", "NP", "no_credentials"), sms_attempt("sparrow", "NP", "accepted")];
+    assert_eq!(undated(&world), [&of_a_message[..]; 3].concat());
+    let log = world.own_log();
+    let is_about_twilio = |line: &&Value| line["fields"]["gateway"] == json!("twilio");
+    let [line] = log.iter().filter(is_about_twilio).collect::<Vec<_>>()[..] else { panic!("not one line: {log:?}") };
+    let message = "the gateway has no credentials and gets no messages";
+    assert_eq!((&line["level"], &line["fields"]["message"]), (&json!("WARN"), &json!(message)));
 }
 
 #[tokio::test]

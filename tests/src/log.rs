@@ -43,7 +43,8 @@ impl Write for Lines {
 /// Captures all levels from now on.
 pub fn capture() {
     START.call_once(|| {
-        let layer = fmt::layer().json().with_writer(|| Lines).with_filter(telemetry::filter("trace"));
+        let layer = fmt::layer().json().with_thread_ids(true).with_writer(|| Lines);
+        let layer = layer.with_filter(telemetry::filter("trace"));
         let metrics = telemetry::metrics(|line| {
             lock(&METRICS).push((thread::current().id(), line.to_owned()));
         });
@@ -100,6 +101,14 @@ fn is_word_in(text: &str, secret: &str) -> bool {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The lines of the log that this thread wrote, as with [`metrics`], without those of the finest level.
+pub fn own_lines() -> Vec<Value> {
+    let own = format!(r#""threadId":"{:?}""#, thread::current().id());
+    let text = String::from_utf8_lossy(&lock(&LINES)).into_owned();
+    let lines = text.lines().filter(|line| line.contains(&own) && !line.contains(r#""level":"TRACE""#));
+    lines.map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// The metrics that this thread wrote. A test on one thread, as with `#[tokio::test]`, gets its own.

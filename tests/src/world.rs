@@ -365,6 +365,11 @@ impl World {
         log::text()
     }
 
+    /// The lines of the log of this thread, with the same limit as [`World::metrics`].
+    pub fn own_log(&self) -> Vec<Value> {
+        log::own_lines()
+    }
+
     /// Panics if the log or a metric contains a code, a token or a phone number that was used so far.
     pub fn assert_silent(&self) {
         let secrets = std::mem::take(&mut *self.secrets.lock().unwrap_or_else(PoisonError::into_inner));

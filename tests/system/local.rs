@@ -51,6 +51,14 @@ async fn the_inbox_lists_all_messages_or_those_to_one_number_newest_first() {
 }
 
 #[tokio::test]
+async fn a_start_refuses_the_issuer_as_the_audience_of_access_tokens() {
+    let overrides = ["ISSUER", "AUDIENCE"].map(|name| (name.to_owned(), "https://auth.example.com".to_owned()));
+    let started = System::start(Options { overrides: overrides.into(), ..Options::default() }).await;
+    let error = started.err().unwrap().to_string();
+    assert!(error.contains("AUDIENCE") && error.contains("ISSUER") && error.contains("refresh tokens"), "{error}");
+}
+
+#[tokio::test]
 async fn every_fault_of_every_vendor_can_be_set_and_cleared() {
     let world = World::new().await;
     for target in ["sparrow", "sns", "twilio", "fcm", "dynamodb", "secretsmanager"] {

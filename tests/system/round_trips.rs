@@ -90,6 +90,17 @@ async fn a_send_takes_two_requests_in_a_row() {
 }
 
 #[tokio::test]
+async fn a_send_past_a_gateway_without_credentials_takes_no_further_request() {
+    let world = World::new().await;
+    let empty = json!({"SecretId": "GatewaySecret", "SecretString": "{}"});
+    world.secrets_manager("PutSecretValue", empty).await;
+    world.system.cool();
+    world.system.warm().await;
+    let (in_a_row, _) = world.requests_in_a_row(world.send_code(PHONE)).await;
+    assert_eq!(in_a_row, 2);
+}
+
+#[tokio::test]
 async fn unprocessed_keys_of_a_batch_are_requested_again_and_no_message_goes_out_without_the_counters() {
     let world = World::new().await;
     world.send_code("+9779841000002").await;
@@ -150,6 +161,7 @@ async fn a_firebase_token_takes_two_requests_in_a_row_also_when_it_is_repeated()
     let token = Key::of_google().sign(&header(), &claims(&world, PHONE));
     for _ in 0..2 {
         let submit = world.post("/v1/otp/submit", json!({"firebase_id_token": token}));
+        let submit = submit.header("idempotency-key", "one-and-the-same");
         let (in_a_row, reply) = world.requests_in_a_row(submit.send()).await;
         assert_eq!((in_a_row, reply.status), (2, 200));
     }

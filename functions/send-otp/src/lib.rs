@@ -80,8 +80,11 @@ impl SendOtp {
         during_init(async {
             tokio::join!(
                 self.store.organization(&default.id, default, now),
-                read_together(&readers),
-                self.gateways.connect_ahead(default.default_country),
+                async {
+                    read_together(&readers).await;
+                    self.gateways.connect_ahead(default.default_country).await;
+                },
+                self.gateways.load_roots(),
                 // Last, because it computes while the others wait.
                 async { self.app.numbering_plan.load_home_country() },
             )

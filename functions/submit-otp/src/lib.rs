@@ -66,6 +66,7 @@ const MAX_IDEMPOTENCY_KEY_BYTES: usize = 255;
 /// A request, parsed before anything is read.
 struct ParsedRequest {
     proof: SubmittedProof,
+    idempotency: Option<IdempotencyDigest>,
     organization: Option<OrganizationId>,
     profile: NewProfile,
     second_signal: Option<SubmittedSignal>,
@@ -78,7 +79,6 @@ enum SubmittedProof {
         phone: RawPhoneNumber,
         code: OtpCode,
         challenge_id: Option<ChallengeId>,
-        idempotency: Option<IdempotencyDigest>,
     },
     FirebaseToken {
         token: String,
@@ -107,7 +107,8 @@ impl ParsedRequest {
             fcm_token: optional_member("fcm_token", fcm_token, FcmToken::parse)?,
             device_name: optional_member("device_name", body.device_name.as_deref(), DeviceName::parse)?,
             organization: optional_member("organization_id", body.organization_id.as_deref(), OrganizationId::parse)?,
-            proof: SubmittedProof::parse(request, &body, limits)?,
+            proof: SubmittedProof::parse(&body, limits)?,
+            idempotency: request.header("idempotency-key").map(idempotency).transpose()?,
             second_signal: match body.refresh_token {
                 Some(token) => Some(SubmittedSignal::RefreshToken(token)),
                 None => fresh_account.then_some(SubmittedSignal::FreshAccount),
@@ -117,14 +118,13 @@ impl ParsedRequest {
 }
 
 impl SubmittedProof {
-    fn parse(request: &Request, body: &Body, limits: &Limits) -> Result<Self, Problem> {
+    fn parse(body: &Body, limits: &Limits) -> Result<Self, Problem> {
         let phone = body.phone_number.as_deref().map(RawPhoneNumber::parse).transpose()?;
         match (body.otp.as_deref(), body.firebase_id_token.as_deref()) {
             (Some(code), None) => Ok(Self::Code {
                 code: otp(code)?.ok_or_else(|| Problem::malformed("otp: expected six digits."))?,
                 phone: phone.ok_or_else(Problem::wrong_members)?,
                 challenge_id: challenge_id_of_guess(body.challenge_id.as_deref(), limits)?,
-                idempotency: request.header("idempotency-key").map(idempotency).transpose()?,
             }),
             (None, Some(token)) => Ok(Self::FirebaseToken { token: token.to_owned(), phone }),
             (None, None) => Err(Problem::wrong_members()),
@@ -188,7 +188,7 @@ impl SubmitOtp {
     async fn answer(&self, request: &Request) -> Result<Answer, Problem> {
         let now = self.app.clock.now();
         let Some((Route::SubmitOtp, _)) = request.route() else { return Err(Problem::new(Code::NotFound)) };
-        let ParsedRequest { proof, organization, profile, second_signal, fcm_token, device_name } =
+        let ParsedRequest { proof, idempotency, organization, profile, second_signal, fcm_token, device_name } =
             ParsedRequest::parse(request, &self.app.config.limits)?;
         let organization = requested_organization(&self.store, &self.app.config, organization.as_ref(), now).await?;
         let context = SignInContext {
@@ -205,14 +205,17 @@ impl SubmitOtp {
         // Do fallible reads before irreversible writes: the key is read before the proof is used up.
         let key = self.signing.signing_key(now).await?;
         let ids = new_token_ids()?;
-        let signed_in = self.sign_in(request, proof, &organization, context).await?;
-        let SignedIn { user, session, is_new_user, former_holder, .. } = signed_in;
+        let (signed_in, grant) = self.sign_in(request, proof, idempotency, &organization, context).await?;
+        let SignedIn { user, session, is_new_user, is_test_number, former_holder, .. } = signed_in;
+        if is_test_number {
+            telemetry::test_number_used("submit-otp", &organization.id);
+        }
         if let Some(former) = former_holder {
             telemetry::phone_reassigned("submit-otp", &former, &user.id);
         }
         let limits = &self.app.config.limits;
         let issuer = self.app.config.issuer.for_organization(&organization.access);
-        let claims = issuer.tokens(&session, &user.roles, Grant::Code, ids, now, limits);
+        let claims = issuer.tokens(&session, &user.roles, grant, ids, now, limits);
         let mut body = key.sign(&claims)?.to_json();
         body.insert("is_new_user".into(), json!(is_new_user));
         body.insert("user".into(), user_json(&user, limits, now));
@@ -238,13 +241,14 @@ impl SubmitOtp {
         &self,
         request: &Request,
         proof: SubmittedProof,
+        idempotency: Option<IdempotencyDigest>,
         organization: &Organization,
         context: SignInContext,
-    ) -> Result<SignedIn, Problem> {
+    ) -> Result<(SignedIn, Grant), Problem> {
         let (limits, now, plan) = (&self.app.config.limits, context.now, &self.app.numbering_plan);
         let dialled = |phone: RawPhoneNumber| phone.dialled(organization.default_country, plan);
         match proof {
-            SubmittedProof::Code { phone, code, challenge_id, idempotency } => {
+            SubmittedProof::Code { phone, code, challenge_id } => {
                 let DialledNumber { number, country, .. } = dialled(phone)?;
                 let fixed = organization.fixed_code(&number, now).cloned();
                 let code = SubmittedCode { code, fixed };
@@ -252,13 +256,10 @@ impl SubmitOtp {
                 let submit = SubmitOtpRequest { phone: number, code, challenge_id, idempotency, source, context };
                 telemetry::trace("a code is submitted", &submit);
                 let signed_in = submit_otp(&self.store, &self.code_keys, self.push.as_ref(), limits, submit).await?;
-                if signed_in.is_test_number {
-                    telemetry::test_number_used("submit-otp", &organization.id);
-                }
                 if let Some(gateway) = signed_in.carrier {
                     telemetry::code_accepted(gateway, country, now);
                 }
-                Ok(signed_in)
+                Ok((signed_in, Grant::Code))
             }
             SubmittedProof::FirebaseToken { token, phone } => {
                 let Some(firebase) = &self.firebase else {
@@ -268,12 +269,14 @@ impl SubmitOtp {
                 };
                 let claimed = phone.map(dialled).transpose()?;
                 let token = firebase.verify(&token, now).await?;
-                if claimed.is_some_and(|claimed| claimed.number != token.phone) {
+                let phone = dialled(RawPhoneNumber::parse(token.phone.e164())?)?;
+                if claimed.is_some_and(|claimed| claimed.number != phone.number) {
                     return Err(Problem::new(Code::FirebaseTokenInvalid));
                 }
-                let submit = SubmitFirebaseRequest { token, context };
+                let grant = token.grant(limits, now);
+                let submit = SubmitFirebaseRequest { token, phone, idempotency, context };
                 telemetry::trace("a Firebase token is submitted", &submit);
-                Ok(submit_firebase(&self.store, limits, submit).await?)
+                Ok((submit_firebase(&self.store, organization, limits, submit).await?, grant))
             }
         }
     }

@@ -76,6 +76,9 @@ fn refused(code: u32) -> Response {
         21612 => (StatusCode::BAD_REQUEST, "The 'To' phone number is not currently reachable via SMS"),
         21614 => (StatusCode::BAD_REQUEST, "'To' number is not a valid mobile number"),
         21617 => (StatusCode::BAD_REQUEST, "The concatenated message body exceeds the 1600 character limit"),
+        30450 => (StatusCode::FORBIDDEN, "Message delivery blocked"),
+        30453 => (StatusCode::FORBIDDEN, "Message couldn't be delivered"),
+        60410 => (StatusCode::FORBIDDEN, "Verification delivery attempt blocked"),
         _ => (StatusCode::BAD_REQUEST, "Refused"),
     };
     let more_info = format!("https://www.twilio.com/docs/errors/{code}");

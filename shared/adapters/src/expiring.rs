@@ -102,6 +102,13 @@ impl<K: Ord + Clone, V: Clone> Expiring<K, V> {
         }
     }
 
+    /// The value of a key, if it is kept, has not expired and is not being fetched.
+    pub fn kept(&self, key: &K, now: Timestamp) -> Option<V> {
+        let slots = self.slots.try_lock().ok()?;
+        let slot = slots.get(key)?.try_lock().ok()?;
+        slot.kept.as_ref().filter(|kept| now < kept.fresh_until).map(|kept| kept.value.clone())
+    }
+
     /// Keeps a value that was fetched by other means.
     pub async fn insert(&self, key: &K, fetched: Fetched<V>, now: Timestamp) {
         let slot = self.slot(key).await;

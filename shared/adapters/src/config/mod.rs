@@ -51,7 +51,7 @@ impl Config {
         Ok(Self {
             aws: AwsConfig::read(variables),
             resources: Resources::read(variables),
-            issuer: issuer::read(variables),
+            issuer: issuer::read(variables)?,
             limits: limits::read(variables)?,
             default_organization: organization::read_default(variables)?,
             sms: SmsConfig::read(variables)?,
@@ -136,6 +136,15 @@ mod tests {
         let both = [(entity, "1001000000000000001"), (template, "1007000000000000002")];
         let both = both.map(|(name, value)| (name.to_owned(), value.to_owned()));
         assert!(Config::from_variables(&both.into()).unwrap().sms.sns.india.is_some());
+    }
+
+    #[test]
+    fn the_audience_of_access_tokens_is_not_that_of_refresh_tokens() {
+        let error = with("AUDIENCE", "https://auth.example.com").unwrap_err().to_string();
+        assert!(error.contains("AUDIENCE") && error.contains("ISSUER") && error.contains("refresh"), "{error}");
+        let both = [("ISSUER", "https://login.example.com/"), ("AUDIENCE", "https://login.example.com")];
+        let both = both.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert!(Config::from_variables(&both.into()).is_err(), "a final slash is no difference");
     }
 
     #[test]

@@ -111,7 +111,7 @@ impl<T: HasUsers + HasOtps + HasSessions> Store<T> {
                 let consumed = consume(&purpose, &challenge.id, &sign_in.consumption);
                 transaction.update(Step::Proof, otps, record_key(&sign_in.phone), consumed)
             }
-            PhoneProof::Firebase { digest, valid_until } => {
+            PhoneProof::Firebase { digest, valid_until, .. } => {
                 let item = token_item(digest, *valid_until, &sign_in.consumption);
                 transaction.put(Step::Proof, otps, item, Expression::new().if_absent("pk"))
             }

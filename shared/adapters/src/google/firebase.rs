@@ -94,7 +94,8 @@ impl Firebase {
         let phone = claims.proven_phone(&self.project, now).map_err(SubmitFirebaseError::Token)?;
         let (signed, _) = token.rsplit_once('.').ok_or_else(invalid)?;
         let digest = TokenDigest::new(URL_SAFE_NO_PAD.encode(Sha256::digest(signed)));
-        Ok(VerifiedToken { phone, digest, valid_until: claims.valid_until() })
+        let (authenticated_at, valid_until) = (claims.authenticated_at(), claims.valid_until());
+        Ok(VerifiedToken { phone, digest, authenticated_at, valid_until })
     }
 
     /// The keys. They are read again if they lack `wanted`, at most once in [`MIN_CACHE_SECONDS`].

@@ -206,7 +206,7 @@ impl Code {
                 503,
                 "sms_gateway_unavailable",
                 "SMS gateway unavailable",
-                "No gateway accepted the message. The send was not counted. Retry after retry_after seconds.",
+                "No gateway accepted the message. Retry after retry_after seconds.",
             ),
             Self::ServiceUnavailable => Entry(
                 503,
@@ -378,6 +378,9 @@ impl From<SendOtpError> for Problem {
                 Self::later(Code::TooManyRequests, retry_after_seconds)
             }
             SendOtpError::NumberRefused => Self::new(Code::InvalidPhoneNumber),
+            SendOtpError::Blocked { retry_after_seconds } => {
+                Self::later(Code::SmsGatewayUnavailable, retry_after_seconds)
+            }
             SendOtpError::NoGateway(source) => Self::unavailable(Code::SmsGatewayUnavailable, source),
             SendOtpError::Unavailable(source) => source.into(),
         }
@@ -416,6 +419,8 @@ impl From<SubmitFirebaseError> for Problem {
         match error {
             SubmitFirebaseError::Token(FirebaseRefusal::Invalid) => Self::new(Code::FirebaseTokenInvalid),
             SubmitFirebaseError::Token(FirebaseRefusal::Expired) => Self::new(Code::FirebaseTokenExpired),
+            SubmitFirebaseError::CountryNotAllowed => Self::new(Code::CountryNotAllowed),
+            SubmitFirebaseError::TestNumberRefused => Self::new(Code::TestNumberRefused),
             SubmitFirebaseError::NotAMember => Self::new(Code::NotAMember),
             SubmitFirebaseError::SecondSignalRequired => Self::new(Code::SecondSignalRequired),
             SubmitFirebaseError::Unavailable(source) => source.into(),

@@ -1,5 +1,6 @@
 //! The secret with the gateways' credentials. Its member names are those of the older system's configuration file.
 
+use domain::values::gateway::Gateway;
 use domain::values::unavailable::Unavailable;
 use serde::Deserialize;
 
@@ -23,6 +24,18 @@ pub struct GatewayCredentials {
     pub twilio_from: String,
 }
 
+impl GatewayCredentials {
+    /// Whether the secret was filled in for a gateway. SNS needs nothing but the function's own role.
+    pub fn are_complete_for(&self, gateway: Gateway) -> bool {
+        let members: &[&str] = match gateway {
+            Gateway::Sparrow => &[&self.sparrow_token, &self.sparrow_identity],
+            Gateway::Twilio => &[&self.twilio_account_sid, &self.twilio_auth_token, &self.twilio_from],
+            Gateway::Sns => &[],
+        };
+        members.iter().all(|member| !member.trim().is_empty())
+    }
+}
+
 #[derive(Clone)]
 pub struct GatewaySecret(SecretReader);
 
@@ -36,9 +49,17 @@ impl GatewaySecret {
     }
 
     pub async fn credentials(&self) -> Result<GatewayCredentials, Unavailable> {
-        let version = self.0.current().await?;
-        // The parser's error would quote the secret.
-        serde_json::from_str(&version.text)
-            .map_err(|_| Unavailable::new("read the gateways' credentials", "the secret is not a JSON object of texts"))
+        parse(&self.0.current().await?.text)
     }
+
+    /// The credentials, if they were read before.
+    pub fn kept_credentials(&self) -> Option<GatewayCredentials> {
+        parse(&self.0.kept()?.text).ok()
+    }
+}
+
+fn parse(secret: &str) -> Result<GatewayCredentials, Unavailable> {
+    // The parser's error would quote the secret.
+    serde_json::from_str(secret)
+        .map_err(|_| Unavailable::new("read the gateways' credentials", "the secret is not a JSON object of texts"))
 }

@@ -87,6 +87,11 @@ impl SecretReader {
         }
     }
 
+    /// The current version, if it was read before.
+    pub(super) fn kept(&self) -> Option<Version> {
+        self.versions.kept(&Which::Stage(CURRENT), self.clock.now())?
+    }
+
     pub(super) async fn current(&self) -> Result<Version, Unavailable> {
         let version = self.get(Which::Stage(CURRENT)).await?;
         version.ok_or_else(|| Unavailable::new("read a secret", "it has no current version"))

@@ -21,7 +21,7 @@ use crate::app::App;
 use crate::clock::Clock;
 use crate::config::{ConfigError, SmsRoutes};
 use crate::https::HttpsClient;
-use crate::secrets::{GatewaySecret, SecretReader};
+use crate::secrets::{GatewayCredentials, GatewaySecret, SecretReader};
 use crate::telemetry;
 
 /// How long all gateways together may take with a message. The timeout of `SendOtpFunction` leaves time for the store in
@@ -67,19 +67,35 @@ impl Gateways {
         need_them.then(|| self.secret.reader())
     }
 
-    /// Reads the system's roots, and begins to connect to the first gateway of a country's route. Nothing waits for the
-    /// connection.
+    /// Reads the system's roots, if any route needs them.
+    pub async fn load_roots(&self) {
+        if self.credentials_reader().is_some() {
+            let client = self.client.clone();
+            let _ = spawn_blocking(move || client.load_roots()).await;
+        }
+    }
+
+    /// Begins to connect to the gateway that is tried first for a country, if its credentials have been read. Nothing waits
+    /// for the connection. It is `async` so that the binary has the code of a request once.
     pub async fn connect_ahead(&self, country: Country) {
-        let first = NumberingPlan::calling_code(country).and_then(|code| self.routes.by_digits(code).first());
-        let url = match first {
+        let route = NumberingPlan::calling_code(country).map_or(&[][..], |code| self.routes.by_digits(code));
+        let Some(credentials) = self.secret.kept_credentials() else { return };
+        let url = match route.iter().find(|gateway| self.may_call(**gateway, &credentials)) {
             Some(Gateway::Sparrow) => self.sparrow.url().to_owned(),
             Some(Gateway::Twilio) => self.twilio.url().to_owned(),
             Some(Gateway::Sns) | None => return,
         };
         let client = self.client.clone();
-        let _ = spawn_blocking(move || client.load_roots()).await;
-        let client = self.client.clone();
         tokio::spawn(async move { timeout(SENDING_TIME, client.connect(&url)).await });
+    }
+
+    /// Whether there are credentials for a gateway. The log says once in each process that there are none.
+    fn may_call(&self, gateway: Gateway, credentials: &GatewayCredentials) -> bool {
+        let lacks = !credentials.are_complete_for(gateway);
+        if !self.health.set_lacks_credentials(gateway, lacks) && lacks {
+            tracing::warn!(gateway = gateway.name(), "the gateway has no credentials and gets no messages");
+        }
+        !lacks
     }
 
     /// A route's gateways, in the order to try them.
@@ -93,7 +109,8 @@ impl Gateways {
             return timeout(time, self.sns.send(to, message)).await.unwrap_or(Outcome::Unknown);
         }
         let credentials = match timeout(time, self.secret.credentials()).await {
-            Ok(Ok(credentials)) => credentials,
+            Ok(Ok(credentials)) if self.may_call(gateway, &credentials) => credentials,
+            Ok(Ok(_)) => return Outcome::NoCredentials,
             Ok(Err(unavailable)) => return Outcome::Unavailable(telemetry::causes(&unavailable)),
             // Nothing was sent yet.
             Err(_) => return Outcome::Unavailable("its credentials were not read in time".into()),
@@ -116,7 +133,7 @@ fn share(left: Duration, untried: usize, max: Duration) -> Duration {
 
 impl SmsGateways for Gateways {
     fn first_choice(&self, to: &DialledNumber) -> Option<Gateway> {
-        self.order(to).first().copied()
+        self.order(to).into_iter().find(|gateway| !self.health.lacks_credentials(*gateway))
     }
 
     async fn send(&self, to: &DialledNumber, message: &Message) -> Result<Gateway, SendFailure> {
@@ -142,12 +159,16 @@ impl SmsGateways for Gateways {
                     tracing::warn!(gateway, country = %to.country, kind, "the gateway refused the number");
                     return Err(SendFailure::NumberRefused);
                 }
-                Outcome::RefusedUs(_) | Outcome::Unavailable(_) | Outcome::Unknown => {
-                    self.health.failed(carrier, self.clock.now());
+                Outcome::NoCredentials => {}
+                Outcome::Blocked(_) | Outcome::RefusedUs(_) | Outcome::Unavailable(_) | Outcome::Unknown => {
                     tracing::warn!(gateway, country = %to.country, kind, why, "the gateway did not accept the message");
-                    failures.push(format!("{gateway}: {kind} {why}"));
+                    if matches!(outcome, Outcome::Blocked(_)) {
+                        return Err(SendFailure::Blocked);
+                    }
+                    self.health.failed(carrier, self.clock.now());
                 }
             }
+            failures.push(format!("{gateway}: {kind} {why}"));
         }
         let failures = if failures.is_empty() { "no route".to_owned() } else { failures.join("; ") };
         Err(SendFailure::NoGateway(Unavailable::new("send a message", failures)))

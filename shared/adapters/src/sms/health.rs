@@ -1,6 +1,6 @@
-//! The health of gateways: one that keeps failing is tried last for a while, so that people do not wait for it.
+//! What a process knows about gateways. One that keeps failing is tried last for a while, so that people do not wait for
+//! it. One without credentials is nobody's first choice.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use domain::values::gateway::Gateway;
@@ -11,40 +11,68 @@ const MAX_FAILURES: u32 = 3;
 /// For how long. After that the next message tries the gateway first again, and one more failure puts it last. Seconds.
 const DEMOTION_SECONDS: u32 = 60;
 
-/// The recent results of each gateway, as far as this process knows.
+/// The health of each gateway, as far as this process knows.
 #[derive(Clone, Default)]
-pub(super) struct GatewayHealth(Arc<Mutex<BTreeMap<Gateway, Failures>>>);
+pub(super) struct GatewayHealth(Arc<Mutex<Known>>);
 
-#[derive(Clone, Copy, Default)]
-struct Failures {
-    consecutive: u32,
+#[derive(Default)]
+struct Known {
+    sparrow: Health,
+    sns: Health,
+    twilio: Health,
+}
+
+#[derive(Default)]
+struct Health {
+    consecutive_failures: u32,
     demoted_until: Timestamp,
+    lacks_credentials: bool,
+}
+
+impl Known {
+    const fn health(&mut self, gateway: Gateway) -> &mut Health {
+        match gateway {
+            Gateway::Sparrow => &mut self.sparrow,
+            Gateway::Sns => &mut self.sns,
+            Gateway::Twilio => &mut self.twilio,
+        }
+    }
 }
 
 impl GatewayHealth {
     /// A route's gateways in the order to try them. No gateway is left out: a late message is better than none.
     pub(super) fn order(&self, route: &[Gateway], now: Timestamp) -> Vec<Gateway> {
-        let failures = self.lock();
-        let is_demoted = |gateway: &Gateway| failures.get(gateway).is_some_and(|failures| now < failures.demoted_until);
-        let (demoted, healthy): (Vec<Gateway>, Vec<Gateway>) = route.iter().partition(|gateway| is_demoted(gateway));
+        let mut known = self.lock();
+        let (demoted, healthy): (Vec<Gateway>, Vec<Gateway>) =
+            route.iter().partition(|gateway| now < known.health(**gateway).demoted_until);
         healthy.into_iter().chain(demoted).collect()
     }
 
     /// The gateway accepted a message, or refused its number.
     pub(super) fn succeeded(&self, gateway: Gateway) {
-        self.lock().remove(&gateway);
+        *self.lock().health(gateway) = Health::default();
     }
 
     pub(super) fn failed(&self, gateway: Gateway, now: Timestamp) {
-        let mut failures = self.lock();
-        let failures = failures.entry(gateway).or_default();
-        failures.consecutive = failures.consecutive.saturating_add(1);
-        if failures.consecutive >= MAX_FAILURES {
-            failures.demoted_until = now.plus(DEMOTION_SECONDS);
+        let mut known = self.lock();
+        let health = known.health(gateway);
+        health.consecutive_failures = health.consecutive_failures.saturating_add(1);
+        if health.consecutive_failures >= MAX_FAILURES {
+            health.demoted_until = now.plus(DEMOTION_SECONDS);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Gateway, Failures>> {
+    /// Whether the gateway had no credentials when they were last read.
+    pub(super) fn lacks_credentials(&self, gateway: Gateway) -> bool {
+        self.lock().health(gateway).lacks_credentials
+    }
+
+    /// Returns what [`GatewayHealth::lacks_credentials`] was before.
+    pub(super) fn set_lacks_credentials(&self, gateway: Gateway, lacks: bool) -> bool {
+        std::mem::replace(&mut self.lock().health(gateway).lacks_credentials, lacks)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -43,6 +43,10 @@ pub(super) enum Outcome {
     Accepted(Option<MessageId>),
     /// The number cannot receive messages: no other gateway is tried.
     NumberRefused,
+    /// The gateway blocked the message as fraud: no other gateway is tried, because it would carry the fraud.
+    Blocked(String),
+    /// The secret has no credentials for the gateway, so it was not called. The next gateway is tried.
+    NoCredentials,
     /// The gateway refused us: credentials, credit, sender. The next gateway is tried.
     RefusedUs(String),
     /// The gateway did not send the message. The next gateway is tried.
@@ -66,6 +70,8 @@ impl Outcome {
         match self {
             Self::Accepted(_) => "accepted",
             Self::NumberRefused => "number_refused",
+            Self::Blocked(_) => "blocked",
+            Self::NoCredentials => "no_credentials",
             Self::RefusedUs(_) => "refused_us",
             Self::Unavailable(_) => "unavailable",
             Self::Unknown => "unknown",
@@ -74,9 +80,9 @@ impl Outcome {
 
     pub(super) fn why(&self) -> &str {
         match self {
-            Self::RefusedUs(why) | Self::Unavailable(why) => why,
+            Self::Blocked(why) | Self::RefusedUs(why) | Self::Unavailable(why) => why,
             Self::Unknown => "no response",
-            Self::Accepted(_) | Self::NumberRefused => "",
+            Self::Accepted(_) | Self::NumberRefused | Self::NoCredentials => "",
         }
     }
 }

@@ -19,14 +19,14 @@ pub(super) struct Twilio {
     validity: String,
 }
 
+/// A created message, or an error.
 #[derive(Deserialize)]
-struct Created {
+struct Answer {
+    #[serde(default)]
     sid: String,
-}
-
-#[derive(Deserialize)]
-struct Refused {
-    code: i64,
+    /// `error_code` is that of a message that failed at once.
+    #[serde(alias = "error_code")]
+    code: Option<i64>,
 }
 
 impl Twilio {
@@ -46,7 +46,7 @@ impl Twilio {
     ) -> Outcome {
         let account = &credentials.twilio_account_sid;
         // The account becomes part of a path, and a SID has only letters and digits.
-        if account.is_empty() || !account.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        if !account.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
             return Outcome::RefusedUs("the secret has no valid TWILIO_ACCOUNT_SID".into());
         }
         let url = format!("{}/2010-04-01/Accounts/{account}/Messages.json", self.base_url);
@@ -63,21 +63,22 @@ impl Twilio {
 }
 
 pub(super) fn read(response: &HttpResponse) -> Outcome {
-    match response.status {
-        200..=299 => match serde_json::from_slice::<Created>(&response.body) {
-            Ok(created) if !created.sid.is_empty() => Outcome::Accepted(MessageId::new(&created.sid)),
-            // The gateway may have accepted the message.
-            _ => Outcome::Unknown,
-        },
-        status => match serde_json::from_slice::<Refused>(&response.body) {
-            // Not a number; unsubscribed; unroutable; a landline.
-            Ok(Refused { code: 21211 | 21610 | 21612 | 21614 }) => Outcome::NumberRefused,
-            Ok(Refused { code }) if (400..500).contains(&status) && status != 429 => {
-                Outcome::RefusedUs(format!("error {code}"))
-            }
-            Ok(Refused { code }) => Outcome::Unavailable(format!("status {status}, error {code}")),
-            Err(_) => Outcome::Unavailable(format!("status {status}, and an unreadable response")),
-        },
+    let answer = serde_json::from_slice(&response.body);
+    let Answer { sid, code } = answer.unwrap_or(Answer { sid: String::new(), code: None });
+    match (response.status, code) {
+        // Protection against SMS pumping: <https://www.twilio.com/docs/api/errors/30450>,
+        // <https://www.twilio.com/docs/api/errors/30453>, <https://www.twilio.com/docs/api/errors/60410>.
+        (_, Some(code @ (30450 | 30453 | 60410))) => Outcome::Blocked(format!("error {code}")),
+        (200..=299, _) if !sid.is_empty() => Outcome::Accepted(MessageId::new(&sid)),
+        // The gateway may have accepted the message.
+        (200..=299, _) => Outcome::Unknown,
+        // Not a number; unsubscribed; unroutable; a landline.
+        (_, Some(21211 | 21610 | 21612 | 21614)) => Outcome::NumberRefused,
+        (status, Some(code)) if (400..500).contains(&status) && status != 429 => {
+            Outcome::RefusedUs(format!("error {code}"))
+        }
+        (status, Some(code)) => Outcome::Unavailable(format!("status {status}, error {code}")),
+        (status, None) => Outcome::Unavailable(format!("status {status}, and an unreadable response")),
     }
 }
 
@@ -100,7 +101,13 @@ mod tests {
             assert_eq!(refusal(400, code), "number_refused", "{code}");
         }
         assert_eq!(refusal(401, 20003), "refused_us");
-        assert_eq!(refusal(403, 30450), "refused_us");
+        for code in [30450, 30453, 60410] {
+            assert_eq!(refusal(403, code), "blocked", "{code}");
+            assert_eq!(refusal(429, code), "blocked", "{code}");
+            let failed = format!(r#"{{"sid":"SM0123456789abcdef","status":"failed","error_code":{code}}}"#);
+            assert_eq!(kind(201, &failed), "blocked", "{code}");
+        }
+        assert_eq!(kind(201, r#"{"sid":"SM0123456789abcdef","status":"queued","error_code":null}"#), "accepted");
         assert_eq!(refusal(429, 20429), "unavailable");
         assert_eq!(refusal(500, 20500), "unavailable");
     }

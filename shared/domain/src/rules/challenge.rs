@@ -15,7 +15,7 @@ use crate::values::purpose::Purpose;
 use crate::values::source_address::SourceAddress;
 use crate::values::time::{DAY, Timestamp};
 
-/// How long a retry with the same idempotency key and code is answered with tokens again. Seconds.
+/// How long a retry with the same idempotency key and proof is answered with tokens again. Seconds.
 pub const REPLAY_SECONDS: u32 = 60;
 /// The most ids that one challenge issues; a further send returns an existing id. The limits on sends are lower, except for
 /// test numbers.
@@ -268,10 +268,15 @@ impl ChallengeRecord {
 impl Consumption {
     /// Whether `claim` is a retry of the request that consumed the code, and may get its answer again.
     pub fn may_be_replayed_by(&self, claim: &Claim) -> bool {
+        self.may_be_replayed(claim.idempotency.as_ref(), claim.now)
+    }
+
+    /// Whether a request with this key is a retry of the one that used up the proof, and may get its answer again.
+    pub fn may_be_replayed(&self, idempotency: Option<&IdempotencyDigest>, now: Timestamp) -> bool {
         self.session.is_some()
             && self.idempotency.is_some()
-            && self.idempotency == claim.idempotency
-            && claim.now < self.at.plus(REPLAY_SECONDS)
+            && self.idempotency.as_ref() == idempotency
+            && now < self.at.plus(REPLAY_SECONDS)
     }
 }
 

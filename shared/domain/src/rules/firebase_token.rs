@@ -6,6 +6,8 @@ use std::fmt;
 
 use serde::Deserialize;
 
+use super::limits::Limits;
+use super::token::Grant;
 use crate::values::phone::PhoneNumber;
 use crate::values::text::MalformedText;
 use crate::values::time::{HOUR, Timestamp};
@@ -13,7 +15,7 @@ use crate::values::time::{HOUR, Timestamp};
 /// How much Google's clock and ours may differ. Seconds; RFC 7519 §4.1.4 suggests no more than a few minutes.
 pub const LEEWAY_SECONDS: u32 = 60;
 /// How long ago the person may have typed Firebase's code: the lifetime of an ID token. A token that was issued later, for
-/// Firebase's refresh token, proves nothing recent, and our access token would claim that it does. Seconds.
+/// Firebase's refresh token, proves nothing recent. Seconds.
 const MAX_SECONDS_SINCE_SIGN_IN: u32 = HOUR;
 /// The longest `sub`, in characters.
 const MAX_SUBJECT_CHARACTERS: usize = 128;
@@ -60,7 +62,7 @@ struct FirebaseMember {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FirebaseRefusal {
-    /// Not a token for this project, not a sign-in by phone, or the session that it opened has ended.
+    /// Not a token for this project, not a sign-in by phone, or used before.
     Invalid,
     /// The token has expired, or the person signed in too long ago.
     Expired,
@@ -82,6 +84,11 @@ impl FirebaseClaims {
         }
         let is_recent = now < self.auth_time.plus(MAX_SECONDS_SINCE_SIGN_IN).plus(LEEWAY_SECONDS);
         if now < self.valid_until() && is_recent { Ok(phone) } else { Err(FirebaseRefusal::Expired) }
+    }
+
+    /// When the person typed Firebase's code.
+    pub const fn authenticated_at(&self) -> Timestamp {
+        self.auth_time
     }
 
     /// From then on the token is refused, whatever the clocks say.
@@ -114,7 +121,17 @@ impl fmt::Debug for TokenDigest {
 /// An ID token that was verified.
 #[derive(Clone, Debug)]
 pub struct VerifiedToken {
+    /// As Firebase wrote it.
     pub phone: PhoneNumber,
     pub digest: TokenDigest,
+    pub authenticated_at: Timestamp,
     pub valid_until: Timestamp,
+}
+
+impl VerifiedToken {
+    /// A fresh token says that its holder typed a code within the lifetime of an access token.
+    pub fn grant(&self, limits: &Limits, now: Timestamp) -> Grant {
+        let is_recent = now <= self.authenticated_at.plus(limits.access_token_seconds);
+        if is_recent { Grant::Code } else { Grant::EarlierProof }
+    }
 }

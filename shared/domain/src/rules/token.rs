@@ -78,6 +78,8 @@ pub struct TokenClaims {
 pub enum Grant {
     /// A code: the access token is fresh.
     Code,
+    /// A proof that is older than an access token lives: the access token is not fresh.
+    EarlierProof,
     /// A refresh token: the access token is not fresh.
     RefreshToken,
 }

@@ -58,6 +58,9 @@ pub enum PhoneProof {
         digest: TokenDigest,
         /// From then on the token may be forgotten.
         valid_until: Timestamp,
+        idempotency: Option<IdempotencyDigest>,
+        /// Whether the number is a test number of the organization. Firebase may have a fixed code for it.
+        is_test_number: bool,
     },
 }
 
@@ -71,14 +74,16 @@ impl PhoneProof {
 
     fn idempotency(&self) -> Option<&IdempotencyDigest> {
         match self {
-            Self::Code { idempotency, .. } => idempotency.as_ref(),
-            Self::Firebase { .. } => None,
+            Self::Code { idempotency, .. } | Self::Firebase { idempotency, .. } => idempotency.as_ref(),
         }
     }
 
-    /// Whether the proof is a test number's fixed code.
-    fn is_fixed_code(&self) -> bool {
-        self.challenge().is_some_and(|challenge| challenge.has_fixed_code)
+    /// Whether the proof is, or may be, a test number's fixed code.
+    const fn is_fixed_code(&self) -> bool {
+        match self {
+            Self::Code { challenge, .. } => challenge.has_fixed_code,
+            Self::Firebase { is_test_number, .. } => *is_test_number,
+        }
     }
 
     fn is_approved_by(&self, user: &UserId) -> bool {
@@ -165,7 +170,7 @@ pub struct SignedIn {
     pub session: Session,
     /// Whether this sign-in created the user.
     pub is_new_user: bool,
-    /// Whether the proof was a test number's fixed code.
+    /// Whether the proof was, or may have been, a test number's fixed code.
     pub is_test_number: bool,
     /// The user who lost the phone, because they had not proven it for long.
     pub former_holder: Option<UserId>,

@@ -7,16 +7,20 @@ use thiserror::Error;
 use super::open_session::{
     OpenOutcome, OpenSessionStore, PhoneProof, ProvenPhone, SignInContext, SignedIn, open_session, resume_session,
 };
-use crate::rules::challenge::Consumption;
+use crate::rules::challenge::{Consumption, IdempotencyDigest};
 use crate::rules::firebase_token::{FirebaseRefusal, TokenDigest, VerifiedToken};
 use crate::rules::limits::Limits;
+use crate::rules::organization::Organization;
 use crate::rules::user::PhoneHolder;
-use crate::values::phone::PhoneNumber;
+use crate::values::phone::{DialledNumber, PhoneNumber};
 use crate::values::unavailable::Unavailable;
 
 #[derive(Clone, Debug)]
 pub struct SubmitFirebaseRequest {
     pub token: VerifiedToken,
+    /// The token's number, read like one that a person typed.
+    pub phone: DialledNumber,
+    pub idempotency: Option<IdempotencyDigest>,
     pub context: SignInContext,
 }
 
@@ -35,38 +39,55 @@ pub enum SubmitFirebaseError {
     Token(FirebaseRefusal),
     #[error("the organization admits only its members")]
     NotAMember,
+    #[error("the organization does not accept numbers of this country")]
+    CountryNotAllowed,
+    /// Several people may know the number's fixed code.
+    #[error("the number is a test number, but its user has roles that such a number must not open")]
+    TestNumberRefused,
     #[error("the number is dormant and may belong to another person by now")]
     SecondSignalRequired,
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
 }
 
-/// Signs in the holder of the phone that the token proves. The same token gets tokens again for the session that it opened,
-/// while that session is live.
+/// Signs in the holder of the phone that the token proves. A retry of the same request gets tokens again for the session
+/// that the token opened, while that session is live.
+///
+/// Firebase's own test numbers have fixed codes too, and their tokens look like any other. So the organization's test
+/// numbers open nothing by Firebase that their fixed codes do not open.
 ///
 /// If it is `Unavailable`, the request may be repeated; after any other error nobody was signed in.
 pub async fn submit_firebase(
     store: &impl SubmitFirebaseStore,
+    organization: &Organization,
     limits: &Limits,
     request: SubmitFirebaseRequest,
 ) -> Result<SignedIn, SubmitFirebaseError> {
-    let SubmitFirebaseRequest { token: VerifiedToken { phone, digest, valid_until }, context } = request;
+    let SubmitFirebaseRequest { token, phone: DialledNumber { number: phone, country, .. }, idempotency, context } =
+        request;
+    let VerifiedToken { digest, valid_until, .. } = token;
     let now = context.now;
+    let is_test_number = organization.fixed_code(&phone, now).is_some();
+    if !is_test_number && !organization.sends_to(country) {
+        return Err(SubmitFirebaseError::CountryNotAllowed);
+    }
     let (holder, used) = store.find_holder_and_token_use(&phone, &digest).await?;
     let consumption = match used {
         Some(consumption) => Some(consumption),
         None => {
-            let proof = PhoneProof::Firebase { digest, valid_until };
+            let proof = PhoneProof::Firebase { digest, valid_until, idempotency: idempotency.clone(), is_test_number };
             match open_session(store, limits, ProvenPhone { phone, proof, holder }, context).await? {
                 OpenOutcome::SignedIn(signed_in) => return Ok(*signed_in),
                 OpenOutcome::AlreadyConsumed(consumption) => consumption,
                 OpenOutcome::SecondSignalRequired(_) => return Err(SubmitFirebaseError::SecondSignalRequired),
                 OpenOutcome::NotAMember => return Err(SubmitFirebaseError::NotAMember),
-                OpenOutcome::TestNumberRefused => None,
+                OpenOutcome::TestNumberRefused => return Err(SubmitFirebaseError::TestNumberRefused),
             }
         }
     };
-    let ended = SubmitFirebaseError::Token(FirebaseRefusal::Invalid);
-    let Some(consumption) = consumption else { return Err(ended) };
-    resume_session(store, &consumption, false, now).await?.ok_or(ended)
+    let used_before = SubmitFirebaseError::Token(FirebaseRefusal::Invalid);
+    match consumption.filter(|consumption| consumption.may_be_replayed(idempotency.as_ref(), now)) {
+        Some(consumption) => resume_session(store, &consumption, is_test_number, now).await?.ok_or(used_before),
+        None => Err(used_before),
+    }
 }

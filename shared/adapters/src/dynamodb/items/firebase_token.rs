@@ -15,6 +15,8 @@ pub(in crate::dynamodb) fn token_item(digest: &TokenDigest, valid_until: Timesta
     let mut item = token_key(digest);
     item.insert("consumed_at".into(), moment(consumption.at));
     item.insert("consumed_user".into(), text(consumption.user.as_str()));
+    let idempotency = consumption.idempotency.as_ref();
+    item.extend(idempotency.map(|digest| ("consumed_idempotency".into(), text(digest.as_str()))));
     item.extend(consumption.session.as_ref().map(|session| ("consumed_session".into(), text(session.as_str()))));
     item.insert("expires_at".into(), moment(valid_until.plus(HOUR)));
     item

@@ -71,12 +71,14 @@ pub trait SendOtpStore: Sync {
 pub enum SendFailure {
     #[error("a gateway says that the number cannot receive messages")]
     NumberRefused,
+    #[error("a gateway blocked the message as fraud")]
+    Blocked,
     #[error("no gateway accepted the message")]
     NoGateway(#[source] Unavailable),
 }
 
 pub trait SmsGateways: Sync {
-    /// The gateway that would be tried first; none if no route leads to the number.
+    /// The gateway that would be called first; none if no route leads to the number.
     fn first_choice(&self, to: &DialledNumber) -> Option<Gateway>;
     /// Sends a message by the number's route. Returns the gateway that accepted it.
     fn send(&self, to: &DialledNumber, message: &Message) -> impl Future<Output = Result<Gateway, SendFailure>> + Send;
@@ -106,6 +108,9 @@ pub enum SendOtpError {
     TooManyRequests { retry_after_seconds: u32 },
     #[error("a gateway says that the number cannot receive messages")]
     NumberRefused,
+    /// The reservation is kept.
+    #[error("a gateway blocked the message as fraud")]
+    Blocked { retry_after_seconds: u32 },
     /// The reservation was released.
     #[error("no gateway accepted the message")]
     NoGateway(#[source] Unavailable),
@@ -190,6 +195,8 @@ async fn deliver(
         }
         // The reservation is kept: gateways fine senders who keep sending to numbers that cannot receive.
         Err(SendFailure::NumberRefused) => Err(SendOtpError::NumberRefused),
+        // The reservation is kept: otherwise whoever causes such messages could go on without a limit.
+        Err(SendFailure::Blocked) => Err(SendOtpError::Blocked { retry_after_seconds: resend_in(context, plan) }),
         Err(SendFailure::NoGateway(why)) => {
             // If this fails too, the caller waits longer than necessary. The first failure is the one to report.
             let _ = store.release_send(&plan.reservation).await;
@@ -199,12 +206,17 @@ async fn deliver(
 }
 
 fn sent(context: &SendContext<'_>, plan: Plan) -> SentOtp {
-    let (limits, now) = (context.limits, context.request.now);
     SentOtp {
+        resend_in_seconds: resend_in(context, &plan),
         challenge: plan.issued_id,
-        expires_in_seconds: now.seconds_until(plan.challenge.expires_at),
-        resend_in_seconds: now.seconds_until(limits.next_send_at(&plan.reservation.sends, now)),
-        attempts_left: limits.code_attempts.saturating_sub(plan.attempts),
+        expires_in_seconds: context.request.now.seconds_until(plan.challenge.expires_at),
+        attempts_left: context.limits.code_attempts.saturating_sub(plan.attempts),
         is_test_number: context.is_test_number,
     }
+}
+
+/// When the phone's next send is possible, after this one. Seconds.
+fn resend_in(context: &SendContext<'_>, plan: &Plan) -> u32 {
+    let now = context.request.now;
+    now.seconds_until(context.limits.next_send_at(&plan.reservation.sends, now))
 }
