@@ -75,8 +75,8 @@ impl Gateways {
         }
     }
 
-    /// Begins to connect to the gateway that is tried first for a country, if its credentials have been read. Nothing waits
-    /// for the connection. It is `async` so that the binary has the code of a request once.
+    /// Begins to connect to the gateway that is tried first for a country, if its credentials have been read. Nothing
+    /// waits for the connection. It is `async` so that the binary has the code of a request once.
     pub async fn connect_ahead(&self, country: Country) {
         let route = NumberingPlan::calling_code(country).map_or(&[][..], |code| self.routes.by_digits(code));
         let Some(credentials) = self.secret.kept_credentials() else { return };

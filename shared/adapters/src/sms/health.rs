@@ -1,5 +1,5 @@
-//! What a process knows about gateways. One that keeps failing is tried last for a while, so that people do not wait for
-//! it. One without credentials is nobody's first choice.
+//! What a process knows about gateways. One that keeps failing is tried last for a while, so that people do not wait
+//! for it. One without credentials is nobody's first choice.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -50,8 +50,8 @@ pub enum SubmitFirebaseError {
     Unavailable(#[from] Unavailable),
 }
 
-/// Signs in the holder of the phone that the token proves. A retry of the same request gets tokens again for the session
-/// that the token opened, while that session is live.
+/// Signs in the holder of the phone that the token proves. A retry of the same request gets tokens again for the
+/// session that the token opened, while that session is live.
 ///
 /// Firebase's own test numbers have fixed codes too, and their tokens look like any other. So the organization's test
 /// numbers open nothing by Firebase that their fixed codes do not open.
