@@ -18,7 +18,6 @@ use crate::{KEY, KEY_ID};
 const USER: &str = "usr_00000000000000000000000001";
 const SESSION: &str = "ses_00000000000000000000000002";
 const CHALLENGE: &str = "chl_00000000000000000000000003";
-const PHONE: &str = "+9779841234567";
 const END_OF_2099: &str = "4102444799";
 
 const SNS_ANSWER: &str = "<PublishResponse><PublishResult><MessageId>1</MessageId></PublishResult></PublishResponse>";
@@ -85,16 +84,20 @@ fn user() -> Value {
 
 fn session() -> Value {
     json!({
-        "user_id": {"S": USER}, "session_id": {"S": SESSION}, "counter": {"N": "1"}, "created_at": {"N": "0"},
-        "last_used_at": {"N": "0"}, "expires_at": {"N": END_OF_2099}, "ends_at": {"N": END_OF_2099},
+        "user_id": {"S": USER}, "session_id": {"S": SESSION}, "organization": {"S": "default"}, "counter": {"N": "1"},
+        "created_at": {"N": "0"}, "last_used_at": {"N": "0"}, "idle_until": {"N": END_OF_2099},
+        "expires_at": {"N": END_OF_2099}, "ends_at": {"N": END_OF_2099},
     })
 }
 
 fn record() -> Value {
+    let challenge = json!({
+        "id": {"S": CHALLENGE}, "key_version": {"S": "1"}, "code_expires_at": {"N": END_OF_2099},
+        "issued": {"M": {CHALLENGE: {"M": {"at": {"N": "0"}, "attempts": {"N": "1"}}}}}, "guesses_before": {"N": "0"},
+    });
     json!({
-        "phone": {"S": PHONE}, "challenge_id": {"S": CHALLENGE}, "key_version": {"S": "1"},
-        "code_expires_at": {"N": END_OF_2099}, "changes_number": {"BOOL": false}, "attempts_by_id": {"M": {CHALLENGE: {"N": "1"}}},
-        "attempts_without_id": {"N": "1"}, "consecutive_failures": {"N": "1"}, "closed_until": {"N": "0"},
+        "challenge#default": {"M": challenge}, format!("challenge#default#{USER}"): {"M": challenge},
+        "failures": {"N": "1"}, "failures_without_id": {"N": "1"}, "guesses_without_id": {"N": "1"},
     })
 }
 
