@@ -7,6 +7,7 @@ mod bad_input;
 mod clock;
 mod firebase;
 mod gateways;
+mod late_transactions;
 mod messages;
 mod metrics;
 mod pumping;
