@@ -175,7 +175,7 @@ async fn submit_a_thousand_times(world: &Arc<World>, code: &str, sent: &Sent) ->
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_a_thousand_wrong_codes_over_64_connections_ten_are_compared() {
-    let world = Arc::new(World::unthrottled().await);
+    let world = Arc::new(World::new().await);
     let sent = world.send_code(PHONE).await;
     let replies = submit_a_thousand_times(&world, &wrong(&sent.code), &sent).await;
     let counts = count_by_code(&replies);
@@ -185,7 +185,7 @@ async fn of_a_thousand_wrong_codes_over_64_connections_ten_are_compared() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_a_thousand_right_codes_over_64_connections_one_signs_in() {
-    let world = Arc::new(World::unthrottled().await);
+    let world = Arc::new(World::new().await);
     let sent = world.send_code(PHONE).await;
     let replies = submit_a_thousand_times(&world, &sent.code, &sent).await;
     assert_eq!(count_by_code(&replies)[""], 1, "{:?}", count_by_code(&replies));

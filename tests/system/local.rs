@@ -242,7 +242,7 @@ async fn a_route_that_does_not_exist_is_not_found() {
 #[tokio::test]
 async fn a_route_is_throttled_as_the_template_says_and_other_routes_are_not() {
     let mut template = text("template.yaml");
-    for (parameter, default, lower) in [("SendBurst", "200", "2"), ("SendRate", "50", "0.001")] {
+    for (parameter, default, lower) in [("SendBurst", "5000", "2"), ("SendRate", "10000", "0.001")] {
         let declared = |value: &str| format!("{parameter}:\n    Type: Number\n    Default: {value}\n");
         assert!(template.contains(&declared(default)), "{parameter} has another default: change it in this test too");
         template = template.replace(&declared(default), &declared(lower));
@@ -256,6 +256,15 @@ async fn a_route_is_throttled_as_the_template_says_and_other_routes_are_not() {
     assert_eq!((throttled.status, throttled.json()), (429, json!({"message": "Too Many Requests"})));
     let submit = post(&client(1), system.address(), "/v1/otp/submit", &json!({})).await.unwrap();
     assert_eq!(submit.status, 400);
+}
+
+#[tokio::test]
+async fn a_thousand_malformed_sends_from_one_address_keep_nobody_from_a_code() {
+    let world = World::new().await;
+    for _ in 0..1_000 {
+        world.post("/v1/otp/send", json!({})).from(2).send().await.assert_problem(400, "malformed_request");
+    }
+    world.send_code(PHONE).await;
 }
 
 #[tokio::test]
