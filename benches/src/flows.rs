@@ -1,4 +1,5 @@
-//! The requests to each program. Each one does the real work and must succeed.
+//! The requests to each program. Each one does the real work and must succeed, except the malformed one, which must be
+//! refused.
 
 use std::net::Ipv4Addr;
 
@@ -15,6 +16,8 @@ pub enum Flow {
     Read,
     Authorize,
     Send,
+    /// A send without a number, which is refused.
+    MalformedSend,
     Submit,
     Refresh,
     /// The right code for a change of number.
@@ -61,6 +64,7 @@ impl<'a> Conversation<'a> {
                 self.sent = Some((phone.clone(), source));
                 request("POST /v1/otp/send", &json!({"phone_number": phone}))
             }
+            Flow::MalformedSend => request("POST /v1/otp/send", &json!({})),
             Flow::Submit => self.world.typed_code().await?,
             Flow::Authorize => {
                 let mut event = sample(include_str!("../../events/authorizer/no-token.json"));
@@ -85,6 +89,9 @@ impl<'a> Conversation<'a> {
             let passes = answer["isAuthorized"] == true && answer["context"]["user_id"].is_string();
             return if passes { Ok(()) } else { Err(format!("token not accepted: {answer}").into()) };
         }
+        if self.flow == Flow::MalformedSend {
+            return if answer["statusCode"] == 400 { Ok(()) } else { Err(format!("not refused: {answer}").into()) };
+        }
         let body = body(answer)?;
         let member = match self.flow {
             Flow::Hello | Flow::Read => return Ok(()),
@@ -92,7 +99,7 @@ impl<'a> Conversation<'a> {
             Flow::Send => "challenge_id",
             Flow::Submit | Flow::Refresh | Flow::PeerSubmit => "refresh_token",
             Flow::Me => "user_id",
-            Flow::Authorize | Flow::Validate | Flow::PeerSend => "message",
+            Flow::Authorize | Flow::MalformedSend | Flow::Validate | Flow::PeerSend => "message",
         };
         if body[member].is_null() {
             return Err(format!("the answer has no {member}: {answer}").into());

@@ -35,6 +35,7 @@ pub fn programs(python: &Path) -> Result<Vec<Program>, Failure> {
         flow,
         role,
     };
+    let malformed = rust("send-otp", Flow::MalformedSend, Role::Function(None));
     let peer = |name, flow, function| Program {
         name,
         // Lambda's Python base image starts functions in this way.
@@ -48,6 +49,7 @@ pub fn programs(python: &Path) -> Result<Vec<Program>, Failure> {
         rust("bench-yardstick", Flow::Read, Role::Yardstick),
         rust("authorizer", Flow::Authorize, Role::Function(Some(1.25))),
         rust("send-otp", Flow::Send, Role::Function(Some(1.75))),
+        Program { name: "malformed send", ..malformed },
         rust("submit-otp", Flow::Submit, Role::Function(Some(1.75))),
         rust("session", Flow::Refresh, Role::Function(Some(1.75))),
         rust("validate-otp", Flow::Validate, Role::Function(None)),

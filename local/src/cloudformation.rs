@@ -13,7 +13,11 @@ pub const REGION: &str = "us-east-1";
 pub const ACCOUNT: &str = "000000000000";
 
 /// The parameters that have another value here than their default.
-const PARAMETERS: [(&str, &str); 1] = [("FcmProjectId", "latchkey-local")];
+const PARAMETERS: [(&str, &str); 2] = [
+    ("FcmProjectId", "latchkey-local"),
+    // Web apps in development.
+    ("AllowedOrigins", "http://localhost:3000,http://localhost:5173"),
+];
 
 #[derive(Debug, Default)]
 pub struct Template {
@@ -173,7 +177,8 @@ impl Template {
             self.route_throttles.insert(route.clone(), resolver.throttle(settings)?);
         }
         self.stage_variables = resolver.variables(properties.get("StageVariables"))?;
-        self.cors = properties.get("CorsConfiguration").map(|cors| resolver.cors(cors)).transpose()?;
+        let cors = properties.get("CorsConfiguration").map(|cors| resolver.resolve(cors)).transpose()?.flatten();
+        self.cors = cors.map(|cors| resolver.cors(&cors)).transpose()?;
         Ok(())
     }
 
@@ -258,6 +263,10 @@ impl<'a> Resolver<'a> {
             (_, Some(("Fn::If", argument))) => {
                 let [condition, then, otherwise] = arguments("Fn::If", argument)?;
                 self.resolve(if self.condition(&text(condition)?)? { then } else { otherwise })
+            }
+            (_, Some(("Fn::Join", argument))) => {
+                let [separator, list] = arguments("Fn::Join", argument)?;
+                Ok(Some(json!(self.texts(Some(list))?.join(&text(separator)?))))
             }
             (_, Some((other, _))) => Err(wrong(format!("{other} is not supported"))),
             (Value::Array(items), None) => {
@@ -383,13 +392,13 @@ fn arguments<'a, const N: usize>(function: &str, argument: &'a Value) -> Result<
 }
 
 fn parameter_value(name: &str, parameter: &Value) -> Result<Value, TemplateError> {
-    if let Some((_, value)) = PARAMETERS.iter().find(|(known, _)| *known == name) {
-        return Ok(json!(value));
-    }
-    let default = text(parameter.get("Default").ok_or_else(|| wrong(format!("the parameter {name} has no default")))?)?;
+    let value = match PARAMETERS.iter().find(|(known, _)| *known == name) {
+        Some((_, value)) => (*value).to_owned(),
+        None => text(parameter.get("Default").ok_or_else(|| wrong(format!("the parameter {name} has no default")))?)?,
+    };
     let is_list = parameter.get("Type").is_some_and(|kind| kind == "CommaDelimitedList");
-    let items = default.split(',').map(str::trim).filter(|item| !item.is_empty());
-    Ok(if is_list { items.collect() } else { Value::String(default) })
+    let items = value.split(',').map(str::trim).filter(|item| !item.is_empty());
+    Ok(if is_list { items.collect() } else { Value::String(value) })
 }
 
 /// CloudFormation turns every scalar into a string.
@@ -425,6 +434,7 @@ Conditions:
   IsProduction: !Equals [!Ref Stage, prod]
   IsDevelopment: !Not [!Equals [!Ref Stage, prod]]
   HasUnset: !Not [!Equals [!Ref Unset, '']]
+  HasOrigins: !Not [!Equals [!Join ['', !Ref Origins], '']]
 Globals:
   Function:
     Environment: { Variables: { STAGE: !Ref Stage, SHARED: everyone } }
@@ -433,7 +443,10 @@ Resources:
     Type: AWS::Serverless::HttpApi
     Properties:
       Auth: { Authorizers: { Guard: { FunctionArn: !GetAtt GuardFunction.Arn } } }
-      CorsConfiguration: { AllowOrigins: !Ref Origins, AllowMethods: [GET], MaxAge: 60 }
+      CorsConfiguration: !If
+        - HasOrigins
+        - { AllowOrigins: !Ref Origins, AllowMethods: [GET], MaxAge: 60 }
+        - !Ref AWS::NoValue
       DefaultRouteSettings: { ThrottlingBurstLimit: !Ref Burst, ThrottlingRateLimit: 2.5 }
       StageVariables: { Mode: !If [IsProduction, loud, quiet] }
   GuardFunction: { Type: 'AWS::Serverless::Function', Properties: {} }
@@ -491,6 +504,8 @@ Resources:
             (cors.origins, cors.max_age_seconds.as_deref()),
             (vec!["http://a".to_owned(), "http://b".to_owned()], Some("60"))
         );
+        let without = Template::parse(&API.replace("http://a, http://b", "")).unwrap();
+        assert!(without.cors.is_none());
         let tables: Vec<_> =
             template.tables.iter().map(|table| (table.name.as_str(), table.ttl_attribute.as_deref())).collect();
         assert_eq!(tables, [("Things", Some("expires_at"))]);

@@ -81,7 +81,8 @@ impl Functions {
         let process = self.processes.get(id).ok_or_else(|| format!("the function {id} does not exist"))?;
         let function = process.function(id)?;
         let mut deaths = self.faults.deaths();
-        let mut run = tokio::spawn(async move { function.handle(event).await });
+        // Boxed: otherwise the type of this task is too deep for the compiler's limit in a release build.
+        let mut run = tokio::spawn(async move { Box::pin(function.handle(event)).await });
         tokio::select! {
             outcome = &mut run => outcome.map_err(|error| error.to_string())?,
             Ok(()) = deaths.changed() => {

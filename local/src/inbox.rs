@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::AdjustableClock;
 use crate::lock::lock;
-use crate::random;
+use crate::{private_file, random};
 
 const MESSAGES_KEPT: usize = 1000;
 
@@ -54,7 +54,7 @@ impl Inbox {
         let messages: VecDeque<Message> =
             text.lines().rev().filter_map(|line| serde_json::from_str(line).ok()).take(MESSAGES_KEPT).collect();
         let fresh = path.with_extension("new");
-        let mut file = File::create(&fresh)?;
+        let mut file = private_file::create(&fresh)?;
         for message in messages.iter().rev() {
             write_line(&mut file, message)?;
         }

@@ -4,6 +4,7 @@
 
 mod answer;
 mod api_gateway;
+mod callers;
 mod clock;
 mod cloudformation;
 mod data_folder;
@@ -15,6 +16,7 @@ mod local_routes;
 mod lock;
 mod options;
 mod page;
+mod private_file;
 mod random;
 mod secrets_manager;
 mod server;
@@ -22,6 +24,7 @@ mod start_error;
 mod system;
 mod vendors;
 
+pub use crate::callers::Callers;
 pub use crate::clock::AdjustableClock;
 pub use crate::dynamodb::capacity::{Units, item_size};
 pub use crate::dynamodb::proxy::DynamodbRequest;

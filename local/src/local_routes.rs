@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::answer;
+use crate::callers;
 use crate::clock::AdjustableClock;
 use crate::faults::fault::Fault;
 use crate::faults::store::Faults;
@@ -41,7 +42,7 @@ struct Advance {
 }
 
 pub fn router(controls: Arc<Controls>) -> Router {
-    Router::new()
+    let router = Router::new()
         .route("/inbox", get(inbox))
         .route("/pushes", get(pushes))
         .route("/faults", post(add_fault).delete(clear_faults))
@@ -55,7 +56,8 @@ pub fn router(controls: Arc<Controls>) -> Router {
             )
         })
         .layer(DefaultBodyLimit::max(MAXIMUM_BODY_BYTES))
-        .with_state(controls)
+        .with_state(controls);
+    callers::no_foreign_page(router)
 }
 
 async fn inbox(State(controls): State<Arc<Controls>>, RawQuery(query): RawQuery) -> Response {

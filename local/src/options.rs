@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use adapters::config::Timeouts;
 
+use crate::callers::Callers;
+
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The API's port; 0 is any free port, as for the other two.
@@ -12,6 +14,8 @@ pub struct Options {
     pub dynamodb_port: u16,
     /// The port of Secrets Manager, SNS and the stand-ins for the other vendors.
     pub aws_port: u16,
+    /// Who may call these two ports. Only this machine calls the API.
+    pub service_callers: Callers,
     /// The folder whose content survives a restart; with `None` everything is kept in memory.
     pub data: Option<PathBuf>,
     /// The CloudFormation template to run.
@@ -29,6 +33,7 @@ impl Default for Options {
             port: 0,
             dynamodb_port: 0,
             aws_port: 0,
+            service_callers: Callers::ThisMachine,
             data: None,
             template: Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("template.yaml"),
             overrides: BTreeMap::new(),

@@ -9,8 +9,10 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use crate::callers::{self, Callers};
+
 /// How long a stop waits for requests in progress.
-pub const GRACE: Duration = Duration::from_secs(5);
+const GRACE: Duration = Duration::from_secs(5);
 
 /// One listener and the router that answers on it. Dropping it stops it without waiting.
 pub struct Server {
@@ -23,9 +25,9 @@ pub async fn listen(port: u16) -> std::io::Result<TcpListener> {
 }
 
 impl Server {
-    pub fn start(listener: TcpListener, router: Router) -> Self {
+    pub fn start(listener: TcpListener, callers: Callers, router: Router) -> Self {
         let (stop, mut stopped) = watch::channel(());
-        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        let service = callers::only(callers, router).into_make_service_with_connect_info::<SocketAddr>();
         let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
             // Answers are small and sent one at a time: waiting to fill a packet only delays them.
             let _ = stream.set_nodelay(true);

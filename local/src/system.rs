@@ -8,9 +8,9 @@ use std::time::Duration;
 use axum::Router;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::time::timeout;
 
 use crate::api_gateway::{self, ApiGateway};
+use crate::callers::{self, Callers};
 use crate::clock::AdjustableClock;
 use crate::cloudformation::{InitialSecret, REGION, Template};
 use crate::data_folder::DataFolder;
@@ -24,7 +24,7 @@ use crate::options::Options;
 use crate::page;
 use crate::secrets_manager::rotation;
 use crate::secrets_manager::store::{Refusal, SecretsManager};
-use crate::server::{self, GRACE, Server};
+use crate::server::{self, Server};
 use crate::start_error::StartError;
 use crate::vendors::context::Context;
 use crate::vendors::google::Google;
@@ -48,7 +48,6 @@ pub struct System {
     faults: Arc<Faults>,
     proxy: Arc<Proxy>,
     functions: Arc<Functions>,
-    engine: Engine,
     api: Server,
     dynamodb: Router,
     aws: Router,
@@ -74,10 +73,12 @@ impl System {
         let faults = Arc::new(Faults::new(options.timeouts.attempt));
         let vendors = Arc::new(open_vendors(&data, &clock, &faults, &mut template, aws_address)?);
         let engine =
-            Engine::start(data.database().as_deref(), &template.tables).map_err(|reason| data.broken(reason))?;
-        let proxy = Arc::new(Proxy::new(engine.address(), Arc::clone(&faults)));
-        let (dynamodb, aws) = (proxy::router(Arc::clone(&proxy)), vendors::router(Arc::clone(&vendors)));
-        let backends = [Server::start(dynamodb_listener, dynamodb.clone()), Server::start(aws_listener, aws.clone())];
+            Engine::open(data.database().as_deref(), &template.tables).map_err(|reason| data.broken(reason))?;
+        let proxy = Arc::new(Proxy::new(engine, Arc::clone(&faults)));
+        let dynamodb = callers::no_foreign_page(proxy::router(Arc::clone(&proxy)));
+        let aws = callers::no_foreign_page(vendors::router(Arc::clone(&vendors)));
+        let serve = |listener, router: &Router| Server::start(listener, options.service_callers, router.clone());
+        let backends = [serve(dynamodb_listener, &dynamodb), serve(aws_listener, &aws)];
 
         let mut variables = variables(address, dynamodb_address, aws_address);
         variables.extend(options.overrides);
@@ -101,7 +102,6 @@ impl System {
             faults,
             proxy,
             functions,
-            engine,
             api,
             dynamodb,
             aws,
@@ -201,13 +201,12 @@ impl System {
         self.functions.invoke(function, event).await
     }
 
-    /// Finishes the requests in progress, closes the data and returns.
+    /// Finishes the requests in progress and returns.
     pub async fn stop(self) {
         self.api.stop().await;
         for backend in self.backends {
             backend.stop().await;
         }
-        let _ = timeout(GRACE, self.engine.stop()).await;
     }
 }
 
@@ -297,5 +296,5 @@ fn serve_api(listener: TcpListener, controls: Controls, gateway: ApiGateway) -> 
     let router = page::router()
         .nest("/local", local_routes::router(Arc::new(controls)))
         .fallback_service(api_gateway::router(Arc::new(gateway)));
-    Server::start(listener, router)
+    Server::start(listener, Callers::ThisMachine, router)
 }

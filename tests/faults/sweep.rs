@@ -62,9 +62,14 @@ impl Fault {
         matches!(self.mode, Mode::Kill | Mode::KillLate)
     }
 
-    /// Whether the function waits for an answer. Such faults run with short timeouts.
+    /// Whether the function waits for an answer.
     fn takes_time(&self) -> bool {
         matches!(self.mode, Mode::Slow | Mode::Timeout | Mode::Late)
+    }
+
+    /// Whether the function waits for an answer, or sends the same transaction for long.
+    fn needs_short_timeouts(&self) -> bool {
+        self.takes_time() || self.lasts || matches!(self.mode, Mode::InProgress(_))
     }
 }
 
@@ -98,6 +103,17 @@ const OF_DYNAMODB_WRITES: [Fault; 2] = [
     Fault::refused_always("conflicted with a transaction each time", "TransactionConflict"),
 ];
 
+const IN_PROGRESS: &str = "TransactionInProgressException";
+/// More requests than six operations send, each with the SDK's three attempts.
+const LATE: usize = 20;
+
+const OF_TRANSACTIONS: [Fault; 4] = [
+    Fault::refused_once("was in progress once", IN_PROGRESS),
+    Fault::refused_always("was in progress each time", IN_PROGRESS),
+    Fault::once("was done late", Mode::InProgress(LATE), Done::AtOnce),
+    Fault::once("was done and cut off more often than the SDK tries", Mode::LostInCuts(4), Done::AtOnce),
+];
+
 const OF_SECRETS: [Fault; 2] = [
     Fault::refused_once("was throttled once", "ThrottlingException"),
     Fault::refused_always("was throttled each time", "ThrottlingException"),
@@ -121,11 +137,18 @@ fn is_read(request: &Outgoing) -> bool {
     reads.iter().any(|read| request.what.starts_with(read))
 }
 
+fn is_transaction(request: &Outgoing) -> bool {
+    request.what.starts_with("TransactWriteItems")
+}
+
 fn faults(request: &Outgoing) -> Vec<Fault> {
     let is_read = is_read(request);
     match request.target {
         Target::Dynamodb if is_read => [&OF_AWS[..], &OF_DYNAMODB].concat(),
-        Target::Dynamodb => [&OF_AWS[..], &OF_DYNAMODB, &OF_WRITES, &OF_DYNAMODB_WRITES].concat(),
+        Target::Dynamodb => {
+            let of_transactions = if is_transaction(request) { &OF_TRANSACTIONS[..] } else { &[] };
+            [&OF_AWS[..], &OF_DYNAMODB, &OF_WRITES, &OF_DYNAMODB_WRITES, of_transactions].concat()
+        }
         Target::SecretsManager if is_read => [&OF_AWS[..], &OF_SECRETS].concat(),
         Target::SecretsManager => [&OF_AWS[..], &OF_SECRETS, &OF_WRITES].concat(),
         Target::Sparrow | Target::Sns | Target::Twilio | Target::Fcm => OF_GATEWAYS.to_vec(),
@@ -179,7 +202,8 @@ pub fn sweep(flow: Flow) {
     });
     let outcomes: Vec<_> = points
         .map(|point| {
-            let (name, pool) = (point.name(), if point.fault.takes_time() { &SHORT_TIMEOUTS } else { &USUAL });
+            let (name, pool) =
+                (point.name(), if point.fault.needs_short_timeouts() { &SHORT_TIMEOUTS } else { &USUAL });
             (name, pool.run(async move |world: &World| run_with_fault(&flow, world, &point).await))
         })
         .collect();
@@ -357,6 +381,7 @@ fn short_timeouts() -> Options {
     options.timeouts = Timeouts {
         attempt: Duration::from_millis(1_000),
         operation: Duration::from_millis(2_500),
+        transaction: Duration::from_millis(4_000),
         ..Timeouts::default()
     };
     options

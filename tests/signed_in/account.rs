@@ -445,7 +445,7 @@ async fn an_interrupted_deletion_of_many_devices_can_be_retried() {
     add_sessions(&world, (0..100).map(|n| format!("!{n:03}"))).await;
     let what = "TransactWriteItems OtpsTable SessionsTable UsersTable".to_owned();
     let at = Outgoing { target: Target::Dynamodb, what, nth: 1 };
-    world.system.aim(Some(Aim { at, mode: Mode::Error, code: None, lasts: true }));
+    world.system.aim(Some(Aim { at, mode: Mode::Refuse, code: Some("AccessDeniedException"), lasts: true }));
     let delete = || world.call("DELETE", "/v1/me").as_person(&person).send();
     delete().await.assert_problem(503, "service_unavailable");
     world.system.aim(None);

@@ -182,7 +182,7 @@ async fn submit_a_thousand_times(world: &Arc<World>, code: &str, sent: &Sent, st
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_a_thousand_wrong_codes_over_64_connections_five_are_compared() {
-    let world = Arc::new(World::unthrottled(&MANY_GUESSES).await);
+    let world = Arc::new(World::with(&MANY_GUESSES).await);
     let sent = world.send_code(PHONE).await;
     let replies = submit_a_thousand_times(&world, &wrong(&sent.code), &sent, 2).await;
     assert_eq!(count_by_code(&replies), [("incorrect_otp", 5), ("too_many_attempts", 995)].into());
@@ -190,7 +190,7 @@ async fn of_a_thousand_wrong_codes_over_64_connections_five_are_compared() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_a_thousand_right_codes_over_64_connections_one_signs_in() {
-    let world = Arc::new(World::unthrottled(&MANY_GUESSES).await);
+    let world = Arc::new(World::with(&MANY_GUESSES).await);
     let sent = world.send_code(PHONE).await;
     let replies = submit_a_thousand_times(&world, &sent.code, &sent, 1).await;
     assert_eq!(count_by_code(&replies)[""], 1, "{:?}", count_by_code(&replies));

@@ -324,13 +324,13 @@ async fn brief_store_failures_and_duplicated_requests_do_not_affect_a_send() {
 async fn a_send_whose_transaction_fails_reserves_nothing_and_a_conflict_is_retried() {
     let world = World::new().await;
     // One read precedes the transaction.
-    for refusal in [json!({"mode": "error"}), json!({"mode": "refuse", "code": "TransactionConflict"})] {
-        fail_transactions(&world, 1, refusal, 1_000).await;
+    for code in ["AccessDeniedException", "TransactionConflict"] {
+        fail_transactions(&world, 1, code, 1_000).await;
         assert_refused(&send_to_first(&world).await, "service_unavailable", json!({"retry_after": 5}));
         world.clear_faults().await;
         assert_eq!(world.items("OtpsTable").await, [] as [Value; 0]);
     }
-    fail_transactions(&world, 1, json!({"mode": "refuse", "code": "TransactionConflict"}), 3).await;
+    fail_transactions(&world, 1, "TransactionConflict", 3).await;
     assert_eq!(without_challenge(send_to_first(&world).await).1, sent(600, 30, 5));
     assert_eq!(world.inbox(&phone(1)).await.len(), 1);
 }

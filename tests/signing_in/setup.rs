@@ -61,11 +61,9 @@ pub fn mentions(value: &Value, word: &str) -> usize {
     value.to_string().split(|c: char| !c.is_ascii_alphanumeric()).filter(|found| *found == word).count()
 }
 
-/// Makes the next request's transactions fail, after `before` other calls to DynamoDB. Those are only duplicated, which
-/// must have no effect.
-pub async fn fail_transactions(world: &World, before: u32, mut fault: Value, times: u32) {
+/// Makes DynamoDB refuse the next request's transactions with this code, after `before` other calls. Those are only
+/// duplicated, which must have no effect.
+pub async fn fail_transactions(world: &World, before: u32, code: &str, times: u32) {
     world.fault("dynamodb", "duplicate", before).await;
-    fault["target"] = json!("dynamodb");
-    fault["times"] = json!(times);
-    world.add_fault(fault).await;
+    world.add_fault(json!({"target": "dynamodb", "mode": "refuse", "code": code, "times": times})).await;
 }

@@ -414,8 +414,8 @@ async fn brief_store_failures_and_duplicated_requests_do_not_affect_a_sign_in() 
 #[tokio::test]
 async fn a_sign_in_whose_transaction_fails_creates_no_user_and_a_conflict_is_retried() {
     let (world, sent) = world_with_code(PHONE).await;
-    for refusal in [json!({"mode": "error"}), json!({"mode": "refuse", "code": "TransactionConflict"})] {
-        fail_transactions(&world, 3, refusal, 1_000).await;
+    for code in ["AccessDeniedException", "TransactionConflict"] {
+        fail_transactions(&world, 3, code, 1_000).await;
         let refused = right_without_id(&world, &sent).await;
         assert_refused(&refused, "service_unavailable", json!({"retry_after": 5}));
         world.clear_faults().await;
@@ -423,6 +423,6 @@ async fn a_sign_in_whose_transaction_fails_creates_no_user_and_a_conflict_is_ret
             assert_eq!(world.items(table).await, [] as [Value; 0]);
         }
     }
-    fail_transactions(&world, 3, json!({"mode": "refuse", "code": "TransactionConflict"}), 3).await;
+    fail_transactions(&world, 3, "TransactionConflict", 3).await;
     assert_eq!(right_with_id(&world, &sent).await.ok()["is_new_user"], json!(true));
 }

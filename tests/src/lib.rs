@@ -16,4 +16,4 @@ mod world;
 
 pub use contract::{document, problem_examples, takes};
 pub use problems::{assert_refused, assert_refused_for_now};
-pub use world::{Call, Person, Reply, Sent, World, at_once, person, start_unthrottled, with, wrong};
+pub use world::{Call, Person, Reply, Sent, World, at_once, person, with, wrong};

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
@@ -211,22 +210,14 @@ impl World {
         Self::with(&[]).await
     }
 
-    /// A world in which API Gateway does not throttle, for tests of the functions' own limits.
-    pub async fn unthrottled(variables: &[(&str, &str)]) -> Self {
-        log::capture();
-        Self::around(start_unthrottled(variables).await)
-    }
-
     pub async fn with(variables: &[(&str, &str)]) -> Self {
-        Self::of(Options { overrides: overrides(variables), ..Options::default() }).await
+        let overrides = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Self::of(Options { overrides, ..Options::default() }).await
     }
 
     pub async fn of(options: Options) -> Self {
         log::capture();
-        Self::around(System::start(options).await.unwrap())
-    }
-
-    fn around(system: System) -> Self {
+        let system = System::start(options).await.unwrap();
         Self { system, clients: Default::default(), secrets: Default::default(), metrics_before: log::metrics().len() }
     }
 
@@ -382,38 +373,6 @@ impl World {
     pub async fn items(&self, table: &str) -> Vec<Value> {
         self.dynamodb("Scan", json!({"TableName": table})).await["Items"].as_array().unwrap().clone()
     }
-}
-
-fn overrides(variables: &[(&str, &str)]) -> BTreeMap<String, String> {
-    variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
-}
-
-/// Starts a system whose API Gateway does not throttle, with these environment variables.
-pub async fn start_unthrottled(variables: &[(&str, &str)]) -> System {
-    static STARTED: AtomicUsize = AtomicUsize::new(0);
-    let started = STARTED.fetch_add(1, Ordering::SeqCst);
-    let template = std::env::temp_dir().join(format!("latchkey-unthrottled-{}-{started}.yaml", std::process::id()));
-    let throttled = std::fs::read_to_string(Options::default().template).unwrap();
-    std::fs::write(&template, unthrottled(&throttled)).unwrap();
-    let options = Options { template: template.clone(), overrides: overrides(variables), ..Options::default() };
-    let system = System::start(options).await.unwrap();
-    std::fs::remove_file(template).unwrap();
-    system
-}
-
-/// The template with a million in place of each rate and burst.
-fn unthrottled(template: &str) -> String {
-    let mut is_throttle = false;
-    let lines = template.lines().map(|line| {
-        if line.starts_with("  ") && !line.starts_with("   ") {
-            is_throttle = line.ends_with("Rate:") || line.ends_with("Burst:");
-        }
-        match line.split_once("Default: ") {
-            Some((indent, _)) if is_throttle => format!("{indent}Default: 1000000\n"),
-            _ => format!("{line}\n"),
-        }
-    });
-    lines.collect()
 }
 
 /// The user whom the answer to a submit signed in.

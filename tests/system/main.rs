@@ -22,4 +22,5 @@ mod sources;
 mod template;
 mod units;
 mod wire;
+mod workflows;
 mod workspace;

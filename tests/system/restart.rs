@@ -13,6 +13,8 @@ use tests::token::claims;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+#[cfg(target_os = "linux")]
+use crate::local::listeners;
 use crate::wire::{Http, call, client, post};
 use crate::workspace::{Folder, path, program};
 
@@ -247,6 +249,15 @@ fn assert_refused(arguments: &[&str], words: &[&str]) {
     for word in words {
         assert!(line.contains(word), "no {word} in: {line}");
     }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn it_listens_on_its_three_ports_and_on_no_other() {
+    let folder = Folder::new("ports");
+    let running = Running::start(&folder.0, 0);
+    let listeners = listeners(&running.child.id().to_string());
+    assert!(listeners.len() == 3 && listeners.iter().all(|address| address.starts_with("0100007F:")), "{listeners:?}");
 }
 
 #[test]

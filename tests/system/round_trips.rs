@@ -80,6 +80,38 @@ async fn the_first_events_read_the_secrets_that_a_start_could_not_read() {
 }
 
 #[tokio::test]
+async fn a_request_that_is_refused_by_its_form_asks_nothing_of_any_service() {
+    let world = World::new().await;
+    let person = world.sign_in_as(PHONE, "asha").await;
+    world.system.aim(None);
+    for (path, body) in [
+        ("/v1/otp/send", "{"),
+        ("/v1/otp/send", "{}"),
+        ("/v1/otp/send", r#"{"phone_number": 9841000001}"#),
+        ("/v1/otp/send", r#"{"phone_number": "a number"}"#),
+        ("/v1/otp/submit", r#"{"phone_number": "9841000001"}"#),
+        ("/v1/otp/submit", r#"{"phone_number": "9841000001", "otp": "12345"}"#),
+        ("/v1/session/refresh", "{}"),
+        ("/v1/session/refresh", r#"{"refresh_token": "none"}"#),
+    ] {
+        let reply = world.call("POST", path).bytes("application/json", body.into()).send().await;
+        assert!([400, 401].contains(&reply.status), "{path} {body}: {reply:?}");
+    }
+    for (function, route) in [
+        ("SendOtpFunction", "POST /v1/phone/otp/send"),
+        ("ValidateOtpFunction", "POST /v1/phone/otp/validate"),
+        ("AccountFunction", "PATCH /v1/me"),
+        ("AccountFunction", "PUT /v1/me/fcm-token"),
+        ("AccountFunction", "POST /v1/me/sign-in-approval"),
+    ] {
+        let answer = invoke(&world, function, sample::authorized(route, &person, Some(json!({"name": 1})))).await;
+        assert_eq!(answer["statusCode"], json!(400), "{route}: {answer}");
+    }
+    let outgoing = world.system.outgoing();
+    assert!(outgoing.is_empty(), "{outgoing:?}");
+}
+
+#[tokio::test]
 async fn a_send_takes_two_requests_in_a_row() {
     let world = World::new().await;
     let (in_a_row, _) = world.requests_in_a_row(world.send_code(PHONE)).await;

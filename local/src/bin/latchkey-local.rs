@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use local::{Options, System};
+use local::{Callers, Options, System};
 
 const HELP: &str = "\
 Latchkey on one machine: the API, an embedded DynamoDB, Secrets Manager and SNS, and stand-ins for the SMS gateways.
@@ -17,6 +17,7 @@ Usage: cargo local [OPTIONS]
   --aws-port PORT        port of Secrets Manager, SNS and the SMS gateways (default 4566)
   --data FOLDER          folder for users, keys and messages (default .local beside the template)
   --ephemeral            keep all data in memory
+  --containers           let containers call the last two ports too, as host.docker.internal (for sam local)
   --template FILE        CloudFormation template to run (default the workspace's template.yaml)
   --help                 show this help
 ";
@@ -75,6 +76,7 @@ fn command(mut arguments: impl Iterator<Item = String>) -> Result<Command, Strin
             "--data" => data = Some(PathBuf::from(value()?)),
             "--template" => options.template = PathBuf::from(value()?),
             "--ephemeral" => is_ephemeral = true,
+            "--containers" => options.service_callers = Callers::ThisMachineAndContainers,
             "--help" | "-h" => return Ok(Command::Help),
             _ => return Err(format!("{flag} is not an option")),
         }

@@ -1,78 +1,101 @@
-//! The embedded DynamoDB engine. It serves on its own listener, thread and runtime; callers reach it through the proxy.
+//! The embedded DynamoDB engine. It has no port of its own: only the proxy reaches it.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
-use std::thread::JoinHandle;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use dynoxide::Database;
+use axum::body::Bytes;
+use axum::http::StatusCode;
 use dynoxide::actions::create_table::CreateTableRequest;
 use dynoxide::actions::describe_table::DescribeTableRequest;
 use dynoxide::actions::describe_time_to_live::DescribeTimeToLiveRequest;
 use dynoxide::actions::update_time_to_live::{TimeToLiveSpecification, UpdateTimeToLiveRequest};
+use dynoxide::{Database, DynoxideError};
 use rusqlite::OpenFlags;
-use tokio::sync::oneshot;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::cloudformation::Table;
 
 /// How often expired items are deleted. DynamoDB itself may take days, so no code may rely on a deletion in time.
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
 
-/// Dropping it stops it.
-pub struct Engine {
-    address: SocketAddr,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
+const UNKNOWN_OPERATION: &str = r#"{"__type":"com.amazon.coral.service#UnknownOperationException"}"#;
+
+/// The last one closes the database.
+#[derive(Clone)]
+pub struct Engine(Arc<Database>);
 
 impl Engine {
-    /// Opens the database (without a path, in memory), creates the missing tables, and serves.
-    pub fn start(path: Option<&Path>, tables: &[Table]) -> Result<Self, String> {
+    /// Opens the database (without a path, in memory) and creates the missing tables.
+    pub fn open(path: Option<&Path>, tables: &[Table]) -> Result<Self, String> {
         let database = open(path)?;
         for table in tables {
             ensure_table(&database, table).map_err(|reason| format!("table {}: {reason}", table.name))?;
         }
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| error.to_string())?;
-        listener.set_nonblocking(true).map_err(|error| error.to_string())?;
-        let address = listener.local_addr().map_err(|error| error.to_string())?;
-        let (stop, stopped) = oneshot::channel();
-        let thread = std::thread::Builder::new()
-            .name("dynamodb".to_owned())
-            .spawn(move || serve(listener, database, stopped))
-            .map_err(|error| error.to_string())?;
-        Ok(Self { address, stop: Some(stop), thread: Some(thread) })
+        let database = Arc::new(database);
+        tokio::spawn(sweep(Arc::downgrade(&database)));
+        Ok(Self(database))
     }
 
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    /// Executes a request, and returns the status and the body of its answer.
+    pub async fn execute(&self, operation: &str, request: Bytes) -> (StatusCode, String) {
+        let (database, operation) = (Arc::clone(&self.0), operation.to_owned());
+        let executed = tokio::task::spawn_blocking(move || execute(&database, &operation, &request)).await;
+        executed.unwrap_or_else(|panic| refusal(&DynoxideError::InternalServerError(panic.to_string())))
     }
+}
 
-    /// Finishes the requests in progress and closes the database.
-    pub async fn stop(mut self) {
-        self.stop.take();
-        if let Some(thread) = self.thread.take() {
-            let _ = tokio::task::spawn_blocking(|| thread.join()).await;
+/// The operations, each with the engine's method for it.
+macro_rules! operations {
+    ($database:ident, $operation:ident, $request:ident: $($name:literal => $method:ident),* $(,)?) => {
+        match $operation {
+            $($name => read($request).and_then(|request| $database.$method(request)).and_then(|answer| text(&answer)),)*
+            _ => return (StatusCode::BAD_REQUEST, UNKNOWN_OPERATION.to_owned()),
         }
-    }
+    };
 }
 
-fn serve(listener: TcpListener, database: Database, stopped: oneshot::Receiver<()>) {
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
-    runtime.block_on(async {
-        let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
-        tokio::spawn(sweep(database.clone()));
-        // A message and the end of the sender both mean stop.
-        let stopped = async {
-            let _ = stopped.await;
-        };
-        let _ = dynoxide::server::serve_with_shutdown(listener, database, stopped).await;
-    });
+fn execute(database: &Database, operation: &str, request: &[u8]) -> (StatusCode, String) {
+    let executed = operations!(database, operation, request:
+        "BatchGetItem" => batch_get_item,
+        "BatchWriteItem" => batch_write_item,
+        "CreateTable" => create_table,
+        "DeleteItem" => delete_item,
+        "DeleteTable" => delete_table,
+        "DescribeTable" => describe_table,
+        "DescribeTimeToLive" => describe_time_to_live,
+        "ExecuteStatement" => execute_statement,
+        "GetItem" => get_item,
+        "ListTables" => list_tables,
+        "PutItem" => put_item,
+        "Query" => query,
+        "Scan" => scan,
+        "TransactGetItems" => transact_get_items,
+        "TransactWriteItems" => transact_write_items,
+        "UpdateItem" => update_item,
+        "UpdateTable" => update_table,
+        "UpdateTimeToLive" => update_time_to_live,
+    );
+    executed.map_or_else(|error| refusal(&error), |answer| (StatusCode::OK, answer))
 }
 
-async fn sweep(database: Database) {
+fn read<Request: DeserializeOwned>(request: &[u8]) -> dynoxide::Result<Request> {
+    serde_json::from_slice(request).map_err(|error| DynoxideError::SerializationException(error.to_string()))
+}
+
+fn text(answer: &impl Serialize) -> dynoxide::Result<String> {
+    serde_json::to_string(answer).map_err(|error| DynoxideError::InternalServerError(error.to_string()))
+}
+
+fn refusal(error: &DynoxideError) -> (StatusCode, String) {
+    (StatusCode::from_u16(error.status_code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), error.to_json())
+}
+
+async fn sweep(database: Weak<Database>) {
     loop {
         tokio::time::sleep(SWEEP_EVERY).await;
-        let database = database.clone();
+        let Some(database) = database.upgrade() else { return };
         let _ = tokio::task::spawn_blocking(move || database.sweep_ttl()).await;
     }
 }

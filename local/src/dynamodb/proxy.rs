@@ -1,29 +1,27 @@
 //! The proxy in front of the embedded DynamoDB, on `--dynamodb-port`. It injects faults. For tests and benchmarks it
 //! also records requests with the capacity that they consume, delays answers, and leaves keys out of batches.
 
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Bytes, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, Uri, header, request, uri};
+use axum::http::StatusCode;
 use axum::response::Response;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 
 use crate::answer;
 use crate::dynamodb::capacity::{self, Units};
+use crate::dynamodb::engine::Engine;
 use crate::faults::fault::Target;
 use crate::faults::store::Faults;
 use crate::lock::lock;
 
 /// DynamoDB's limit for one request or answer.
 const MAXIMUM_BODY_BYTES: usize = 16 * 1024 * 1024;
+const MEDIA_TYPE: &str = "application/x-amz-json-1.0";
 
 /// One request that reached DynamoDB.
 #[derive(Clone, Debug)]
@@ -50,8 +48,7 @@ impl DynamodbRequest {
 type Recorded = Arc<Mutex<DynamodbRequest>>;
 
 pub struct Proxy {
-    client: Client<HttpConnector, Body>,
-    engine: SocketAddr,
+    engine: Engine,
     faults: Arc<Faults>,
     /// Oldest first. `None`: nothing is recorded, and requests pass unchanged.
     recorded: Mutex<Option<Vec<Recorded>>>,
@@ -60,11 +57,8 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    pub fn new(engine: SocketAddr, faults: Arc<Faults>) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
+    pub fn new(engine: Engine, faults: Arc<Faults>) -> Self {
         Self {
-            client: Client::builder(TokioExecutor::new()).build(connector),
             engine,
             faults,
             recorded: Mutex::default(),
@@ -125,26 +119,19 @@ impl Proxy {
         Some(removed)
     }
 
-    /// Forwards an operation, and changes it only if it is recorded or halved.
-    async fn perform(
-        &self,
-        parts: &request::Parts,
-        body: Bytes,
-        operation: &str,
-        document: &Value,
-        recorded: Option<&Recorded>,
-    ) -> Response {
+    /// Executes an operation, and changes it only if it is recorded or halved.
+    async fn perform(&self, body: Bytes, operation: &str, document: &Value, recorded: Option<&Recorded>) -> Response {
         let mut changed = document.clone();
         let removed = self.halve(operation, &mut changed);
         if recorded.is_none() && removed.is_none() {
-            return self.forward(parts, body).await;
+            let (status, answer) = self.engine.execute(operation, body).await;
+            return answer::with_type(status, MEDIA_TYPE, answer);
         }
         if let Some(members) = changed.as_object_mut() {
             members.insert("ReturnConsumedCapacity".to_owned(), json!("TOTAL"));
         }
-        let (mut head, body) = self.forward(parts, changed.to_string().into()).await.into_parts();
-        let Ok(mut body) = to_bytes(body, MAXIMUM_BODY_BYTES).await else { return unavailable() };
-        let mut answer: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let (status, body) = self.engine.execute(operation, changed.to_string().into()).await;
+        let mut answer: Value = serde_json::from_str(&body).unwrap_or_default();
         if let Some(recorded) = recorded {
             let Units { reads, writes } = capacity::units(operation, document, &answer);
             let mut recorded = lock(recorded);
@@ -153,24 +140,8 @@ impl Proxy {
         }
         if let (Some(removed), Some(members)) = (removed, answer.as_object_mut()) {
             members.insert("UnprocessedKeys".to_owned(), removed);
-            body = answer.to_string().into();
-            head.headers.remove(header::CONTENT_LENGTH);
         }
-        Response::from_parts(head, Body::from(body))
-    }
-
-    async fn forward(&self, parts: &request::Parts, body: Bytes) -> Response {
-        let path = parts.uri.path_and_query().map_or("/", uri::PathAndQuery::as_str);
-        let target = Uri::builder().scheme("http").authority(self.engine.to_string()).path_and_query(path).build();
-        let Ok(target) = target else { return unavailable() };
-        let mut request = Request::new(Body::from(body));
-        *request.method_mut() = parts.method.clone();
-        *request.uri_mut() = target;
-        *request.headers_mut() = parts.headers.clone();
-        for name in [header::HOST, header::CONNECTION, header::TRANSFER_ENCODING, header::CONTENT_LENGTH] {
-            request.headers_mut().remove(name);
-        }
-        self.client.request(request).await.map_or_else(|_| unavailable(), |response| response.map(Body::new))
+        answer::with_type(status, MEDIA_TYPE, answer.to_string())
     }
 }
 
@@ -190,12 +161,12 @@ async fn serve(proxy: Arc<Proxy>, request: Request) -> Response {
     };
     let target = parts.headers.get("x-amz-target").and_then(|target| target.to_str().ok());
     let Some((_, operation)) = target.and_then(|target| target.split_once('.')) else {
-        return proxy.forward(&parts, body).await;
+        return refused("UnknownOperationException", "The header x-amz-target names no operation.", None);
     };
     let document: Value = serde_json::from_slice(&body).unwrap_or_default();
     let recorded = proxy.record(operation, &document);
     let refusal = |code: Option<&str>| refuse(code.unwrap_or("ThrottlingException"), operation, &document);
-    let perform = || proxy.perform(&parts, body.clone(), operation, &document, recorded.as_ref());
+    let perform = || proxy.perform(body.clone(), operation, &document, recorded.as_ref());
     let what = describe(operation, &document);
     let answer = proxy.faults.execute(Target::Dynamodb, what, refusal, unavailable, perform).await;
     let delay = proxy.delay_milliseconds.load(Ordering::SeqCst);
@@ -237,7 +208,7 @@ fn refused(kind: &str, message: &str, reasons: Option<Value>) -> Response {
         "InternalServerError" => StatusCode::INTERNAL_SERVER_ERROR,
         _ => StatusCode::BAD_REQUEST,
     };
-    answer::with_type(status, "application/x-amz-json-1.0", body.to_string())
+    answer::with_type(status, MEDIA_TYPE, body.to_string())
 }
 
 fn unavailable() -> Response {

@@ -61,8 +61,9 @@ impl RequestCounter {
         let nth = alike.entry((target, what.clone())).or_default();
         *nth = nth.saturating_add(1);
         let nth = *nth;
-        let hit = aim.as_ref().filter(|Aim { at, lasts, .. }| {
-            (at.target, &at.what) == (target, &what) && (at.nth == nth || (*lasts && at.nth < nth))
+        let hit = aim.as_ref().filter(|Aim { at, mode, lasts, .. }| {
+            let is_meant = at.nth <= nth && (*lasts || nth < at.nth.saturating_add(mode.requests()));
+            is_meant && (at.target, &at.what) == (target, &what)
         });
         let fault =
             hit.map(|aim| Fault { target, mode: aim.mode, times: 1, code: aim.code.map_or(Value::Null, Value::from) });

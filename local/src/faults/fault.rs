@@ -47,6 +47,23 @@ pub enum Mode {
     /// The function dies while its request is in transit. The request is executed later, as with [`Mode::Late`].
     #[serde(skip)]
     KillLate,
+    /// Only for transactions: this many requests, of the kind that was aimed at, are executed and answered with
+    /// `TransactionInProgressException`. So the transaction finishes late.
+    #[serde(skip)]
+    InProgress(usize),
+    /// This many requests, of the kind that was aimed at, are executed, and their connections are cut instead of an answer.
+    #[serde(skip)]
+    LostInCuts(usize),
+}
+
+impl Mode {
+    /// How many requests in a row fail.
+    pub fn requests(self) -> usize {
+        match self {
+            Self::InProgress(requests) | Self::LostInCuts(requests) => requests,
+            _ => 1,
+        }
+    }
 }
 
 /// The body of `POST /local/faults`.

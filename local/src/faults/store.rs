@@ -122,9 +122,13 @@ impl Faults {
                 let _ = work().await;
                 error()
             }
-            Mode::LostInCut => {
+            Mode::LostInCut | Mode::LostInCuts(_) => {
                 let _ = work().await;
                 answer::cut_off()
+            }
+            Mode::InProgress(_) => {
+                let _ = work().await;
+                refusal(Some("TransactionInProgressException"))
             }
             Mode::Late => self.hold_back(work).await,
             Mode::Kill => {

@@ -2,7 +2,7 @@
 //! are those of <https://docs.aws.amazon.com/secretsmanager/latest/apireference/>.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::clock::AdjustableClock;
 use crate::cloudformation::{ACCOUNT, InitialSecret, REGION, Rotation, Secret};
 use crate::lock::lock;
-use crate::random;
+use crate::{private_file, random};
 
 const CURRENT: &str = "AWSCURRENT";
 const PENDING: &str = "AWSPENDING";
@@ -404,11 +404,7 @@ fn initial_value(initial: &InitialSecret) -> String {
 /// Replaces the file atomically: if the process is killed at any moment, the file has the old or the new content.
 fn write(path: &Path, secrets: &BTreeMap<String, Stored>) -> std::io::Result<()> {
     let fresh = path.with_extension("new");
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&fresh)?;
+    let mut file = private_file::create(&fresh)?;
     file.write_all(&serde_json::to_vec_pretty(secrets)?)?;
     file.sync_all()?;
     std::fs::rename(&fresh, path)?;

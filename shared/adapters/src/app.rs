@@ -59,7 +59,7 @@ impl App {
     /// Takes an AWS configuration from elsewhere, except for attempts and timeouts.
     pub fn with_aws(config: Config, clock: Clock, aws: SdkConfig) -> Self {
         telemetry::trace("configured", &config);
-        let Timeouts { connect, attempt, operation } = config.aws.timeouts;
+        let Timeouts { connect, attempt, operation, .. } = config.aws.timeouts;
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(connect)
             .operation_attempt_timeout(attempt)

@@ -7,6 +7,8 @@ use super::variables::{ConfigError, Variables};
 
 /// How long all attempts of one call may take together; it fits several times into the functions' timeouts.
 pub const OPERATION_TIMEOUT: Duration = Duration::from_millis(4_000);
+/// How long a transaction of DynamoDB is sent again while it is not known whether it is written.
+pub const TRANSACTION_TIMEOUT: Duration = Duration::from_millis(8_000);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
@@ -15,6 +17,8 @@ pub struct Timeouts {
     pub attempt: Duration,
     /// Of all attempts together.
     pub operation: Duration,
+    /// Of all operations that send the same transaction of DynamoDB.
+    pub transaction: Duration,
 }
 
 impl Default for Timeouts {
@@ -23,6 +27,7 @@ impl Default for Timeouts {
             connect: Duration::from_millis(1_000),
             attempt: Duration::from_millis(2_000),
             operation: OPERATION_TIMEOUT,
+            transaction: TRANSACTION_TIMEOUT,
         }
     }
 }

@@ -16,7 +16,7 @@ use domain::rules::limits::Limits;
 use domain::rules::organization::Organization;
 use domain::rules::token::Issuer;
 
-pub use self::aws::{AwsConfig, OPERATION_TIMEOUT, Timeouts};
+pub use self::aws::{AwsConfig, OPERATION_TIMEOUT, TRANSACTION_TIMEOUT, Timeouts};
 pub use self::google::GoogleConfig;
 pub use self::organization::{CheckedOrganization, InvalidSettings, OrganizationSettings, TestNumberSettings};
 pub use self::resources::Resources;

@@ -31,6 +31,7 @@ const CACHED: usize = 256;
 /// Cheap to clone. `T` is the set of tables.
 pub struct Store<T> {
     pub(super) client: Client,
+    pub(super) transaction_timeout: Duration,
     pub(super) tables: Arc<T>,
     pub(super) numbering_plan: Arc<NumberingPlan>,
     pub(super) organizations: Arc<Expiring<OrganizationId, Option<Organization>>>,
@@ -42,6 +43,7 @@ impl<T> Clone for Store<T> {
     fn clone(&self) -> Self {
         Self {
             client: self.client.clone(),
+            transaction_timeout: self.transaction_timeout,
             tables: Arc::clone(&self.tables),
             numbering_plan: Arc::clone(&self.numbering_plan),
             organizations: Arc::clone(&self.organizations),
@@ -85,6 +87,7 @@ impl<T: TableSet> Store<T> {
         let config = config.retry_classifier(TransactionConflicts);
         Ok(Self {
             client: Client::from_conf(config.build()),
+            transaction_timeout: app.config.aws.timeouts.transaction,
             tables: Arc::new(T::from_config(&app.config.resources)?),
             numbering_plan: Arc::clone(&app.numbering_plan),
             organizations: Arc::new(Expiring::new(CACHED)),

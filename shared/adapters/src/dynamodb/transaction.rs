@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use aws_sdk_dynamodb::error::BuildError;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::{BuildError, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
     CancellationReason, Delete, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
 };
 use domain::values::unavailable::Unavailable;
+use tokio::time::timeout;
 
 use super::expression::Expression;
 use super::items::attributes::Item;
@@ -15,9 +17,10 @@ use super::store::Store;
 use crate::random;
 
 /// Attempts while other transactions hold an item.
-const MAX_ATTEMPTS: u32 = 6;
-/// The longest pause before the second attempt. It doubles with each further one. Milliseconds.
+const MAX_CANCELLATIONS: u32 = 6;
+/// The longest pause before the second attempt. It doubles with each further one, up to the maximum. Milliseconds.
 const FIRST_PAUSE_MILLISECONDS: u32 = 10;
+const MAX_PAUSE_MILLISECONDS: u32 = 1_000;
 const ALL_OLD: ReturnValuesOnConditionCheckFailure = ReturnValuesOnConditionCheckFailure::AllOld;
 
 /// A transaction under construction. `Tag` names its steps.
@@ -103,38 +106,86 @@ impl<T> Store<T> {
         let (tags, items): (Vec<Tag>, Vec<_>) = steps.into_iter().unzip();
         let items = items.into_iter().collect::<Result<Vec<_>, _>>();
         let items = items.map_err(|error| Unavailable::new(attempted, error))?;
-        // One token for every attempt, so that a lost answer writes nothing twice and no attempt conflicts with an earlier one.
-        let token = format!("{:032x}", u128::from_be_bytes(random::bytes()?));
-        let mut pause = FIRST_PAUSE_MILLISECONDS;
-        for _ in 0..MAX_ATTEMPTS {
-            let request = self.client.transact_write_items().set_transact_items(Some(items.clone()));
-            let request = request.client_request_token(token.clone());
-            let error = match request.send().await {
-                Ok(_) => return Ok(Written::Done),
-                Err(error) => error,
-            };
-            let reasons = match error.as_service_error() {
-                Some(TransactWriteItemsError::TransactionCanceledException(canceled)) => {
-                    canceled.cancellation_reasons().to_vec()
-                }
-                Some(TransactWriteItemsError::TransactionInProgressException(_)) => Vec::new(),
-                _ => return Err(Unavailable::new(attempted, error)),
-            };
-            if reasons.iter().any(is_failed_condition) {
-                // DynamoDB gives one reason for each step, in order.
-                let failed = tags.into_iter().zip(reasons).filter(|(_, reason)| is_failed_condition(reason));
-                let failed = failed.map(|(step, reason)| FailedCondition { step, item: reason.item });
-                return Ok(Written::Refused(Refusal(failed.collect())));
-            }
-            // Another transaction holds an item, or a partition is throttled. The random pause keeps retries apart.
-            let jitter = random::number()?.checked_rem(pause).unwrap_or_default();
-            tokio::time::sleep(Duration::from_millis(u64::from(jitter))).await;
-            pause = pause.saturating_mul(2);
+        let decided = timeout(self.transaction_timeout, decide(&self.client, attempted, items)).await;
+        let unknown = |_| Unavailable::new(attempted, "DynamoDB did not say in time whether it is written");
+        let reasons = decided.map_err(unknown)??;
+        if reasons.is_empty() {
+            return Ok(Written::Done);
         }
-        Err(Unavailable::new(attempted, "other transactions held an item each time"))
+        // DynamoDB gives one reason for each step, in order.
+        let failed = tags.into_iter().zip(reasons).filter(|(_, reason)| is_failed_condition(reason));
+        let failed = failed.map(|(step, reason)| FailedCondition { step, item: reason.item });
+        Ok(Written::Refused(Refusal(failed.collect())))
+    }
+}
+
+/// Sends a transaction until DynamoDB says what became of it. Returns no reasons if everything is written, and the reasons
+/// of the steps if nothing is, because a condition failed.
+///
+/// DynamoDB executes the requests with one `ClientRequestToken` once. A repeated request gets the success of the first, or
+/// `TransactionInProgressException` while that one has not ended, which a request after five seconds brings about. With other
+/// items it gets `IdempotentParameterMismatchException`. So the token stays until DynamoDB cancels the transaction, which
+/// writes nothing. With a new token, a transaction that finishes late would be executed a second time: refused by what it
+/// wrote itself, or written twice.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html>
+async fn decide(
+    client: &Client,
+    attempted: &'static str,
+    items: Vec<TransactWriteItem>,
+) -> Result<Vec<CancellationReason>, Unavailable> {
+    let (mut token, mut cancellations, mut pause) = (new_token()?, 0_u32, FIRST_PAUSE_MILLISECONDS);
+    loop {
+        let request = client.transact_write_items().set_transact_items(Some(items.clone()));
+        let Err(error) = request.client_request_token(&token).send().await else { return Ok(Vec::new()) };
+        if let Some(TransactWriteItemsError::TransactionCanceledException(canceled)) = error.as_service_error() {
+            let reasons = canceled.cancellation_reasons();
+            if reasons.iter().any(is_failed_condition) {
+                return Ok(reasons.to_vec());
+            }
+            // Another transaction holds an item, or a partition is throttled.
+            cancellations = cancellations.saturating_add(1);
+            if cancellations == MAX_CANCELLATIONS {
+                return Err(Unavailable::new(attempted, "other transactions held an item each time"));
+            }
+            token = new_token()?;
+        } else if !may_be_written(&error) {
+            return Err(Unavailable::new(attempted, error));
+        }
+        // The random pause keeps retries apart.
+        let jitter = random::number()?.checked_rem(pause).unwrap_or_default();
+        tokio::time::sleep(Duration::from_millis(u64::from(jitter))).await;
+        pause = pause.saturating_mul(2).min(MAX_PAUSE_MILLISECONDS);
+    }
+}
+
+fn new_token() -> Result<String, Unavailable> {
+    Ok(format!("{:032x}", u128::from_be_bytes(random::bytes()?)))
+}
+
+/// Whether the transaction may be written all the same, now or later: it is in progress, or no answer came, or only that
+/// of a server that failed.
+fn may_be_written(error: &SdkError<TransactWriteItemsError>) -> bool {
+    match error {
+        SdkError::ConstructionFailure(_) => false,
+        SdkError::ServiceError(answer) => {
+            answer.err().is_transaction_in_progress_exception() || answer.raw().status().is_server_error()
+        }
+        _ => true,
     }
 }
 
 fn is_failed_condition(reason: &CancellationReason) -> bool {
     reason.code() == Some("ConditionalCheckFailed")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::TRANSACTION_TIMEOUT;
+
+    #[test]
+    fn a_retry_comes_after_the_five_seconds_that_dynamodb_needs_to_end_a_transaction() {
+        let last = TRANSACTION_TIMEOUT - Duration::from_millis(u64::from(MAX_PAUSE_MILLISECONDS));
+        assert!(last > Duration::from_secs(5), "{last:?}");
+    }
 }

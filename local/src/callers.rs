@@ -1,0 +1,73 @@
+//! Which callers the local servers answer: programs that call them by a loopback name, and no web page of another site.
+//! Such a page can let its own name lead to 127.0.0.1 (DNS rebinding), and then sends that name as `Host`. It can also
+//! post to 127.0.0.1 from where it is, and then sends its own `Origin`.
+
+use std::net::Ipv4Addr;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+
+use crate::answer;
+
+/// The name of this machine in the containers of `sam local` (`samconfig.toml`).
+const NAME_IN_CONTAINERS: &str = "host.docker.internal";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Callers {
+    ThisMachine,
+    ThisMachineAndContainers,
+}
+
+impl Callers {
+    /// Whether the request names this machine, wherever it names a host.
+    fn may_send(self, request: &Request) -> bool {
+        let hosts = request.headers().get_all(header::HOST).iter().map(|host| host.to_str().unwrap_or_default());
+        let mut named = hosts.chain(request.uri().authority().map(Authority::as_str)).peekable();
+        named.peek().is_some() && named.all(|authority| self.may_name(authority))
+    }
+
+    fn may_name(self, authority: &str) -> bool {
+        let is_port = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        let name = authority.rsplit_once(':').filter(|(_, text)| is_port(text)).map_or(authority, |(name, _)| name);
+        let is_loopback = name.eq_ignore_ascii_case("localhost")
+            || name == "[::1]"
+            || name.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback());
+        is_loopback || (self == Self::ThisMachineAndContainers && name.eq_ignore_ascii_case(NAME_IN_CONTAINERS))
+    }
+}
+
+/// Refuses every request that names another host, with the status of RFC 9110 §15.5.20.
+pub fn only(callers: Callers, router: Router) -> Router {
+    router.layer(middleware::from_fn_with_state(callers, check_host))
+}
+
+async fn check_host(State(callers): State<Callers>, request: Request, next: Next) -> Response {
+    if callers.may_send(&request) {
+        return next.run(request).await;
+    }
+    let detail = "cargo local answers at localhost and at loopback addresses only.";
+    answer::problem(StatusCode::MISDIRECTED_REQUEST, "misdirected_request", detail)
+}
+
+/// Refuses every request of a web page, unless the same server served the page.
+pub fn no_foreign_page(router: Router) -> Router {
+    router.layer(middleware::from_fn(check_origin))
+}
+
+async fn check_origin(request: Request, next: Next) -> Response {
+    if has_own_origin(request.headers()) {
+        return next.run(request).await;
+    }
+    answer::problem(StatusCode::FORBIDDEN, "foreign_origin", "Only a page of this server may send this request.")
+}
+
+/// A program sends no origin.
+fn has_own_origin(headers: &HeaderMap) -> bool {
+    let host = headers.get(header::HOST).map(HeaderValue::as_bytes);
+    let is_own = |origin: &HeaderValue| host.is_some() && origin.as_bytes().strip_prefix(b"http://") == host;
+    headers.get_all(header::ORIGIN).iter().all(is_own)
+}
