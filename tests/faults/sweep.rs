@@ -104,14 +104,14 @@ const OF_DYNAMODB_WRITES: [Fault; 2] = [
 ];
 
 const IN_PROGRESS: &str = "TransactionInProgressException";
-/// More requests than six operations send, each with the SDK's three attempts.
+/// More requests than six operations send with three attempts each.
 const LATE: usize = 20;
 
 const OF_TRANSACTIONS: [Fault; 4] = [
     Fault::refused_once("was in progress once", IN_PROGRESS),
     Fault::refused_always("was in progress each time", IN_PROGRESS),
     Fault::once("was done late", Mode::InProgress(LATE), Done::AtOnce),
-    Fault::once("was done and cut off more often than the SDK tries", Mode::LostInCuts(4), Done::AtOnce),
+    Fault::once("was done and cut off four times", Mode::LostInCuts(4), Done::AtOnce),
 ];
 
 const OF_SECRETS: [Fault; 2] = [

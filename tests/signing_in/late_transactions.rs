@@ -9,7 +9,7 @@ use tests::{World, assert_refused_for_now, person};
 use crate::clock::start_next_day;
 use crate::setup::{phone, send, world_with_code};
 
-/// More answers than six operations get, each with the SDK's three attempts.
+/// More answers than six operations get with three attempts each.
 const LATE: Mode = Mode::InProgress(20);
 
 /// Aims at the transactions of the next request that are on these tables, from the `nth` on.

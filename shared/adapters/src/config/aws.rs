@@ -17,7 +17,7 @@ pub struct Timeouts {
     pub attempt: Duration,
     /// Of all attempts together.
     pub operation: Duration,
-    /// Of all operations that send the same transaction of DynamoDB.
+    /// Of all attempts at one transaction of DynamoDB.
     pub transaction: Duration,
 }
 

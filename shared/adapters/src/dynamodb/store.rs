@@ -1,7 +1,7 @@
 //! The store of one function: one client, and the tables that the function may use.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
@@ -31,6 +31,7 @@ const CACHED: usize = 256;
 /// Cheap to clone. `T` is the set of tables.
 pub struct Store<T> {
     pub(super) client: Client,
+    pub(super) client_of_transactions: Arc<OnceLock<Client>>,
     pub(super) transaction_timeout: Duration,
     pub(super) tables: Arc<T>,
     pub(super) numbering_plan: Arc<NumberingPlan>,
@@ -43,6 +44,7 @@ impl<T> Clone for Store<T> {
     fn clone(&self) -> Self {
         Self {
             client: self.client.clone(),
+            client_of_transactions: Arc::clone(&self.client_of_transactions),
             transaction_timeout: self.transaction_timeout,
             tables: Arc::clone(&self.tables),
             numbering_plan: Arc::clone(&self.numbering_plan),
@@ -87,6 +89,7 @@ impl<T: TableSet> Store<T> {
         let config = config.retry_classifier(TransactionConflicts);
         Ok(Self {
             client: Client::from_conf(config.build()),
+            client_of_transactions: Arc::default(),
             transaction_timeout: app.config.aws.timeouts.transaction,
             tables: Arc::new(T::from_config(&app.config.resources)?),
             numbering_plan: Arc::clone(&app.numbering_plan),

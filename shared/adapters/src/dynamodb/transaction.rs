@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::error::{BuildError, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
@@ -16,11 +17,11 @@ use super::items::attributes::Item;
 use super::store::Store;
 use crate::random;
 
-/// Attempts while other transactions hold an item.
-const MAX_CANCELLATIONS: u32 = 6;
+/// Attempts while other transactions hold an item, or requests are throttled.
+const MAX_CONTENDED: u32 = 6;
 /// The longest pause before the second attempt. It doubles with each further one, up to the maximum. Milliseconds.
 const FIRST_PAUSE_MILLISECONDS: u32 = 10;
-const MAX_PAUSE_MILLISECONDS: u32 = 1_000;
+const MAX_PAUSE_MILLISECONDS: u32 = 250;
 const ALL_OLD: ReturnValuesOnConditionCheckFailure = ReturnValuesOnConditionCheckFailure::AllOld;
 
 /// A transaction under construction. `Tag` names its steps.
@@ -106,7 +107,7 @@ impl<T> Store<T> {
         let (tags, items): (Vec<Tag>, Vec<_>) = steps.into_iter().unzip();
         let items = items.into_iter().collect::<Result<Vec<_>, _>>();
         let items = items.map_err(|error| Unavailable::new(attempted, error))?;
-        let decided = timeout(self.transaction_timeout, decide(&self.client, attempted, items)).await;
+        let decided = timeout(self.transaction_timeout, decide(self.client_of_transactions(), attempted, items)).await;
         let unknown = |_| Unavailable::new(attempted, "DynamoDB did not say in time whether it is written");
         let reasons = decided.map_err(unknown)??;
         if reasons.is_empty() {
@@ -116,6 +117,12 @@ impl<T> Store<T> {
         let failed = tags.into_iter().zip(reasons).filter(|(_, reason)| is_failed_condition(reason));
         let failed = failed.map(|(step, reason)| FailedCondition { step, item: reason.item });
         Ok(Written::Refused(Refusal(failed.collect())))
+    }
+
+    /// A client without the SDK's retries, which give up too early and do not choose a token.
+    fn client_of_transactions(&self) -> &Client {
+        let config = || self.client.config().to_builder().retry_config(RetryConfig::disabled()).build();
+        self.client_of_transactions.get_or_init(|| Client::from_conf(config()))
     }
 }
 
@@ -133,23 +140,30 @@ async fn decide(
     attempted: &'static str,
     items: Vec<TransactWriteItem>,
 ) -> Result<Vec<CancellationReason>, Unavailable> {
-    let (mut token, mut cancellations, mut pause) = (new_token()?, 0_u32, FIRST_PAUSE_MILLISECONDS);
+    let (mut token, mut contended, mut pause) = (new_token()?, 0_u32, FIRST_PAUSE_MILLISECONDS);
     loop {
         let request = client.transact_write_items().set_transact_items(Some(items.clone()));
         let Err(error) = request.client_request_token(&token).send().await else { return Ok(Vec::new()) };
-        if let Some(TransactWriteItemsError::TransactionCanceledException(canceled)) = error.as_service_error() {
-            let reasons = canceled.cancellation_reasons();
-            if reasons.iter().any(is_failed_condition) {
-                return Ok(reasons.to_vec());
+        match error.as_service_error() {
+            Some(TransactWriteItemsError::TransactionCanceledException(canceled)) => {
+                let reasons = canceled.cancellation_reasons();
+                if reasons.iter().any(is_failed_condition) {
+                    return Ok(reasons.to_vec());
+                }
+                // Another transaction holds an item, or a partition is throttled.
+                token = new_token()?;
+                contended = contended.saturating_add(1);
             }
-            // Another transaction holds an item, or a partition is throttled.
-            cancellations = cancellations.saturating_add(1);
-            if cancellations == MAX_CANCELLATIONS {
-                return Err(Unavailable::new(attempted, "other transactions held an item each time"));
-            }
-            token = new_token()?;
-        } else if !may_be_written(&error) {
-            return Err(Unavailable::new(attempted, error));
+            Some(
+                TransactWriteItemsError::ProvisionedThroughputExceededException(_)
+                | TransactWriteItemsError::RequestLimitExceeded(_)
+                | TransactWriteItemsError::ThrottlingException(_),
+            ) => contended = contended.saturating_add(1),
+            _ if may_be_written(&error) => {}
+            _ => return Err(Unavailable::new(attempted, error)),
+        }
+        if contended == MAX_CONTENDED {
+            return Err(Unavailable::new(attempted, "other requests were in its way each time"));
         }
         // The random pause keeps retries apart.
         let jitter = random::number()?.checked_rem(pause).unwrap_or_default();
@@ -181,11 +195,12 @@ fn is_failed_condition(reason: &CancellationReason) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::TRANSACTION_TIMEOUT;
+    use crate::config::Timeouts;
 
     #[test]
-    fn a_retry_comes_after_the_five_seconds_that_dynamodb_needs_to_end_a_transaction() {
-        let last = TRANSACTION_TIMEOUT - Duration::from_millis(u64::from(MAX_PAUSE_MILLISECONDS));
+    fn a_request_comes_after_the_five_seconds_that_dynamodb_needs_to_end_a_transaction() {
+        let Timeouts { attempt, transaction, .. } = Timeouts::default();
+        let last = transaction - attempt - Duration::from_millis(u64::from(MAX_PAUSE_MILLISECONDS));
         assert!(last > Duration::from_secs(5), "{last:?}");
     }
 }
