@@ -34,6 +34,24 @@ async fn close_without_id(world: &World, code: &str) {
     }
 }
 
+/// A number that a stranger closed after the owner's last send, which is returned.
+async fn number_closed_after_send() -> (World, Sent) {
+    let world = World::new().await;
+    let guess_five_times = async |challenge_id: &str, code: &str| {
+        for _ in 0..5 {
+            guess(&world, challenge_id, &wrong(code)).await.assert_problem(400, "incorrect_otp");
+        }
+    };
+    let first = world.send_code(PHONE).await;
+    guess_five_times(&first.challenge_id, &first.code).await;
+    world.advance(600);
+    let owners = world.send_code(PHONE).await;
+    world.advance(60);
+    // The tenth wrong code in a row closes the number.
+    guess_five_times(&strangers_id(&world).await, &owners.code).await;
+    (world, owners)
+}
+
 #[tokio::test]
 async fn guesses_without_an_id_neither_delay_nor_refuse_a_person_with_an_id() {
     let world = World::new().await;
@@ -79,19 +97,7 @@ async fn a_closed_number_is_sent_a_code() {
 
 #[tokio::test]
 async fn an_id_issued_before_a_closure_keeps_one_comparison_and_one_issued_in_it_has_none() {
-    let world = World::new().await;
-    let first = world.send_code(PHONE).await;
-    for _ in 0..5 {
-        guess(&world, &first.challenge_id, &wrong(&first.code)).await.assert_problem(400, "incorrect_otp");
-    }
-    world.advance(600);
-    let owners = world.send_code(PHONE).await;
-    world.advance(60);
-    // The tenth wrong code closes the number, between the owner's send and their submit.
-    let strangers = strangers_id(&world).await;
-    for _ in 0..5 {
-        guess(&world, &strangers, &wrong(&owners.code)).await.assert_problem(400, "incorrect_otp");
-    }
+    let (world, owners) = number_closed_after_send().await;
     let submit = async |code: &str| world.submit_with_id(PHONE, &owners.challenge_id, code).send().await;
     assert_refused(&submit(&wrong(&owners.code)).await, "incorrect_otp", json!({"attempts_left": 4}));
     assert_refused_for_now(&submit(&owners.code).await, "too_many_requests", json!({}));
@@ -101,18 +107,7 @@ async fn an_id_issued_before_a_closure_keeps_one_comparison_and_one_issued_in_it
 
 #[tokio::test]
 async fn the_right_code_with_an_id_issued_before_a_closure_signs_in() {
-    let world = World::new().await;
-    let first = world.send_code(PHONE).await;
-    for _ in 0..5 {
-        guess(&world, &first.challenge_id, &wrong(&first.code)).await;
-    }
-    world.advance(600);
-    let owners = world.send_code(PHONE).await;
-    world.advance(60);
-    let strangers = strangers_id(&world).await;
-    for _ in 0..5 {
-        guess(&world, &strangers, &wrong(&owners.code)).await.assert_problem(400, "incorrect_otp");
-    }
+    let (world, owners) = number_closed_after_send().await;
     person(PHONE, &world.submit_with_id(PHONE, &owners.challenge_id, &owners.code).send().await);
 }
 

@@ -1,5 +1,5 @@
-//! Counters of messages, sent and verified, by source and by country, and of guesses by source. Each item is one day, with a count for each hour.
-//! Verified counts only grow, and nothing moves between windows, so each limit is one comparison in a write.
+//! Counters of messages, sent and verified, by source and by country, and of guesses by source. Each item is one day, with
+//! a count for each hour. Verified counts only grow, and nothing moves between windows, so each limit is one comparison in a write.
 
 use std::ops::Range;
 
@@ -88,7 +88,8 @@ fn guesses_key(source: &SourceAddress, day: i64) -> Item {
     key(format!("guesses#{}#{day}", source.as_str()))
 }
 
-/// One of the items that count a message or a guess: the attributes to increment, each with its bound, and the country to add.
+/// One of the items that count a message or a guess: the attributes to increment, each with its bound, and the country to
+/// add.
 struct Counter {
     key: Item,
     bounds: Vec<(String, u32)>,

@@ -5,6 +5,7 @@ use domain::values::text::OrganizationId;
 use domain::values::time::Timestamp;
 use domain::values::unavailable::Unavailable;
 
+use super::items::attributes::Item;
 use super::items::organization::{access, organization_item, organization_key, organization_settings};
 use super::store::Store;
 use super::tables::HasSettings;
@@ -25,8 +26,7 @@ impl<T: HasSettings> Store<T> {
         now: Timestamp,
     ) -> Result<Option<Organization>, Unavailable> {
         let fetch = || async {
-            let item = self.get(READ, self.tables.settings(), organization_key(id)).await?;
-            let organization = match item {
+            let organization = match self.organization_item(id).await? {
                 Some(item) => {
                     let settings = organization_settings(&item, id)?;
                     let (country, countries) = (default.default_country, &default.allowed_countries);
@@ -49,14 +49,17 @@ impl<T: HasSettings> Store<T> {
         now: Timestamp,
     ) -> Result<Option<Access>, Unavailable> {
         let fetch = || async {
-            let item = self.get(READ, self.tables.settings(), organization_key(id)).await?;
-            let access = match item.as_ref().map(access).transpose()? {
+            let access = match self.organization_item(id).await?.as_ref().map(access).transpose()? {
                 Some(access) => Some(access.map_err(|invalid| Unavailable::new(READ, invalid))?),
                 None => (*id == default.id).then(|| default.access.clone()),
             };
             Ok::<_, Unavailable>(Fetched { value: access, fresh_until: now.plus(CACHE_SECONDS) })
         };
         self.accesses.get(id, now, fetch).await
+    }
+
+    async fn organization_item(&self, id: &OrganizationId) -> Result<Option<Item>, Unavailable> {
+        self.get(READ, self.tables.settings(), organization_key(id)).await
     }
 
     /// Writes or replaces an organization. The functions use it within a minute.
