@@ -120,7 +120,8 @@ impl<T: HasUsers + HasOtps + HasSessions> AccountStore for Store<T> {
             transaction = transaction.delete((), users, phone_lock_key(phone), if_held_by(&seen.id));
             if !codes.is_empty() {
                 // The codes are removed and the counts of wrong codes stay, or deleting an account would reset them.
-                let no_codes = codes.into_iter().fold(keep(Expression::new(), now), |change, name| change.remove(name));
+                let no_codes =
+                    codes.into_iter().fold(keep(Expression::new(), now), |change, name| change.remove(&name));
                 transaction = transaction.update((), otps, record_key(phone), no_codes);
             }
         }

@@ -72,13 +72,30 @@ fn source_key(source: &SourceAddress, day: i64) -> Item {
     key(format!("source#{}#{day}", source.as_str()))
 }
 
-fn sent_key(scope: &CounterScope, day: i64, shard: u32) -> Item {
-    key(format!("spend#{}#{}#{day}#{shard}", scope.organization.as_str(), scope.country))
-}
+/// The items that together count a country's messages on one day: one for each shard.
+struct CountryDay(String);
 
-/// Verified messages have items of their own, so that sign-ins do not wait for sends that contend for their counters.
-fn verified_key(scope: &CounterScope, day: i64, shard: u32) -> Item {
-    key(format!("verified#{}#{}#{day}#{shard}", scope.organization.as_str(), scope.country))
+impl CountryDay {
+    fn sent(scope: &CounterScope, day: i64) -> Self {
+        Self::new("spend", scope, day)
+    }
+
+    /// Verified messages have items of their own, so that sign-ins do not wait for sends that contend for their counters.
+    fn verified(scope: &CounterScope, day: i64) -> Self {
+        Self::new("verified", scope, day)
+    }
+
+    fn new(kind: &str, scope: &CounterScope, day: i64) -> Self {
+        Self(format!("{kind}#{}#{}#{day}", scope.organization.as_str(), scope.country))
+    }
+
+    fn pk(&self, shard: u32) -> String {
+        format!("{}#{shard}", self.0)
+    }
+
+    fn keys(self) -> impl Iterator<Item = Item> {
+        (0..SHARDS).map(move |shard| key(self.pk(shard)))
+    }
 }
 
 /// The attribute that counts the guesses of a day. With the hour as a suffix it counts those of an hour.
@@ -132,7 +149,8 @@ fn counters(reservation: &CounterReservation, day: &Day) -> Vec<Counter> {
         country: reservation.source_country.map(|listed| (scope.country, listed)),
     }];
     let mut of_country = |shard: u32, bounds| {
-        counters.push(Counter { key: sent_key(scope, day.number, shard), bounds, country: None });
+        let key = key(CountryDay::sent(scope, day.number).pk(shard));
+        counters.push(Counter { key, bounds, country: None });
     };
     let Shard { number, below } = reservation.day;
     match reservation.hour {
@@ -166,10 +184,9 @@ fn source_countries(item: &Item, own: Country) -> Result<SourceCountries, Corrup
 /// The keys of a send's counters, except those of past days.
 pub(super) fn counter_keys(scope: &CounterScope, limits: &Limits, now: Timestamp) -> Vec<Item> {
     let day = Day::of(now).number;
-    let sent = (0..SHARDS).map(|shard| sent_key(scope, day, shard));
-    let counts_budgets = limits.budget_mode.counts();
-    let verified = (0..SHARDS).filter(|_| counts_budgets).map(|shard| verified_key(scope, day, shard));
-    std::iter::once(source_key(&scope.source, day)).chain(sent).chain(verified).collect()
+    let sent = CountryDay::sent(scope, day).keys();
+    let verified = limits.budget_mode.counts().then(|| CountryDay::verified(scope, day).keys());
+    std::iter::once(source_key(&scope.source, day)).chain(sent).chain(verified.into_iter().flatten()).collect()
 }
 
 /// A send's counts, except the highest day.
@@ -180,16 +197,18 @@ pub(super) fn counts(
     now: Timestamp,
 ) -> Result<MessageCounts, Corrupt> {
     let day = Day::of(now);
+    let sent = CountryDay::sent(scope, day.number);
     let mut country = [DayAndHour::default(); SHARDS as usize];
     for (shard, counted) in (0..SHARDS).zip(&mut country) {
-        *counted = day.count(found.get(&sent_key(scope, day.number, shard)), SENT)?;
+        *counted = day.count(found.at(&sent.pk(shard)), SENT)?;
     }
     let source = found.get(&source_key(&scope.source, day.number));
     let counts = MessageCounts { source: day.count(source, SENT)?, country, ..MessageCounts::default() };
     if !limits.budget_mode.counts() {
         return Ok(counts);
     }
-    let verified = (0..SHARDS).map(|shard| day.count(found.get(&verified_key(scope, day.number, shard)), VERIFIED));
+    let verified = CountryDay::verified(scope, day.number);
+    let verified = (0..SHARDS).map(|shard| day.count(found.at(&verified.pk(shard)), VERIFIED));
     Ok(MessageCounts {
         source_verified: day.count(source, VERIFIED)?,
         source_countries: source
@@ -249,18 +268,15 @@ impl<T: HasOtps> Store<T> {
             Expression::new()
                 .set("expires_at", moment(keep_until))
                 .add(VERIFIED, number(messages))
-                .add(day.hourly(VERIFIED), number(messages))
+                .add(&day.hourly(VERIFIED), number(messages))
         };
         let country = credited(day.ends_at.plus(VERIFIED_KEPT_SECONDS));
         let source = credited(day.ends_at.plus(HOUR))
             .add(VERIFIED_COUNTRIES, set_of(scope.country))
             .delete_from_set(UNVERIFIED_COUNTRIES, set_of(scope.country));
-        transaction.update(tag, table, verified_key(scope, day.number, shard), country).update(
-            tag,
-            table,
-            source_key(&scope.source, day.number),
-            source,
-        )
+        let country_key = key(CountryDay::verified(scope, day.number).pk(shard));
+        let source_key = source_key(&scope.source, day.number);
+        transaction.update(tag, table, country_key, country).update(tag, table, source_key, source)
     }
 
     /// The highest number of verified messages on one of the past days.
@@ -280,7 +296,7 @@ impl<T: HasOtps> Store<T> {
     }
 
     async fn highest_of(&self, scope: &CounterScope, days: Range<i64>) -> Result<u32, Unavailable> {
-        let of = |day| (0..SHARDS).map(move |shard| verified_key(scope, day, shard));
+        let of = |day| CountryDay::verified(scope, day).keys();
         // Past days hardly change, so an eventually consistent read at half the price is enough.
         let keys = days.clone().flat_map(of).map(|key| (self.tables.otps(), key)).collect();
         let items = self.get_all("read a country's days", keys, Consistency::Eventual).await?;

@@ -2,98 +2,138 @@
 //! as an attribute name.
 
 use std::collections::HashMap;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-/// A top-level attribute, or an element of maps in it: the names from the outside in.
-#[derive(Clone)]
-pub(super) struct Path(Vec<String>);
+/// A top-level attribute, or an element of maps in it.
+pub(super) trait Path {
+    /// From the outside in.
+    fn names(&self) -> [Option<&str>; 4];
+}
 
-impl From<&str> for Path {
-    fn from(attribute: &str) -> Self {
-        Self(vec![attribute.to_owned()])
+impl Path for &str {
+    fn names(&self) -> [Option<&str>; 4] {
+        [Some(self), None, None, None]
     }
 }
 
-impl From<String> for Path {
-    fn from(attribute: String) -> Self {
-        Self(vec![attribute])
+impl Path for &String {
+    fn names(&self) -> [Option<&str>; 4] {
+        [Some(self), None, None, None]
     }
 }
 
-impl<const N: usize> From<[&str; N]> for Path {
-    fn from(names: [&str; N]) -> Self {
-        Self(names.map(str::to_owned).into())
+impl Path for [&str; 2] {
+    fn names(&self) -> [Option<&str>; 4] {
+        let [outer, inner] = self;
+        [Some(outer), Some(inner), None, None]
     }
 }
 
-/// The names and values of one expression by their placeholders.
+impl Path for [&str; 3] {
+    fn names(&self) -> [Option<&str>; 4] {
+        let [outer, middle, inner] = self;
+        [Some(outer), Some(middle), Some(inner), None]
+    }
+}
+
+impl Path for [&str; 4] {
+    fn names(&self) -> [Option<&str>; 4] {
+        self.map(Some)
+    }
+}
+
+/// The names and values of one expression. The place of each is the number in its placeholder.
 #[derive(Default)]
 pub(super) struct Placeholders {
-    pub(super) names: HashMap<String, String>,
-    pub(super) values: HashMap<String, AttributeValue>,
+    names: Vec<String>,
+    values: Vec<AttributeValue>,
+}
+
+fn name_placeholder(place: usize) -> String {
+    format!("#n{place}")
+}
+
+/// The placeholder of a value.
+struct Value(usize);
+
+impl Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, ":v{}", self.0)
+    }
 }
 
 impl Placeholders {
-    fn name(&mut self, name: &str) -> String {
-        if let Some((placeholder, _)) = self.names.iter().find(|(_, known)| *known == name) {
-            return placeholder.clone();
+    fn name(&mut self, name: &str) -> usize {
+        self.names.iter().position(|known| known == name).unwrap_or_else(|| {
+            self.names.push(name.to_owned());
+            self.names.len().saturating_sub(1)
+        })
+    }
+
+    fn path(&mut self, path: impl Path) -> String {
+        let mut path_in_expression = String::new();
+        for name in path.names().into_iter().flatten() {
+            if !path_in_expression.is_empty() {
+                path_in_expression.push('.');
+            }
+            path_in_expression.push_str(&name_placeholder(self.name(name)));
         }
-        let placeholder = format!("#n{}", self.names.len());
-        self.names.insert(placeholder.clone(), name.to_owned());
-        placeholder
+        path_in_expression
     }
 
-    fn path(&mut self, path: impl Into<Path>) -> String {
-        let Path(names) = path.into();
-        names.iter().map(|name| self.name(name)).collect::<Vec<_>>().join(".")
+    fn value(&mut self, value: AttributeValue) -> Value {
+        self.values.push(value);
+        Value(self.values.len().saturating_sub(1))
     }
 
-    fn value(&mut self, value: AttributeValue) -> String {
-        let placeholder = format!(":v{}", self.values.len());
-        self.values.insert(placeholder.clone(), value);
-        placeholder
-    }
-
-    fn compare(&mut self, path: impl Into<Path>, operator: &str, value: AttributeValue) -> String {
+    fn compare(&mut self, path: impl Path, operator: &str, value: AttributeValue) -> String {
         let (path, value) = (self.path(path), self.value(value));
         format!("{path} {operator} {value}")
     }
 
-    pub(super) fn equals(&mut self, path: impl Into<Path>, value: AttributeValue) -> String {
+    pub(super) fn equals(&mut self, path: impl Path, value: AttributeValue) -> String {
         self.compare(path, "=", value)
     }
 
-    pub(super) fn at_most(&mut self, path: impl Into<Path>, value: AttributeValue) -> String {
+    pub(super) fn at_most(&mut self, path: impl Path, value: AttributeValue) -> String {
         self.compare(path, "<=", value)
     }
 
-    pub(super) fn below(&mut self, path: impl Into<Path>, value: AttributeValue) -> String {
+    pub(super) fn below(&mut self, path: impl Path, value: AttributeValue) -> String {
         self.compare(path, "<", value)
     }
 
-    pub(super) fn above(&mut self, path: impl Into<Path>, value: AttributeValue) -> String {
+    pub(super) fn above(&mut self, path: impl Path, value: AttributeValue) -> String {
         self.compare(path, ">", value)
     }
 
-    pub(super) fn exists(&mut self, path: impl Into<Path>) -> String {
+    pub(super) fn exists(&mut self, path: impl Path) -> String {
         format!("attribute_exists({})", self.path(path))
     }
 
-    pub(super) fn absent(&mut self, path: impl Into<Path>) -> String {
+    pub(super) fn absent(&mut self, path: impl Path) -> String {
         format!("attribute_not_exists({})", self.path(path))
     }
 
-    pub(super) fn set_contains(&mut self, path: impl Into<Path>, element: AttributeValue) -> String {
+    pub(super) fn set_contains(&mut self, path: impl Path, element: AttributeValue) -> String {
         let (path, element) = (self.path(path), self.value(element));
         format!("contains({path}, {element})")
     }
 
-    pub(super) fn size_below(&mut self, path: impl Into<Path>, value: AttributeValue) -> String {
+    pub(super) fn size_below(&mut self, path: impl Path, value: AttributeValue) -> String {
         let (path, value) = (self.path(path), self.value(value));
         format!("size({path}) < {value}")
     }
+}
+
+/// The parts of a write's request. DynamoDB wants none in place of an empty one.
+pub(super) struct Built {
+    pub(super) update: String,
+    pub(super) condition: Option<String>,
+    pub(super) names: Option<HashMap<String, String>>,
+    pub(super) values: Option<HashMap<String, AttributeValue>>,
 }
 
 /// What a write changes, and the conditions under which it does.
@@ -112,7 +152,7 @@ impl Expression {
         Self::default()
     }
 
-    pub(super) fn set(mut self, path: impl Into<Path>, value: AttributeValue) -> Self {
+    pub(super) fn set(mut self, path: impl Path, value: AttributeValue) -> Self {
         let clause = self.placeholders.equals(path, value);
         self.set.push(clause);
         self
@@ -127,21 +167,21 @@ impl Expression {
     }
 
     /// Adds to a number that exists. Unlike [`Expression::add`] it works on elements of maps too.
-    pub(super) fn increment(mut self, path: impl Into<Path>, by: AttributeValue) -> Self {
+    pub(super) fn increment(mut self, path: impl Path, by: AttributeValue) -> Self {
         let (path, by) = (self.placeholders.path(path), self.placeholders.value(by));
         self.set.push(format!("{path} = {path} + {by}"));
         self
     }
 
     /// As [`Expression::increment`], for a number that need not exist.
-    pub(super) fn increment_from_zero(mut self, path: impl Into<Path>, by: AttributeValue) -> Self {
+    pub(super) fn increment_from_zero(mut self, path: impl Path, by: AttributeValue) -> Self {
         let (path, by) = (self.placeholders.path(path), self.placeholders.value(by));
         let zero = self.placeholders.value(AttributeValue::N("0".into()));
         self.set.push(format!("{path} = if_not_exists({path}, {zero}) + {by}"));
         self
     }
 
-    pub(super) fn remove(mut self, path: impl Into<Path>) -> Self {
+    pub(super) fn remove(mut self, path: impl Path) -> Self {
         let path = self.placeholders.path(path);
         self.remove.push(path);
         self
@@ -152,37 +192,35 @@ impl Expression {
     }
 
     /// Adds to a number or a set, which need not exist.
-    pub(super) fn add(mut self, path: impl Into<Path>, value: AttributeValue) -> Self {
+    pub(super) fn add(mut self, path: impl Path, value: AttributeValue) -> Self {
         let (path, value) = (self.placeholders.path(path), self.placeholders.value(value));
         self.add.push(format!("{path} {value}"));
         self
     }
 
-    pub(super) fn delete_from_set(mut self, path: impl Into<Path>, elements: AttributeValue) -> Self {
+    pub(super) fn delete_from_set(mut self, path: impl Path, elements: AttributeValue) -> Self {
         let (path, elements) = (self.placeholders.path(path), self.placeholders.value(elements));
         self.delete.push(format!("{path} {elements}"));
         self
     }
 
-    pub(super) fn if_equals(self, path: impl Into<Path>, value: AttributeValue) -> Self {
+    pub(super) fn if_equals(self, path: impl Path, value: AttributeValue) -> Self {
         self.if_compares(path, "=", value)
     }
 
-    pub(super) fn if_below(self, path: impl Into<Path>, value: AttributeValue) -> Self {
+    pub(super) fn if_below(self, path: impl Path, value: AttributeValue) -> Self {
         self.if_compares(path, "<", value)
     }
 
-    pub(super) fn if_above(self, path: impl Into<Path>, value: AttributeValue) -> Self {
+    pub(super) fn if_above(self, path: impl Path, value: AttributeValue) -> Self {
         self.if_compares(path, ">", value)
     }
 
-    pub(super) fn if_exists(self, path: impl Into<Path>) -> Self {
-        let path = path.into();
+    pub(super) fn if_exists(self, path: impl Path) -> Self {
         self.if_any(|on| [on.exists(path)])
     }
 
-    pub(super) fn if_absent(self, path: impl Into<Path>) -> Self {
-        let path = path.into();
+    pub(super) fn if_absent(self, path: impl Path) -> Self {
         self.if_any(|on| [on.absent(path)])
     }
 
@@ -208,31 +246,25 @@ impl Expression {
         self
     }
 
-    fn if_compares(mut self, path: impl Into<Path>, operator: &str, value: AttributeValue) -> Self {
+    fn if_compares(mut self, path: impl Path, operator: &str, value: AttributeValue) -> Self {
         let condition = self.placeholders.compare(path, operator, value);
         self.conditions.push(condition);
         self
     }
 
-    pub(super) fn update(&self) -> String {
-        let clauses = [("SET", &self.set), ("REMOVE", &self.remove), ("ADD", &self.add), ("DELETE", &self.delete)];
+    pub(super) fn build(self) -> Built {
+        let clauses = [("SET", self.set), ("REMOVE", self.remove), ("ADD", self.add), ("DELETE", self.delete)];
         let clauses = clauses.into_iter().filter(|(_, parts)| !parts.is_empty());
-        clauses.map(|(keyword, parts)| format!("{keyword} {}", parts.join(", "))).collect::<Vec<_>>().join(" ")
-    }
-
-    /// None if there are no conditions.
-    pub(super) fn condition(&self) -> Option<String> {
-        (!self.conditions.is_empty()).then(|| self.conditions.join(" AND "))
-    }
-
-    /// The names, None if there are none, which is how DynamoDB wants it.
-    pub(super) fn names(&self) -> Option<HashMap<String, String>> {
-        Some(self.placeholders.names.clone()).filter(|names| !names.is_empty())
-    }
-
-    /// The values, None if there are none, which is how DynamoDB wants it.
-    pub(super) fn values(&self) -> Option<HashMap<String, AttributeValue>> {
-        Some(self.placeholders.values.clone()).filter(|values| !values.is_empty())
+        let clauses = clauses.map(|(keyword, parts)| format!("{keyword} {}", parts.join(", ")));
+        let Placeholders { names, values } = self.placeholders;
+        let names = names.into_iter().enumerate().map(|(place, name)| (name_placeholder(place), name));
+        let values = values.into_iter().enumerate().map(|(place, value)| (Value(place).to_string(), value));
+        Built {
+            update: clauses.collect::<Vec<_>>().join(" "),
+            condition: Some(self.conditions.join(" AND ")).filter(|condition| !condition.is_empty()),
+            names: Some(names.collect()).filter(|names: &HashMap<_, _>| !names.is_empty()),
+            values: Some(values.collect()).filter(|values: &HashMap<_, _>| !values.is_empty()),
+        }
     }
 }
 
@@ -253,11 +285,11 @@ mod tests {
             .add("total", number(1))
             .if_equals("counter", number(1))
             .if_any(|on| [on.absent("total"), on.below("total", number(9))]);
-        let update = "SET #n0 = :v0, #n1.#n2 = #n1.#n2 + :v1 REMOVE #n3 ADD #n4 :v2";
-        assert_eq!(expression.update(), update);
+        let built = expression.build();
+        assert_eq!(built.update, "SET #n0 = :v0, #n1.#n2 = #n1.#n2 + :v1 REMOVE #n3 ADD #n4 :v2");
         let condition = "#n0 = :v3 AND (attribute_not_exists(#n4) OR #n4 < :v4)";
-        assert_eq!(expression.condition().as_deref(), Some(condition));
-        assert_eq!(expression.names().unwrap()["#n2"], "chl_1");
-        assert_eq!(expression.values().unwrap()[":v4"], number(9));
+        assert_eq!(built.condition.as_deref(), Some(condition));
+        assert_eq!(built.names.unwrap()["#n2"], "chl_1");
+        assert_eq!(built.values.unwrap()[":v4"], number(9));
     }
 }

@@ -136,7 +136,7 @@ impl<T: HasUsers + HasOtps + HasSessions> Store<T> {
                     .add("sign_ins", number(1))
                     .if_exists("pk");
                 let signed_in = if sign_in.joins {
-                    signed_in.add(format!("{ROLE_PREFIX}{DEFAULT_ROLE}"), organization_set([&sign_in.organization]))
+                    signed_in.add(&format!("{ROLE_PREFIX}{DEFAULT_ROLE}"), organization_set([&sign_in.organization]))
                 } else {
                     signed_in
                 };

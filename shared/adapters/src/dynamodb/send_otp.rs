@@ -156,7 +156,7 @@ fn change_challenge(reservation: &SendReservation) -> Option<Expression> {
         ChallengeChange::Unchanged => return None,
     };
     let over = reservation.over.iter().filter(|purpose| **purpose != reservation.purpose);
-    Some(over.fold(keep(change, reservation.now), |change, purpose| change.remove(challenge_name(purpose))))
+    Some(over.fold(keep(change, reservation.now), |change, purpose| change.remove(&challenge_name(purpose))))
 }
 
 /// Records what a resend changes of a live challenge.

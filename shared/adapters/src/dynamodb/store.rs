@@ -76,7 +76,11 @@ pub(super) struct Found(HashMap<String, Item>);
 
 impl Found {
     pub(super) fn get(&self, key: &Item) -> Option<&Item> {
-        self.0.get(Row(key).text("pk").ok()?)
+        self.at(Row(key).text("pk").ok()?)
+    }
+
+    pub(super) fn at(&self, pk: &str) -> Option<&Item> {
+        self.0.get(pk)
     }
 }
 
@@ -119,15 +123,16 @@ impl<T> Store<T> {
         key: Item,
         expression: Expression,
     ) -> Result<Updated, Unavailable> {
+        let expression = expression.build();
         let request = self
             .client
             .update_item()
             .table_name(table)
             .set_key(Some(key))
-            .update_expression(expression.update())
-            .set_condition_expression(expression.condition())
-            .set_expression_attribute_names(expression.names())
-            .set_expression_attribute_values(expression.values())
+            .update_expression(expression.update)
+            .set_condition_expression(expression.condition)
+            .set_expression_attribute_names(expression.names)
+            .set_expression_attribute_values(expression.values)
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         match request.send().await {

@@ -63,37 +63,40 @@ impl<Tag> Transaction<Tag> {
     }
 
     pub(super) fn put(mut self, tag: Tag, table: &str, item: Item, expression: Expression) -> Self {
+        let expression = expression.build();
         let put = Put::builder()
             .table_name(table)
             .set_item(Some(item))
-            .set_condition_expression(expression.condition())
-            .set_expression_attribute_names(expression.names())
-            .set_expression_attribute_values(expression.values())
+            .set_condition_expression(expression.condition)
+            .set_expression_attribute_names(expression.names)
+            .set_expression_attribute_values(expression.values)
             .return_values_on_condition_check_failure(ALL_OLD);
         self.steps.push((tag, put.build().map(|put| TransactWriteItem::builder().put(put).build())));
         self
     }
 
     pub(super) fn update(mut self, tag: Tag, table: &str, key: Item, expression: Expression) -> Self {
+        let expression = expression.build();
         let update = Update::builder()
             .table_name(table)
             .set_key(Some(key))
-            .update_expression(expression.update())
-            .set_condition_expression(expression.condition())
-            .set_expression_attribute_names(expression.names())
-            .set_expression_attribute_values(expression.values())
+            .update_expression(expression.update)
+            .set_condition_expression(expression.condition)
+            .set_expression_attribute_names(expression.names)
+            .set_expression_attribute_values(expression.values)
             .return_values_on_condition_check_failure(ALL_OLD);
         self.steps.push((tag, update.build().map(|update| TransactWriteItem::builder().update(update).build())));
         self
     }
 
     pub(super) fn delete(mut self, tag: Tag, table: &str, key: Item, expression: Expression) -> Self {
+        let expression = expression.build();
         let delete = Delete::builder()
             .table_name(table)
             .set_key(Some(key))
-            .set_condition_expression(expression.condition())
-            .set_expression_attribute_names(expression.names())
-            .set_expression_attribute_values(expression.values())
+            .set_condition_expression(expression.condition)
+            .set_expression_attribute_names(expression.names)
+            .set_expression_attribute_values(expression.values)
             .return_values_on_condition_check_failure(ALL_OLD);
         self.steps.push((tag, delete.build().map(|delete| TransactWriteItem::builder().delete(delete).build())));
         self
