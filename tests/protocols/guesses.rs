@@ -1,8 +1,9 @@
 //! How many guesses at one number are compared, however a stranger spreads sends and guesses over the days: what SECURITY.md
 //! states.
 
-use domain::rules::challenge::{Challenge, ChallengeRecord, Claim, Issued};
+use domain::rules::challenge::{Challenge, ChallengeRecord, Claim};
 use domain::rules::code_key::CodeKeyVersion;
+use domain::rules::failures::Failures;
 use domain::rules::limits::Limits;
 use domain::values::ids::ChallengeId;
 use domain::values::phone::PhoneNumber;
@@ -50,7 +51,7 @@ impl Stranger {
         let live = live.and_then(|live| Some((live.least_attempted()?.1, live)));
         match live.filter(|(attempts, _)| *attempts < self.limits.code_attempts) {
             Some((attempts, live)) => {
-                live.issued.insert(id, Issued { at: self.now, attempts });
+                live.issued.insert(id, attempts);
             }
             None => {
                 let guesses_before = self.record.guesses_without_id;
@@ -73,7 +74,7 @@ impl Stranger {
         };
         // Who knows the rules makes no guess that is counted and not compared.
         let Ok(next) = self.record.count(&claim, &self.limits) else { return false };
-        if next.comparable(&claim, &self.limits).is_err() {
+        if next.challenge_to_compare(&claim, &self.limits).is_err() {
             return false;
         }
         self.record = next;
@@ -118,25 +119,48 @@ fn by_day(stranger: &Stranger, days: i64) -> [Vec<usize>; 2] {
     stranger.compared.each_ref().map(|lane| (0..days).map(|n| count(lane, n)).collect())
 }
 
+/// A stranger who sends and guesses for two weeks whenever that is possible. Who is patient asks for a code only when it can
+/// be tried at once. `resets` are the hours of each day at which the owner signs in, which resets the count of wrong codes.
+fn two_weeks(is_patient: bool, resets: &[i64]) -> Stranger {
+    let mut stranger = Stranger::new();
+    let mut resets: Vec<_> = (0..14).flat_map(|day| resets.iter().map(move |hour| day * 24 + hour)).collect();
+    resets.reverse();
+    while stranger.now < START.plus(14 * DAY) {
+        if resets.last().is_some_and(|hours| (stranger.now.seconds() - START.seconds()) / 3_600 >= *hours) {
+            resets.pop();
+            stranger.record.with_id = Failures::default();
+        }
+        let closed_until = stranger.record.with_id.closed_until.max(stranger.record.without_id.closed_until);
+        if !is_patient || stranger.now >= closed_until {
+            stranger.send();
+        }
+        stranger.guess_all(true, true);
+        stranger.now = stranger.next_moment();
+    }
+    stranger
+}
+
 #[test]
 fn a_hundred_guesses_with_ids_take_more_than_a_week_and_so_do_a_hundred_without() {
     for is_patient in [false, true] {
-        let mut stranger = Stranger::new();
-        while stranger.now < START.plus(14 * DAY) {
-            // Who is patient asks for a code only when it can be tried at once.
-            let closed_until = stranger.record.with_id.closed_until.max(stranger.record.without_id.closed_until);
-            if !is_patient || stranger.now >= closed_until {
-                stranger.send();
-            }
-            stranger.guess_all(true, true);
-            stranger.now = stranger.next_moment();
-        }
+        let stranger = two_weeks(is_patient, &[]);
         let [with_ids, without] = by_day(&stranger, 14);
         println!("patient: {is_patient}; with ids, by day: {with_ids:?}; without: {without:?}");
         for lane in [with_ids, without] {
             assert!(lane[..7].iter().sum::<usize>() < 100, "{lane:?}");
         }
         assert!(total_in_a_day(&stranger) <= MAX_A_DAY);
+    }
+}
+
+#[test]
+fn each_sign_in_of_the_owner_gives_a_stranger_no_more_than_a_days_most() {
+    for (is_patient, resets) in [(false, &[12][..]), (true, &[12]), (true, &[8, 12, 16, 20])] {
+        let stranger = two_weeks(is_patient, resets);
+        let [with_ids, without] = by_day(&stranger, 14);
+        println!("patient: {is_patient}, owner at {resets:?}; with ids, by day: {with_ids:?}; without: {without:?}");
+        assert!(total_in_a_day(&stranger) <= MAX_A_DAY);
+        assert!(without.iter().sum::<usize>() <= by_day(&two_weeks(is_patient, &[]), 14)[1].iter().sum::<usize>());
     }
 }
 

@@ -1,7 +1,7 @@
 //! Sign-in by claim, compare and consume: clients that submit right codes or wrong ones to one of two organizations, and
 //! strangers who never stop guessing.
 
-use domain::rules::challenge::{Challenge, ChallengeRecord, Claim, Consumption, IdempotencyDigest, Issued};
+use domain::rules::challenge::{Challenge, ChallengeRecord, Claim, Consumption, IdempotencyDigest};
 use domain::rules::code_key::CodeKeyVersion;
 use domain::rules::failures::Failures;
 use domain::rules::limits::Limits;
@@ -134,7 +134,7 @@ impl SignIn {
 
     /// The challenge of a send, with these ids.
     fn challenge(&self, ids: &[u8], now: Timestamp) -> Challenge {
-        let issued = ids.iter().map(|id| (challenge(*id), Issued { at: now, attempts: 0 })).collect();
+        let issued = ids.iter().map(|id| (challenge(*id), 0)).collect();
         Challenge { issued, ..Challenge::new(challenge(ids[0]), CodeKeyVersion::new("1"), now, &self.limits) }
     }
 
@@ -240,7 +240,7 @@ impl Model for SignIn {
                 let claim = self.claim(client, now);
                 state.clients[client] = match state.record(organization).count(&claim, &self.limits) {
                     Ok(next) => {
-                        let granted = next.comparable(&claim, &self.limits).cloned();
+                        let granted = next.challenge_to_compare(&claim, &self.limits).cloned();
                         state.write(organization, next);
                         granted.map_or(Progress::Refused, Progress::Granted)
                     }
@@ -257,7 +257,7 @@ impl Model for SignIn {
                 state.clients[client] = match read.count(&claim, &self.limits) {
                     Err(_) => Progress::Refused,
                     Ok(next) if state.record(organization) == *read => {
-                        let granted = next.comparable(&claim, &self.limits).cloned();
+                        let granted = next.challenge_to_compare(&claim, &self.limits).cloned();
                         state.write(organization, next);
                         granted.map_or(Progress::Refused, Progress::Granted)
                     }
@@ -276,7 +276,7 @@ impl Model for SignIn {
             Action::Stranger(id) => {
                 let claim = claim(FIRST_ORGANIZATION, id, now);
                 let next = state.record(FIRST_ORGANIZATION).count(&claim, &self.limits).ok()?;
-                if let Ok(granted) = next.comparable(&claim, &self.limits) {
+                if let Ok(granted) = next.challenge_to_compare(&claim, &self.limits) {
                     compare(&mut state.compared, granted, id);
                 }
                 state.write(FIRST_ORGANIZATION, next);
@@ -293,7 +293,8 @@ impl Model for SignIn {
                 };
                 let record = state.record(organization);
                 let current = record.challenge.as_ref().filter(|current| current.id == matched.id);
-                state.clients[client] = match record.consume(consumed).filter(|_| current.is_some()) {
+                let lane = self.claim(client, now).lane();
+                state.clients[client] = match record.consume(lane, consumed).filter(|_| current.is_some()) {
                     Some(next) => {
                         state.opened.push((session.clone(), matched.id.clone(), client));
                         state.write(organization, next);

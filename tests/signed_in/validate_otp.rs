@@ -177,6 +177,19 @@ async fn a_verified_user_proves_their_own_number_anew_at_any_time() {
 }
 
 #[tokio::test]
+async fn a_user_without_a_username_proves_their_own_number_anew_and_no_other() {
+    let world = World::new().await;
+    let person = world.sign_in(OWN).await;
+    world.advance(60);
+    let own = sent(&world, &person, json!({"phone_number": OWN})).await;
+    let body = json!({"phone_number": OWN, "otp": own.code, "challenge_id": own.challenge_id});
+    assert_success(&validate(&world, &person, body).await);
+    let other = sent(&world, &person, to_change(NEW)).await;
+    let body = json!({"phone_number": NEW, "otp": other.code, "challenge_id": other.challenge_id});
+    assert_invalid(&validate(&world, &person, body).await);
+}
+
+#[tokio::test]
 async fn five_wrong_codes_exhaust_the_attempts_at_the_own_number_too() {
     let (world, person) = verified().await;
     world.advance(60);
@@ -503,6 +516,52 @@ async fn wrong_codes_of_a_caller_count_at_whatever_number() {
     world.advance(30);
     assert_success(&validate(&world, &person, body).await);
     assert_eq!(world.me(&person).await["phone_number"], NEW);
+}
+
+#[tokio::test]
+async fn a_change_of_number_from_a_source_without_guesses_left_must_wait() {
+    let world = World::with(&[("SOURCE_GUESSES_PER_HOUR", "1")]).await;
+    world.advance(86_400 - world.now().unsigned_abs() % 86_400);
+    let person = world.sign_in_as(OWN, "sita").await;
+    let sent = sent(&world, &person, to_change(NEW)).await;
+    let body = |code: &str| typed_with_id(NEW, code, &sent.challenge_id);
+    // The sign-in showed no id, so it is counted apart.
+    validate(&world, &person, body(&wrong(&sent.code))).await.assert_problem(400, "incorrect_otp");
+    validate(&world, &person, body(&sent.code)).await.assert_problem(429, "too_many_requests");
+}
+
+#[tokio::test]
+async fn where_the_caller_and_the_number_must_wait_the_longer_wait_is_enough() {
+    let (world, person) = unverified().await;
+    let gita = world.sign_in_as(OTHER, "gita").await;
+    let own = sent(&world, &person, to_verify(NEW)).await;
+    let guess_at = async |n: u32, guesses: u32| {
+        let phone = format!("+977984199999{n}");
+        let sent = sent(&world, &person, to_verify(&phone)).await;
+        for _ in 0..guesses {
+            let body = typed_with_id(&phone, &wrong(&sent.code), &sent.challenge_id);
+            validate(&world, &person, body).await.assert_problem(400, "incorrect_otp");
+        }
+    };
+    guess_at(1, 5).await;
+    guess_at(2, 5).await;
+    world.advance(30);
+    guess_at(3, 1).await;
+    world.advance(60);
+    for _ in 0..2 {
+        let of_gita = sent(&world, &gita, to_change(NEW)).await;
+        let body = with(&typed_by("gita", NEW, &wrong(&of_gita.code)), json!({"challenge_id": of_gita.challenge_id}));
+        for _ in 0..5 {
+            validate(&world, &gita, body.clone()).await.assert_problem(400, "incorrect_otp");
+        }
+        world.advance(60);
+    }
+    // The number's eleventh wrong code in a row, and the caller's twelfth.
+    let body = |code: &str| typed_with_id(NEW, code, &own.challenge_id);
+    validate(&world, &person, body(&wrong(&own.code))).await.assert_problem(400, "incorrect_otp");
+    let refused = validate(&world, &person, body(&own.code)).await;
+    refused.assert_problem(429, "too_many_requests");
+    assert!((110..=120).contains(&refused.number("retry_after")), "{refused:?}");
 }
 
 #[tokio::test]

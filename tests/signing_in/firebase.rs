@@ -239,6 +239,18 @@ async fn a_used_token_is_answered_again_only_to_its_idempotency_key_within_a_min
 }
 
 #[tokio::test]
+async fn a_used_token_is_not_answered_again_for_another_organization() {
+    let world = world().await;
+    world.create_organization("bank", &[("membership", "invited"), ("audience", "https://bank.example")]).await;
+    let token = token(&world, &phone(1));
+    person(&phone(1), &submit_with_key(&world, &token, "a-key").send().await);
+    let body = json!({"firebase_id_token": token, "organization_id": "bank"});
+    let crossed = world.post("/v1/otp/submit", body).header("idempotency-key", "a-key").send().await;
+    crossed.assert_problem(400, "firebase_token_invalid");
+    submit_with_key(&world, &token, "a-key").send().await.ok();
+}
+
+#[tokio::test]
 async fn a_token_that_was_used_without_an_idempotency_key_is_never_answered_again() {
     let world = world().await;
     let token = token(&world, &phone(1));

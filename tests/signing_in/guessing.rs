@@ -78,7 +78,7 @@ async fn one_blind_guess_an_hour_keeps_nobody_out() {
 }
 
 #[tokio::test]
-async fn a_closed_number_is_sent_a_code() {
+async fn a_closed_number_is_sent_a_code_that_signs_in() {
     let world = World::with(&[("CODE_ATTEMPTS", "1000"), ("CODE_LIFETIME_SECONDS", "100000")]).await;
     let sent = world.send_code(PHONE).await;
     for _ in 0..17 {
@@ -91,12 +91,11 @@ async fn a_closed_number_is_sent_a_code() {
     assert_refused_for_now(&guess(&world, &sent.challenge_id, &sent.code).await, "too_many_requests", json!({}));
     world.advance(1);
     let in_closure = world.send_code(PHONE).await;
-    let submit = async || world.submit_with_id(PHONE, &in_closure.challenge_id, &in_closure.code).send().await;
-    person(PHONE, &wait_out(&world, "too_many_requests", submit).await.reply);
+    person(PHONE, &world.submit_with_id(PHONE, &in_closure.challenge_id, &in_closure.code).send().await);
 }
 
 #[tokio::test]
-async fn an_id_issued_before_a_closure_keeps_one_comparison_and_one_issued_in_it_has_none() {
+async fn an_issued_id_has_one_comparison_in_a_closure() {
     let (world, owners) = number_closed_after_send().await;
     let submit = async |code: &str| world.submit_with_id(PHONE, &owners.challenge_id, code).send().await;
     assert_refused(&submit(&wrong(&owners.code)).await, "incorrect_otp", json!({"attempts_left": 4}));
@@ -106,7 +105,7 @@ async fn an_id_issued_before_a_closure_keeps_one_comparison_and_one_issued_in_it
 }
 
 #[tokio::test]
-async fn the_right_code_with_an_id_issued_before_a_closure_signs_in() {
+async fn the_right_code_with_an_issued_id_signs_in_during_a_closure() {
     let (world, owners) = number_closed_after_send().await;
     person(PHONE, &world.submit_with_id(PHONE, &owners.challenge_id, &owners.code).send().await);
 }
@@ -141,7 +140,9 @@ async fn one_source_address_guesses_sixty_times_an_hour_and_two_hundred_a_day() 
         assert!((ends_in - 60..=ends_in).contains(&refused.number("retry_after")), "{refused:?}");
         world.advance(3_600);
     }
-    // Others go on, and so does the address the next day.
+    // Guesses with an id are counted by themselves, others go on, and so does the address the next day.
+    let behind_the_address = world.send_code(PHONE).await;
+    person(PHONE, &guess(&world, &behind_the_address.challenge_id, &behind_the_address.code).await);
     assert_refused(&world.submit(&phone(0), "000000").send().await, "incorrect_otp", json!({}));
     start_next_day(&world);
     assert_refused(&world.submit(&phone(0), "000000").from(STRANGER).send().await, "incorrect_otp", json!({}));
@@ -157,6 +158,28 @@ async fn the_right_code_is_not_compared_for_a_source_without_guesses_left() {
         assert_refused_for_now(&guess(&world, &sent.challenge_id, &code).await, "too_many_requests", json!({}));
     }
     person(PHONE, &world.submit_with_id(PHONE, &sent.challenge_id, &sent.code).send().await);
+}
+
+#[tokio::test]
+async fn where_source_and_number_refuse_a_guess_the_longer_wait_is_enough() {
+    let world = World::with(&[("SOURCE_GUESSES_PER_HOUR", "10")]).await;
+    start_next_day(&world);
+    world.advance(3_600 - 10);
+    let sent = world.send_code(PHONE).await;
+    close_without_id(&world, &sent.code).await;
+    // The hour ends in ten seconds, the number's closure later.
+    let guess = async || guess_without_id(&world, &wrong(&sent.code)).await;
+    let AfterWait { reply, .. } = wait_out(&world, "too_many_requests", guess).await;
+    assert_refused(&reply, "incorrect_otp", json!({}));
+}
+
+#[tokio::test]
+async fn a_sign_in_does_not_show_in_a_closure_of_guesses_without_an_id() {
+    let world = World::new().await;
+    let sent = world.send_code(PHONE).await;
+    close_without_id(&world, &sent.code).await;
+    person(PHONE, &world.submit_with_id(PHONE, &sent.challenge_id, &sent.code).send().await);
+    assert_refused_for_now(&guess_without_id(&world, "000000").await, "too_many_requests", json!({}));
 }
 
 /// What a stranger can see of the answers to guesses without an id, or with an id of another phone, until they close.

@@ -140,13 +140,29 @@ async fn an_invited_organization_admits_its_members_only_and_says_so_only_after_
     world.update_user(&user, join("DELETE")).await;
     assert_refused(&world.refresh(&teller.refresh).await, "not_a_member", json!({}));
     assert_eq!(world.items("SessionsTable").await.len(), 2);
+    // The refusal used up no token: a member again goes on with the same one, however long it took.
+    world.advance(600);
+    world.update_user(&user, join("ADD")).await;
+    world.refreshed(&teller).await;
+}
+
+#[tokio::test]
+async fn an_organization_whose_audience_is_the_issuer_issues_no_tokens() {
+    let world = World::new().await;
+    let person = world.sign_in(PHONE).await;
+    let issuer = claims(&person.access)["iss"].as_str().unwrap().to_owned();
+    world.create_organization("bank", &[("audience", &issuer)]).await;
+    let refused = send_to_organization(&world, PHONE, "bank").send().await;
+    refused.assert_problem(503, "service_unavailable");
 }
 
 #[tokio::test]
 async fn a_fresh_account_does_not_join_an_invited_organization() {
     let world = World::new().await;
+    world.create_organization("bank", &[]).await;
+    // The number's former holder is a member.
+    sign_in(&world, "bank").await;
     world.create_organization("bank", &[("membership", "invited")]).await;
-    world.sign_in(PHONE).await;
     world.advance(crate::setup::DORMANT_SECONDS);
     let sent = send(&world, "bank").await;
     let body = json!({

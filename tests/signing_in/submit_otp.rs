@@ -344,7 +344,7 @@ async fn the_tenth_wrong_code_in_a_row_delays_the_right_one_and_success_resets_t
     world.advance(60);
     let third = world.send_code(PHONE).await;
     exhaust(&world, &second).await;
-    // The third id was issued before the tenth wrong code closed the number, so it has a comparison.
+    // The tenth wrong code closed the number, and the third id still has one comparison.
     let (eleventh, at) = timed(&world, async || wrong_with_id(&world, &third).await).await;
     assert_refused(&eleventh, "incorrect_otp", json!({"attempts_left": 4}));
     let AfterWait { reply, opens_at, .. } =

@@ -70,7 +70,7 @@ async fn a_test_number_is_exempt_from_the_limits_on_sends() {
 async fn a_test_number_is_not_exempt_from_the_limits_on_attempts() {
     let world = world().await;
     // Each id has five attempts. Sends do not reset the count of wrong codes in a row: after the tenth there is a wait, and
-    // an id that was issued before it has no comparison in it, because the code stays the same.
+    // no id has a comparison in it, because the code stays the same.
     let mut ids = Vec::new();
     for _ in 0..3 {
         ids.push(send(&world, "acme").send().await.text("challenge_id"));

@@ -95,20 +95,14 @@ impl Session {
             return Err(Problem::malformed("refresh_token: expected at most 4096 characters."));
         }
         let token = self.guard.refresh_token(&body.refresh_token, now).await?;
-        // Do fallible reads before irreversible writes: the key is read before the token is rotated.
+        // Do fallible reads before irreversible writes: the key and the organization are read before the token is rotated.
         let key = self.signing.signing_key(now).await?;
         let ids = new_token_ids()?;
         let limits = &self.app.config.limits;
         let default = &self.app.config.default_organization;
-        let (refreshed, access) = tokio::join!(
-            refresh(&self.store, limits, &token, now),
-            self.store.access(&token.organization, default, now)
-        );
-        let (user, session) = refreshed?;
-        let access = access?.ok_or(Problem::new(Code::SessionRevoked))?;
-        if !access.admits(&user, &session.organization) {
-            return Err(Problem::new(Code::NotAMember));
-        }
+        let access = self.store.access(&token.organization, default, now).await?;
+        let access = access.ok_or(Problem::new(Code::SessionRevoked))?;
+        let (user, session) = refresh(&self.store, limits, &access, &token, now).await?;
         let issuer = self.app.config.issuer.for_organization(&access);
         let claims = issuer.tokens(&session, &user.roles, Grant::RefreshToken, ids, now, limits);
         Ok(Answer::json(200, &Value::Object(key.sign(&claims)?.to_json())).uncached())

@@ -43,7 +43,7 @@ struct Body {
 struct ParsedRequest {
     phone: RawPhoneNumber,
     code: OtpCode,
-    username: String,
+    username: Option<String>,
     challenge_id: Option<ChallengeId>,
     organization: Option<OrganizationId>,
 }
@@ -52,16 +52,15 @@ impl ParsedRequest {
     fn parse(request: &Request, limits: &Limits) -> Result<Self, Problem> {
         let invalid = || Problem::new(Code::InvalidValidationRequest);
         let body: Body = request.json()?;
-        let required = |text: Option<String>| text.filter(|text| !text.trim().is_empty()).ok_or_else(invalid);
-        let phone = required(body.phone_number.or(body.phone))?;
-        let code = required(body.otp)?;
-        let username = required(body.username)?;
+        let filled = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
+        let phone = filled(body.phone_number.or(body.phone)).ok_or_else(invalid)?;
+        let code = filled(body.otp).ok_or_else(invalid)?;
         Ok(Self {
             code: otp(&code)?.ok_or_else(invalid)?,
             challenge_id: challenge_id_of_guess(body.challenge_id.as_deref(), limits)?,
             organization: optional_member("organization_id", body.organization_id.as_deref(), OrganizationId::parse)?,
             phone: RawPhoneNumber::parse(&phone)?,
-            username,
+            username: filled(body.username),
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use domain::rules::challenge::{ChallengeRecord, Claim};
 use domain::rules::limits::Limits;
-use domain::use_cases::check_code::{CheckCodeStore, CountOutcome, FirstCounts};
+use domain::use_cases::check_code::{CheckCodeStore, CountOutcome, GuessCounts};
 use domain::values::unavailable::Unavailable;
 
 use super::expression::Expression;
@@ -16,10 +16,10 @@ use crate::telemetry::trace;
 const ATTEMPTED: &str = "claim an attempt";
 
 impl<T: HasOtps> CheckCodeStore for Store<T> {
-    async fn count_guess(&self, claim: &Claim, limits: &Limits) -> Result<FirstCounts, Unavailable> {
+    async fn count_guess(&self, claim: &Claim, limits: &Limits) -> Result<GuessCounts, Unavailable> {
         let (attempt, source) =
             tokio::join!(self.count_attempt(claim, limits), self.count_guess_of_source(claim, limits));
-        Ok(FirstCounts { attempt: attempt?, source_closed_until: source? })
+        Ok(GuessCounts { attempt: attempt?, source_closed_until: source? })
     }
 
     async fn count_attempt_from(
@@ -32,10 +32,10 @@ impl<T: HasOtps> CheckCodeStore for Store<T> {
         let expression = match (&claim.challenge_id, &seen.challenge) {
             (Some(id), Some(challenge)) => {
                 let name = &*challenge_name(&claim.purpose);
-                let attempts = [name, "issued", id.as_str(), "attempts"];
+                let attempts = [name, "issued", id.as_str()];
                 let of = |record: &ChallengeRecord| {
-                    let issued = record.challenge.as_ref().and_then(|challenge| challenge.issued.get(id));
-                    number(issued.map_or(0, |issued| issued.attempts))
+                    let attempts = record.challenge.as_ref().and_then(|challenge| challenge.issued.get(id));
+                    number(attempts.copied().unwrap_or_default())
                 };
                 let expression = expression
                     .set(attempts, of(next))
@@ -62,8 +62,8 @@ impl<T: HasOtps> Store<T> {
             Some(id) => {
                 let name = &*challenge_name(&claim.purpose);
                 // An unknown id has no attribute, so the comparison fails.
-                let attempts = [name, "issued", id.as_str(), "attempts"];
-                let expression = Expression::new()
+                let attempts = [name, "issued", id.as_str()];
+                let expression = keep(Expression::new(), claim.now)
                     .increment(attempts, number(1))
                     .if_absent([name, "consumed_at"])
                     .if_above([name, "code_expires_at"], moment(claim.now))

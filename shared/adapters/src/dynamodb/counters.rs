@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use domain::rules::challenge::Claim;
+use domain::rules::challenge::{Claim, GuessLane};
 use domain::rules::limits::Limits;
 use domain::rules::pumping::{
     CounterReservation, CounterScope, DayAndHour, HISTORY_DAYS, MessageCounts, SHARDS, Shard, SourceCountries,
@@ -98,8 +98,13 @@ impl CountryDay {
     }
 }
 
-/// The attribute that counts the guesses of a day. With the hour as a suffix it counts those of an hour.
-const GUESSES: &str = "guesses";
+/// The attributes that count the guesses of a day, by lane. With the hour as a suffix they count those of an hour.
+const fn guesses(lane: GuessLane) -> &'static str {
+    match lane {
+        GuessLane::WithId => "guesses",
+        GuessLane::WithoutId => "guesses_without_id",
+    }
+}
 
 fn guesses_key(source: &SourceAddress, day: i64) -> Item {
     key(format!("guesses#{}#{day}", source.as_str()))
@@ -227,25 +232,25 @@ pub(super) fn counter_updates(reservation: &CounterReservation, now: Timestamp) 
 }
 
 impl<T: HasOtps> Store<T> {
-    /// Counts a guess at its source's hour and day. If the source has none left, returns until when.
+    /// Counts a guess at its source's hour and day, in its lane. If the source has none left, returns until when.
     pub(super) async fn count_guess_of_source(
         &self,
         claim: &Claim,
         limits: &Limits,
     ) -> Result<Option<Timestamp>, Unavailable> {
-        let day = Day::of(claim.now);
+        let (day, guesses) = (Day::of(claim.now), guesses(claim.lane()));
         let counter = Counter {
             key: guesses_key(&claim.source, day.number),
             bounds: vec![
-                (GUESSES.to_owned(), limits.source_guesses_per_day),
-                (day.hourly(GUESSES), limits.source_guesses_per_hour),
+                (guesses.to_owned(), limits.source_guesses_per_day),
+                (day.hourly(guesses), limits.source_guesses_per_hour),
             ],
             country: None,
         };
         let counted = count_one(&counter, day.ends_at.plus(HOUR));
         let seen = match self.update("count a guess", self.tables.otps(), counter.key, counted).await? {
             Updated::Done(_) => return Ok(None),
-            Updated::ConditionFailed(seen) => day.count(seen.as_ref(), GUESSES)?,
+            Updated::ConditionFailed(seen) => day.count(seen.as_ref(), guesses)?,
         };
         let is_day_used_up = seen.day >= limits.source_guesses_per_day;
         Ok(Some(if is_day_used_up { day.ends_at } else { claim.now.window(HOUR).1 }))

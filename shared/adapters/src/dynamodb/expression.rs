@@ -9,37 +9,30 @@ use aws_sdk_dynamodb::types::AttributeValue;
 /// A top-level attribute, or an element of maps in it.
 pub(super) trait Path {
     /// From the outside in.
-    fn names(&self) -> [Option<&str>; 4];
+    fn names(&self) -> [Option<&str>; 3];
 }
 
 impl Path for &str {
-    fn names(&self) -> [Option<&str>; 4] {
-        [Some(self), None, None, None]
+    fn names(&self) -> [Option<&str>; 3] {
+        [Some(self), None, None]
     }
 }
 
 impl Path for &String {
-    fn names(&self) -> [Option<&str>; 4] {
-        [Some(self), None, None, None]
+    fn names(&self) -> [Option<&str>; 3] {
+        [Some(self), None, None]
     }
 }
 
 impl Path for [&str; 2] {
-    fn names(&self) -> [Option<&str>; 4] {
+    fn names(&self) -> [Option<&str>; 3] {
         let [outer, inner] = self;
-        [Some(outer), Some(inner), None, None]
+        [Some(outer), Some(inner), None]
     }
 }
 
 impl Path for [&str; 3] {
-    fn names(&self) -> [Option<&str>; 4] {
-        let [outer, middle, inner] = self;
-        [Some(outer), Some(middle), Some(inner), None]
-    }
-}
-
-impl Path for [&str; 4] {
-    fn names(&self) -> [Option<&str>; 4] {
+    fn names(&self) -> [Option<&str>; 3] {
         self.map(Some)
     }
 }
@@ -103,10 +96,6 @@ impl Placeholders {
 
     pub(super) fn below(&mut self, path: impl Path, value: AttributeValue) -> String {
         self.compare(path, "<", value)
-    }
-
-    pub(super) fn above(&mut self, path: impl Path, value: AttributeValue) -> String {
-        self.compare(path, ">", value)
     }
 
     pub(super) fn exists(&mut self, path: impl Path) -> String {

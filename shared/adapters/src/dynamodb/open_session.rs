@@ -106,9 +106,9 @@ impl<T: HasUsers + HasOtps + HasSessions> Store<T> {
         let (users, otps, now) = (self.tables.users(), self.tables.otps(), sign_in.consumption.at);
         let mut transaction = Transaction::new("sign in");
         transaction = match &sign_in.proof {
-            PhoneProof::Code { challenge, .. } => {
+            PhoneProof::Code { challenge, lane, .. } => {
                 let purpose = Purpose::SignIn { organization: sign_in.organization.clone() };
-                let consumed = consume(&purpose, &challenge.id, &sign_in.consumption);
+                let consumed = consume(&purpose, &challenge.id, *lane, &sign_in.consumption);
                 transaction.update(Step::Proof, otps, record_key(&sign_in.phone), consumed)
             }
             PhoneProof::Firebase { digest, valid_until, .. } => {

@@ -31,7 +31,9 @@ impl<T: HasSettings> Store<T> {
                     let settings = organization_settings(&item, id)?;
                     let (country, countries) = (default.default_country, &default.allowed_countries);
                     let organization = settings.organization(country, countries, &self.numbering_plan);
-                    Some(organization.map_err(|invalid| Unavailable::new(READ, invalid))?)
+                    let organization = organization.map_err(|invalid| Unavailable::new(READ, invalid))?;
+                    self.check_audience(&organization.access)?;
+                    Some(organization)
                 }
                 None => (*id == default.id).then(|| default.clone()),
             };
@@ -50,12 +52,26 @@ impl<T: HasSettings> Store<T> {
     ) -> Result<Option<Access>, Unavailable> {
         let fetch = || async {
             let access = match self.organization_item(id).await?.as_ref().map(access).transpose()? {
-                Some(access) => Some(access.map_err(|invalid| Unavailable::new(READ, invalid))?),
+                Some(access) => {
+                    let access = access.map_err(|invalid| Unavailable::new(READ, invalid))?;
+                    self.check_audience(&access)?;
+                    Some(access)
+                }
                 None => (*id == default.id).then(|| default.access.clone()),
             };
             Ok::<_, Unavailable>(Fetched { value: access, fresh_until: now.plus(CACHE_SECONDS) })
         };
         self.accesses.get(id, now, fetch).await
+    }
+
+    /// Refresh tokens have the issuer as their audience, so no access token may have it.
+    fn check_audience(&self, access: &Access) -> Result<(), Unavailable> {
+        match &access.audience {
+            Some(audience) if **audience == *self.issuer => {
+                Err(Unavailable::new(READ, "the organization's audience is the issuer"))
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn organization_item(&self, id: &OrganizationId) -> Result<Option<Item>, Unavailable> {

@@ -19,6 +19,10 @@ use crate::telemetry::trace;
 const ATTEMPTED: &str = "rotate a session";
 
 impl<T: HasUsers + HasSessions> RefreshStore for Store<T> {
+    async fn read_owner(&self, id: &UserId) -> Result<Option<User>, Unavailable> {
+        self.find_user(id).await
+    }
+
     async fn rotate_and_read_user(
         &self,
         token: &PresentedRefreshToken,

@@ -1,6 +1,6 @@
 //! Sending: the phone's schedule, the counters and the challenge in one transaction.
 
-use domain::rules::challenge::{ChallengeRecord, Issued};
+use domain::rules::challenge::ChallengeRecord;
 use domain::rules::limits::Limits;
 use domain::rules::pumping::{CounterReservation, CounterScope, MessageCounts};
 use domain::use_cases::send_otp::{
@@ -17,7 +17,7 @@ use super::counters::{counter_keys, counter_updates, counts};
 use super::expression::Expression;
 use super::items::attributes::{Item, Row, key, moment, moments, number, text};
 use super::items::challenge::{
-    challenge_name, challenge_value, challenges, credit_scope, if_unconsumed, issued_value, keep, record, record_key,
+    challenge_name, challenge_value, challenges, credit_scope, if_unconsumed, keep, record, record_key,
 };
 use super::items::user::{user, user_key};
 use super::store::{Consistency, Store};
@@ -163,11 +163,10 @@ fn change_challenge(reservation: &SendReservation) -> Option<Expression> {
 fn resend_challenge(name: &str, resend: &Resend, now: Timestamp) -> Expression {
     let mut expression = if_unconsumed(Expression::new(), name, &resend.challenge);
     if let Some(IssuedId { id, least_attempted, attempts }) = &resend.issued {
-        let issued = Issued { at: now, attempts: *attempts };
         // The condition keeps an attempt that was claimed since the send was planned from being given back.
         expression = expression
-            .if_equals([name, "issued", least_attempted.as_str(), "attempts"], number(attempts))
-            .set([name, "issued", id.as_str()], issued_value(issued));
+            .if_equals([name, "issued", least_attempted.as_str()], number(attempts))
+            .set([name, "issued", id.as_str()], number(attempts));
     }
     if let Some(carrier) = resend.carrier {
         expression = expression.set([name, "carrier"], text(carrier.name()));

@@ -3,7 +3,7 @@
 use domain::rules::challenge::Claim;
 use domain::rules::limits::Limits;
 use domain::rules::user::PhoneHolder;
-use domain::use_cases::check_code::{CheckCodeStore, FirstCounts};
+use domain::use_cases::check_code::{CheckCodeStore, GuessCounts};
 use domain::use_cases::submit_otp::SubmitOtpStore;
 use domain::values::unavailable::Unavailable;
 
@@ -15,7 +15,7 @@ impl<T: HasUsers + HasOtps + HasSessions> SubmitOtpStore for Store<T> {
         &self,
         claim: &Claim,
         limits: &Limits,
-    ) -> Result<(FirstCounts, Option<PhoneHolder>), Unavailable> {
+    ) -> Result<(GuessCounts, Option<PhoneHolder>), Unavailable> {
         let (counted, holder) = tokio::join!(self.count_guess(claim, limits), self.find_holder(&claim.phone));
         Ok((counted?, holder?))
     }

@@ -2,7 +2,7 @@
 
 use domain::rules::challenge::Claim;
 use domain::rules::limits::Limits;
-use domain::use_cases::check_code::{CheckCodeStore, FirstCounts};
+use domain::use_cases::check_code::{CheckCodeStore, GuessCounts};
 use domain::use_cases::validate_otp::{BindOutcome, CallerCount, PhoneBinding, ValidateOtpStore};
 use domain::values::ids::UserId;
 use domain::values::purpose::Purpose;
@@ -40,7 +40,7 @@ impl<T: HasUsers + HasOtps> ValidateOtpStore for Store<T> {
         claim: &Claim,
         caller: &UserId,
         limits: &Limits,
-    ) -> Result<(FirstCounts, CallerCount), Unavailable> {
+    ) -> Result<(GuessCounts, CallerCount), Unavailable> {
         let (counted, caller) =
             tokio::join!(self.count_guess(claim, limits), self.count_failure_of_caller(caller, claim.now, limits));
         Ok((counted?, caller?))
@@ -67,7 +67,7 @@ impl<T: HasUsers + HasOtps> ValidateOtpStore for Store<T> {
                 Step::Code,
                 self.tables.otps(),
                 record_key(phone),
-                consume(&purpose, challenge, &binding.consumption()),
+                consume(&purpose, challenge, binding.lane, &binding.consumption()),
             )
             .update(Step::User, users, user_key(&seen.id), changed)
             .put(Step::PhoneLock, users, phone_lock(phone, &seen.id, *now), lock_condition);

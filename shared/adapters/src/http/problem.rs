@@ -432,6 +432,7 @@ impl From<ValidateOtpError> for Problem {
     fn from(error: ValidateOtpError) -> Self {
         match error {
             ValidateOtpError::NoSuchUser => Self::new(Code::NoSuchUser),
+            ValidateOtpError::UsernameMissing => Self::new(Code::InvalidValidationRequest),
             ValidateOtpError::PhoneOrUsernameMistaken => Self::new(Code::PhoneOrUsernameMistaken),
             ValidateOtpError::AlreadyVerified => Self::new(Code::AlreadyVerified),
             ValidateOtpError::Code(refusal) => refusal.into(),
@@ -447,6 +448,7 @@ impl From<RefreshError> for Problem {
             RefreshError::SessionRevoked => Self::new(Code::SessionRevoked),
             RefreshError::RefreshReused => Self::new(Code::RefreshReused),
             RefreshError::NoSuchUser => Self::new(Code::NoSuchUser),
+            RefreshError::NotAMember => Self::new(Code::NotAMember),
             RefreshError::Unavailable(source) => source.into(),
         }
     }

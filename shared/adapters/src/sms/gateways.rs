@@ -80,7 +80,10 @@ impl Gateways {
     pub async fn connect_ahead(&self, country: Country) {
         let route = NumberingPlan::calling_code(country).map_or(&[][..], |code| self.routes.by_digits(code));
         let Some(credentials) = self.secret.kept_credentials() else { return };
-        let url = match route.iter().find(|gateway| self.may_call(**gateway, &credentials)) {
+        for gateway in route {
+            self.note_credentials(*gateway, &credentials);
+        }
+        let url = match route.iter().find(|gateway| credentials.are_complete_for(**gateway)) {
             Some(Gateway::Sparrow) => self.sparrow.url().to_owned(),
             Some(Gateway::Twilio) => self.twilio.url().to_owned(),
             Some(Gateway::Sns) | None => return,
@@ -89,13 +92,11 @@ impl Gateways {
         tokio::spawn(async move { timeout(SENDING_TIME, client.connect(&url)).await });
     }
 
-    /// Whether there are credentials for a gateway. The log says once in each process that there are none.
-    fn may_call(&self, gateway: Gateway, credentials: &GatewayCredentials) -> bool {
-        let lacks = !credentials.are_complete_for(gateway);
-        if !self.health.set_lacks_credentials(gateway, lacks) && lacks {
+    /// Records whether the secret has credentials for a gateway. The log says once in each process that it has none.
+    fn note_credentials(&self, gateway: Gateway, credentials: &GatewayCredentials) {
+        if self.health.credentials_read(gateway, credentials) {
             tracing::warn!(gateway = gateway.name(), "the gateway has no credentials and gets no messages");
         }
-        !lacks
     }
 
     /// A route's gateways, in the order to try them.
@@ -109,12 +110,15 @@ impl Gateways {
             return timeout(time, self.sns.send(to, message)).await.unwrap_or(Outcome::Unknown);
         }
         let credentials = match timeout(time, self.secret.credentials()).await {
-            Ok(Ok(credentials)) if self.may_call(gateway, &credentials) => credentials,
-            Ok(Ok(_)) => return Outcome::NoCredentials,
+            Ok(Ok(credentials)) => credentials,
             Ok(Err(unavailable)) => return Outcome::Unavailable(telemetry::causes(&unavailable)),
             // Nothing was sent yet.
             Err(_) => return Outcome::Unavailable("its credentials were not read in time".into()),
         };
+        self.note_credentials(gateway, &credentials);
+        if !credentials.are_complete_for(gateway) {
+            return Outcome::NoCredentials;
+        }
         let sending = async {
             match gateway {
                 Gateway::Twilio => self.twilio.send(&credentials, to, message).await,
@@ -159,12 +163,13 @@ impl SmsGateways for Gateways {
                     tracing::warn!(gateway, country = %to.country, kind, "the gateway refused the number");
                     return Err(SendFailure::NumberRefused);
                 }
-                Outcome::NoCredentials => {}
-                Outcome::Blocked(_) | Outcome::RefusedUs(_) | Outcome::Unavailable(_) | Outcome::Unknown => {
+                Outcome::Blocked(_) => {
                     tracing::warn!(gateway, country = %to.country, kind, why, "the gateway did not accept the message");
-                    if matches!(outcome, Outcome::Blocked(_)) {
-                        return Err(SendFailure::Blocked);
-                    }
+                    return Err(SendFailure::Blocked);
+                }
+                Outcome::NoCredentials => {}
+                Outcome::RefusedUs(_) | Outcome::Unavailable(_) | Outcome::Unknown => {
+                    tracing::warn!(gateway, country = %to.country, kind, why, "the gateway did not accept the message");
                     self.health.failed(carrier, self.clock.now());
                 }
             }

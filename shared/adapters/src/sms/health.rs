@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use domain::values::gateway::Gateway;
 use domain::values::time::Timestamp;
 
+use crate::secrets::GatewayCredentials;
+
 /// Consecutive failures after which a gateway is tried last.
 const MAX_FAILURES: u32 = 3;
 /// For how long. After that the next message tries the gateway first again, and one more failure puts it last. Seconds.
@@ -13,10 +15,10 @@ const DEMOTION_SECONDS: u32 = 60;
 
 /// The health of each gateway, as far as this process knows.
 #[derive(Clone, Default)]
-pub(super) struct GatewayHealth(Arc<Mutex<Known>>);
+pub(super) struct GatewayHealth(Arc<Mutex<HealthByGateway>>);
 
 #[derive(Default)]
-struct Known {
+struct HealthByGateway {
     sparrow: Health,
     sns: Health,
     twilio: Health,
@@ -29,7 +31,7 @@ struct Health {
     lacks_credentials: bool,
 }
 
-impl Known {
+impl HealthByGateway {
     const fn health(&mut self, gateway: Gateway) -> &mut Health {
         match gateway {
             Gateway::Sparrow => &mut self.sparrow,
@@ -67,12 +69,14 @@ impl GatewayHealth {
         self.lock().health(gateway).lacks_credentials
     }
 
-    /// Returns what [`GatewayHealth::lacks_credentials`] was before.
-    pub(super) fn set_lacks_credentials(&self, gateway: Gateway, lacks: bool) -> bool {
-        std::mem::replace(&mut self.lock().health(gateway).lacks_credentials, lacks)
+    /// Returns whether the gateway lacks them now and did not before.
+    pub(super) fn credentials_read(&self, gateway: Gateway, credentials: &GatewayCredentials) -> bool {
+        let lacks_now = !credentials.are_complete_for(gateway);
+        let lacked_before = std::mem::replace(&mut self.lock().health(gateway).lacks_credentials, lacks_now);
+        lacks_now && !lacked_before
     }
 
-    fn lock(&self) -> MutexGuard<'_, Known> {
+    fn lock(&self) -> MutexGuard<'_, HealthByGateway> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

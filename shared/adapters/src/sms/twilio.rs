@@ -20,10 +20,9 @@ pub(super) struct Twilio {
 }
 
 /// A created message, or an error.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Answer {
-    #[serde(default)]
-    sid: String,
+    sid: Option<String>,
     /// `error_code` is that of a message that failed at once.
     #[serde(alias = "error_code")]
     code: Option<i64>,
@@ -64,14 +63,16 @@ impl Twilio {
 
 pub(super) fn read(response: &HttpResponse) -> Outcome {
     let answer = serde_json::from_slice(&response.body);
-    let Answer { sid, code } = answer.unwrap_or(Answer { sid: String::new(), code: None });
+    let Answer { sid, code } = answer.unwrap_or_default();
     match (response.status, code) {
         // Protection against SMS pumping: <https://www.twilio.com/docs/api/errors/30450>,
         // <https://www.twilio.com/docs/api/errors/30453>, <https://www.twilio.com/docs/api/errors/60410>.
         (_, Some(code @ (30450 | 30453 | 60410))) => Outcome::Blocked(format!("error {code}")),
-        (200..=299, _) if !sid.is_empty() => Outcome::Accepted(MessageId::new(&sid)),
-        // The gateway may have accepted the message.
-        (200..=299, _) => Outcome::Unknown,
+        (200..=299, _) => match sid {
+            Some(sid) if !sid.is_empty() => Outcome::Accepted(MessageId::new(&sid)),
+            // The gateway may have accepted the message.
+            _ => Outcome::Unknown,
+        },
         // Not a number; unsubscribed; unroutable; a landline.
         (_, Some(21211 | 21610 | 21612 | 21614)) => Outcome::NumberRefused,
         (status, Some(code)) if (400..500).contains(&status) && status != 429 => {
@@ -107,6 +108,7 @@ mod tests {
             let failed = format!(r#"{{"sid":"SM0123456789abcdef","status":"failed","error_code":{code}}}"#);
             assert_eq!(kind(201, &failed), "blocked", "{code}");
         }
+        assert_eq!(kind(201, r#"{"sid":null,"status":"failed","error_code":30450}"#), "blocked");
         assert_eq!(kind(201, r#"{"sid":"SM0123456789abcdef","status":"queued","error_code":null}"#), "accepted");
         assert_eq!(refusal(429, 20429), "unavailable");
         assert_eq!(refusal(500, 20500), "unavailable");

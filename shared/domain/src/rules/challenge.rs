@@ -57,13 +57,6 @@ pub struct Consumption {
     pub session: Option<SessionId>,
 }
 
-/// An id that a send issued, and its attempts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Issued {
-    pub at: Timestamp,
-    pub attempts: u32,
-}
-
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Challenge {
     /// The id that the first send issued. The code is derived from it.
@@ -75,8 +68,9 @@ pub struct Challenge {
     pub changes_number: bool,
     /// Whether the organization's fixed code for the phone is expected instead of a derived one.
     pub has_fixed_code: bool,
-    /// The ids that sends issued. Whoever requests a resend uses up attempts of their own id, not those of an earlier one.
-    pub issued: BTreeMap<ChallengeId, Issued>,
+    /// The ids that sends issued, and the attempts under each. Whoever requests a resend uses up attempts of their own id,
+    /// not those of an earlier one.
+    pub issued: BTreeMap<ChallengeId, u32>,
     /// [`ChallengeRecord::guesses_without_id`] when the challenge was planned. Later ones count as its attempts.
     pub guesses_before: u32,
     pub consumption: Option<Consumption>,
@@ -94,7 +88,7 @@ impl Challenge {
     /// A challenge without attempts that expects a derived code and changes no number.
     pub fn new(id: ChallengeId, key_version: CodeKeyVersion, now: Timestamp, limits: &Limits) -> Self {
         Self {
-            issued: BTreeMap::from([(id.clone(), Issued { at: now, attempts: 0 })]),
+            issued: BTreeMap::from([(id.clone(), 0)]),
             id,
             key_version,
             expires_at: now.plus(limits.code_lifetime_seconds),
@@ -127,13 +121,13 @@ impl Challenge {
 
     /// The id with the fewest attempts. A new id starts with as many, so that a resend gives nobody more attempts.
     pub fn least_attempted(&self) -> Option<(&ChallengeId, u32)> {
-        self.issued.iter().map(|(id, issued)| (id, issued.attempts)).min_by_key(|(_, attempts)| *attempts)
+        self.issued.iter().map(|(id, attempts)| (id, *attempts)).min_by_key(|(_, attempts)| *attempts)
     }
 
     /// Attempts left with an id; none for a guess without an id, which must not learn whether there is a challenge.
     pub fn attempts_left(&self, id: Option<&ChallengeId>, limits: &Limits) -> Option<u32> {
-        let issued = self.issued.get(id?)?;
-        Some(limits.code_attempts.saturating_sub(issued.attempts))
+        let attempts = self.issued.get(id?)?;
+        Some(limits.code_attempts.saturating_sub(*attempts))
     }
 
     /// Consumes the code; `None` if it was already consumed.
@@ -155,6 +149,23 @@ pub struct ChallengeRecord {
     pub guesses_without_id: u32,
 }
 
+/// Guesses are counted in two lanes, which never delay or close each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum GuessLane {
+    WithId,
+    WithoutId,
+}
+
+impl GuessLane {
+    /// The lane of a guess that shows this id.
+    pub const fn of(shown: Option<&ChallengeId>) -> Self {
+        match shown {
+            Some(_) => Self::WithId,
+            None => Self::WithoutId,
+        }
+    }
+}
+
 /// An attempt at a challenge, before any code is compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
@@ -165,6 +176,12 @@ pub struct Claim {
     pub idempotency: Option<IdempotencyDigest>,
     pub source: SourceAddress,
     pub now: Timestamp,
+}
+
+impl Claim {
+    pub const fn lane(&self) -> GuessLane {
+        GuessLane::of(self.challenge_id.as_ref())
+    }
 }
 
 /// Why a code may not be compared.
@@ -206,6 +223,16 @@ pub enum CodeRefusal {
 }
 
 impl ClaimRefusal {
+    /// The refusal of a guess that another closure refuses too. The wait is the longer one, so that it is enough.
+    pub fn and_closed(self, other: Closed) -> Self {
+        match self {
+            Self::Closed { retry_after_seconds } => {
+                Self::Closed { retry_after_seconds: retry_after_seconds.max(other.retry_after_seconds) }
+            }
+            _ => self,
+        }
+    }
+
     /// What the client learns. A client that shows no issued id learns nothing that depends on whether there is a challenge:
     /// whatever the reason, it looks like a wrong code.
     pub const fn to_client(&self, claim: &Claim) -> CodeRefusal {
@@ -223,8 +250,8 @@ impl ClaimRefusal {
 impl ChallengeRecord {
     /// Counts a guess, or says why it is refused. The record is then unchanged.
     ///
-    /// A guess without an id is counted whether or not there is a challenge; [`Self::comparable`] then says whether it may be
-    /// compared. One with an id is counted only if it may be.
+    /// A guess without an id is counted whether or not there is a challenge; [`Self::challenge_to_compare`] then says whether
+    /// it may be compared. One with an id is counted only if it may be.
     pub fn count(&self, claim: &Claim, limits: &Limits) -> Result<Self, ClaimRefusal> {
         let mut next = self.clone();
         let Some(id) = &claim.challenge_id else {
@@ -233,35 +260,41 @@ impl ChallengeRecord {
             return Ok(next);
         };
         let challenge = next.challenge.as_mut().ok_or(ClaimRefusal::NoSuchChallenge)?;
-        let issued = challenge.issued.get_mut(id).ok_or(ClaimRefusal::NoSuchChallenge)?;
-        issued.attempts = issued.attempts.saturating_add(1);
-        // Several people know a fixed code and it stays the same, so no closure excuses a guess at it.
-        let excusable = (!challenge.has_fixed_code).then_some((id, issued.at));
-        next.comparable(claim, limits)?;
+        let attempts = challenge.issued.get_mut(id).ok_or(ClaimRefusal::NoSuchChallenge)?;
+        *attempts = attempts.saturating_add(1);
+        // Several people know a fixed code, it stays the same and its sends are not limited: no closure excuses a guess at it.
+        let excusable = (!challenge.has_fixed_code).then_some(id);
+        next.challenge_to_compare(claim, limits)?;
         next.with_id = self.with_id.count(excusable, claim.now, limits)?;
         Ok(next)
     }
 
-    /// The challenge with whose code a counted guess may be compared.
-    pub fn comparable(&self, claim: &Claim, limits: &Limits) -> Result<&Challenge, ClaimRefusal> {
+    /// The challenge with whose code a guess may be compared, after the guess is counted. So the last attempt is the one that
+    /// makes the count equal to the limit.
+    pub fn challenge_to_compare(&self, claim: &Claim, limits: &Limits) -> Result<&Challenge, ClaimRefusal> {
         let challenge = self.challenge.as_ref().ok_or(ClaimRefusal::NoSuchChallenge)?;
         let attempts = match &claim.challenge_id {
-            Some(id) => challenge.issued.get(id).ok_or(ClaimRefusal::NoSuchChallenge)?.attempts,
+            Some(id) => *challenge.issued.get(id).ok_or(ClaimRefusal::NoSuchChallenge)?,
             None => self.guesses_without_id.saturating_sub(challenge.guesses_before),
         };
         match &challenge.consumption {
             Some(consumption) if !consumption.may_be_replayed_by(claim) => Err(ClaimRefusal::Consumed),
             None if claim.now >= challenge.expires_at => Err(ClaimRefusal::Expired),
+            // Retries too: whoever shows the idempotency key need not know the code.
             _ if attempts > limits.code_attempts => Err(ClaimRefusal::AttemptsExhausted),
             _ => Ok(challenge),
         }
     }
 
-    /// Consumes the code and resets the consecutive failures; `None` if it was already consumed.
-    pub fn consume(&self, consumption: Consumption) -> Option<Self> {
-        let challenge = self.challenge.as_ref()?.consume(consumption)?;
-        let guesses_without_id = self.guesses_without_id;
-        Some(Self { challenge: Some(challenge), guesses_without_id, ..Self::default() })
+    /// Consumes the code and resets the failures of the lane in which it was guessed; `None` if it was already consumed. The
+    /// other lane stays, so that nobody who shows no id sees by its closure that the code was consumed.
+    pub fn consume(&self, lane: GuessLane, consumption: Consumption) -> Option<Self> {
+        let mut next = Self { challenge: Some(self.challenge.as_ref()?.consume(consumption)?), ..self.clone() };
+        match lane {
+            GuessLane::WithId => next.with_id = Failures::default(),
+            GuessLane::WithoutId => next.without_id = Failures::default(),
+        }
+        Some(next)
     }
 }
 
@@ -315,10 +348,10 @@ mod tests {
         let (mut state, without) = (record(), claim(None, START));
         for _ in 0..5 {
             state = state.count(&without, &limits).unwrap();
-            assert!(state.comparable(&without, &limits).is_ok());
+            assert!(state.challenge_to_compare(&without, &limits).is_ok());
         }
         state = state.count(&without, &limits).unwrap();
-        assert_eq!(state.comparable(&without, &limits), Err(ClaimRefusal::AttemptsExhausted));
+        assert_eq!(state.challenge_to_compare(&without, &limits), Err(ClaimRefusal::AttemptsExhausted));
         assert!(state.count(&claim(Some(first_id()), START), &limits).is_ok());
     }
 
@@ -355,8 +388,7 @@ mod tests {
         let limits = Limits::default();
         let mut state = record();
         state.challenge.as_mut().unwrap().has_fixed_code = true;
-        state.with_id =
-            Failures { consecutive: 10, closed_until: START.plus(30), closed_since: START, ..Failures::default() };
+        state.with_id = Failures { consecutive: 10, closed_until: START.plus(30), ..Failures::default() };
         let refused = state.count(&claim(Some(first_id()), START), &limits);
         assert_eq!(refused, Err(ClaimRefusal::Closed { retry_after_seconds: 30 }));
     }
@@ -381,18 +413,21 @@ mod tests {
         let limits = Limits::default();
         let key = IdempotencyDigest::new("a".into());
         let consumed = record()
-            .consume(Consumption {
-                at: START,
-                idempotency: Some(key.clone()),
-                user: UserId::from_random([1; 16]),
-                session: Some(SessionId::from_random([1; 16])),
-            })
+            .consume(
+                GuessLane::WithId,
+                Consumption {
+                    at: START,
+                    idempotency: Some(key.clone()),
+                    user: UserId::from_random([1; 16]),
+                    session: Some(SessionId::from_random([1; 16])),
+                },
+            )
             .unwrap();
         for id in [None, Some(first_id())] {
             let compared = |idempotency, seconds| {
                 let claim = Claim { idempotency, ..claim(id.clone(), START.plus(seconds)) };
                 let counted = consumed.count(&claim, &limits)?;
-                counted.comparable(&claim, &limits).map(drop)
+                counted.challenge_to_compare(&claim, &limits).map(drop)
             };
             assert_eq!(compared(Some(key.clone()), 59), Ok(()));
             assert_eq!(compared(Some(key.clone()), 60), Err(ClaimRefusal::Consumed));

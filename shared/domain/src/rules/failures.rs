@@ -1,4 +1,4 @@
-//! Wrong codes in a row. From the tenth on, each one closes what it was tried at for a while.
+//! Wrong codes in a row. From the tenth on, each one closes the phone or the caller for a while.
 
 use std::collections::BTreeSet;
 
@@ -10,12 +10,10 @@ use crate::values::time::Timestamp;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Failures {
     pub consecutive: u32,
-    /// When the last closure began.
-    pub closed_since: Timestamp,
-    /// Guesses are refused until then, except the excused ones.
+    /// Guesses are refused until then, except the first one under each issued id.
     pub closed_until: Timestamp,
-    /// The issued ids that have had their comparison in the last closure, or began it.
-    pub excused: BTreeSet<ChallengeId>,
+    /// The ids under which somebody has guessed in the last closure, or whose guess began it.
+    pub used_in_closure: BTreeSet<ChallengeId>,
 }
 
 /// A closure refuses the guess.
@@ -25,18 +23,12 @@ pub struct Closed {
 }
 
 impl Failures {
-    /// Counts a guess as a failure; only the right code takes it back. A closure refuses it, except one guess under each id
-    /// that was issued before the closure began, so that nobody closes a number to a person who has already asked for a
-    /// code. `issued` is the id and when it was issued; none for a guess that no closure excuses.
-    pub fn count(
-        &self,
-        issued: Option<(&ChallengeId, Timestamp)>,
-        now: Timestamp,
-        limits: &Limits,
-    ) -> Result<Self, Closed> {
+    /// Counts a guess as a failure; only the right code resets the count. A closure refuses the guess, except the first one
+    /// under each issued id, so that nobody closes a number to a person who has asked for a code. The limits on sends keep
+    /// these exceptions few. `id` is none for a guess without an id, and where sends are not limited.
+    pub fn count(&self, id: Option<&ChallengeId>, now: Timestamp, limits: &Limits) -> Result<Self, Closed> {
         let is_closed = now < self.closed_until;
-        let is_excused = |(id, at): &(&ChallengeId, Timestamp)| *at <= self.closed_since && !self.excused.contains(*id);
-        if is_closed && !issued.as_ref().is_some_and(is_excused) {
+        if is_closed && id.is_none_or(|id| self.used_in_closure.contains(id)) {
             return Err(Closed { retry_after_seconds: now.seconds_until(self.closed_until) });
         }
         let mut next = self.clone();
@@ -46,11 +38,10 @@ impl Failures {
         let delay = limits.delay_after(next.consecutive);
         if delay > 0 {
             if !is_closed {
-                next.closed_since = now;
-                next.excused.clear();
+                next.used_in_closure.clear();
             }
             next.closed_until = self.closed_until.max(now.plus(delay));
-            next.excused.extend(issued.map(|(id, _)| id.clone()));
+            next.used_in_closure.extend(id.cloned());
         }
         Ok(next)
     }
@@ -78,28 +69,27 @@ mod tests {
     }
 
     #[test]
-    fn an_id_issued_before_a_closure_has_one_guess_in_it_and_one_issued_later_has_none() {
+    fn each_id_has_one_guess_in_a_closure_except_the_one_that_began_it() {
         let limits = Limits::default();
-        let closed = after(9, START).count(Some((&id(1), START)), START, &limits).unwrap();
+        let closed = after(9, START).count(Some(&id(1)), START, &limits).unwrap();
         assert_eq!(closed.closed_until, START.plus(30));
         let now = START.plus(1);
         let refused = Err(Closed { retry_after_seconds: 29 });
         assert_eq!(closed.count(None, now, &limits), refused);
-        assert_eq!(closed.count(Some((&id(2), now)), now, &limits), refused);
-        assert_eq!(closed.count(Some((&id(1), START)), now, &limits), refused, "this id began the closure");
-        let excused = closed.count(Some((&id(2), START)), now, &limits).unwrap();
-        assert_eq!((excused.consecutive, excused.closed_since, excused.closed_until), (11, START, now.plus(60)));
-        assert!(excused.count(Some((&id(2), START)), now, &limits).is_err());
-        assert!(excused.count(Some((&id(3), START)), now, &limits).is_ok());
+        assert_eq!(closed.count(Some(&id(1)), now, &limits), refused);
+        let excused = closed.count(Some(&id(2)), now, &limits).unwrap();
+        assert_eq!((excused.consecutive, excused.closed_until), (11, now.plus(60)));
+        assert!(excused.count(Some(&id(2)), now, &limits).is_err());
+        assert!(excused.count(Some(&id(3)), now, &limits).is_ok());
     }
 
     #[test]
-    fn an_id_has_a_guess_in_each_closure_that_begins_after_it_was_issued() {
+    fn an_id_has_a_guess_in_each_closure() {
         let limits = Limits::default();
         let first = after(9, START).count(None, START, &limits).unwrap();
-        let excused = first.count(Some((&id(1), START)), START, &limits).unwrap();
+        let excused = first.count(Some(&id(1)), START, &limits).unwrap();
         let next = excused.count(None, excused.closed_until, &limits).unwrap();
-        assert!(next.count(Some((&id(1), START)), next.closed_since, &limits).is_ok());
+        assert!(next.count(Some(&id(1)), excused.closed_until, &limits).is_ok());
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::future::Future;
 
 use crate::rules::challenge::{Challenge, ChallengeRecord, Claim, ClaimRefusal, CodeRefusal};
 use crate::rules::code_key::{CodeKey, CodeKeyVersion};
+use crate::rules::failures::Closed;
 use crate::rules::limits::Limits;
 use crate::values::otp_code::OtpCode;
 use crate::values::time::Timestamp;
@@ -34,9 +35,9 @@ pub enum CountOutcome {
 
 /// What the first writes that count a guess did, all at the same time.
 #[derive(Clone, Debug)]
-pub struct FirstCounts {
+pub struct GuessCounts {
     pub attempt: CountOutcome,
-    /// Set if the guess's source has no guesses left until then.
+    /// Set if the guess's source has no guesses left in the guess's lane until then.
     pub source_closed_until: Option<Timestamp>,
 }
 
@@ -49,7 +50,7 @@ pub trait CheckCodeStore: Sync {
         &self,
         claim: &Claim,
         limits: &Limits,
-    ) -> impl Future<Output = Result<FirstCounts, Unavailable>> + Send;
+    ) -> impl Future<Output = Result<GuessCounts, Unavailable>> + Send;
     /// Counts an attempt by replacing `seen` with `next`, if the record still is `seen`.
     fn count_attempt_from(
         &self,
@@ -123,17 +124,16 @@ pub async fn claim_attempt(
     store: &impl CheckCodeStore,
     claim: &Claim,
     limits: &Limits,
-    first: FirstCounts,
+    counts: GuessCounts,
 ) -> Result<ClaimOutcome, Unavailable> {
-    if let Some(until) = first.source_closed_until {
-        let retry_after_seconds = claim.now.seconds_until(until);
-        return Ok(ClaimOutcome::Refused(ClaimRefusal::Closed { retry_after_seconds }, None));
+    if let Some(until) = counts.source_closed_until {
+        return Ok(refused_at_source(claim, limits, until, counts.attempt));
     }
-    let mut outcome = first.attempt;
+    let mut outcome = counts.attempt;
     for _ in 0..MAX_ROUNDS {
         let seen = match outcome {
             CountOutcome::Counted(record) => {
-                return Ok(match record.comparable(claim, limits) {
+                return Ok(match record.challenge_to_compare(claim, limits) {
                     Ok(challenge) => {
                         ClaimOutcome::Granted(GrantedClaim { claim: claim.clone(), challenge: challenge.clone() })
                     }
@@ -148,4 +148,20 @@ pub async fn claim_attempt(
         }
     }
     Err(Unavailable::new("claim an attempt", "other claims changed the record each time"))
+}
+
+fn refused_at_source(claim: &Claim, limits: &Limits, until: Timestamp, attempt: CountOutcome) -> ClaimOutcome {
+    let at_source = Closed { retry_after_seconds: claim.now.seconds_until(until) };
+    let (record, at_phone) = match attempt {
+        CountOutcome::Counted(record) => (record, None),
+        CountOutcome::NotCounted(record) => {
+            let refusal = record.count(claim, limits).err();
+            (record, refusal)
+        }
+    };
+    let refusal = match at_phone {
+        Some(closed @ ClaimRefusal::Closed { .. }) => closed.and_closed(at_source),
+        _ => at_source.into(),
+    };
+    ClaimOutcome::Refused(refusal, record.challenge)
 }

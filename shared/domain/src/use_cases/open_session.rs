@@ -3,7 +3,7 @@
 
 use std::future::Future;
 
-use crate::rules::challenge::{Challenge, Consumption, IdempotencyDigest};
+use crate::rules::challenge::{Challenge, Consumption, GuessLane, IdempotencyDigest};
 use crate::rules::firebase_token::TokenDigest;
 use crate::rules::limits::Limits;
 use crate::rules::organization::Membership;
@@ -52,6 +52,7 @@ pub enum PhoneProof {
     Code {
         /// Not consumed when it was claimed.
         challenge: Box<Challenge>,
+        lane: GuessLane,
         idempotency: Option<IdempotencyDigest>,
     },
     Firebase {
@@ -226,6 +227,9 @@ pub(super) async fn open_session(
             (None, Some(holder)) => return Ok(OpenOutcome::SecondSignalRequired(holder.user)),
             (None, None) => return Err(Unavailable::new("sign in", "no user was chosen for a phone without a holder")),
         };
+        if user.is_new() && context.membership == Membership::Invited {
+            return Ok(OpenOutcome::NotAMember);
+        }
         let (is_new_user, former_holder) = (user.is_new(), user.former_holder());
         let sign_in = sign_in(limits, &phone, &proof, user, &context);
         match store.sign_in(&sign_in).await? {
@@ -317,16 +321,18 @@ async fn is_of_holder(
     Ok(session.is_some_and(|session| session.is_second_signal(token.counter, now, limits)))
 }
 
-/// The session that an earlier request opened with the same proof, if it is still live.
+/// The session that an earlier request opened with the same proof in the same organization, if it is still live.
 pub(super) async fn resume_session(
     store: &impl OpenSessionStore,
     consumption: &Consumption,
+    organization: &OrganizationId,
     is_test_number: bool,
     now: Timestamp,
 ) -> Result<Option<SignedIn>, Unavailable> {
     let Some(session) = &consumption.session else { return Ok(None) };
     let found = store.read_user_and_session(&consumption.user, session).await?;
-    Ok(found.filter(|(_, session)| session.is_live(now)).map(|(user, session)| {
+    let found = found.filter(|(_, session)| session.is_live(now) && session.organization == *organization);
+    Ok(found.map(|(user, session)| {
         let is_new_user = user.created_at == session.created_at;
         SignedIn { user, session, is_new_user, is_test_number, former_holder: None, carrier: None }
     }))

@@ -5,6 +5,7 @@ use std::future::Future;
 use thiserror::Error;
 
 use crate::rules::limits::Limits;
+use crate::rules::organization::{Access, Membership};
 use crate::rules::session::{Rotation, Session};
 use crate::rules::token::PresentedRefreshToken;
 use crate::rules::user::User;
@@ -13,6 +14,7 @@ use crate::values::time::Timestamp;
 use crate::values::unavailable::Unavailable;
 
 pub trait RefreshStore: Sync {
+    fn read_owner(&self, id: &UserId) -> impl Future<Output = Result<Option<User>, Unavailable>> + Send;
     /// Applies [`Session::rotate`] and, at the same time, reads the user.
     fn rotate_and_read_user(
         &self,
@@ -38,17 +40,27 @@ pub enum RefreshError {
     RefreshReused,
     #[error("the user no longer exists")]
     NoSuchUser,
+    #[error("the organization admits only its members; the session and its token stay as they are")]
+    NotAMember,
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
 }
 
-/// Presents a refresh token. Returns what the new tokens are issued for.
+/// Presents a refresh token of an organization with this access. Returns what the new tokens are issued for.
 pub async fn refresh(
     store: &impl RefreshStore,
     limits: &Limits,
+    access: &Access,
     token: &PresentedRefreshToken,
     now: Timestamp,
 ) -> Result<(User, Session), RefreshError> {
+    // Before the rotation: who becomes a member again refreshes with the same token.
+    if access.membership == Membership::Invited {
+        let owner = store.read_owner(&token.user).await?;
+        if owner.is_some_and(|owner| !access.admits(&owner, &token.organization)) {
+            return Err(RefreshError::NotAMember);
+        }
+    }
     let (rotation, owner) = store.rotate_and_read_user(token, now, limits).await?;
     match (rotation, owner) {
         (Rotation::Rotated(current) | Rotation::Replayed(current), Some(owner)) => Ok((owner, current)),

@@ -87,7 +87,10 @@ pub async fn submit_firebase(
     };
     let used_before = SubmitFirebaseError::Token(FirebaseRefusal::Invalid);
     match consumption.filter(|consumption| consumption.may_be_replayed(idempotency.as_ref(), now)) {
-        Some(consumption) => resume_session(store, &consumption, is_test_number, now).await?.ok_or(used_before),
+        Some(consumption) => {
+            let resumed = resume_session(store, &consumption, &organization.id, is_test_number, now).await?;
+            resumed.ok_or(used_before)
+        }
         None => Err(used_before),
     }
 }

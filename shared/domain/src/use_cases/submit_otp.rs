@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::approval::{ApprovalRequestStore, PushGateway, request_approval};
 use super::check_code::{
-    CheckCodeStore, ClaimOutcome, CodeKeys, Comparison, FirstCounts, SubmittedCode, claim_attempt,
+    CheckCodeStore, ClaimOutcome, CodeKeys, Comparison, GuessCounts, SubmittedCode, claim_attempt,
 };
 use super::open_session::{
     OpenOutcome, OpenSessionStore, PhoneProof, ProvenPhone, SignInContext, SignedIn, open_session, resume_session,
@@ -36,7 +36,7 @@ pub trait SubmitOtpStore: CheckCodeStore + OpenSessionStore {
         &self,
         claim: &Claim,
         limits: &Limits,
-    ) -> impl Future<Output = Result<(FirstCounts, Option<PhoneHolder>), Unavailable>> + Send;
+    ) -> impl Future<Output = Result<(GuessCounts, Option<PhoneHolder>), Unavailable>> + Send;
 }
 
 #[derive(Debug, Error)]
@@ -78,6 +78,9 @@ pub async fn submit_otp(
         source: request.source,
         now: request.context.now,
     };
+    // Read before the attempt is counted, and whether or not there is a challenge: neither a failed read uses up an attempt,
+    // nor does the time of a guess without an id tell whether there is a code.
+    keys.current().await?;
     let (counted, holder) = store.count_guess_and_find_holder(&claim, limits).await?;
     let granted = match claim_attempt(store, &claim, limits, counted).await? {
         ClaimOutcome::Granted(granted) => granted,
@@ -91,7 +94,7 @@ pub async fn submit_otp(
     if let Some(consumption) = &challenge.consumption {
         return replay(store, &claim, consumption, is_test_number).await;
     }
-    let proof = PhoneProof::Code { challenge: challenge.clone(), idempotency: request.idempotency };
+    let proof = PhoneProof::Code { challenge: challenge.clone(), lane: claim.lane(), idempotency: request.idempotency };
     let proven = ProvenPhone { phone: request.phone, proof, holder };
     match open_session(store, limits, proven, request.context).await? {
         OpenOutcome::SignedIn(signed_in) => Ok(*signed_in),
@@ -118,7 +121,8 @@ async fn replay(
     consumption: &Consumption,
     is_test_number: bool,
 ) -> Result<SignedIn, SubmitOtpError> {
-    resume_session(store, consumption, is_test_number, claim.now).await?.ok_or_else(|| consumed(claim))
+    let organization = claim.purpose.organization();
+    resume_session(store, consumption, organization, is_test_number, claim.now).await?.ok_or_else(|| consumed(claim))
 }
 
 fn consumed(claim: &Claim) -> SubmitOtpError {

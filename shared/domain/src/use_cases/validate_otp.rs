@@ -5,9 +5,9 @@ use std::future::Future;
 use thiserror::Error;
 
 use super::check_code::{
-    CheckCodeStore, ClaimOutcome, CodeKeys, Comparison, FirstCounts, SubmittedCode, claim_attempt,
+    CheckCodeStore, ClaimOutcome, CodeKeys, Comparison, GuessCounts, SubmittedCode, claim_attempt,
 };
-use crate::rules::challenge::{Challenge, Claim, ClaimRefusal, CodeRefusal, Consumption};
+use crate::rules::challenge::{Challenge, Claim, ClaimRefusal, CodeRefusal, Consumption, GuessLane};
 use crate::rules::failures::Closed;
 use crate::rules::limits::Limits;
 use crate::rules::pumping::VerificationCredit;
@@ -30,8 +30,8 @@ pub struct ValidateOtpRequest {
     pub caller: UserId,
     /// The organization whose send asked for the code.
     pub organization: OrganizationId,
-    /// Must be the caller's own.
-    pub username: String,
+    /// Must be the caller's own. Whoever has none proves only the number that they have.
+    pub username: Option<String>,
     pub phone: PhoneNumber,
     pub code: OtpCode,
     pub challenge_id: Option<ChallengeId>,
@@ -48,6 +48,7 @@ pub struct PhoneBinding {
     pub phone: PhoneNumber,
     /// Not consumed when it was claimed.
     pub challenge: ChallengeId,
+    pub lane: GuessLane,
     /// The user who loses the phone, because they have not proven it for long.
     pub former_holder: Option<PhoneHolder>,
     pub credit: Option<VerificationCredit>,
@@ -81,14 +82,14 @@ pub struct CallerCount {
 }
 
 pub trait ValidateOtpStore: CheckCodeStore {
-    /// [`CheckCodeStore::count_guess`] and, at the same time, [`Failures::count`](crate::rules::failures::Failures::count) for the caller, which gives the caller's
-    /// user too.
+    /// [`CheckCodeStore::count_guess`] and, at the same time, a count of the guess as a failure of the caller's, which also
+    /// returns the caller's user.
     fn count_guess_of_caller(
         &self,
         claim: &Claim,
         caller: &UserId,
         limits: &Limits,
-    ) -> impl Future<Output = Result<(FirstCounts, CallerCount), Unavailable>> + Send;
+    ) -> impl Future<Output = Result<(GuessCounts, CallerCount), Unavailable>> + Send;
     /// Consumes the code and binds the phone to the caller: all or nothing.
     fn bind_phone(&self, binding: &PhoneBinding) -> impl Future<Output = Result<BindOutcome, Unavailable>> + Send;
 }
@@ -105,6 +106,8 @@ pub struct VerifiedPhone {
 pub enum ValidateOtpError {
     #[error("the user no longer exists")]
     NoSuchUser,
+    #[error("the request names no username")]
+    UsernameMissing,
     #[error("the username is not the caller's, or no code is pending for this phone and caller")]
     PhoneOrUsernameMistaken,
     #[error("the caller has another verified phone and did not ask to change it, or another user has this one by now")]
@@ -130,16 +133,24 @@ pub async fn validate_otp(
         source: request.source.clone(),
         now: request.now,
     };
+    // Read before the attempt is counted, as in a sign-in.
+    keys.current().await?;
     let (counted, CallerCount { user, closed }) = store.count_guess_of_caller(&claim, &request.caller, limits).await?;
     let outcome = match (claim_attempt(store, &claim, limits, counted).await?, closed) {
         (ClaimOutcome::Granted(granted), Some(closed)) => {
             ClaimOutcome::Refused(closed.into(), Some(granted.challenge().clone()))
         }
-        (outcome, _) => outcome,
+        (ClaimOutcome::Refused(refusal, challenge), Some(closed)) => {
+            ClaimOutcome::Refused(refusal.and_closed(closed), challenge)
+        }
+        (outcome, None) => outcome,
     };
     let user = user.ok_or(ValidateOtpError::NoSuchUser)?;
-    if !user.username.as_ref().is_some_and(|own| own.is(&request.username)) {
-        return Err(ValidateOtpError::PhoneOrUsernameMistaken);
+    match (&user.username, &request.username) {
+        (Some(own), Some(named)) if own.is(named) => {}
+        (None, _) if user.phone.as_ref() == Some(&request.phone) => {}
+        (_, None) => return Err(ValidateOtpError::UsernameMissing),
+        (_, Some(_)) => return Err(ValidateOtpError::PhoneOrUsernameMistaken),
     }
     let granted = match outcome {
         ClaimOutcome::Granted(granted) => granted,
@@ -173,6 +184,7 @@ async fn bind_phone(
             organization: request.organization.clone(),
             phone: request.phone.clone(),
             challenge: challenge.id.clone(),
+            lane: GuessLane::of(request.challenge_id.as_ref()),
             former_holder: former_holder.clone(),
             credit: challenge.credit.clone(),
             now: request.now,

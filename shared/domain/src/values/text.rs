@@ -103,7 +103,7 @@ text!(
     |text| is_printable(text, 100)
 );
 text!(
-    /// A username: ASCII only, so that two different usernames never look the same.
+    /// A username: ASCII only, so that no letter of another script looks like one of these.
     Username, "3 to 30 letters, digits, dots, hyphens or underscores",
     |text| (3..=30).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b))
 );

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::rules::challenge::{
-    Challenge, ChallengeRecord, Consumption, IdempotencyDigest, Issued, RECORD_KEPT_SECONDS,
+    Challenge, ChallengeRecord, Consumption, GuessLane, IdempotencyDigest, RECORD_KEPT_SECONDS,
 };
 use domain::rules::code_key::CodeKeyVersion;
 use domain::rules::pumping::{CounterScope, VerificationCredit};
@@ -17,7 +17,7 @@ use domain::values::text::OrganizationId;
 use domain::values::time::Timestamp;
 
 use super::attributes::{Corrupt, Item, Row, key, moment, number, text};
-use super::failures::{WITH_ID, WITHOUT_ID};
+use super::failures::{FailureNames, WITH_ID, WITHOUT_ID};
 use crate::dynamodb::expression::Expression;
 
 const PREFIX: &str = "challenge#";
@@ -81,23 +81,17 @@ fn challenge(row: &Row<'_>) -> Result<Challenge, Corrupt> {
     })
 }
 
-fn issued(row: &Row<'_>) -> Result<BTreeMap<ChallengeId, Issued>, Corrupt> {
-    let one = |(id, value): (&String, &AttributeValue)| {
-        let row = Row(value.as_m().map_err(|_| Corrupt::new("issued"))?);
-        let id = id.parse().map_err(|_| Corrupt::new("issued"))?;
-        Ok((id, Issued { at: row.moment("at")?, attempts: row.number("attempts")? }))
+fn issued(row: &Row<'_>) -> Result<BTreeMap<ChallengeId, u32>, Corrupt> {
+    let one = |(id, attempts): (&String, &AttributeValue)| {
+        let attempts = attempts.as_n().ok().and_then(|attempts| attempts.parse().ok());
+        Some((id.parse().ok()?, attempts?))
     };
-    row.map("issued")?.iter().map(one).collect()
-}
-
-pub(in crate::dynamodb) fn issued_value(issued: Issued) -> AttributeValue {
-    let members = [("at", moment(issued.at)), ("attempts", number(issued.attempts))];
-    AttributeValue::M(members.map(|(name, value)| (name.to_owned(), value)).into())
+    row.map("issued")?.iter().map(|issued| one(issued).ok_or(Corrupt::new("issued"))).collect()
 }
 
 /// A challenge that was not consumed, as the value of its attribute.
 pub(in crate::dynamodb) fn challenge_value(challenge: &Challenge) -> AttributeValue {
-    let issued = challenge.issued.iter().map(|(id, issued)| (id.to_string(), issued_value(*issued)));
+    let issued = challenge.issued.iter().map(|(id, attempts)| (id.to_string(), number(attempts)));
     let mut members = vec![
         ("id", text(challenge.id.as_str())),
         ("key_version", text(challenge.key_version.as_str())),
@@ -155,6 +149,7 @@ pub(in crate::dynamodb) fn if_unconsumed(expression: Expression, name: &str, cha
 pub(in crate::dynamodb) fn consume(
     purpose: &Purpose,
     challenge: &ChallengeId,
+    lane: GuessLane,
     consumption: &Consumption,
 ) -> Expression {
     let name = &*challenge_name(purpose);
@@ -169,7 +164,7 @@ pub(in crate::dynamodb) fn consume(
     if let Some(idempotency) = &consumption.idempotency {
         expression = expression.set([name, "consumed_idempotency"], text(idempotency.as_str()));
     }
-    WITHOUT_ID.reset(WITH_ID.reset(if_unconsumed(expression, name, challenge)))
+    FailureNames::of(lane).reset(if_unconsumed(expression, name, challenge))
 }
 
 /// Keeps the item long enough from now on.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use domain::rules::challenge::GuessLane;
 use domain::rules::failures::Failures;
 use domain::rules::limits::Limits;
 use domain::values::ids::ChallengeId;
@@ -14,40 +15,39 @@ use crate::dynamodb::expression::Expression;
 /// The names of the attributes.
 pub(in crate::dynamodb) struct FailureNames {
     consecutive: &'static str,
-    closed_since: &'static str,
     closed_until: &'static str,
-    excused: &'static str,
+    used_in_closure: &'static str,
 }
 
 /// Of a phone's guesses with an issued id.
-pub(in crate::dynamodb) const WITH_ID: FailureNames = FailureNames {
-    consecutive: "failures",
-    closed_since: "closed_since",
-    closed_until: "closed_until",
-    excused: "excused",
-};
+pub(in crate::dynamodb) const WITH_ID: FailureNames =
+    FailureNames { consecutive: "failures", closed_until: "closed_until", used_in_closure: "used_in_closure" };
 /// Of a phone's guesses without an id.
 pub(in crate::dynamodb) const WITHOUT_ID: FailureNames = FailureNames {
     consecutive: "failures_without_id",
-    closed_since: "closed_without_id_since",
     closed_until: "closed_without_id_until",
-    excused: "excused_without_id",
+    used_in_closure: "used_in_closure_without_id",
 };
 /// Of a signed-in caller's guesses, on the caller's user.
 pub(in crate::dynamodb) const OF_CALLER: FailureNames = FailureNames {
     consecutive: "code_failures",
-    closed_since: "code_closed_since",
     closed_until: "code_closed_until",
-    excused: "code_excused",
+    used_in_closure: "code_used_in_closure",
 };
 
 impl FailureNames {
+    pub(in crate::dynamodb) const fn of(lane: GuessLane) -> &'static Self {
+        match lane {
+            GuessLane::WithId => &WITH_ID,
+            GuessLane::WithoutId => &WITHOUT_ID,
+        }
+    }
+
     pub(in crate::dynamodb) fn read(&self, row: &Row<'_>) -> Result<Failures, Corrupt> {
         Ok(Failures {
             consecutive: row.optional_number(self.consecutive)?.unwrap_or_default(),
-            closed_since: row.optional_moment(self.closed_since)?.unwrap_or_default(),
             closed_until: row.optional_moment(self.closed_until)?.unwrap_or_default(),
-            excused: row.set(self.excused, str::parse::<ChallengeId>)?,
+            used_in_closure: row.set(self.used_in_closure, str::parse::<ChallengeId>)?,
         })
     }
 
@@ -65,20 +65,18 @@ impl FailureNames {
     pub(in crate::dynamodb) fn replace(&self, expression: Expression, seen: &Failures, next: &Failures) -> Expression {
         expression
             .set(self.consecutive, number(next.consecutive))
-            .set(self.closed_since, moment(next.closed_since))
             .set(self.closed_until, moment(next.closed_until))
-            .set_or_remove(self.excused, excused(&next.excused))
+            .set_or_remove(self.used_in_closure, set_of_ids(&next.used_in_closure))
             .if_counts(self.consecutive, seen.consecutive)
-            .if_counts(self.closed_since, seen.closed_since.seconds())
             .if_counts(self.closed_until, seen.closed_until.seconds())
     }
 
     pub(in crate::dynamodb) fn reset(&self, expression: Expression) -> Expression {
-        expression.remove_all(&[self.consecutive, self.closed_since, self.closed_until, self.excused])
+        expression.remove_all(&[self.consecutive, self.closed_until, self.used_in_closure])
     }
 }
 
 /// None if it is empty: DynamoDB has no empty sets.
-fn excused(ids: &BTreeSet<ChallengeId>) -> Option<AttributeValue> {
+fn set_of_ids(ids: &BTreeSet<ChallengeId>) -> Option<AttributeValue> {
     (!ids.is_empty()).then(|| AttributeValue::Ss(ids.iter().map(ToString::to_string).collect()))
 }

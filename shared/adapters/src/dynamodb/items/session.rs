@@ -19,13 +19,9 @@ pub(in crate::dynamodb) fn record_expires_at(idle_until: Timestamp) -> Attribute
     moment(idle_until.plus(KEPT_AFTER_END_SECONDS))
 }
 
-/// The condition that a session is live. Items without `idle_until` are older than that attribute: there `expires_at` is
-/// the end of the unused session.
+/// The condition that a session is live.
 pub(in crate::dynamodb) fn if_live(expression: Expression, now: Timestamp) -> Expression {
-    expression
-        .if_any(|on| [on.above("idle_until", moment(now)), on.absent("idle_until")])
-        .if_above("expires_at", moment(now))
-        .if_above("ends_at", moment(now))
+    expression.if_above("idle_until", moment(now)).if_above("ends_at", moment(now))
 }
 
 pub(in crate::dynamodb) fn session_item(session: &Session) -> Item {
@@ -45,7 +41,6 @@ pub(in crate::dynamodb) fn session_item(session: &Session) -> Item {
 
 pub(in crate::dynamodb) fn session(item: &Item) -> Result<Session, Corrupt> {
     let row = Row(item);
-    let expires_at = row.moment("expires_at")?;
     Ok(Session {
         user: row.parsed("user_id", str::parse::<UserId>)?,
         id: row.parsed("session_id", str::parse::<SessionId>)?,
@@ -53,7 +48,7 @@ pub(in crate::dynamodb) fn session(item: &Item) -> Result<Session, Corrupt> {
         counter: row.number("counter")?,
         created_at: row.moment("created_at")?,
         last_used_at: row.moment("last_used_at")?,
-        idle_until: row.optional_moment("idle_until")?.unwrap_or(expires_at),
+        idle_until: row.moment("idle_until")?,
         ends_at: row.moment("ends_at")?,
         device_name: row.optional("device_name", DeviceName::parse)?,
         fcm_token: row.optional("fcm_token", FcmToken::parse)?,
