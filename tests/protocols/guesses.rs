@@ -1,7 +1,7 @@
 //! How many guesses at one number are compared, however a stranger spreads sends and guesses over the days: what SECURITY.md
 //! states.
 
-use domain::rules::challenge::{Challenge, ChallengeRecord, Claim};
+use domain::rules::challenge::{ChallengeRecord, Claim};
 use domain::rules::code_key::CodeKeyVersion;
 use domain::rules::failures::Failures;
 use domain::rules::limits::Limits;
@@ -47,18 +47,15 @@ impl Stranger {
         self.sends.push(self.now);
         self.next_id += 1;
         let id = ChallengeId::from_random(u128::from(self.next_id).to_be_bytes());
-        let live = self.record.challenge.as_mut().filter(|challenge| challenge.is_live(self.now));
-        let live = live.and_then(|live| Some((live.least_attempted()?.1, live)));
-        match live.filter(|(attempts, _)| *attempts < self.limits.code_attempts) {
-            Some((attempts, live)) => {
+        let challenge = match self.record.repeatable(self.now, &self.limits) {
+            Some((live, _, attempts)) => {
+                let mut live = live.clone();
                 live.issued.insert(id, attempts);
+                live
             }
-            None => {
-                let guesses_before = self.record.guesses_without_id;
-                let new = Challenge::new(id, CodeKeyVersion::new("1"), self.now, &self.limits);
-                self.record.challenge = Some(Challenge { guesses_before, ..new });
-            }
-        }
+            None => self.record.new_challenge(id, CodeKeyVersion::new("1"), self.now, &self.limits),
+        };
+        self.record.challenge = Some(challenge);
     }
 
     /// Guesses with an id or without one. Returns whether the guess was compared.

@@ -88,7 +88,7 @@ enum Action {
     Wait(u32),
     /// Somebody guesses wrong at the first organization, with this id or without one.
     Stranger(Option<u8>),
-    /// A new challenge replaces one that is no longer live.
+    /// A new challenge replaces one whose code no send repeats.
     Send,
 }
 
@@ -225,8 +225,8 @@ impl Model for SignIn {
         let next = self.moments.iter().find(|moment| **moment > waited);
         actions.extend(next.map(|moment| Action::Wait(moment - waited)));
         actions.extend(self.strangers.iter().map(|id| Action::Stranger(*id)));
-        let is_live = |challenge: &Challenge| challenge.is_live(state.now);
-        if state.sends_left > 0 && !state.challenges[FIRST_ORGANIZATION].as_ref().is_some_and(is_live) {
+        let record = state.record(FIRST_ORGANIZATION);
+        if state.sends_left > 0 && record.repeatable(state.now, &self.limits).is_none() {
             actions.push(Action::Send);
         }
     }
@@ -318,8 +318,9 @@ impl Model for SignIn {
             Action::Wait(seconds) => state.now = now.plus(seconds),
             Action::Send => {
                 state.sends_left -= 1;
-                let guesses_before = state.counts.guesses_without_id;
-                let later = Challenge { guesses_before, ..self.challenge(&[LATER], now) };
+                let record = state.record(FIRST_ORGANIZATION);
+                let key_version = CodeKeyVersion::new("1");
+                let later = record.new_challenge(challenge(LATER), key_version, now, &self.limits);
                 state.challenges[FIRST_ORGANIZATION] = Some(later);
             }
         }

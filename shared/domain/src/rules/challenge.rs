@@ -248,6 +248,25 @@ impl ClaimRefusal {
 }
 
 impl ChallengeRecord {
+    /// The live challenge whose code a send may repeat, and its id with the fewest attempts. A code that can no longer be
+    /// tried is not repeated: wrong guesses refuse no send.
+    pub fn repeatable(&self, now: Timestamp, limits: &Limits) -> Option<(&Challenge, &ChallengeId, u32)> {
+        let live = self.challenge.as_ref().filter(|challenge| challenge.is_live(now))?;
+        let (id, attempts) = live.least_attempted()?;
+        (attempts < limits.code_attempts).then_some((live, id, attempts))
+    }
+
+    /// The challenge of a send that repeats no code. Earlier guesses without an id use up none of its attempts.
+    pub fn new_challenge(
+        &self,
+        id: ChallengeId,
+        key_version: CodeKeyVersion,
+        now: Timestamp,
+        limits: &Limits,
+    ) -> Challenge {
+        Challenge { guesses_before: self.guesses_without_id, ..Challenge::new(id, key_version, now, limits) }
+    }
+
     /// Counts a guess, or says why it is refused. The record is then unchanged.
     ///
     /// A guess without an id is counted whether or not there is a challenge; [`Self::challenge_to_compare`] then says whether

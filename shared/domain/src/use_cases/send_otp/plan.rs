@@ -118,16 +118,12 @@ impl<'a> SendContext<'a> {
         self.scope.clone().filter(|_| self.limits.budget_mode.counts())
     }
 
-    /// The live challenge whose code this send repeats, and its id with the fewest attempts. A code that can no longer be
-    /// tried is not repeated: wrong guesses refuse no send.
+    /// [`ChallengeRecord::repeatable`], if that challenge is of the same kind as this send's.
     fn repeatable<'s>(&self, state: &'s SendState) -> Option<(&'s Challenge, &'s ChallengeId, u32)> {
-        let challenge = state.record.challenge.as_ref()?;
-        let (id, attempts) = challenge.least_attempted()?;
-        let is_repeatable = challenge.is_live(self.request.now)
-            && attempts < self.limits.code_attempts
-            && challenge.changes_number == self.request.purpose.changes_number()
-            && challenge.has_fixed_code == self.is_test_number;
-        is_repeatable.then_some((challenge, id, attempts))
+        state.record.repeatable(self.request.now, self.limits).filter(|(challenge, ..)| {
+            challenge.changes_number == self.request.purpose.changes_number()
+                && challenge.has_fixed_code == self.is_test_number
+        })
     }
 }
 
@@ -333,9 +329,8 @@ fn new_challenge(context: &SendContext<'_>, state: &SendState, current_key: &Cod
     Challenge {
         changes_number: context.request.purpose.changes_number(),
         has_fixed_code: context.is_test_number,
-        guesses_before: state.record.guesses_without_id,
         carrier: context.gateway,
         credit: context.budget_scope().map(|scope| VerificationCredit { scope, last_sent_at: now, messages: 1 }),
-        ..Challenge::new(context.request.new_id.clone(), current_key.clone(), now, context.limits)
+        ..state.record.new_challenge(context.request.new_id.clone(), current_key.clone(), now, context.limits)
     }
 }
