@@ -25,7 +25,7 @@ pub struct Closed {
 impl Failures {
     /// Counts a guess as a failure; only the right code resets the count. A closure refuses the guess, except the first one
     /// under each issued id, so that nobody closes a number to a person who has asked for a code. The limits on sends keep
-    /// these exceptions few. `id` is none for a guess without an id, and where sends are not limited.
+    /// these exceptions few. There is no `id` for a guess without one, and where sends are not limited.
     pub fn count(&self, id: Option<&ChallengeId>, now: Timestamp, limits: &Limits) -> Result<Self, Closed> {
         let is_closed = now < self.closed_until;
         if is_closed && id.is_none_or(|id| self.used_in_closure.contains(id)) {

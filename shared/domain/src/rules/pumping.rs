@@ -22,7 +22,7 @@ const HOURLY_PERCENT: u32 = 20;
 const BUSY_HOURS: u32 = 6;
 const COUNTRY_MINIMUM: DayAndHour = DayAndHour { day: 20, hour: 3 };
 const SOURCE_MINIMUM: DayAndHour = DayAndHour { day: 10, hour: 5 };
-/// In how many countries a source may have messages of which none was verified that day.
+/// The maximum number of countries in which a source has only unverified messages that day.
 const SOURCE_COUNTRIES: u32 = 3;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

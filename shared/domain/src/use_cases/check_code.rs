@@ -45,7 +45,7 @@ pub trait CheckCodeStore: Sync {
     /// Counts a guess at its phone and, at the same time, at its source.
     ///
     /// The write at the phone has the condition of [`ChallengeRecord::count`] for a code that was not consumed, and failures
-    /// that bring no delay. Not counted does not mean refused.
+    /// that bring no delay. If it fails, the guess may still be allowed: [`claim_attempt`] decides.
     fn count_guess(
         &self,
         claim: &Claim,
@@ -118,8 +118,8 @@ pub enum Comparison {
 
 /// Claims an attempt, given what the first writes that count it did.
 ///
-/// Where the condition of the write at the phone failed, [`ChallengeRecord::count`] decides about the record that failed it,
-/// and a second write counts the attempt if the record has not changed since.
+/// If the condition of the write at the phone failed, [`ChallengeRecord::count`] decides, from the record that the store
+/// returned, and a second write counts the attempt if the record has not changed since.
 pub async fn claim_attempt(
     store: &impl CheckCodeStore,
     claim: &Claim,

@@ -193,7 +193,7 @@ pub(super) enum OpenOutcome {
     AlreadyConsumed(Option<Consumption>),
     /// The proof was a fixed code, and its user has roles that such a code must not open.
     TestNumberRefused,
-    /// The organization admits only its members, and the phone's holder is none.
+    /// The organization admits only its members, and the person is not one of them.
     NotAMember,
     /// The number is dormant. Holds its holder.
     SecondSignalRequired(UserId),

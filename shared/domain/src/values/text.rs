@@ -43,8 +43,8 @@ text!(
     |text| (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 );
 
-/// Whether a text may stand beside the code in a message: one line, that a browser does not read as the line of a bound
-/// code, with nothing that looks like a code.
+/// Whether a text may stand beside the code in a message: one line that browsers do not mistake for `@domain #code`,
+/// without anything that looks like a code.
 fn fits_beside_code(text: &str, max_characters: usize) -> bool {
     let is_code = |run: &str| run.chars().count() >= DIGITS;
     is_printable(text, max_characters)

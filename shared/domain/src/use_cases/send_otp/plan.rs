@@ -72,7 +72,7 @@ pub struct SendContext<'a> {
     /// The gateway to try first; none if no route leads to the number.
     gateway: Option<Gateway>,
     pub(super) purpose: Purpose,
-    /// Whether the phone is one of the organization's test numbers, whose fixed code is good for signing in alone.
+    /// Whether the phone is one of the organization's test numbers, whose fixed code can only sign in.
     pub(super) is_test_number: bool,
     /// None for a test number, to which nothing is sent.
     pub(super) scope: Option<CounterScope>,
