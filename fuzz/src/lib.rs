@@ -24,10 +24,10 @@ use tokio::runtime::{Builder, Runtime};
 use validate_otp::ValidateOtp;
 
 /// The id of a public key. Its private key is deleted, so nobody can sign more tokens.
-pub const KEY_ID: &str = "key_0rryxntg4kqcyz38f2fxsd9nxd";
+pub const KEY_ID: &str = "key_aqgje9nn955rpxvwg9cqe8pe6w";
 /// The coordinates of the key's point, in base64url.
 pub const KEY: (&str, &str) =
-    ("RyLmMaUHltpeAxSQzIK3ikdcVJjAEegB316iZtSbZwU", "E-hqCWexQWjQORrY5jBkHR9LR_lg4uujWnUqRw_8M0k");
+    ("bhCU6e5YdjNkI73-EXrhgXS94FXHLL4R5VAxSpJWh9k", "nMN0unbh2abTMAhhBR1HNaYpZD-ouxz80ePTt3IijDY");
 /// The only tokens that this key signed: an access token and a refresh token, valid until 2099.
 pub const TOKENS: [&str; 2] = [include_str!("access.jwt"), include_str!("refresh.jwt")];
 
