@@ -148,12 +148,21 @@ async fn an_invited_organization_admits_its_members_only_and_says_so_only_after_
 
 #[tokio::test]
 async fn an_organization_whose_audience_is_the_issuer_issues_no_tokens() {
-    let world = World::new().await;
-    let person = world.sign_in(PHONE).await;
-    let issuer = claims(&person.access)["iss"].as_str().unwrap().to_owned();
+    let world = world().await;
+    let bank = sign_in(&world, "bank").await;
+    world.advance(30);
+    let sent = send(&world, "bank").await;
+    let issuer = claims(&bank.access)["iss"].as_str().unwrap().to_owned();
     world.create_organization("bank", &[("audience", &issuer)]).await;
-    let refused = send_to_organization(&world, PHONE, "bank").send().await;
+    world.advance(60);
+    let refused = submit(&world, "bank", &sent.code, Some(&sent.challenge_id)).await;
     refused.assert_problem(503, "service_unavailable");
+    world.refresh(&bank.refresh).await.assert_problem(503, "service_unavailable");
+    // When the mistake is corrected, nothing is lost.
+    world.create_organization("bank", &[]).await;
+    world.advance(60);
+    world.refreshed(&bank).await;
+    person(PHONE, &submit(&world, "bank", &sent.code, Some(&sent.challenge_id)).await);
 }
 
 #[tokio::test]
