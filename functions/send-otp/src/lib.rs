@@ -79,14 +79,13 @@ impl SendOtp {
         let readers: Vec<_> = readers.into_iter().flatten().collect();
         during_init(async {
             tokio::join!(
+                self.app.load_home_country(),
                 self.store.organization(&default.id, default, now),
                 async {
                     read_together(&readers).await;
                     self.gateways.connect_ahead(default.default_country).await;
                 },
                 self.gateways.load_roots(),
-                // Last, because it computes while the others wait.
-                async { self.app.numbering_plan.load_home_country() },
             )
         })
         .await;

@@ -78,12 +78,10 @@ impl ValidateOtp {
         let default = &self.app.config.default_organization;
         during_init(async {
             tokio::join!(
+                self.app.load_home_country(),
+                // One connection. The first request opens the other two that it needs, and they resume this one's TLS session.
                 self.store.organization(&default.id, default, now),
-                // A second connection, for the claim and the read that run at the same time.
-                self.guard.read_keys_ahead(now),
                 self.code_keys.current(),
-                // Last, because it computes while the others wait.
-                async { self.app.numbering_plan.load_home_country() },
             )
         })
         .await;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_types::SdkConfig;
 use domain::values::numbering_plan::NumberingPlan;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use aws_sdk_dynamodb::config::retry::RetryConfig;
@@ -70,6 +71,12 @@ impl App {
         let aws = aws.into_builder().timeout_config(timeouts).retry_config(retries).build();
         let numbering_plan = Arc::new(NumberingPlan::new(config.default_organization.default_country));
         Self { config: Arc::new(config), clock, numbering_plan, aws, secrets_manager: Arc::default() }
+    }
+
+    /// Loads what numbers of the home country need, on a thread of its own: it computes for as long as a connection takes.
+    pub async fn load_home_country(&self) {
+        let plan = Arc::clone(&self.numbering_plan);
+        let _ = spawn_blocking(move || plan.load_home_country()).await;
     }
 
     /// One client for all secrets, because making one takes as long as a request.
