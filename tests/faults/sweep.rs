@@ -104,7 +104,7 @@ const OF_DYNAMODB_WRITES: [Fault; 2] = [
 ];
 
 const IN_PROGRESS: &str = "TransactionInProgressException";
-/// More requests than six operations send with three attempts each.
+/// More answers than a transaction has contended attempts, which these must not be counted as.
 const LATE: usize = 20;
 
 const OF_TRANSACTIONS: [Fault; 4] = [

@@ -183,6 +183,7 @@ async fn a_user_without_a_username_proves_their_own_number_anew_and_no_other() {
     world.advance(60);
     let own = sent(&world, &person, json!({"phone_number": OWN})).await;
     let body = json!({"phone_number": OWN, "otp": own.code, "challenge_id": own.challenge_id});
+    assert_mistaken(&validate(&world, &person, with(&body, json!({"username": "sita"}))).await);
     assert_success(&validate(&world, &person, body).await);
     let other = sent(&world, &person, to_change(NEW)).await;
     let body = json!({"phone_number": NEW, "otp": other.code, "challenge_id": other.challenge_id});
@@ -305,6 +306,15 @@ async fn a_missing_member_is_reported_before_anything_else() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn a_request_without_the_username_that_it_needs_uses_one_attempt() {
+    let (world, person, sent) = unverified_with_code().await;
+    let body = with(&typed_with_id(NEW, &sent.code, &sent.challenge_id), json!({"username": null}));
+    assert_invalid(&validate(&world, &person, body).await);
+    let reply = validate(&world, &person, typed_with_id(NEW, &wrong(&sent.code), &sent.challenge_id)).await;
+    assert_refused(&reply, "incorrect_otp", json!({"attempts_left": 3}));
 }
 
 #[tokio::test]

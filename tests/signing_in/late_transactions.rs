@@ -9,7 +9,7 @@ use tests::{World, assert_refused_for_now, person};
 use crate::clock::start_next_day;
 use crate::setup::{phone, send, world_with_code};
 
-/// More answers than six operations get with three attempts each.
+/// More answers than a transaction has contended attempts, which these must not be counted as.
 const LATE: Mode = Mode::InProgress(20);
 
 /// Aims at the transactions of the next request that are on these tables, from the `nth` on.
@@ -30,6 +30,17 @@ async fn a_send_whose_transaction_finishes_late_sends_its_message() {
 async fn a_submit_whose_transaction_finishes_late_signs_in() {
     let (world, sent) = world_with_code(&phone(1)).await;
     aim(&world, "OtpsTable SessionsTable UsersTable", 1, LATE, None);
+    person(&phone(1), &world.submit_with_id(&phone(1), &sent.challenge_id, &sent.code).send().await);
+    assert_eq!(world.items("SessionsTable").await.len(), 1);
+}
+
+/// More often than a transaction is tried that nobody knows of.
+const THROTTLED: Mode = Mode::LostThenThrottled(9);
+
+#[tokio::test]
+async fn a_submit_whose_transaction_is_throttled_after_its_answer_was_lost_signs_in() {
+    let (world, sent) = world_with_code(&phone(1)).await;
+    aim(&world, "OtpsTable SessionsTable UsersTable", 1, THROTTLED, None);
     person(&phone(1), &world.submit_with_id(&phone(1), &sent.challenge_id, &sent.code).send().await);
     assert_eq!(world.items("SessionsTable").await.len(), 1);
 }

@@ -155,6 +155,7 @@ async fn an_organization_whose_audience_is_the_issuer_issues_no_tokens() {
     let issuer = claims(&bank.access)["iss"].as_str().unwrap().to_owned();
     world.create_organization("bank", &[("audience", &issuer)]).await;
     world.advance(60);
+    send_to_organization(&world, PHONE, "bank").send().await.assert_problem(503, "service_unavailable");
     let refused = submit(&world, "bank", &sent.code, Some(&sent.challenge_id)).await;
     refused.assert_problem(503, "service_unavailable");
     world.refresh(&bank.refresh).await.assert_problem(503, "service_unavailable");

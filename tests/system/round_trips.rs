@@ -4,6 +4,7 @@ use domain::rules::signing_keys::PUBLISHED_BEFORE_USE_SECONDS;
 use local::{Aim, Mode, Outgoing, Target};
 use serde_json::{Value, json};
 use tests::google::{Google, Key, claims, header};
+use tests::tap::DynamodbRequest;
 use tests::{Person, World, person};
 
 use crate::sample;
@@ -49,6 +50,23 @@ async fn a_start_reads_each_functions_secrets_in_one_request_and_the_first_event
     world.system.aim(None);
     world.sign_in(PHONE).await;
     assert_eq!(requests_for_secrets(&world), [""; 0]);
+}
+
+#[tokio::test]
+async fn the_starts_of_all_functions_read_the_settings_that_first_events_need_and_nothing_else() {
+    let world = World::new().await;
+    let (requests, ()) = world
+        .requests(async {
+            world.system.cool();
+            world.system.warm().await;
+        })
+        .await;
+    let read = |request: &DynamodbRequest| format!("{} {}", request.operation, request.body["Key"]["pk"]["S"]);
+    let mut read: Vec<_> = requests.iter().map(read).collect();
+    read.sort();
+    // Organizations for send-otp, submit-otp, validate-otp and session; keys for session, account, authorizer and jwks.
+    let wanted = [[r#"GetItem "keys""#; 4], [r#"GetItem "organization#default""#; 4]].concat();
+    assert_eq!(read, wanted);
 }
 
 #[tokio::test]

@@ -167,7 +167,7 @@ impl SubmitOtp {
                     read_together(&[self.code_keys.reader(), self.signing.reader()]).await;
                     self.signing.signing_key(now).await
                 },
-                // One connection. The first request opens the other two that it needs, and they resume this one's TLS session.
+                // One connection. The first request opens the other two, which may resume its TLS session.
                 self.store.organization(&default.id, default, now),
                 async {
                     if let Some(firebase) = &self.firebase {

@@ -79,7 +79,7 @@ impl ValidateOtp {
         during_init(async {
             tokio::join!(
                 self.app.load_home_country(),
-                // One connection. The first request opens the other two that it needs, and they resume this one's TLS session.
+                // One connection. The first request opens the other two, which may resume its TLS session.
                 self.store.organization(&default.id, default, now),
                 self.code_keys.current(),
             )

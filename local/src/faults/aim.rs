@@ -65,8 +65,13 @@ impl RequestCounter {
             let is_meant = at.nth <= nth && (*lasts || nth < at.nth.saturating_add(mode.requests()));
             is_meant && (at.target, &at.what) == (target, &what)
         });
-        let fault =
-            hit.map(|aim| Fault { target, mode: aim.mode, times: 1, code: aim.code.map_or(Value::Null, Value::from) });
+        let fault = hit.map(|aim| {
+            let (mode, code) = match aim.mode {
+                Mode::LostThenThrottled(_) if nth > aim.at.nth => (Mode::Refuse, Some("ThrottlingException")),
+                mode => (mode, aim.code),
+            };
+            Fault { target, mode, times: 1, code: code.map_or(Value::Null, Value::from) }
+        });
         seen.push(Outgoing { target, what, nth });
         fault
     }

@@ -51,6 +51,10 @@ pub enum Mode {
     /// `TransactionInProgressException`. So the transaction finishes late.
     #[serde(skip)]
     InProgress(usize),
+    /// Of this many requests, of the kind that was aimed at, the first is executed and answered with status 500, and
+    /// the others are throttled.
+    #[serde(skip)]
+    LostThenThrottled(usize),
     /// This many requests, of the kind that was aimed at, are executed, and their connections are cut instead of an answer.
     #[serde(skip)]
     LostInCuts(usize),
@@ -60,7 +64,7 @@ impl Mode {
     /// How many requests in a row fail.
     pub fn requests(self) -> usize {
         match self {
-            Self::InProgress(requests) | Self::LostInCuts(requests) => requests,
+            Self::InProgress(requests) | Self::LostInCuts(requests) | Self::LostThenThrottled(requests) => requests,
             _ => 1,
         }
     }

@@ -118,7 +118,7 @@ impl Faults {
                 work().await
             }
             Mode::Cut => answer::cut_off(),
-            Mode::Lost => {
+            Mode::Lost | Mode::LostThenThrottled(_) => {
                 let _ = work().await;
                 error()
             }

@@ -73,7 +73,7 @@ impl App {
         Self { config: Arc::new(config), clock, numbering_plan, aws, secrets_manager: Arc::default() }
     }
 
-    /// Loads what numbers of the home country need, on a thread of its own: it computes for as long as a connection takes.
+    /// Loads what numbers of the home country need, on a thread of its own, while this one opens connections.
     pub async fn load_home_country(&self) {
         let plan = Arc::clone(&self.numbering_plan);
         let _ = spawn_blocking(move || plan.load_home_country()).await;
@@ -95,8 +95,8 @@ impl App {
     }
 }
 
-/// Runs work during Lambda's init, when a function has a whole processor, for as long as one call to AWS may last. The
-/// first event does what is left, and reports what failed.
+/// Runs work during Lambda's init, for as long as one call to AWS may last. The first event does what is left, and
+/// reports what failed.
 pub async fn during_init<T>(work: impl Future<Output = T>) {
     let _ = timeout(OPERATION_TIMEOUT, work).await;
 }

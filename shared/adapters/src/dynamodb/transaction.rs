@@ -144,6 +144,8 @@ async fn decide(
     items: Vec<TransactWriteItem>,
 ) -> Result<Vec<CancellationReason>, Unavailable> {
     let (mut token, mut contended, mut pause) = (new_token()?, 0_u32, FIRST_PAUSE_MILLISECONDS);
+    // Whether a request with this token may be written. Then throttling is no reason to give up.
+    let mut is_undecided = false;
     loop {
         let request = client.transact_write_items().set_transact_items(Some(items.clone()));
         let Err(error) = request.client_request_token(&token).send().await else { return Ok(Vec::new()) };
@@ -154,15 +156,15 @@ async fn decide(
                     return Ok(reasons.to_vec());
                 }
                 // Another transaction holds an item, or a partition is throttled.
-                token = new_token()?;
+                (token, is_undecided) = (new_token()?, false);
                 contended = contended.saturating_add(1);
             }
             Some(
                 TransactWriteItemsError::ProvisionedThroughputExceededException(_)
                 | TransactWriteItemsError::RequestLimitExceeded(_)
                 | TransactWriteItemsError::ThrottlingException(_),
-            ) => contended = contended.saturating_add(1),
-            _ if may_be_written(&error) => {}
+            ) => contended = contended.saturating_add(u32::from(!is_undecided)),
+            _ if may_be_written(&error) => is_undecided = true,
             _ => return Err(Unavailable::new(attempted, error)),
         }
         if contended == MAX_CONTENDED {

@@ -74,10 +74,10 @@ pub struct Limits {
     pub source_sends_per_hour: u32,
     /// Sends requested by one source address in a clock day: 100 (Authgear's defaults).
     pub source_sends_per_day: u32,
-    /// Guesses at codes from one source address in a clock hour: 60, twice the sends, because carriers let many people share
-    /// an address (RFC 6888).
+    /// Guesses at codes from one source address in a clock hour, with an id, and as many without: 60, twice the sends,
+    /// because carriers let many people share an address (RFC 6888).
     pub source_guesses_per_hour: u32,
-    /// Guesses at codes from one source address in a clock day: 200.
+    /// The same in a clock day: 200.
     pub source_guesses_per_day: u32,
     /// Messages per organization, country and clock day: 5,000, against SMS pumping.
     pub country_sends_per_day: u32,

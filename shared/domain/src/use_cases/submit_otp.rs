@@ -78,8 +78,8 @@ pub async fn submit_otp(
         source: request.source,
         now: request.context.now,
     };
-    // Read before the attempt is counted, and whether or not there is a challenge: neither a failed read uses up an attempt,
-    // nor does the time of a guess without an id tell whether there is a code.
+    // Read before the attempt is counted, and whether or not there is a challenge: if the key cannot be read, no attempt
+    // is used up, and only a code of an older key makes a guess without an id take longer.
     keys.current().await?;
     let (counted, holder) = store.count_guess_and_find_holder(&claim, limits).await?;
     let granted = match claim_attempt(store, &claim, limits, counted).await? {

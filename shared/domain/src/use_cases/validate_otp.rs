@@ -148,7 +148,7 @@ pub async fn validate_otp(
     let user = user.ok_or(ValidateOtpError::NoSuchUser)?;
     match (&user.username, &request.username) {
         (Some(own), Some(named)) if own.is(named) => {}
-        (None, _) if user.phone.as_ref() == Some(&request.phone) => {}
+        (None, None) if user.phone.as_ref() == Some(&request.phone) => {}
         (_, None) => return Err(ValidateOtpError::UsernameMissing),
         (_, Some(_)) => return Err(ValidateOtpError::PhoneOrUsernameMistaken),
     }
