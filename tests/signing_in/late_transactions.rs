@@ -1,4 +1,4 @@
-//! Transactions that DynamoDB executes, but not before it has answered several times that they are in progress.
+//! Transactions whose outcome DynamoDB tells late.
 
 use std::collections::BTreeSet;
 
@@ -9,8 +9,9 @@ use tests::{World, assert_refused_for_now, person};
 use crate::clock::start_next_day;
 use crate::setup::{phone, send, world_with_code};
 
-/// More answers than a transaction has contended attempts, which these must not be counted as.
-const LATE: Mode = Mode::InProgress(20);
+/// Far more requests than a transaction may spend on contention.
+const MANY: usize = 20;
+const LATE: Mode = Mode::InProgress(MANY);
 
 /// Aims at the transactions of the next request that are on these tables, from the `nth` on.
 fn aim(world: &World, tables: &str, nth: usize, mode: Mode, code: Option<&'static str>) {
@@ -26,23 +27,22 @@ async fn a_send_whose_transaction_finishes_late_sends_its_message() {
     assert_eq!((reply.status, world.inbox(&phone(1)).await.len()), (200, 1), "{reply:?}");
 }
 
-#[tokio::test]
-async fn a_submit_whose_transaction_finishes_late_signs_in() {
+/// Submits the right code while the transaction fails in this way.
+async fn assert_signs_in(mode: Mode) {
     let (world, sent) = world_with_code(&phone(1)).await;
-    aim(&world, "OtpsTable SessionsTable UsersTable", 1, LATE, None);
+    aim(&world, "OtpsTable SessionsTable UsersTable", 1, mode, None);
     person(&phone(1), &world.submit_with_id(&phone(1), &sent.challenge_id, &sent.code).send().await);
     assert_eq!(world.items("SessionsTable").await.len(), 1);
 }
 
-/// More often than a transaction is tried that nobody knows of.
-const THROTTLED: Mode = Mode::LostThenThrottled(9);
+#[tokio::test]
+async fn a_submit_whose_transaction_finishes_late_signs_in() {
+    assert_signs_in(LATE).await;
+}
 
 #[tokio::test]
 async fn a_submit_whose_transaction_is_throttled_after_its_answer_was_lost_signs_in() {
-    let (world, sent) = world_with_code(&phone(1)).await;
-    aim(&world, "OtpsTable SessionsTable UsersTable", 1, THROTTLED, None);
-    person(&phone(1), &world.submit_with_id(&phone(1), &sent.challenge_id, &sent.code).send().await);
-    assert_eq!(world.items("SessionsTable").await.len(), 1);
+    assert_signs_in(Mode::LostThenThrottled(MANY)).await;
 }
 
 #[tokio::test]
