@@ -111,6 +111,27 @@ async fn the_right_code_with_an_issued_id_signs_in_during_a_closure() {
 }
 
 #[tokio::test]
+async fn after_many_sends_that_no_gateway_carried_each_person_is_issued_an_id_of_their_own() {
+    let world = World::new().await;
+    world.send_code(PHONE).await;
+    world.advance(30);
+    for gateway in ["sparrow", "sns"] {
+        world.fault(gateway, "error", 1_000).await;
+    }
+    for _ in 0..20 {
+        send(&world, PHONE).from(STRANGER).send().await.assert_problem(503, "sms_gateway_unavailable");
+    }
+    world.clear_faults().await;
+    let owners = world.send_code(PHONE).await;
+    world.advance(60);
+    let strangers = strangers_id(&world).await;
+    for _ in 0..5 {
+        guess(&world, &strangers, &wrong(&owners.code)).await.assert_problem(400, "incorrect_otp");
+    }
+    person(PHONE, &world.submit_with_id(PHONE, &owners.challenge_id, &owners.code).send().await);
+}
+
+#[tokio::test]
 async fn exhausted_attempts_refuse_no_send_and_a_new_code_has_attempts_again() {
     let (world, exhausted) = world_with_code(PHONE).await;
     for _ in 0..5 {

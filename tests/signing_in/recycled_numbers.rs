@@ -55,6 +55,39 @@ async fn a_dormant_number_requires_a_second_signal_and_the_code_stays_valid_for_
     world.refresh(&owner.refresh).await.ok();
 }
 
+/// Guesses ten times under ids of a stranger, which closes the number.
+async fn close(world: &World) {
+    for wait in [30, 60] {
+        world.advance(wait);
+        let strangers = world.send_code(&phone(1)).await;
+        for _ in 0..5 {
+            let guess = Sent { code: wrong(&strangers.code), ..strangers.clone() };
+            submit(world, &guess, json!({})).send().await.assert_problem(400, "incorrect_otp");
+        }
+    }
+}
+
+#[tokio::test]
+async fn in_a_closure_too_the_right_code_stays_valid_for_a_second_signal() {
+    let (world, owner, owners) = dormant().await;
+    close(&world).await;
+    for _ in 0..2 {
+        submit(&world, &owners, json!({})).send().await.assert_problem(403, "second_signal_required");
+    }
+    let signed_in = submit(&world, &owners, json!({"refresh_token": owner.refresh})).send().await.ok();
+    assert_eq!(signed_in["user"]["user_id"], json!(owner.user_id));
+}
+
+#[tokio::test]
+async fn in_a_closure_a_wrong_code_with_a_second_signal_uses_up_the_ids_comparison() {
+    let (world, owner, owners) = dormant().await;
+    close(&world).await;
+    let mistyped = Sent { code: wrong(&owners.code), ..owners.clone() };
+    let signal = json!({"refresh_token": owner.refresh});
+    submit(&world, &mistyped, signal.clone()).send().await.assert_problem(400, "incorrect_otp");
+    submit(&world, &owners, signal).send().await.assert_problem(429, "too_many_requests");
+}
+
 #[tokio::test]
 async fn a_second_signal_without_the_right_code_signs_nobody_in() {
     let (world, owner, sent) = dormant().await;

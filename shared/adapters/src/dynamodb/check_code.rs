@@ -54,6 +54,12 @@ impl<T: HasOtps> CheckCodeStore for Store<T> {
         };
         self.write_attempt(claim, expression).await
     }
+
+    async fn excuse_again(&self, claim: &Claim) -> Result<(), Unavailable> {
+        let Some(id) = &claim.challenge_id else { return Ok(()) };
+        let excused = WITH_ID.excuse_again(Expression::new(), id);
+        self.update("excuse a guess again", self.tables.otps(), record_key(&claim.phone), excused).await.map(drop)
+    }
 }
 
 impl<T: HasOtps> Store<T> {

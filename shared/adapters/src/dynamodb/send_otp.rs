@@ -102,9 +102,18 @@ impl<T: HasUsers + HasOtps> SendOtpStore for Store<T> {
                 _ => Ok(()),
             }
         };
+        let issued = async {
+            match &reservation.challenge {
+                ChallengeChange::Resend(Resend { challenge, issued: Some(issued), .. }) => {
+                    self.release_issued_id(reservation, challenge, &issued.id).await
+                }
+                _ => Ok(()),
+            }
+        };
         // Each part is released even if another one fails.
-        let (schedule, counters, credit) = tokio::join!(self.release_schedule(reservation), counters, credit);
-        schedule.and(counters).and(credit)
+        let (schedule, counters, credit, issued) =
+            tokio::join!(self.release_schedule(reservation), counters, credit, issued);
+        schedule.and(counters).and(credit).and(issued)
     }
 
     async fn record_carrier(
@@ -131,6 +140,19 @@ impl<T: HasOtps> Store<T> {
             .if_equals("revision", number(seen.saturating_add(1)));
         // If the condition fails, another send has come since. It waited for this one, which no longer matters.
         self.update(RELEASE, self.tables.otps(), schedule_key(&reservation.phone), released).await.map(drop)
+    }
+
+    /// Removes the id that was issued and told to nobody, so that the maximum leaves room for people who are told theirs.
+    async fn release_issued_id(
+        &self,
+        reservation: &SendReservation,
+        challenge: &ChallengeId,
+        id: &ChallengeId,
+    ) -> Result<(), Unavailable> {
+        let name = &*challenge_name(&reservation.purpose);
+        let released =
+            Expression::new().remove([name, "issued", id.as_str()]).if_equals([name, "id"], text(challenge.as_str()));
+        self.update(RELEASE, self.tables.otps(), record_key(&reservation.phone), released).await.map(drop)
     }
 
     /// Subtracts a message from those that the challenge's code credits.

@@ -40,7 +40,10 @@ impl Failures {
             if !is_closed {
                 next.used_in_closure.clear();
             }
-            next.closed_until = self.closed_until.max(now.plus(delay));
+            // An excused guess does not make a day's closure longer, so that it ends although somebody guesses on.
+            if !is_closed || self.consecutive < CLOSING_FAILURE {
+                next.closed_until = self.closed_until.max(now.plus(delay));
+            }
             next.used_in_closure.extend(id.cloned());
         }
         Ok(next)
@@ -97,7 +100,9 @@ mod tests {
         let limits = Limits::default();
         let closed = after(99, START).count(None, START, &limits).unwrap();
         assert_eq!(closed.count(None, START, &limits), Err(Closed { retry_after_seconds: DAY }));
-        let reopened = closed.count(None, START.plus(DAY), &limits).unwrap();
+        let excused = closed.count(Some(&id(1)), START.plus(DAY).minus(1), &limits).unwrap();
+        assert_eq!(excused.closed_until, START.plus(DAY));
+        let reopened = excused.count(None, START.plus(DAY), &limits).unwrap();
         assert_eq!(reopened.consecutive, 1);
     }
 }

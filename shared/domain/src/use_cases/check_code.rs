@@ -58,6 +58,8 @@ pub trait CheckCodeStore: Sync {
         seen: &ChallengeRecord,
         next: &ChallengeRecord,
     ) -> impl Future<Output = Result<CountOutcome, Unavailable>> + Send;
+    /// Gives the claim's id its comparison in a closure back.
+    fn excuse_again(&self, claim: &Claim) -> impl Future<Output = Result<(), Unavailable>> + Send;
 }
 
 /// What a person typed, and the fixed code that it may match instead of a derived one.
@@ -80,11 +82,17 @@ pub enum ClaimOutcome {
 pub struct GrantedClaim {
     claim: Claim,
     challenge: Challenge,
+    used_up_excuse: bool,
 }
 
 impl GrantedClaim {
     pub const fn challenge(&self) -> &Challenge {
         &self.challenge
+    }
+
+    /// Whether the claim is the only one that its id has in a closure.
+    pub const fn used_up_excuse(&self) -> bool {
+        self.used_up_excuse
     }
 
     /// Compares the code.
@@ -94,7 +102,7 @@ impl GrantedClaim {
         keys: &impl CodeKeys,
         limits: &Limits,
     ) -> Result<Comparison, Unavailable> {
-        let Self { claim, challenge } = self;
+        let Self { claim, challenge, .. } = self;
         let is_correct = if challenge.has_fixed_code {
             submitted.fixed.as_ref().is_some_and(|expected| submitted.code.matches(expected))
         } else {
@@ -135,7 +143,10 @@ pub async fn claim_attempt(
             CountOutcome::Counted(record) => {
                 return Ok(match record.challenge_to_compare(claim, limits) {
                     Ok(challenge) => {
-                        ClaimOutcome::Granted(GrantedClaim { claim: claim.clone(), challenge: challenge.clone() })
+                        let used = &record.with_id.used_in_closure;
+                        let used_up_excuse = claim.challenge_id.as_ref().is_some_and(|id| used.contains(id));
+                        let (claim, challenge) = (claim.clone(), challenge.clone());
+                        ClaimOutcome::Granted(GrantedClaim { claim, challenge, used_up_excuse })
                     }
                     Err(refusal) => ClaimOutcome::Refused(refusal, record.challenge),
                 });

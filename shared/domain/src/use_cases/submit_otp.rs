@@ -86,6 +86,7 @@ pub async fn submit_otp(
         ClaimOutcome::Granted(granted) => granted,
         ClaimOutcome::Refused(refusal, _) => return Err(SubmitOtpError::Code(refusal.to_client(&claim))),
     };
+    let used_up_excuse = granted.used_up_excuse();
     let challenge = match granted.accepts(&request.code, keys, limits).await? {
         Comparison::Correct(challenge) => challenge,
         Comparison::Incorrect(refusal) => return Err(SubmitOtpError::Code(refusal)),
@@ -96,7 +97,12 @@ pub async fn submit_otp(
     }
     let proof = PhoneProof::Code { challenge: challenge.clone(), lane: claim.lane(), idempotency: request.idempotency };
     let proven = ProvenPhone { phone: request.phone, proof, holder };
-    match open_session(store, limits, proven, request.context).await? {
+    let opened = open_session(store, limits, proven, request.context).await;
+    if used_up_excuse && !matches!(opened, Ok(OpenOutcome::SignedIn(_) | OpenOutcome::AlreadyConsumed(_))) {
+        // The code was right and can be submitted again. If this fails, that needs a new one.
+        let _ = store.excuse_again(&claim).await;
+    }
+    match opened? {
         OpenOutcome::SignedIn(signed_in) => Ok(*signed_in),
         OpenOutcome::TestNumberRefused => Err(SubmitOtpError::TestNumberRefused),
         OpenOutcome::NotAMember => Err(SubmitOtpError::NotAMember),

@@ -71,6 +71,12 @@ impl FailureNames {
             .if_counts(self.closed_until, seen.closed_until.seconds())
     }
 
+    /// Lets the id guess again in the closure that it was excused in.
+    pub(in crate::dynamodb) fn excuse_again(&self, expression: Expression, id: &ChallengeId) -> Expression {
+        let used = AttributeValue::Ss(vec![id.to_string()]);
+        expression.delete_from_set(self.used_in_closure, used).if_exists(self.used_in_closure)
+    }
+
     pub(in crate::dynamodb) fn reset(&self, expression: Expression) -> Expression {
         expression.remove_all(&[self.consecutive, self.closed_until, self.used_in_closure])
     }
