@@ -110,10 +110,14 @@ impl<T: HasUsers + HasOtps> SendOtpStore for Store<T> {
                 _ => Ok(()),
             }
         };
-        // Each part is released even if another one fails.
-        let (schedule, counters, credit, issued) =
-            tokio::join!(self.release_schedule(reservation), counters, credit, issued);
-        schedule.and(counters).and(credit).and(issued)
+        // Each part is released even if another one fails. The last two are of one item, and a write conflicts with a
+        // transaction at the same time.
+        let of_challenge = async {
+            let credit = credit.await;
+            credit.and(issued.await)
+        };
+        let (schedule, counters, challenge) = tokio::join!(self.release_schedule(reservation), counters, of_challenge);
+        schedule.and(counters).and(challenge)
     }
 
     async fn record_carrier(

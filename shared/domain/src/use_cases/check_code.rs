@@ -90,7 +90,7 @@ impl GrantedClaim {
         &self.challenge
     }
 
-    /// Whether the claim is the only one that its id has in a closure.
+    /// Whether the closure that is in force, or that the claim began, refuses further claims under its id.
     pub const fn used_up_excuse(&self) -> bool {
         self.used_up_excuse
     }

@@ -61,7 +61,8 @@ impl FailureNames {
             .if_any(|on| [on.absent(self.closed_until), on.at_most(self.closed_until, moment(now))])
     }
 
-    /// Replaces `seen` with `next`, on the condition that it still is `seen`: each count changes the number.
+    /// Replaces `seen` with `next`, on the condition that nothing was counted since: each count changes the number. An id
+    /// that was excused again since is not excused after all.
     pub(in crate::dynamodb) fn replace(&self, expression: Expression, seen: &Failures, next: &Failures) -> Expression {
         expression
             .set(self.consecutive, number(next.consecutive))
