@@ -1,7 +1,7 @@
 //! How many guesses at one number are compared, however a stranger spreads sends and guesses over the days: what SECURITY.md
 //! states.
 
-use domain::rules::challenge::{ChallengeRecord, Claim};
+use domain::rules::challenge::{ChallengeRecord, Claim, GuessLane};
 use domain::rules::code_key::CodeKeyVersion;
 use domain::rules::failures::Failures;
 use domain::rules::limits::Limits;
@@ -64,6 +64,7 @@ impl Stranger {
         let claim = Claim {
             purpose: Purpose::SignIn { organization: OrganizationId::parse("default").unwrap() },
             phone: PhoneNumber::from_e164("+9779841234567").unwrap(),
+            lane: GuessLane::of(challenge_id.as_ref()),
             challenge_id,
             idempotency: None,
             source: SourceAddress::of(None),

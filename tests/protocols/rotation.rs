@@ -1,8 +1,9 @@
 //! Rotation and its grace period: three clients that hold the same refresh token.
 
 use domain::rules::limits::Limits;
-use domain::rules::session::{ROTATION_GRACE_SECONDS, Rotation, Session};
+use domain::rules::session::{Device, PresentedRefreshToken, Rotation, Session};
 use domain::values::ids::{SessionId, UserId};
+use domain::values::key_thumbprint::KeyThumbprint;
 use domain::values::text::OrganizationId;
 use domain::values::time::Timestamp;
 use stateright::{Model, Property};
@@ -61,6 +62,8 @@ struct Refresh {
     waits: u8,
     /// The clients are one device that refreshes three times at once. Nothing may sign it out.
     is_one_device: bool,
+    /// The key that the session is bound to.
+    device_key: Option<KeyThumbprint>,
     limits: Limits,
 }
 
@@ -82,7 +85,16 @@ impl Refresh {
     }
 
     fn rotation(&self, session: Option<&Session>, presented: u64, now: Timestamp) -> Rotation {
-        session.map_or(Rotation::Revoked, |session| session.rotate(presented, now, &self.limits))
+        session.map_or(Rotation::Revoked, |session| {
+            let token = PresentedRefreshToken {
+                user: session.user.clone(),
+                session: session.id.clone(),
+                organization: session.organization.clone(),
+                counter: presented,
+                device_key: self.device_key.clone(),
+            };
+            session.rotate(&token, now, &self.limits)
+        })
     }
 }
 
@@ -93,8 +105,9 @@ impl Model for Refresh {
     fn init_states(&self) -> Vec<State> {
         let (user, id) = (UserId::from_random([1; 16]), SessionId::from_random([2; 16]));
         let organization = OrganizationId::parse("default").unwrap();
+        let device = Device { key: self.device_key.clone(), ..Device::default() };
         vec![State {
-            session: Some(Session::open(user, id, organization, None, None, START, &self.limits)),
+            session: Some(Session::open(user, id, organization, device, START, &self.limits)),
             clients: vec![Progress::Holds(1); CLIENTS],
             refreshes_left: self.refreshes,
             crashes_left: self.crashes,
@@ -122,7 +135,8 @@ impl Model for Refresh {
             }
         }
         if state.waits_left > 0 {
-            actions.extend([Action::Wait(ROTATION_GRACE_SECONDS - 1), Action::Wait(ROTATION_GRACE_SECONDS)]);
+            let grace = self.limits.refresh_grace_seconds;
+            actions.extend([Action::Wait(grace - 1), Action::Wait(grace)]);
         }
     }
 
@@ -212,13 +226,25 @@ fn is_read_before_the_end(state: &State) -> bool {
 #[test]
 fn simultaneous_refreshes_of_one_device_sign_nobody_out_even_if_answers_are_lost() {
     let limits = Limits::default();
-    let model = Refresh { refreshes: [1; CLIENTS], crashes: 3, waits: 0, is_one_device: true, limits };
+    let (refreshes, device_key) = ([1; CLIENTS], None);
+    let model = Refresh { refreshes, crashes: 3, waits: 0, is_one_device: true, device_key, limits };
     explore("three refreshes at once", model);
+}
+
+#[test]
+fn a_bound_device_that_loses_answers_is_not_signed_out_however_late_it_asks_again() {
+    let limits = Limits::default();
+    let (refreshes, device_key) = ([1; CLIENTS], Some("a".repeat(43).parse().unwrap()));
+    let model = Refresh { refreshes, crashes: 3, waits: 2, is_one_device: true, device_key, limits };
+    explore("three refreshes of a bound session over a minute", model);
 }
 
 #[test]
 fn a_copied_refresh_token_is_detected_and_an_ended_session_issues_no_tokens() {
     let limits = Limits::default();
-    let model = Refresh { refreshes: [3, 2, 1], crashes: 1, waits: 2, is_one_device: false, limits };
-    explore("a copied refresh token", model);
+    for device_key in [None, Some("a".repeat(43).parse().unwrap())] {
+        let (refreshes, limits) = ([3, 2, 1], limits.clone());
+        let model = Refresh { refreshes, crashes: 1, waits: 2, is_one_device: false, device_key, limits };
+        explore("a copied refresh token", model);
+    }
 }

@@ -1,7 +1,7 @@
 //! Sign-in by claim, compare and consume: clients that submit right codes or wrong ones to one of two organizations, and
 //! strangers who never stop guessing.
 
-use domain::rules::challenge::{Challenge, ChallengeRecord, Claim, Consumption, IdempotencyDigest};
+use domain::rules::challenge::{Challenge, ChallengeRecord, Claim, Consumption, GuessLane, IdempotencyDigest};
 use domain::rules::code_key::CodeKeyVersion;
 use domain::rules::failures::Failures;
 use domain::rules::limits::Limits;
@@ -163,6 +163,7 @@ fn claim(organization: usize, id: Option<u8>, now: Timestamp) -> Claim {
     Claim {
         purpose: Purpose::SignIn { organization },
         phone: phone(),
+        lane: GuessLane::of(id.map(challenge).as_ref()),
         challenge_id: id.map(challenge),
         idempotency: None,
         source: SourceAddress::of(None),
@@ -293,7 +294,7 @@ impl Model for SignIn {
                 };
                 let record = state.record(organization);
                 let current = record.challenge.as_ref().filter(|current| current.id == matched.id);
-                let lane = self.claim(client, now).lane();
+                let lane = self.claim(client, now).lane;
                 state.clients[client] = match record.consume(lane, consumed).filter(|_| current.is_some()) {
                     Some(next) => {
                         state.opened.push((session.clone(), matched.id.clone(), client));

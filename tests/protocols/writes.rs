@@ -9,10 +9,10 @@ use adapters::config::Config;
 use adapters::dynamodb::{AllTables, Store};
 use domain::rules::challenge::{Challenge, ChallengeRecord, Claim, Consumption, GuessLane, IdempotencyDigest};
 use domain::rules::code_key::CodeKeyVersion;
+use domain::rules::device_keys::DeviceKeys;
 use domain::rules::failures::Failures;
 use domain::rules::limits::Limits;
-use domain::rules::session::{KEPT_AFTER_END_SECONDS, Rotation, Session};
-use domain::rules::token::PresentedRefreshToken;
+use domain::rules::session::{Device, KEPT_AFTER_END_SECONDS, PresentedRefreshToken, Rotation, Session};
 use domain::rules::user::{NewProfile, PhoneHolder, User};
 use domain::use_cases::account::AccountStore;
 use domain::use_cases::approval::ApprovalStore;
@@ -20,6 +20,7 @@ use domain::use_cases::check_code::{CheckCodeStore, CountOutcome};
 use domain::use_cases::open_session::{OpenSessionStore, PhoneProof, SignIn, SignInOutcome, SignInUser};
 use domain::use_cases::refresh::RefreshStore;
 use domain::values::ids::{ChallengeId, SessionId, UserId};
+use domain::values::key_thumbprint::KeyThumbprint;
 use domain::values::phone::PhoneNumber;
 use domain::values::purpose::Purpose;
 use domain::values::source_address::SourceAddress;
@@ -129,11 +130,12 @@ fn challenges() -> impl Strategy<Value = Challenge> {
 }
 
 fn records() -> impl Strategy<Value = ChallengeRecord> {
-    (prop::option::weighted(0.9, challenges()), failures(), failures(), 0..12_u32).prop_map(
-        |(challenge, with_id, without_id, guesses_without_id)| ChallengeRecord {
+    (prop::option::weighted(0.9, challenges()), failures(), failures(), failures(), 0..12_u32).prop_map(
+        |(challenge, with_id, without_id, of_known_devices, guesses_without_id)| ChallengeRecord {
             challenge,
             with_id,
             without_id,
+            of_known_devices,
             guesses_without_id,
         },
     )
@@ -149,11 +151,34 @@ fn claims() -> impl Strategy<Value = Claim> {
     (ids, digests()).prop_map(|(challenge_id, idempotency)| Claim {
         purpose: Purpose::SignIn { organization: default_organization() },
         phone: phone(1),
+        lane: GuessLane::of(challenge_id.as_ref()),
         challenge_id,
         idempotency,
         source: SourceAddress::of(None),
         now: NOW,
     })
+}
+
+/// Claims of known devices too, in the lane that they change to.
+fn lanes() -> impl Strategy<Value = Claim> {
+    (claims(), any::<bool>()).prop_map(|(claim, is_known)| match claim.lane {
+        GuessLane::WithId if is_known => Claim { lane: GuessLane::KnownDevice, ..claim },
+        _ => claim,
+    })
+}
+
+#[test]
+fn a_write_that_counts_an_attempt_of_a_known_device_does_what_the_rule_says() {
+    let (engine, limits) = (Engine::start(), Limits::default());
+    engine.check((records(), lanes()), async |engine, (record, claim)| {
+        engine.put("OtpsTable", record_item(&record)).await;
+        let Ok(next) = record.count(&claim, &limits) else { return Ok(()) };
+        match engine.store.count_attempt_from(&claim, &record, &next).await.unwrap() {
+            CountOutcome::Counted(written) => prop_assert_eq!(written, next),
+            CountOutcome::NotCounted(_) => prop_assert!(false, "the record had not changed"),
+        }
+        Ok(())
+    });
 }
 
 /// The record as the store's format has it, written down independently of the store.
@@ -166,6 +191,10 @@ fn record_item(record: &ChallengeRecord) -> Value {
     for (names, failures) in [
         (["failures", "closed_until", "used_in_closure"], &record.with_id),
         (["failures_without_id", "closed_without_id_until", "used_in_closure_without_id"], &record.without_id),
+        (
+            ["failures_of_known_devices", "closed_to_known_devices_until", "used_in_closure_of_known_devices"],
+            &record.of_known_devices,
+        ),
     ] {
         let [consecutive, closed_until, used_in_closure] = names;
         item[consecutive] = number(failures.consecutive);
@@ -235,12 +264,16 @@ fn a_write_that_counts_an_attempt_does_what_the_rule_says() {
 #[test]
 fn a_second_write_counts_nothing_if_what_it_counts_has_changed() {
     let (engine, limits) = (Engine::start(), Limits::default());
-    engine.check((records(), records(), claims()), async |engine, (seen, stored, claim)| {
+    engine.check((records(), records(), lanes()), async |engine, (seen, stored, claim)| {
         let counted = |record: &ChallengeRecord| {
             let numbers = |failures: &Failures| (failures.consecutive, failures.closed_until);
             let Some(id) = &claim.challenge_id else { return (numbers(&record.without_id), None) };
             let of = |challenge: &Challenge| (challenge.issued.get(id).copied(), challenge.consumption.is_some());
-            (numbers(&record.with_id), record.challenge.as_ref().map(of))
+            let failures = match claim.lane {
+                GuessLane::KnownDevice => &record.of_known_devices,
+                GuessLane::WithId | GuessLane::WithoutId => &record.with_id,
+            };
+            (numbers(failures), record.challenge.as_ref().map(of))
         };
         let Ok(next) = seen.count(&claim, &limits) else { return Ok(()) };
         engine.put("OtpsTable", record_item(&stored)).await;
@@ -267,18 +300,23 @@ fn default_organization() -> OrganizationId {
 }
 
 fn new_user(id: &UserId, phone: &PhoneNumber) -> User {
-    User::new(id.clone(), phone.clone(), NewProfile::default(), default_organization(), NOW)
+    User::new(id.clone(), phone.clone(), NewProfile::default(), default_organization(), None, NOW)
 }
 
 /// The lane in which the code of the sign-in `n` was guessed.
 fn lane(n: u8) -> GuessLane {
-    if n.is_multiple_of(2) { GuessLane::WithId } else { GuessLane::WithoutId }
+    match n % 3 {
+        0 => GuessLane::WithId,
+        1 => GuessLane::WithoutId,
+        _ => GuessLane::KnownDevice,
+    }
 }
 
 /// A sign-in at `NOW` by the code of the challenge, which opens the session `n`.
 fn sign_in(challenge: &Challenge, user: SignInUser, id: UserId, n: u8) -> SignIn {
     let session = SessionId::from_random([n; 16]);
-    let session = Session::open(id.clone(), session, default_organization(), None, None, NOW, &Limits::default());
+    let session =
+        Session::open(id.clone(), session, default_organization(), Device::default(), NOW, &Limits::default());
     SignIn {
         phone: phone(1),
         proof: PhoneProof::Code { challenge: Box::new(challenge.clone()), lane: lane(n), idempotency: None },
@@ -287,6 +325,7 @@ fn sign_in(challenge: &Challenge, user: SignInUser, id: UserId, n: u8) -> SignIn
         organization: default_organization(),
         joins: true,
         session,
+        forgotten_keys: Vec::new(),
     }
 }
 
@@ -316,7 +355,7 @@ fn a_number_that_its_holder_proves_again_is_not_taken_over_by_a_plan_made_before
     let engine = Engine::start();
     let (record, challenge) = (live_record(), live_record().challenge.unwrap());
     let id = UserId::from_random([1; 16]);
-    let seen = PhoneHolder { user: id.clone(), proven_at: NOW.minus(1) };
+    let seen = PhoneHolder { user: id.clone(), proven_at: NOW.minus(1), device_keys: DeviceKeys::default() };
     engine.runtime.block_on(async {
         for (n, user) in [(1, SignInUser::New(new_user(&id, &phone(1)))), (2, SignInUser::Existing(id.clone()))] {
             engine.put("OtpsTable", record_item(&record)).await;
@@ -331,7 +370,7 @@ fn a_number_that_its_holder_proves_again_is_not_taken_over_by_a_plan_made_before
         engine.put("OtpsTable", record_item(&record)).await;
         let outcome = engine.store.sign_in(&takeover(seen)).await.unwrap();
         let SignInOutcome::HolderChanged(Some(holder)) = outcome else { panic!("{outcome:?}") };
-        assert_eq!(holder, PhoneHolder { user: id.clone(), proven_at: NOW });
+        assert_eq!((&holder.user, holder.proven_at), (&id, NOW));
         assert_eq!(engine.store.account(&new_id).await.unwrap(), None);
         assert!(matches!(engine.store.sign_in(&takeover(holder)).await.unwrap(), SignInOutcome::SignedIn(_)));
     });
@@ -376,25 +415,31 @@ fn a_write_that_consumes_a_code_does_what_a_consumption_says() {
 #[test]
 fn a_write_that_rotates_a_session_does_what_a_rotation_says() {
     let (engine, limits) = (Engine::start(), Limits::default());
-    let states = (1..5_u64, 0..6_u64, moments(), moments(), moments());
-    engine.check(states, async |engine, (counter, presented, last_used_at, idle_until, ends_at)| {
+    let key = |n: u8| (n > 0).then(|| KeyThumbprint::try_from(char::from(b'a' + n).to_string().repeat(43)).unwrap());
+    let states = (1..5_u64, 0..6_u64, moments(), moments(), moments(), (0..3_u8, 0..3_u8));
+    engine.check(states, async |engine, (counter, presented, last_used_at, idle_until, ends_at, (own, shown))| {
         let (user, id) = (UserId::from_random([1; 16]), SessionId::from_random([1; 16]));
         let organization = default_organization();
         let opened =
-            Session::open(user.clone(), id.clone(), organization.clone(), None, None, NOW.minus(1_000), &limits);
-        let session = Session { counter, last_used_at, idle_until, ends_at, ..opened };
-        let item = json!({
+            Session::open(user.clone(), id.clone(), organization.clone(), Device::default(), NOW.minus(1_000), &limits);
+        let session = Session { counter, last_used_at, idle_until, ends_at, device_key: key(own), ..opened };
+        let mut item = json!({
             "user_id": {"S": user.as_str()}, "session_id": {"S": id.as_str()}, "organization": {"S": "default"},
             "counter": number(counter),
             "created_at": number(session.created_at.seconds()), "last_used_at": number(last_used_at.seconds()),
             "idle_until": number(idle_until.seconds()), "ends_at": number(ends_at.seconds()),
             "expires_at": number(idle_until.plus(KEPT_AFTER_END_SECONDS).seconds()),
         });
+        if let Some(key) = key(own) {
+            item["device_key"] = json!({"S": key.as_str()});
+        }
         engine.put("SessionsTable", item).await;
-        let token = PresentedRefreshToken { user, session: id, organization, counter: presented };
+        let token =
+            PresentedRefreshToken { user, session: id, organization, counter: presented, device_key: key(shown) };
         let (rotation, _) = engine.store.rotate_and_read_user(&token, NOW, &limits).await.unwrap();
-        prop_assert_eq!(&rotation, &session.rotate(presented, NOW, &limits));
-        prop_assert!(!matches!(rotation, Rotation::Revoked) || presented > counter);
+        prop_assert_eq!(&rotation, &session.rotate(&token, NOW, &limits));
+        prop_assert!(!matches!(rotation, Rotation::Revoked) || presented > counter || own != shown);
+        prop_assert!(!matches!(rotation, Rotation::Rotated(_) | Rotation::Replayed(_)) || own == shown);
         Ok(())
     });
 }

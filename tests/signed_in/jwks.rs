@@ -46,6 +46,7 @@ async fn the_metadata_names_the_issuer_and_the_address_of_its_keys() {
             "issuer": issuer, "jwks_uri": format!("{issuer}/.well-known/jwks.json"), "response_types_supported": [],
             "subject_types_supported": ["public"], "id_token_signing_alg_values_supported": ["ES256"],
             "token_endpoint_auth_methods_supported": ["none"],
+            "dpop_signing_alg_values_supported": ["ES256"],
         })
     );
 }

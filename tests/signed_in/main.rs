@@ -5,6 +5,7 @@
 mod account;
 mod authorizer;
 mod code_key;
+mod device_keys;
 mod jwks;
 mod session;
 mod tokens;

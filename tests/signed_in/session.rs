@@ -247,7 +247,7 @@ async fn the_list_names_every_device_and_marks_the_one_that_asks() {
         json!({
             "session_id": session_id(&person.access), "device_name": name, "created_at": opened,
             "last_used_at": opened, "expires_at": claims(&person.refresh)["exp"], "fcm_token_at": null,
-            "current": current,
+            "has_device_key": false, "current": current,
         })
     };
     let seen_from = |current: &Person| {

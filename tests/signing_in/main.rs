@@ -8,6 +8,7 @@ mod clock;
 mod firebase;
 mod gateways;
 mod guessing;
+mod known_devices;
 mod late_transactions;
 mod messages;
 mod metrics;

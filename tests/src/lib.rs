@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 mod contract;
+pub mod device;
 pub mod google;
 mod log;
 mod problems;

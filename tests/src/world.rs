@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
+use crate::device::Device;
 use crate::{contract, log};
 
 type Http = Client<HttpConnector, Full<Bytes>>;
@@ -64,7 +65,8 @@ impl Reply {
         assert_eq!(self.headers.get("content-type").map(String::as_str), Some("application/problem+json"));
         assert_eq!(self.body["status"], json!(status));
         if status == 401 {
-            assert!(self.headers["www-authenticate"].starts_with("Bearer "), "{:?}", self);
+            let scheme = if code == "invalid_dpop_proof" { "DPoP " } else { "Bearer " };
+            assert!(self.headers["www-authenticate"].starts_with(scheme), "{:?}", self);
         }
         if let Some(seconds) = self.body.get("retry_after") {
             assert_eq!(self.headers["retry-after"], seconds.to_string());
@@ -155,6 +157,25 @@ impl Call<'_> {
         self.bearer(&person.access)
     }
 
+    /// Proves the key of a device.
+    pub fn proven_by(self, device: &Device) -> Self {
+        let claims = device.claims(&self);
+        let proof = device.sign(&device.header(), &claims);
+        self.header("dpop", &proof)
+    }
+
+    pub fn method(&self) -> &'static str {
+        self.method
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}{}", self.world.system.address(), self.path)
+    }
+
+    pub fn now(&self) -> i64 {
+        self.world.now()
+    }
+
     pub fn json(self, body: Value) -> Self {
         self.bytes("application/json", body.to_string().into_bytes())
     }
@@ -174,8 +195,7 @@ impl Call<'_> {
 
     /// As [`Call::send`], but API Gateway's answer for a function that died is allowed too.
     pub async fn send_at_risk(self) -> Reply {
-        let url = format!("http://{}{}", self.world.system.address(), self.path);
-        let mut request = http::Request::builder().method(self.method).uri(&url);
+        let mut request = http::Request::builder().method(self.method).uri(self.url());
         for (name, value) in &self.headers {
             request = request.header(*name, value);
         }

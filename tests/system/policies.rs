@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use adapters::http::Route;
 use local::{Aim, Mode, Outgoing, Target};
 use serde_json::{Value, json};
-use tests::World;
+use tests::device::Device;
 use tests::google::{Google, Key, claims, header};
 use tests::tap::DynamodbRequest;
+use tests::{World, token};
 
 use crate::sample;
 use crate::workspace::{functions, list, logical_id, resource};
@@ -182,6 +183,18 @@ async fn ask_an_unregistered_device(work: &mut Work, phone: &str) {
     work.call("POST /v1/me/sign-in-approval", owner["access_token"].as_str().unwrap(), approval).await;
 }
 
+async fn end_a_session_with_a_device_key(work: &mut Work, phone: &str) {
+    let code = work.send(phone).await;
+    let device = Device::new();
+    let submit = async |world: &World| world.submit(phone, &code).proven_by(&device).send().await;
+    let bound = work.record("SubmitOtpFunction", submit).await;
+    let session = token::claims(&bound.text("refresh_token"))["sid"].as_str().unwrap().to_owned();
+    work.world.advance(31);
+    let other = work.sign_in(phone).await;
+    let token = other["access_token"].as_str().unwrap();
+    work.call(&format!("DELETE /v1/sessions/{session}"), token, Value::Null).await;
+}
+
 /// Least privilege: without any of its permissions a function would fail, and it has none that it does not use.
 #[tokio::test]
 async fn a_policy_allows_exactly_the_requests_that_its_function_makes() {
@@ -215,6 +228,7 @@ async fn a_policy_allows_exactly_the_requests_that_its_function_makes() {
     let earlier = earlier["session_id"].as_str().unwrap();
     work.call(&format!("DELETE /v1/sessions/{earlier}"), &token, Value::Null).await;
     work.call("POST /v1/session/refresh", "", json!({"refresh_token": known["refresh_token"]})).await;
+    end_a_session_with_a_device_key(&mut work, "+9779841000007").await;
 
     for username in ["first-name", "second-name"] {
         work.call("PATCH /v1/me", &token, json!({"username": username})).await;

@@ -1,6 +1,7 @@
 //! The DynamoDB requests and capacity units of each route in a warm function, compared with the table in ARCHITECTURE.md.
 
 use serde_json::{Value, json};
+use tests::device::Device;
 use tests::token::claims;
 use tests::{Person, World, person, wrong};
 
@@ -8,6 +9,7 @@ use crate::{sample, workspace};
 
 const PHONE: &str = "+9779841000001";
 const OTHER_PHONE: &str = "+9779841000002";
+const PHONE_WITH_KEY: &str = "+9779841000003";
 /// Longer than the waits before a phone's second code and its third.
 const WAIT_SECONDS: [u64; 2] = [31, 61];
 /// The first line of the table.
@@ -43,6 +45,29 @@ async fn invoke(world: &World, function: &str, event: Value) -> Value {
 async fn wait(world: &World, seconds: u64, other_phone: &str) {
     world.advance(seconds);
     world.sign_in(other_phone).await;
+}
+
+/// What device keys add: a read of the phone's lock at a send, and the end of another device's session.
+async fn measure_device_keys(measured: &mut Measured<'_>) {
+    let (world, device) = (measured.world, Device::new());
+    let sign_in = async || {
+        let sent = world.send_code(PHONE_WITH_KEY).await;
+        person(PHONE_WITH_KEY, &world.submit(PHONE_WITH_KEY, &sent.code).proven_by(&device).send().await)
+    };
+    sign_in().await;
+    wait(world, WAIT_SECONDS[0], "+9779841000013").await;
+    let send = world.post("/v1/otp/send", json!({"phone_number": PHONE_WITH_KEY})).proven_by(&device);
+    let sent = measured.note("send, a known device", send.send()).await;
+    let sent = world.received(PHONE_WITH_KEY, &sent).await;
+    let submit = world.submit(PHONE_WITH_KEY, &sent.code).proven_by(&device);
+    let lost = person(PHONE_WITH_KEY, &measured.note("submit, a known device", submit.send()).await);
+    let refresh = world.post("/v1/session/refresh", json!({"refresh_token": lost.refresh})).proven_by(&device);
+    measured.note("refresh, a bound session", refresh.send()).await.ok();
+    wait(world, WAIT_SECONDS[1], "+9779841000014").await;
+    let other = world.sign_in(PHONE_WITH_KEY).await;
+    let bound = claims(&lost.access)["sid"].as_str().unwrap().to_owned();
+    let end = format!("DELETE /v1/sessions/{bound}");
+    measured.note_as(&other, "end of a bound session", "SessionFunction", &end, None).await;
 }
 
 #[tokio::test]
@@ -106,6 +131,7 @@ async fn every_route_costs_what_the_architecture_document_says() {
     measured.note("published keys", world.call("GET", "/.well-known/jwks.json").send()).await.ok();
     measured.note("metadata", world.call("GET", "/.well-known/openid-configuration").send()).await.ok();
     measured.note_as(&person, "deletion of an account with one session", account, "DELETE /v1/me", None).await;
+    measure_device_keys(&mut measured).await;
 
     let architecture = workspace::text("ARCHITECTURE.md");
     let written =

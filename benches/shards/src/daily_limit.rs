@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use domain::rules::limits::Limits;
-use domain::rules::pumping::{CounterReservation, CounterScope, MessageCounts};
+use domain::rules::pumping::{CounterScope, MessageCounts, SharedReservation};
 use domain::values::source_address::SourceAddress;
 use domain::values::text::OrganizationId;
 use domain::values::time::Timestamp;
@@ -40,7 +40,7 @@ struct Send {
     reservations: u32,
     seed: u32,
     /// What the next step writes; without it, the next step reads.
-    reservation: Option<CounterReservation>,
+    reservation: Option<SharedReservation>,
 }
 
 /// Simulates 10 % more sends than the limit allows. Also returns how many were counted.
@@ -105,7 +105,7 @@ fn scope() -> Option<CounterScope> {
 }
 
 /// Counts a message unless its shard is full.
-fn write(counts: &mut MessageCounts, reservation: &CounterReservation) -> bool {
+fn write(counts: &mut MessageCounts, reservation: &SharedReservation) -> bool {
     let shard = usize::try_from(reservation.day.number).ok().and_then(|number| counts.country.get_mut(number));
     let Some(shard) = shard.filter(|shard| shard.day < reservation.day.below) else { return false };
     shard.day = shard.day.saturating_add(1);

@@ -3,7 +3,7 @@
 use adapters::app::{App, during_init};
 use adapters::config::ConfigError;
 use adapters::dynamodb::{SessionTables, Store};
-use adapters::http::{Guard, REFUSAL, Route, RouteGuard, refusal_code};
+use adapters::http::{Credentials, Guard, Route, RouteGuard, refusal_members};
 use adapters::telemetry;
 use domain::use_cases::authorize::AuthorizeError;
 use lambda_http::aws_lambda_events::apigw::ApiGatewayV2CustomAuthorizerV2Request;
@@ -42,8 +42,7 @@ impl Authorizer {
     /// # Errors
     /// If a dependency is unavailable and the route is not one of Latchkey's own: API Gateway then answers 500.
     pub async fn handle(&self, event: ApiGatewayV2CustomAuthorizerV2Request) -> Result<Verdict, Error> {
-        let authorization = event.headers.get("authorization").and_then(|value| value.to_str().ok());
-        match self.guard.authorize(authorization, self.app.clock.now()).await {
+        match self.guard.authorize(&Credentials::of_authorizer_event(&event), self.app.clock.now()).await {
             Ok((caller, roles)) => {
                 let context = [
                     ("user_id", json!(caller.user.as_str())),
@@ -65,9 +64,7 @@ fn refuse(error: AuthorizeError, event: &ApiGatewayV2CustomAuthorizerV2Request) 
         telemetry::unavailable("authorizer", unavailable);
     }
     match error {
-        error if explains_refusals(event) => {
-            Ok(Verdict { is_authorized: true, context: members([(REFUSAL, json!(refusal_code(error)))]) })
-        }
+        error if explains_refusals(event) => Ok(Verdict { is_authorized: true, context: refusal_members(error) }),
         AuthorizeError::Unavailable(unavailable) => Err(unavailable.into()),
         _ => Ok(Verdict { is_authorized: false, context: Map::new() }),
     }

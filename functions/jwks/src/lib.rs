@@ -41,6 +41,7 @@ impl Jwks {
                     "subject_types_supported": ["public"],
                     "id_token_signing_alg_values_supported": ["ES256"],
                     "token_endpoint_auth_methods_supported": ["none"],
+                    "dpop_signing_alg_values_supported": ["ES256"],
                 })
             }
             _ => return Err(Problem::new(Code::NotFound)),

@@ -10,7 +10,7 @@ use adapters::secrets::{RotatingSecret, SigningKeyPair};
 use adapters::telemetry::causes;
 use adapters::tokens::{VerifyingKeys, new_token_ids};
 use aws_lambda_events::secretsmanager::SecretsManagerSecretRotationEvent;
-use domain::rules::session::Session;
+use domain::rules::session::{Device, Session};
 use domain::rules::token::Grant;
 use domain::rules::user::Roles;
 use domain::values::ids::{SessionId, UserId};
@@ -87,7 +87,7 @@ impl RotateKeys {
         let limits = &self.app.config.limits;
         let (user, session) = (UserId::from_random([0; 16]), SessionId::from_random([0; 16]));
         let organization = self.app.config.default_organization.id.clone();
-        let session = Session::open(user, session, organization, None, None, now, limits);
+        let session = Session::open(user, session, organization, Device::default(), now, limits);
         let claims =
             self.app.config.issuer.tokens(&session, &Roles::new(), Grant::RefreshToken, new_token_ids()?, now, limits);
         let signed = pair.signing_key()?.sign(&claims)?;

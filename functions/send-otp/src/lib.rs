@@ -109,10 +109,12 @@ impl SendOtp {
         };
         let (config, id) = (&self.app.config, parsed.organization.as_ref());
         let organization = requested_organization(&self.store, config, id, now).await?;
+        let proven = request.credentials().proven_key(&config.issuer, None, now);
         let languages = organization.format.languages();
         let send = SendRequest {
             purpose,
             phone: parsed.phone.dialled(organization.default_country, &self.app.numbering_plan)?,
+            device_key: organization.access.device_keys.device_key(proven)?,
             source: request.source(),
             now,
             new_id: ChallengeId::from_random(random::bytes()?),

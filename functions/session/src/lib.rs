@@ -9,7 +9,7 @@ use adapters::tokens::new_token_ids;
 use domain::rules::session;
 use domain::rules::token::{Caller, Grant};
 use domain::use_cases::refresh::refresh;
-use domain::use_cases::sessions::{end_all_sessions, end_session, list_sessions};
+use domain::use_cases::sessions::{end_all_sessions, end_own_session, end_session, list_sessions};
 use domain::values::ids::SessionId;
 use domain::values::time::Timestamp;
 use lambda_http::aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
@@ -72,8 +72,7 @@ impl Session {
                 Ok(Answer::empty())
             }
             Some((Route::EndOwnSession, _)) => {
-                let caller = self.guard.caller(request, now).await?;
-                end_session(&self.store, &caller, &caller.session).await?;
+                end_own_session(&self.store, &self.guard.caller(request, now).await?).await?;
                 Ok(Answer::empty())
             }
             Some((Route::EndSession, Some(id))) => {
@@ -94,7 +93,7 @@ impl Session {
         if body.refresh_token.chars().count() > MAX_REFRESH_TOKEN_CHARACTERS {
             return Err(Problem::malformed("refresh_token: expected at most 4096 characters."));
         }
-        let token = self.guard.refresh_token(&body.refresh_token, now).await?;
+        let token = self.guard.refresh_token(&body.refresh_token, &request.credentials(), now).await?;
         // Do fallible reads before irreversible writes: the key and the organization are read before the token is rotated.
         let key = self.signing.signing_key(now).await?;
         let ids = new_token_ids()?;
@@ -117,6 +116,7 @@ fn render(session: &session::Session, caller: &Caller) -> Value {
         "last_used_at": session.last_used_at.seconds(),
         "expires_at": session.expires_at().seconds(),
         "fcm_token_at": session.fcm_token_at.map(Timestamp::seconds),
+        "has_device_key": session.device_key.is_some(),
         "current": session.id == caller.session,
     })
 }

@@ -17,6 +17,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::rules::challenge::IdempotencyDigest;
 use domain::rules::limits::Limits;
 use domain::rules::organization::Organization;
+use domain::rules::session::Device;
 use domain::rules::token::Grant;
 use domain::rules::user::NewProfile;
 use domain::use_cases::check_code::SubmittedCode;
@@ -24,6 +25,7 @@ use domain::use_cases::open_session::{SecondSignal, SignInContext, SignedIn};
 use domain::use_cases::submit_firebase::{SubmitFirebaseRequest, submit_firebase};
 use domain::use_cases::submit_otp::{SubmitOtpRequest, submit_otp};
 use domain::values::ids::{ChallengeId, SessionId, UserId};
+use domain::values::key_thumbprint::KeyThumbprint;
 use domain::values::otp_code::OtpCode;
 use domain::values::phone::DialledNumber;
 use domain::values::text::{DeviceName, FcmToken, ImageUrl, Name, OrganizationId, Source};
@@ -70,8 +72,8 @@ struct ParsedRequest {
     organization: Option<OrganizationId>,
     profile: NewProfile,
     second_signal: Option<SubmittedSignal>,
-    fcm_token: Option<FcmToken>,
-    device_name: Option<DeviceName>,
+    /// Without its key.
+    device: Device,
 }
 
 enum SubmittedProof {
@@ -104,8 +106,11 @@ impl ParsedRequest {
                 image_url: optional_member("image_url", body.image_url.as_deref(), ImageUrl::parse)?,
                 source: optional_member("source", body.source.as_deref(), Source::parse)?,
             },
-            fcm_token: optional_member("fcm_token", fcm_token, FcmToken::parse)?,
-            device_name: optional_member("device_name", body.device_name.as_deref(), DeviceName::parse)?,
+            device: Device {
+                key: None,
+                name: optional_member("device_name", body.device_name.as_deref(), DeviceName::parse)?,
+                fcm_token: optional_member("fcm_token", fcm_token, FcmToken::parse)?,
+            },
             organization: optional_member("organization_id", body.organization_id.as_deref(), OrganizationId::parse)?,
             proof: SubmittedProof::parse(&body, limits)?,
             idempotency: request.header("idempotency-key").map(idempotency).transpose()?,
@@ -186,16 +191,17 @@ impl SubmitOtp {
     async fn answer(&self, request: &Request) -> Result<Answer, Problem> {
         let now = self.app.clock.now();
         let Some((Route::SubmitOtp, _)) = request.route() else { return Err(Problem::new(Code::NotFound)) };
-        let ParsedRequest { proof, idempotency, organization, profile, second_signal, fcm_token, device_name } =
+        let ParsedRequest { proof, idempotency, organization, profile, second_signal, device } =
             ParsedRequest::parse(request, &self.app.config.limits)?;
         let organization = requested_organization(&self.store, &self.app.config, organization.as_ref(), now).await?;
+        let proven = request.credentials().proven_key(&self.app.config.issuer, None, now);
+        let proven_key = proven.as_ref().ok().and_then(Option::as_ref);
         let context = SignInContext {
             organization: organization.id.clone(),
             membership: organization.access.membership,
             profile,
-            second_signal: self.second_signal(second_signal, now).await?,
-            fcm_token,
-            device_name,
+            second_signal: self.second_signal(second_signal, proven_key, now).await?,
+            device: Device { key: organization.access.device_keys.session_key(proven)?, ..device },
             now,
             new_user: UserId::from_random(random::bytes()?),
             new_session: SessionId::from_random(random::bytes()?),
@@ -223,6 +229,7 @@ impl SubmitOtp {
     async fn second_signal(
         &self,
         submitted: Option<SubmittedSignal>,
+        proven: Option<&KeyThumbprint>,
         now: Timestamp,
     ) -> Result<Option<SecondSignal>, Problem> {
         match submitted {
@@ -230,7 +237,7 @@ impl SubmitOtp {
             Some(SubmittedSignal::FreshAccount) => Ok(Some(SecondSignal::FreshAccount)),
             // An invalid token is no signal, and no reason to refuse a number that needs none.
             Some(SubmittedSignal::RefreshToken(token)) => {
-                Ok(self.guard.second_signal(&token, now).await?.map(SecondSignal::RefreshToken))
+                Ok(self.guard.second_signal(&token, proven, now).await?.map(SecondSignal::RefreshToken))
             }
         }
     }

@@ -1,12 +1,14 @@
 //! Everything that touches the outside: configuration, DynamoDB, Secrets Manager, SMS gateways, Google, HTTP and the log.
 //!
-//! Imports run one way: `config` <- {`clock`, `random`, `telemetry`, `expiring`, `tokens`} <- `https` <- `app` <-
+//! Imports run one way: `config` <- {`clock`, `random`, `telemetry`, `expiring`, `tokens`,
+//! `device_proof`} <- `https` <- `app` <-
 //! {`dynamodb`, `secrets`, `sms`, `google`} <- `http`. `sms` and `google` also import `secrets`. Nothing here decides what
 //! the domain decides.
 
 pub mod app;
 pub mod clock;
 pub mod config;
+pub mod device_proof;
 pub mod dynamodb;
 pub mod expiring;
 pub mod google;

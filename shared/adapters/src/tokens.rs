@@ -30,6 +30,8 @@ pub struct SignedTokens {
     refresh: String,
     access_expires_in: u32,
     refresh_expires_in: u32,
+    /// How the access token is presented: `Bearer` (RFC 6750), or `DPoP` if it is bound to a key (RFC 9449 §5).
+    scheme: &'static str,
 }
 
 impl SignedTokens {
@@ -40,7 +42,7 @@ impl SignedTokens {
     /// The members of a token response (RFC 6749 §5.1).
     pub fn to_json(&self) -> Map<String, Value> {
         let mut members = Map::new();
-        members.insert("token_type".into(), json!("Bearer"));
+        members.insert("token_type".into(), json!(self.scheme));
         members.insert("access_token".into(), json!(self.access));
         members.insert("expires_in".into(), json!(self.access_expires_in));
         members.insert("refresh_token".into(), json!(self.refresh));
@@ -86,6 +88,7 @@ impl SigningKey {
             refresh: self.sign_one(REFRESH_TYPE, &claims.refresh)?,
             access_expires_in: claims.access.iat.seconds_until(claims.access.exp),
             refresh_expires_in: claims.refresh.iat.seconds_until(claims.refresh.exp),
+            scheme: if claims.access.cnf.is_some() { "DPoP" } else { "Bearer" },
         })
     }
 

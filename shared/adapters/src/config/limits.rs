@@ -17,6 +17,7 @@ pub(super) fn read(variables: &Variables) -> Result<Limits, ConfigError> {
             .unwrap_or(default.send_waits_seconds),
         phone_sends_per_hour: positive("PHONE_SENDS_PER_HOUR", default.phone_sends_per_hour)?,
         phone_sends_per_day: positive("PHONE_SENDS_PER_DAY", default.phone_sends_per_day)?,
+        known_device_sends_per_hour: positive("KNOWN_DEVICE_SENDS_PER_HOUR", default.known_device_sends_per_hour)?,
         source_sends_per_hour: positive("SOURCE_SENDS_PER_HOUR", default.source_sends_per_hour)?,
         source_sends_per_day: positive("SOURCE_SENDS_PER_DAY", default.source_sends_per_day)?,
         source_guesses_per_hour: positive("SOURCE_GUESSES_PER_HOUR", default.source_guesses_per_hour)?,
@@ -27,5 +28,6 @@ pub(super) fn read(variables: &Variables) -> Result<Limits, ConfigError> {
         access_token_seconds: positive("ACCESS_TOKEN_SECONDS", default.access_token_seconds)?,
         refresh_idle_seconds: positive("REFRESH_IDLE_SECONDS", default.refresh_idle_seconds)?,
         refresh_total_seconds: positive("REFRESH_TOTAL_SECONDS", default.refresh_total_seconds)?,
+        refresh_grace_seconds: positive("REFRESH_GRACE_SECONDS", default.refresh_grace_seconds)?,
     })
 }

@@ -5,6 +5,7 @@ use std::fmt::Display;
 
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
+use domain::rules::device_keys::UnknownDeviceKeyPolicy;
 use domain::rules::message::{Message, MessageFormat, MessageParts};
 use domain::rules::organization::{Access, AllowedCountries, Membership, Organization, TestNumber};
 use domain::values::country::Country;
@@ -39,6 +40,8 @@ pub struct OrganizationSettings {
     pub membership: Option<String>,
     /// `aud` of its access tokens; the deployment's if absent.
     pub audience: Option<String>,
+    /// Whether sign-ins are bound to keys of devices: "off", "optional" (if absent) or "required".
+    pub device_keys: Option<String>,
     /// The line of the messages that names their site.
     pub site: Option<String>,
     /// With it, the SMS Retriever hands the code to the Android app.
@@ -82,7 +85,7 @@ impl InvalidSettings {
 }
 
 /// Reads the deployment's own organization from `DEFAULT_ORGANIZATION`, `APP_NAME`, `APP_SITE`, `ANDROID_APP_HASH`,
-/// `WEB_DOMAIN`, `LANGUAGES`, `DEFAULT_REGION` and `ALLOWED_COUNTRIES`.
+/// `WEB_DOMAIN`, `LANGUAGES`, `DEFAULT_REGION`, `ALLOWED_COUNTRIES` and `DEVICE_KEYS`.
 pub(super) fn read_default(variables: &Variables) -> Result<Organization, ConfigError> {
     let default_country = variables.parsed("DEFAULT_REGION", str::parse::<Country>)?;
     let default_country = match default_country {
@@ -104,6 +107,7 @@ pub(super) fn read_default(variables: &Variables) -> Result<Organization, Config
         android_app_hash: variables.owned("ANDROID_APP_HASH"),
         web_domain: variables.owned("WEB_DOMAIN"),
         languages: variables.list("LANGUAGES", "language tags separated by commas")?,
+        device_keys: variables.owned("DEVICE_KEYS"),
         ..OrganizationSettings::default()
     };
     let plan = NumberingPlan::new(default_country);
@@ -119,14 +123,19 @@ fn variable_of(member: &str) -> &'static str {
         "android_app_hash" => "ANDROID_APP_HASH",
         "web_domain" => "WEB_DOMAIN",
         "languages" => "LANGUAGES",
+        "device_keys" => "DEVICE_KEYS",
         // A message that is too long: each message contains the name.
         _ => "APP_NAME",
     }
 }
 
 impl OrganizationSettings {
-    /// Validates `membership` and `audience`.
-    pub fn access(membership: Option<&str>, audience: Option<&str>) -> Result<Access, InvalidSettings> {
+    /// Validates `membership`, `audience` and `device_keys`.
+    pub fn access(
+        membership: Option<&str>,
+        audience: Option<&str>,
+        device_keys: Option<&str>,
+    ) -> Result<Access, InvalidSettings> {
         let membership = match membership {
             None | Some("open") => Membership::Open,
             Some("invited") => Membership::Invited,
@@ -140,7 +149,10 @@ impl OrganizationSettings {
             let expected = format!("expected 1 to {MAX_AUDIENCE_BYTES} visible ASCII characters");
             return Err(InvalidSettings::new("audience", expected));
         }
-        Ok(Access { membership, audience: audience.map(str::to_owned) })
+        let device_keys = device_keys.map(str::parse).transpose();
+        let device_keys =
+            device_keys.map_err(|wrong: UnknownDeviceKeyPolicy| InvalidSettings::new("device_keys", wrong))?;
+        Ok(Access { membership, audience: audience.map(str::to_owned), device_keys: device_keys.unwrap_or_default() })
     }
 
     /// Validates the settings: each message fits one segment, in each of the languages. `default_country` and
@@ -167,7 +179,7 @@ impl OrganizationSettings {
         }
         Ok(Organization {
             id: text("id", &self.id, OrganizationId::parse)?,
-            access: Self::access(self.membership.as_deref(), self.audience.as_deref())?,
+            access: Self::access(self.membership.as_deref(), self.audience.as_deref(), self.device_keys.as_deref())?,
             format: MessageFormat::new(parts).map_err(|too_long| InvalidSettings::new("message", too_long))?,
             default_country: match &self.default_region {
                 Some(code) => country("default_region", code)?,

@@ -1,6 +1,6 @@
 //! Claiming an attempt: one conditional write counts it at the phone, and one at the source.
 
-use domain::rules::challenge::{ChallengeRecord, Claim};
+use domain::rules::challenge::{ChallengeRecord, Claim, GuessLane};
 use domain::rules::limits::Limits;
 use domain::use_cases::check_code::{CheckCodeStore, CountOutcome, GuessCounts};
 use domain::values::unavailable::Unavailable;
@@ -8,7 +8,7 @@ use domain::values::unavailable::Unavailable;
 use super::expression::Expression;
 use super::items::attributes::{moment, number, text};
 use super::items::challenge::{challenge_name, keep, record, record_key};
-use super::items::failures::{WITH_ID, WITHOUT_ID};
+use super::items::failures::{OF_KNOWN_DEVICES, WITH_ID, WITHOUT_ID};
 use super::store::{Store, Updated};
 use super::tables::HasOtps;
 use crate::telemetry::trace;
@@ -45,7 +45,14 @@ impl<T: HasOtps> CheckCodeStore for Store<T> {
                     Some(_) => expression.if_exists([name, "consumed_at"]),
                     None => expression.if_absent([name, "consumed_at"]),
                 };
-                WITH_ID.replace(expression, &seen.with_id, &next.with_id)
+                match claim.lane {
+                    GuessLane::KnownDevice => {
+                        OF_KNOWN_DEVICES.replace(expression, &seen.of_known_devices, &next.of_known_devices)
+                    }
+                    GuessLane::WithId | GuessLane::WithoutId => {
+                        WITH_ID.replace(expression, &seen.with_id, &next.with_id)
+                    }
+                }
             }
             _ => {
                 let expression = expression.add("guesses_without_id", number(1));

@@ -7,8 +7,8 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use domain::rules::challenge::{Claim, GuessLane};
 use domain::rules::limits::Limits;
 use domain::rules::pumping::{
-    CounterReservation, CounterScope, DayAndHour, HISTORY_DAYS, MessageCounts, SHARDS, Shard, SourceCountries,
-    SourceCountry, VerificationCredit,
+    CounterReservation, CounterScope, DayAndHour, HISTORY_DAYS, MessageCounts, SHARDS, Shard, SharedReservation,
+    SourceCountries, SourceCountry, VerificationCredit,
 };
 use domain::values::country::Country;
 use domain::values::ids::ChallengeId;
@@ -18,7 +18,7 @@ use domain::values::unavailable::Unavailable;
 
 use super::expression::Expression;
 use super::items::attributes::{Corrupt, Item, Row, key, moment, number, text};
-use super::store::{Consistency, Found, Store, Updated};
+use super::store::{Consistency, FoundItems, Store, Updated};
 use super::tables::HasOtps;
 use super::transaction::Transaction;
 use crate::expiring::Fetched;
@@ -31,6 +31,8 @@ const CACHE_SECONDS: u32 = 600;
 const VERIFIED_KEPT_SECONDS: u32 = (HISTORY_DAYS + 1) * DAY;
 /// The attribute that counts the messages of a day. With the hour as a suffix it counts those of an hour.
 const SENT: &str = "sent";
+/// As [`SENT`], for messages from the reserve of known devices.
+const SENT_FROM_RESERVE: &str = "sent_from_reserve";
 /// As [`SENT`], for messages whose codes came back.
 const VERIFIED: &str = "verified";
 /// The countries of a source's messages from which no code came back that day.
@@ -101,7 +103,7 @@ impl CountryDay {
 /// The attributes that count the guesses of a day, by lane. With the hour as a suffix they count those of an hour.
 const fn guesses(lane: GuessLane) -> &'static str {
     match lane {
-        GuessLane::WithId => "guesses",
+        GuessLane::WithId | GuessLane::KnownDevice => "guesses",
         GuessLane::WithoutId => "guesses_without_id",
     }
 }
@@ -143,8 +145,20 @@ fn count_one(counter: &Counter, keep_until: Timestamp) -> Expression {
     }
 }
 
-/// The items that count a message: its source's day, and the country's day and hour, which usually are one item.
+/// The items that count a message.
 fn counters(reservation: &CounterReservation, day: &Day) -> Vec<Counter> {
+    match reservation {
+        CounterReservation::Shared(shared) => shared_counters(shared, day),
+        CounterReservation::Reserve { scope, day: Shard { number, below } } => vec![Counter {
+            key: key(CountryDay::sent(scope, day.number).pk(*number)),
+            bounds: vec![(SENT_FROM_RESERVE.to_owned(), *below)],
+            country: None,
+        }],
+    }
+}
+
+/// The source's day, and the country's day and hour, which usually are one item.
+fn shared_counters(reservation: &SharedReservation, day: &Day) -> Vec<Counter> {
     let scope = &reservation.scope;
     let (by_day, by_hour) = (SENT.to_owned(), day.hourly(SENT));
     let source = &reservation.source_below;
@@ -196,7 +210,7 @@ pub(super) fn counter_keys(scope: &CounterScope, limits: &Limits, now: Timestamp
 
 /// A send's counts, except the highest day.
 pub(super) fn counts(
-    found: &Found,
+    found: &FoundItems,
     scope: &CounterScope,
     limits: &Limits,
     now: Timestamp,
@@ -204,11 +218,15 @@ pub(super) fn counts(
     let day = Day::of(now);
     let sent = CountryDay::sent(scope, day.number);
     let mut country = [DayAndHour::default(); SHARDS as usize];
-    for (shard, counted) in (0..SHARDS).zip(&mut country) {
-        *counted = day.count(found.at(&sent.pk(shard)), SENT)?;
+    let mut country_reserve = [0; SHARDS as usize];
+    for ((shard, counted), from_reserve) in (0..SHARDS).zip(&mut country).zip(&mut country_reserve) {
+        let item = found.at(&sent.pk(shard));
+        *counted = day.count(item, SENT)?;
+        *from_reserve = item.map_or(Ok(None), |item| Row(item).optional_number(SENT_FROM_RESERVE))?.unwrap_or_default();
     }
     let source = found.get(&source_key(&scope.source, day.number));
-    let counts = MessageCounts { source: day.count(source, SENT)?, country, ..MessageCounts::default() };
+    let counts =
+        MessageCounts { source: day.count(source, SENT)?, country, country_reserve, ..MessageCounts::default() };
     if !limits.budget_mode.counts() {
         return Ok(counts);
     }
@@ -238,7 +256,7 @@ impl<T: HasOtps> Store<T> {
         claim: &Claim,
         limits: &Limits,
     ) -> Result<Option<Timestamp>, Unavailable> {
-        let (day, guesses) = (Day::of(claim.now), guesses(claim.lane()));
+        let (day, guesses) = (Day::of(claim.now), guesses(claim.lane));
         let counter = Counter {
             key: guesses_key(&claim.source, day.number),
             bounds: vec![
@@ -309,7 +327,7 @@ impl<T: HasOtps> Store<T> {
         for day in days {
             let mut verified = 0_u32;
             for key in of(day) {
-                let count = items.get(&key).map_or(Ok(0), |item| Row(item).number(VERIFIED))?;
+                let count = items.of(self.tables.otps()).get(&key).map_or(Ok(0), |item| Row(item).number(VERIFIED))?;
                 verified = verified.saturating_add(count);
             }
             highest = highest.max(verified);

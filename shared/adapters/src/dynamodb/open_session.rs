@@ -11,13 +11,13 @@ use domain::values::text::OrganizationId;
 use domain::values::unavailable::Unavailable;
 
 use super::expression::Expression;
-use super::items::attributes::{Corrupt, Item, Row, moment, number, text};
+use super::items::attributes::{Corrupt, Item, Row, moment, number};
 use super::items::challenge::{consume, consumption, record, record_key};
 use super::items::firebase_token::token_item;
 use super::items::session::{session, session_item, session_key};
 use super::items::user::{
-    ROLE_PREFIX, if_held_by, if_still_held_by, lose_phone, organization_set, phone_holder, phone_lock, phone_lock_key,
-    user, user_item, user_key,
+    ROLE_PREFIX, device_keys, if_held_by, if_still_held_by, know_device, lose_phone, organization_set, phone_holder,
+    phone_lock, phone_lock_key, user, user_item, user_key,
 };
 use super::store::Store;
 use super::tables::{HasOtps, HasSessions, HasUsers};
@@ -52,7 +52,8 @@ impl<T: HasUsers + HasOtps + HasSessions> OpenSessionStore for Store<T> {
                     user => user.unwrap_or_default(),
                 };
                 let joined = sign_in.joins.then(|| sign_in.organization.clone());
-                (written, user.map(|user| user.signed_in(joined, sign_in.consumption.at)))
+                let key = sign_in.session.device_key.as_ref();
+                (written, user.map(|user| user.signed_in(joined, key, sign_in.consumption.at)))
             }
         };
         let refusal = match (written, user) {
@@ -116,12 +117,10 @@ impl<T: HasUsers + HasOtps + HasSessions> Store<T> {
                 transaction.put(Step::Proof, otps, item, Expression::new().if_absent("pk"))
             }
         };
-        let lock_key = phone_lock_key(&sign_in.phone);
-        let proven =
-            |lock: Expression, by: &UserId| lock.set("user_id", text(by.as_str())).set("proven_at", moment(now));
+        let (key, forgotten) = (sign_in.session.device_key.as_ref(), &sign_in.forgotten_keys);
         transaction = match &sign_in.user {
             SignInUser::New(new) => {
-                let lock = phone_lock(&sign_in.phone, &new.id, now);
+                let lock = phone_lock(&sign_in.phone, &new.id, now, &new.device_keys);
                 transaction.put(Step::PhoneLock, users, lock, Expression::new().if_absent("pk")).put(
                     Step::User,
                     users,
@@ -135,12 +134,14 @@ impl<T: HasUsers + HasOtps + HasSessions> Store<T> {
                     .set("phone_proven_at", moment(now))
                     .add("sign_ins", number(1))
                     .if_exists("pk");
+                let signed_in = know_device(signed_in, key, forgotten, now);
                 let signed_in = if sign_in.joins {
                     signed_in.add(&format!("{ROLE_PREFIX}{DEFAULT_ROLE}"), organization_set([&sign_in.organization]))
                 } else {
                     signed_in
                 };
-                transaction.update(Step::PhoneLock, users, lock_key, proven(if_held_by(id), id)).update(
+                let proven = know_device(if_held_by(id).set("proven_at", moment(now)), key, forgotten, now);
+                transaction.update(Step::PhoneLock, users, phone_lock_key(&sign_in.phone), proven).update(
                     Step::User,
                     users,
                     user_key(id),
@@ -148,7 +149,12 @@ impl<T: HasUsers + HasOtps + HasSessions> Store<T> {
                 )
             }
             SignInUser::Replacing { new, former } => transaction
-                .update(Step::PhoneLock, users, lock_key, proven(if_still_held_by(former), &new.id))
+                .put(
+                    Step::PhoneLock,
+                    users,
+                    phone_lock(&sign_in.phone, &new.id, now, &new.device_keys),
+                    if_still_held_by(former),
+                )
                 .put(Step::User, users, user_item(new), Expression::new().if_absent("pk"))
                 .update(Step::FormerHolder, users, user_key(&former.user), lose_phone(&sign_in.phone, &new.id, now)),
         };
@@ -187,7 +193,7 @@ impl<T: HasUsers> Store<T> {
             Some(proven_at) => proven_at,
             None => self.find_user(&user).await?.map(|user| user.created_at).unwrap_or_default(),
         };
-        Ok(Some(PhoneHolder { user, proven_at }))
+        Ok(Some(PhoneHolder { user, proven_at, device_keys: lock.map(device_keys).unwrap_or_default() }))
     }
 }
 

@@ -1,8 +1,7 @@
 //! Refreshing: one conditional write rotates the session, and at the same time the user is read.
 
 use domain::rules::limits::Limits;
-use domain::rules::session::Rotation;
-use domain::rules::token::PresentedRefreshToken;
+use domain::rules::session::{PresentedRefreshToken, Rotation};
 use domain::rules::user::User;
 use domain::use_cases::refresh::RefreshStore;
 use domain::values::ids::{SessionId, UserId};
@@ -10,7 +9,7 @@ use domain::values::time::Timestamp;
 use domain::values::unavailable::Unavailable;
 
 use super::expression::Expression;
-use super::items::attributes::{moment, number};
+use super::items::attributes::{moment, number, text};
 use super::items::session::{if_live, record_expires_at, session, session_key};
 use super::store::{Store, Updated};
 use super::tables::{HasSessions, HasUsers};
@@ -55,13 +54,14 @@ impl<T: HasSessions> Store<T> {
             .set("last_used_at", moment(now))
             .set("idle_until", moment(idle_until))
             .set("expires_at", record_expires_at(idle_until))
-            .if_equals("counter", number(token.counter));
+            .if_equals("counter", number(token.counter))
+            .if_equals_or_absent("device_key", token.device_key.as_ref().map(|key| text(key.as_str())));
         let expression = if_live(expression, now);
         let key = session_key(&token.user, &token.session);
         match self.update(ATTEMPTED, self.tables.sessions(), key, expression).await? {
             Updated::Done(item) => Ok(Rotation::Rotated(session(&item)?)),
             Updated::ConditionFailed(None) => Ok(Rotation::Revoked),
-            Updated::ConditionFailed(Some(item)) => match session(&item)?.rotate(token.counter, now, limits) {
+            Updated::ConditionFailed(Some(item)) => match session(&item)?.rotate(token, now, limits) {
                 Rotation::Rotated(_) => Err(Unavailable::new(ATTEMPTED, "the condition contradicts the rule")),
                 other => Ok(other),
             },

@@ -2,12 +2,13 @@
 
 use domain::rules::challenge::ChallengeRecord;
 use domain::rules::limits::Limits;
-use domain::rules::pumping::{CounterReservation, CounterScope, MessageCounts};
+use domain::rules::pumping::{CounterReservation, CounterScope, MessageCounts, SharedReservation};
 use domain::use_cases::send_otp::{
-    ChallengeChange, IssuedId, Resend, ReservationOutcome, SendOtpStore, SendReservation, SendState,
+    ChallengeChange, IssuedId, Resend, ReservationOutcome, SendOtpStore, SendReservation, SendSchedule, SendState,
 };
 use domain::values::gateway::Gateway;
 use domain::values::ids::ChallengeId;
+use domain::values::key_thumbprint::KeyThumbprint;
 use domain::values::phone::PhoneNumber;
 use domain::values::purpose::Purpose;
 use domain::values::time::{DAY, HOUR, Timestamp};
@@ -19,7 +20,7 @@ use super::items::attributes::{Item, Row, key, moment, moments, number, text};
 use super::items::challenge::{
     challenge_name, challenge_value, challenges, credit_scope, if_unconsumed, keep, record, record_key,
 };
-use super::items::user::{user, user_key};
+use super::items::user::{device_keys, phone_lock_key, user, user_key};
 use super::store::{Consistency, Store};
 use super::tables::{HasOtps, HasUsers};
 use super::transaction::Transaction;
@@ -36,6 +37,7 @@ impl<T: HasUsers + HasOtps> SendOtpStore for Store<T> {
         &self,
         purpose: &Purpose,
         phone: &PhoneNumber,
+        device_key: Option<&KeyThumbprint>,
         scope: Option<&CounterScope>,
         limits: &Limits,
         now: Timestamp,
@@ -44,19 +46,25 @@ impl<T: HasUsers + HasOtps> SendOtpStore for Store<T> {
         let caller = purpose.caller().map(user_key);
         let mut keys = vec![(otps, schedule_key(phone)), (otps, record_key(phone))];
         keys.extend(caller.clone().map(|key| (users, key)));
+        keys.extend(device_key.map(|_| (users, phone_lock_key(phone))));
         keys.extend(scope.iter().flat_map(|scope| counter_keys(scope, limits, now)).map(|key| (otps, key)));
         let found = self.get_all("read the state of a send", keys, Consistency::Strong).await?;
-        let (sends, revision) = match found.get(&schedule_key(phone)) {
-            Some(item) => (Row(item).moments("sends")?, Row(item).number("revision")?),
-            None => (Vec::new(), 0),
+        let (schedule, revision) = match found.of(otps).get(&schedule_key(phone)) {
+            Some(item) => {
+                let row = Row(item);
+                let schedule = SendSchedule { shared: row.moments("sends")?, reserve: row.moments("reserve_sends")? };
+                (schedule, row.number("revision")?)
+            }
+            None => (SendSchedule::default(), 0),
         };
-        let codes = found.get(&record_key(phone));
+        let known_keys = found.of(users).get(&phone_lock_key(phone)).map(device_keys).unwrap_or_default();
+        let codes = found.of(otps).get(&record_key(phone));
         let record = codes.map_or(Ok(ChallengeRecord::default()), |item| record(item, purpose))?;
         let over = codes.into_iter().flat_map(challenges).filter(|(_, challenge)| challenge.is_over(now));
         let over = over.map(|(purpose, _)| purpose).collect();
-        let caller = caller.and_then(|key| found.get(&key)).map(user).transpose()?;
-        let counts = scope.map_or(Ok(MessageCounts::default()), |scope| counts(&found, scope, limits, now))?;
-        let state = SendState { sends, revision, record, over, caller, counts };
+        let caller = caller.and_then(|key| found.of(users).get(&key)).map(user).transpose()?;
+        let counts = scope.map_or(Ok(MessageCounts::default()), |scope| counts(found.of(otps), scope, limits, now))?;
+        let state = SendState { schedule, revision, known_keys, record, over, caller, counts };
         trace("a send is planned for", &state);
         Ok(state)
     }
@@ -68,8 +76,7 @@ impl<T: HasUsers + HasOtps> SendOtpStore for Store<T> {
     async fn reserve_send(&self, reservation: &SendReservation) -> Result<ReservationOutcome, Unavailable> {
         trace("a send reserves", reservation);
         let (table, now, seen) = (self.tables.otps(), reservation.now, reservation.seen_revision);
-        let schedule = Expression::new()
-            .set("sends", moments(&reservation.sends))
+        let schedule = write_schedule(&reservation.schedule)
             .set("revision", number(seen.saturating_add(1)))
             .set("expires_at", moment(now.plus(DAY).plus(HOUR)));
         let schedule = match seen {
@@ -98,7 +105,9 @@ impl<T: HasUsers + HasOtps> SendOtpStore for Store<T> {
         };
         let credit = async {
             match &reservation.counters {
-                Some(CounterReservation { hour: Some(_), .. }) => self.release_credit(reservation).await,
+                Some(CounterReservation::Shared(SharedReservation { hour: Some(_), .. })) => {
+                    self.release_credit(reservation).await
+                }
                 _ => Ok(()),
             }
         };
@@ -138,8 +147,7 @@ impl<T: HasUsers + HasOtps> SendOtpStore for Store<T> {
 impl<T: HasOtps> Store<T> {
     async fn release_schedule(&self, reservation: &SendReservation) -> Result<(), Unavailable> {
         let seen = reservation.seen_revision;
-        let released = Expression::new()
-            .set("sends", moments(&reservation.sends_before))
+        let released = write_schedule(&reservation.schedule_before)
             .set("revision", number(seen.saturating_add(2)))
             .if_equals("revision", number(seen.saturating_add(1)));
         // If the condition fails, another send has come since. It waited for this one, which no longer matters.
@@ -171,6 +179,11 @@ impl<T: HasOtps> Store<T> {
         let key = record_key(&reservation.phone);
         self.transact(Transaction::new(RELEASE).update((), self.tables.otps(), key, released)).await.map(drop)
     }
+}
+
+fn write_schedule(schedule: &SendSchedule) -> Expression {
+    let reserve = (!schedule.reserve.is_empty()).then(|| moments(&schedule.reserve));
+    Expression::new().set("sends", moments(&schedule.shared)).set_or_remove("reserve_sends", reserve)
 }
 
 /// What a send changes of the phone's codes; none if it repeats a code and nothing changes. Counts of wrong codes stay.

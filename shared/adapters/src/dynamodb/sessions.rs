@@ -3,19 +3,32 @@
 use std::cmp::Reverse;
 
 use domain::rules::session::Session;
+use domain::rules::user::User;
 use domain::use_cases::sessions::SessionsStore;
 use domain::values::ids::{SessionId, UserId};
+use domain::values::key_thumbprint::KeyThumbprint;
 use domain::values::time::Timestamp;
 use domain::values::unavailable::Unavailable;
 
+use super::expression::Expression;
 use super::items::attributes::{Item, Row, text};
 use super::items::session::{session, session_key};
+use super::items::user::{forget_devices, if_held_by, phone_lock_key, user_key};
 use super::store::Store;
 use super::tables::{HasSessions, HasUsers};
+use super::transaction::Transaction;
 
 impl<T: HasUsers + HasSessions> SessionsStore for Store<T> {
-    async fn user_exists(&self, user: &UserId) -> Result<bool, Unavailable> {
-        Ok(self.find_user_item(user).await?.is_some())
+    async fn user(&self, user: &UserId) -> Result<Option<User>, Unavailable> {
+        self.find_user(user).await
+    }
+
+    async fn user_and_session(
+        &self,
+        user: &UserId,
+        session: &SessionId,
+    ) -> Result<(Option<User>, Option<Session>), Unavailable> {
+        tokio::try_join!(self.find_user(user), self.find_session(user, session))
     }
 
     async fn live_sessions_of_user(&self, user: &UserId, now: Timestamp) -> Result<Option<Vec<Session>>, Unavailable> {
@@ -25,6 +38,20 @@ impl<T: HasUsers + HasSessions> SessionsStore for Store<T> {
 
     async fn end_session(&self, user: &UserId, session: &SessionId) -> Result<(), Unavailable> {
         self.delete_session(user, session).await
+    }
+
+    async fn forget_device_keys(&self, seen: &User, keys: &[KeyThumbprint]) -> Result<bool, Unavailable> {
+        let users = self.tables.users();
+        // The lock of the phone has the keys too. A change of number copies them, so it must not come in between.
+        let own_phone = seen.phone.as_ref().map(|phone| text(phone.e164()));
+        let of_user = Expression::new().if_exists("pk").if_equals_or_absent("phone", own_phone);
+        let mut transaction =
+            Transaction::new("forget a device").update((), users, user_key(&seen.id), forget_devices(of_user, keys));
+        if let Some(phone) = &seen.phone {
+            let of_lock = forget_devices(if_held_by(&seen.id), keys);
+            transaction = transaction.update((), users, phone_lock_key(phone), of_lock);
+        }
+        Ok(self.transact(transaction).await?.is_done())
     }
 
     async fn end_all_sessions(&self, user: &UserId, last: &SessionId) -> Result<(), Unavailable> {

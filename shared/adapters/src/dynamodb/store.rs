@@ -74,9 +74,22 @@ pub(super) enum Consistency {
 
 /// Items that were read together, by their partition keys, which say of what kind each is.
 #[derive(Default)]
-pub(super) struct Found(HashMap<String, Item>);
+pub(super) struct Found {
+    by_table: HashMap<String, FoundItems>,
+    nothing: FoundItems,
+}
+
+/// Those of one table, by their keys.
+#[derive(Default)]
+pub(super) struct FoundItems(HashMap<String, Item>);
 
 impl Found {
+    pub(super) fn of(&self, table: &str) -> &FoundItems {
+        self.by_table.get(table).unwrap_or(&self.nothing)
+    }
+}
+
+impl FoundItems {
     pub(super) fn get(&self, key: &Item) -> Option<&Item> {
         self.at(Row(key).text("pk").ok()?)
     }
@@ -179,8 +192,11 @@ impl<T> Store<T> {
         for pause in BATCH_PAUSES_MILLISECONDS {
             let answer = self.client.batch_get_item().set_request_items(Some(wanted)).send().await;
             let answer = answer.map_err(|error| Unavailable::new(attempted, error))?;
-            for item in answer.responses.unwrap_or_default().into_values().flatten() {
-                found.0.insert(Row(&item).text("pk")?.to_owned(), item);
+            for (table, items) in answer.responses.unwrap_or_default() {
+                let of_table = found.by_table.entry(table).or_default();
+                for item in items {
+                    of_table.0.insert(Row(&item).text("pk")?.to_owned(), item);
+                }
             }
             wanted = answer.unprocessed_keys.unwrap_or_default();
             if wanted.is_empty() {

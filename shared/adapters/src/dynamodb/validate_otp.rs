@@ -14,7 +14,8 @@ use super::items::attributes::{Row, moment, text};
 use super::items::challenge::{consume, record_key};
 use super::items::failures::OF_CALLER;
 use super::items::user::{
-    if_free_or_held_by, if_held_by, if_still_held_by, lose_phone, phone_lock, phone_lock_key, user, user_key,
+    device_key_name, if_free_or_held_by, if_held_by, if_still_held_by, lose_phone, phone_lock, phone_lock_key, user,
+    user_key,
 };
 use super::store::{Store, Updated};
 use super::tables::{HasOtps, HasUsers};
@@ -57,6 +58,8 @@ impl<T: HasUsers + HasOtps> ValidateOtpStore for Store<T> {
             .set("phone_proven_at", moment(*now))
             .if_exists("pk")
             .if_equals_or_absent("phone", own_phone);
+        // The new lock gets copies of the device keys, so none of them may have been forgotten since.
+        let changed = seen.device_keys.0.keys().fold(changed, |changed, key| changed.if_exists(&device_key_name(key)));
         let changed = OF_CALLER.reset(changed);
         let lock_condition = match former_holder {
             Some(former) => if_still_held_by(former),
@@ -70,7 +73,7 @@ impl<T: HasUsers + HasOtps> ValidateOtpStore for Store<T> {
                 consume(&purpose, challenge, binding.lane, &binding.consumption()),
             )
             .update(Step::User, users, user_key(&seen.id), changed)
-            .put(Step::PhoneLock, users, phone_lock(phone, &seen.id, *now), lock_condition);
+            .put(Step::PhoneLock, users, phone_lock(phone, &seen.id, *now, &seen.device_keys), lock_condition);
         if let Some(before) = seen.phone.as_ref().filter(|before| *before != phone) {
             transaction = transaction.delete(Step::FormerLock, users, phone_lock_key(before), if_held_by(&seen.id));
         }

@@ -5,16 +5,20 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use domain::rules::device_proof::{ProofRefusal, require_key};
 use domain::rules::organization::Organization;
+use domain::rules::session::PresentedRefreshToken;
 use domain::rules::signing_keys::KEY_SET_CACHE_SECONDS;
-use domain::rules::token::{Caller, Issuer, PresentedRefreshToken, TokenRefusal};
+use domain::rules::token::{Caller, Confirmation, Issuer, TokenRefusal};
 use domain::use_cases::authorize::{AuthorizeError, authorize};
+use domain::values::key_thumbprint::KeyThumbprint;
 use domain::values::text::OrganizationId;
 use domain::values::time::Timestamp;
 use domain::values::unavailable::Unavailable;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 use thiserror::Error;
 
+use super::credentials::{Credentials, Scheme};
 use super::problem::{Code, Problem};
 use super::request::Request;
 use crate::app::App;
@@ -26,9 +30,17 @@ use crate::tokens::VerifyingKeys;
 /// Gateway itself would answer 403 to every refusal.
 pub const REFUSAL: &str = "refusal";
 
-/// The code of a refusal, as [`REFUSAL`] carries it.
-pub fn refusal_code(error: AuthorizeError) -> &'static str {
-    Problem::from(error).code.as_str()
+/// The member with what is wrong with a proof.
+const PROOF_REFUSAL: &str = "proof_refusal";
+
+/// The members of the authorizer's context for a refusal.
+pub fn refusal_members(error: AuthorizeError) -> Map<String, Value> {
+    let mut members = Map::new();
+    if let AuthorizeError::InvalidProof(refusal) = &error {
+        members.insert(PROOF_REFUSAL.to_owned(), json!(refusal.to_string()));
+    }
+    members.insert(REFUSAL.to_owned(), json!(Problem::from(error).code.as_str()));
+    members
 }
 
 #[derive(Debug, Error)]
@@ -37,6 +49,8 @@ pub enum RefreshTokenError {
     Invalid,
     #[error("the refresh token has expired")]
     Expired,
+    #[error(transparent)]
+    InvalidProof(#[from] ProofRefusal),
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
 }
@@ -81,23 +95,31 @@ impl<T: HasUsers + HasSessions + HasSettings> Guard<T> {
     pub async fn caller(&self, request: &Request, now: Timestamp) -> Result<Caller, AuthorizeError> {
         match context(request) {
             Some(context) => caller_of_context(context),
-            None => Ok(self.authorize(request.header("authorization"), now).await?.0),
+            None => Ok(self.authorize(&request.credentials(), now).await?.0),
         }
     }
 
-    /// The caller by their bearer token, and their roles as the token says them: verifies the signature, then the claims,
-    /// then reads the session.
+    /// The caller by their access token, and their roles as the token says them: verifies the signature, then the claims, then
+    /// the proof of a bound token, then reads the session.
     pub async fn authorize(
         &self,
-        authorization: Option<&str>,
+        credentials: &Credentials<'_>,
         now: Timestamp,
     ) -> Result<(Caller, BTreeMap<String, Vec<String>>), AuthorizeError> {
-        let token = bearer(authorization)?;
+        let (scheme, token) = credentials.access_token()?;
         let claims = self.keys(now).await?.access(token).map_err(|_| AuthorizeError::TokenInvalid)?;
         let caller = self.issuer.accept_access(&claims, now).map_err(|refusal| match refusal {
             TokenRefusal::Expired => AuthorizeError::TokenExpired,
             TokenRefusal::Invalid => AuthorizeError::TokenInvalid,
         })?;
+        match (&claims.cnf, scheme) {
+            (None, Scheme::Bearer) => {}
+            (None, Scheme::Dpop) => return Err(AuthorizeError::TokenInvalid),
+            (Some(_), Scheme::Bearer) => return Err(ProofRefusal::WrongScheme.into()),
+            (Some(Confirmation { jkt }), Scheme::Dpop) => {
+                require_key(jkt, credentials.proven_key(&self.issuer, Some(token), now)?.as_ref())?;
+            }
+        }
         // At the same time, so that an audience of its own costs an organization's requests no time.
         let (authorized, is_audience) = tokio::join!(
             authorize(&self.store, &caller, now),
@@ -121,23 +143,38 @@ impl<T: HasUsers + HasSessions + HasSettings> Guard<T> {
         Ok(access.and_then(|access| access.audience).is_some_and(|own| own == audience))
     }
 
-    /// Verifies a refresh token without reading its session.
-    pub async fn refresh_token(&self, token: &str, now: Timestamp) -> Result<PresentedRefreshToken, RefreshTokenError> {
+    /// Verifies a refresh token, and the proof of the key that it is bound to, without reading its session.
+    pub async fn refresh_token(
+        &self,
+        token: &str,
+        credentials: &Credentials<'_>,
+        now: Timestamp,
+    ) -> Result<PresentedRefreshToken, RefreshTokenError> {
         let claims = self.keys(now).await?.refresh(token).map_err(|_| RefreshTokenError::Invalid)?;
-        self.issuer.accept_refresh(&claims, now).map_err(|refusal| match refusal {
+        let presented = self.issuer.accept_refresh(&claims, now).map_err(|refusal| match refusal {
             TokenRefusal::Expired => RefreshTokenError::Expired,
             TokenRefusal::Invalid => RefreshTokenError::Invalid,
-        })
+        })?;
+        if let Some(bound) = &presented.device_key {
+            require_key(bound, credentials.proven_key(&self.issuer, None, now)?.as_ref())?;
+        }
+        Ok(presented)
     }
 
-    /// Verifies a refresh token that may have expired, as a second signal. None if it is not valid here.
+    /// Verifies a refresh token that may have expired, as a second signal. None if it is not valid here, or is bound to
+    /// another key than the one that the request proves.
     pub async fn second_signal(
         &self,
         token: &str,
+        proven: Option<&KeyThumbprint>,
         now: Timestamp,
     ) -> Result<Option<PresentedRefreshToken>, Unavailable> {
         let claims = self.keys(now).await?.refresh_of_any_age(token).ok();
-        Ok(claims.and_then(|claims| self.issuer.accept_refresh_of_any_age(&claims, now).ok()))
+        let presented = claims.and_then(|claims| self.issuer.accept_refresh_of_any_age(&claims, now).ok());
+        let is_proven = |token: &PresentedRefreshToken| {
+            token.device_key.as_ref().is_none_or(|bound| require_key(bound, proven).is_ok())
+        };
+        Ok(presented.filter(is_proven))
     }
 
     /// The published keys. An unknown key in a token never makes this read again, because new keys are published long
@@ -153,13 +190,6 @@ impl<T: HasUsers + HasSessions + HasSettings> Guard<T> {
     }
 }
 
-fn bearer(authorization: Option<&str>) -> Result<&str, AuthorizeError> {
-    // RFC 6750 §2.1. The scheme is case-insensitive (RFC 9110 §11.1).
-    let (scheme, token) =
-        authorization.unwrap_or_default().trim().split_once(' ').ok_or(AuthorizeError::TokenRequired)?;
-    if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(AuthorizeError::TokenRequired) }
-}
-
 /// The context of our authorizer, if there is one. The context of another authorizer does not identify a caller.
 fn context(request: &Request) -> Option<&HashMap<String, Value>> {
     let context = request.context()?.authorizer.as_ref().map(|authorizer| &authorizer.fields)?;
@@ -169,7 +199,7 @@ fn context(request: &Request) -> Option<&HashMap<String, Value>> {
 fn caller_of_context(context: &HashMap<String, Value>) -> Result<Caller, AuthorizeError> {
     let text = |name: &str| context.get(name).and_then(Value::as_str);
     if let Some(refusal) = text(REFUSAL) {
-        return Err(refused(refusal));
+        return Err(refused(refusal, text(PROOF_REFUSAL)));
     }
     let caller = || {
         let user = text("user_id")?.parse().ok()?;
@@ -183,8 +213,12 @@ fn caller_of_context(context: &HashMap<String, Value>) -> Result<Caller, Authori
     caller().ok_or(AuthorizeError::TokenInvalid)
 }
 
-/// The refusal with this code; see [`refusal_code`].
-fn refused(code: &str) -> AuthorizeError {
+/// The refusal with this code; see [`refusal_members`].
+fn refused(code: &str, proof_refusal: Option<&str>) -> AuthorizeError {
+    let of_proof = ProofRefusal::ALL.into_iter().find(|refusal| proof_refusal == Some(refusal.to_string().as_str()));
+    if let Some(refusal) = of_proof {
+        return refusal.into();
+    }
     let known: [(Code, fn() -> AuthorizeError); 5] = [
         (Code::TokenRequired, || AuthorizeError::TokenRequired),
         (Code::TokenInvalid, || AuthorizeError::TokenInvalid),
@@ -201,6 +235,7 @@ impl From<RefreshTokenError> for Problem {
         match error {
             RefreshTokenError::Invalid => Self::new(Code::TokenInvalid),
             RefreshTokenError::Expired => Self::new(Code::TokenExpired),
+            RefreshTokenError::InvalidProof(refusal) => refusal.into(),
             RefreshTokenError::Unavailable(source) => source.into(),
         }
     }

@@ -1,6 +1,7 @@
 //! The HTTP edge: an API Gateway event (payload 2.0) in, a response out, one line in the log between.
 
 mod answer;
+mod credentials;
 mod guard;
 mod members;
 mod organization;
@@ -11,7 +12,8 @@ mod routes;
 mod serve;
 
 pub use self::answer::Answer;
-pub use self::guard::{Guard, REFUSAL, RefreshTokenError, refusal_code};
+pub use self::credentials::Credentials;
+pub use self::guard::{Guard, REFUSAL, RefreshTokenError, refusal_members};
 pub use self::members::{RawPhoneNumber, challenge_id, challenge_id_of_guess, member, nullable, optional_member, otp};
 pub use self::organization::{organization_of_caller, requested_organization};
 pub use self::problem::{Code, Problem};

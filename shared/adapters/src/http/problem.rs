@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use domain::rules::challenge::CodeRefusal;
+use domain::rules::device_proof::ProofRefusal;
 use domain::rules::firebase_token::FirebaseRefusal;
 use domain::use_cases::account::AccountError;
 use domain::use_cases::approval::ApprovalError;
@@ -45,6 +46,7 @@ pub enum Code {
     TokenRequired,
     TokenInvalid,
     TokenExpired,
+    InvalidDpopProof,
     SessionRevoked,
     RefreshReused,
     FreshTokenRequired,
@@ -180,6 +182,12 @@ impl Code {
             Self::TokenExpired => {
                 Entry(401, "token_expired", "token expired", "This token has expired. Refresh it, or sign in again.")
             }
+            Self::InvalidDpopProof => Entry(
+                401,
+                "invalid_dpop_proof",
+                "invalid DPoP proof",
+                "Send a proof of this request by the device's key in the DPoP header (RFC 9449).",
+            ),
             Self::SessionRevoked => {
                 Entry(401, "session_revoked", "session revoked", "This device was signed out. Sign in again.")
             }
@@ -235,6 +243,9 @@ impl Code {
             Self::TokenExpired => {
                 Some(r#"Bearer realm="latchkey", error="invalid_token", error_description="the token expired""#)
             }
+            Self::InvalidDpopProof => Some(
+                r#"DPoP realm="latchkey", error="invalid_dpop_proof", error_description="a valid proof of the device's key is required", algs="ES256""#,
+            ),
             Self::SessionRevoked => {
                 Some(r#"Bearer realm="latchkey", error="invalid_token", error_description="the session was revoked""#)
             }
@@ -367,6 +378,16 @@ impl From<Unavailable> for Problem {
     }
 }
 
+impl From<ProofRefusal> for Problem {
+    fn from(refusal: ProofRefusal) -> Self {
+        let what_to_do = match refusal {
+            ProofRefusal::OutsideTime => "The Date header of this answer has the time. Send a new proof.",
+            _ => "Send a new proof of this request by the device's key in the DPoP header (RFC 9449).",
+        };
+        Self { detail: format!("DPoP: {refusal}. {what_to_do}").into(), ..Self::new(Code::InvalidDpopProof) }
+    }
+}
+
 impl From<SendOtpError> for Problem {
     fn from(error: SendOtpError) -> Self {
         match error {
@@ -460,6 +481,7 @@ impl From<AuthorizeError> for Problem {
             AuthorizeError::TokenRequired => Self::new(Code::TokenRequired),
             AuthorizeError::TokenInvalid => Self::new(Code::TokenInvalid),
             AuthorizeError::TokenExpired => Self::new(Code::TokenExpired),
+            AuthorizeError::InvalidProof(refusal) => refusal.into(),
             AuthorizeError::SessionRevoked => Self::new(Code::SessionRevoked),
             AuthorizeError::NoSuchUser => Self::new(Code::NoSuchUser),
             AuthorizeError::Unavailable(source) => source.into(),

@@ -14,6 +14,7 @@ use lambda_http::request::{LambdaRequest, RequestContext};
 use serde::de::DeserializeOwned;
 use url::Url;
 
+use super::credentials::Credentials;
 use super::problem::{Code, Problem};
 use super::routes::Route;
 
@@ -71,6 +72,17 @@ impl Request {
     pub fn header(&self, name: &str) -> Option<&str> {
         let value = self.http.headers().get(name)?.as_bytes();
         Some(std::str::from_utf8(value).unwrap_or("\u{fffd}"))
+    }
+
+    pub fn credentials(&self) -> Credentials<'_> {
+        let context = self.context();
+        Credentials {
+            headers: self.http.headers(),
+            method: self.http.method().as_str(),
+            path: self.http.raw_http_path(),
+            domain: context.and_then(|context| context.domain_name.as_deref()),
+            is_own_route: self.route().is_some(),
+        }
     }
 
     /// The source address as API Gateway saw it. Never a header, which anyone can write.

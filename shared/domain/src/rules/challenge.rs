@@ -145,15 +145,20 @@ pub struct ChallengeRecord {
     pub with_id: Failures,
     /// Guesses that showed none. They are counted whether or not there is a challenge, and never delay one that shows an id.
     pub without_id: Failures,
+    /// Guesses of known devices that the closure of [`Self::with_id`] would have refused.
+    pub of_known_devices: Failures,
     /// All guesses without an id, ever.
     pub guesses_without_id: u32,
 }
 
-/// Guesses are counted in two lanes, which never delay or close each other.
+/// Guesses are counted in lanes, which never delay or close each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum GuessLane {
     WithId,
     WithoutId,
+    /// Guesses that show an id and prove a key with which the phone's holder signed in before, while the lane of other
+    /// guesses is closed. So nobody else can close the phone to those devices.
+    KnownDevice,
 }
 
 impl GuessLane {
@@ -173,15 +178,10 @@ pub struct Claim {
     pub phone: PhoneNumber,
     /// The id that a send issued, if the client shows one. Attempts are counted by id.
     pub challenge_id: Option<ChallengeId>,
+    pub lane: GuessLane,
     pub idempotency: Option<IdempotencyDigest>,
     pub source: SourceAddress,
     pub now: Timestamp,
-}
-
-impl Claim {
-    pub const fn lane(&self) -> GuessLane {
-        GuessLane::of(self.challenge_id.as_ref())
-    }
 }
 
 /// Why a code may not be compared.
@@ -284,7 +284,12 @@ impl ChallengeRecord {
         // Several people know a fixed code, it stays the same and its sends are not limited: no closure excuses a guess at it.
         let excusable = (!challenge.has_fixed_code).then_some(id);
         next.challenge_to_compare(claim, limits)?;
-        next.with_id = self.with_id.count(excusable, claim.now, limits)?;
+        match claim.lane {
+            GuessLane::KnownDevice => next.of_known_devices = self.of_known_devices.count(None, claim.now, limits)?,
+            GuessLane::WithId | GuessLane::WithoutId => {
+                next.with_id = self.with_id.count(excusable, claim.now, limits)?;
+            }
+        }
         Ok(next)
     }
 
@@ -312,6 +317,7 @@ impl ChallengeRecord {
         match lane {
             GuessLane::WithId => next.with_id = Failures::default(),
             GuessLane::WithoutId => next.without_id = Failures::default(),
+            GuessLane::KnownDevice => next.of_known_devices = Failures::default(),
         }
         Some(next)
     }
@@ -354,6 +360,7 @@ mod tests {
         Claim {
             purpose: Purpose::SignIn { organization: OrganizationId::parse("default").unwrap() },
             phone: PhoneNumber::from_e164("+9779841234567").unwrap(),
+            lane: GuessLane::of(challenge_id.as_ref()),
             challenge_id,
             idempotency: None,
             source: SourceAddress::of(None),

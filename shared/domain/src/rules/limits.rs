@@ -70,6 +70,8 @@ pub struct Limits {
     pub phone_sends_per_hour: u32,
     /// Sends to one phone in any day: 10 (Authgear's defaults).
     pub phone_sends_per_day: u32,
+    /// Sends to one phone in any hour that only its holder's known devices can use, when the other limits are used up: 3.
+    pub known_device_sends_per_hour: u32,
     /// Sends requested by one source address in a clock hour: 30 (Authgear's defaults).
     pub source_sends_per_hour: u32,
     /// Sends requested by one source address in a clock day: 100 (Authgear's defaults).
@@ -80,6 +82,7 @@ pub struct Limits {
     /// The same in a clock day: 200.
     pub source_guesses_per_day: u32,
     /// Messages per organization, country and clock day: 5,000, against SMS pumping.
+    /// Those of known devices beyond the other limits have as many of their own.
     pub country_sends_per_day: u32,
     /// How long after its last proof a number may belong to another person, so that a code alone no longer opens its
     /// account: 180 days, twice the longest time that the FCC lets a number rest before it is assigned again (47 CFR
@@ -93,6 +96,9 @@ pub struct Limits {
     pub refresh_idle_seconds: u32,
     /// The longest lifetime of a session: 365 days (RFC 9700 §4.14.2).
     pub refresh_total_seconds: u32,
+    /// The grace period in which the previous refresh token of an unbound session still gets the current one, because the
+    /// device may have lost the answer: 30 s.
+    pub refresh_grace_seconds: u32,
 }
 
 impl Default for Limits {
@@ -104,6 +110,7 @@ impl Default for Limits {
             send_waits_seconds: vec![30, 60, 120, 300],
             phone_sends_per_hour: 5,
             phone_sends_per_day: 10,
+            known_device_sends_per_hour: 3,
             source_sends_per_hour: 30,
             source_sends_per_day: 100,
             source_guesses_per_hour: 60,
@@ -114,6 +121,7 @@ impl Default for Limits {
             access_token_seconds: 15 * MINUTE,
             refresh_idle_seconds: 30 * DAY,
             refresh_total_seconds: 365 * DAY,
+            refresh_grace_seconds: 30,
         }
     }
 }
@@ -136,6 +144,13 @@ impl Limits {
             }
         }
         next
+    }
+
+    /// The earliest moment for the next send from the reserve of known devices, which had sends at `sends` (oldest first).
+    pub fn next_from_reserve(&self, sends: &[Timestamp], now: Timestamp) -> Timestamp {
+        let allowed = self.known_device_sends_per_hour as usize;
+        let oldest_counted = sends.iter().rev().nth(allowed.saturating_sub(1));
+        oldest_counted.map_or(now, |oldest| now.max(oldest.plus(HOUR)))
     }
 
     /// How many seconds every attempt is refused after the `failures`th consecutive wrong code.

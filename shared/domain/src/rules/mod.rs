@@ -2,6 +2,8 @@
 
 pub mod challenge;
 pub mod code_key;
+pub mod device_keys;
+pub mod device_proof;
 pub mod failures;
 pub mod firebase_token;
 pub mod limits;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::device_keys::DeviceKeyPolicy;
 use super::message::MessageFormat;
 use super::user::User;
 use crate::values::country::Country;
@@ -44,6 +45,7 @@ pub struct Access {
     pub membership: Membership,
     /// `aud` of its access tokens; the deployment's if absent.
     pub audience: Option<String>,
+    pub device_keys: DeviceKeyPolicy,
 }
 
 impl Access {

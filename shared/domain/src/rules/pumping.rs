@@ -111,6 +111,8 @@ pub struct MessageCounts {
     /// The organization's messages to the country, by shard.
     pub country: [DayAndHour; SHARDS as usize],
     pub country_verified: DayAndHour,
+    /// The day's messages from the reserve of known devices, by shard.
+    pub country_reserve: [u32; SHARDS as usize],
     /// The highest number of verified messages on one of the [`HISTORY_DAYS`] before today.
     pub highest_verified_day: u32,
 }
@@ -133,7 +135,20 @@ pub struct SourceCountry {
 
 /// What a send adds to the counters.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CounterReservation {
+pub enum CounterReservation {
+    /// A message within the caps and budgets.
+    Shared(SharedReservation),
+    /// A message from the reserve of known devices, which nothing that a stranger sends uses up. No budget counts it.
+    Reserve {
+        scope: CounterScope,
+        /// The counter of the reserve's day.
+        day: Shard,
+    },
+}
+
+/// What a message within the caps and budgets adds to the counters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedReservation {
     pub scope: CounterScope,
     /// The message is counted while the source's counts are below these.
     pub source_below: DayAndHour,
@@ -228,7 +243,7 @@ impl MessageCounts {
 
     /// What a message that is not refused adds to the counters. Shards are searched from `seed` on. None if no shard has
     /// room, which does not happen unless the decision refuses.
-    pub fn reserve(&self, scope: CounterScope, limits: &Limits, seed: u32) -> Option<CounterReservation> {
+    pub fn reserve(&self, scope: CounterScope, limits: &Limits, seed: u32) -> Option<SharedReservation> {
         let allowed = self.allowed(limits);
         let first = usize::try_from(seed.checked_rem(SHARDS)?).ok()?;
         let mut shards: Vec<(Shard, Shard, DayAndHour)> = (0..SHARDS)
@@ -247,7 +262,7 @@ impl MessageCounts {
         let (_, hour, _) = both.or_else(|| shards.iter().find(has_hour))?;
         let counts_budgets = limits.budget_mode.counts();
         let SourceCountries { own_is_counted, own_is_verified, .. } = self.source_countries;
-        Some(CounterReservation {
+        Some(SharedReservation {
             scope,
             source_below: allowed.source,
             source_country: (counts_budgets && !own_is_verified)
@@ -255,6 +270,22 @@ impl MessageCounts {
             day: *day,
             hour: counts_budgets.then_some(*hour),
         })
+    }
+
+    /// What a message from the reserve of known devices adds to the counters. None if the day has no room: the reserve has
+    /// a cap of its own, because whoever has many numbers may have many known devices.
+    pub fn reserve_for_known_device(
+        &self,
+        scope: CounterScope,
+        limits: &Limits,
+        seed: u32,
+    ) -> Option<CounterReservation> {
+        let first = usize::try_from(seed.checked_rem(SHARDS)?).ok()?;
+        let shard = |number| Shard { number, below: share(limits.country_sends_per_day, number) };
+        let mut shards: Vec<(Shard, u32)> = (0..SHARDS).map(shard).zip(self.country_reserve).collect();
+        shards.rotate_left(first);
+        let (day, _) = shards.into_iter().find(|(shard, counted)| *counted < shard.below)?;
+        Some(CounterReservation::Reserve { scope, day })
     }
 }
 

@@ -1,14 +1,17 @@
 //! The claims of tokens and what they mean. The adapters sign tokens and verify signatures.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 use super::limits::Limits;
 use super::organization::Access;
-use super::session::Session;
+use super::session::{PresentedRefreshToken, Session};
 use super::user::Roles;
 use crate::values::ids::{SessionId, TokenId, UserId};
+use crate::values::key_thumbprint::KeyThumbprint;
 use crate::values::text::OrganizationId;
 use crate::values::time::Timestamp;
 
@@ -27,6 +30,39 @@ pub struct Issuer {
     pub audience: String,
     /// `client_id`: the app.
     pub client_id: String,
+    pub binding: AccessTokenBinding,
+}
+
+/// Which tokens of a session that is bound to a device's key are bound too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AccessTokenBinding {
+    /// Only the refresh token, so that whoever verifies access tokens need not know of proofs (RFC 9449 §5 allows it).
+    #[default]
+    Refresh,
+    /// The access token too. Each request needs a proof.
+    All,
+}
+
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("expected refresh or all")]
+pub struct UnknownBinding;
+
+impl FromStr for AccessTokenBinding {
+    type Err = UnknownBinding;
+
+    fn from_str(name: &str) -> Result<Self, UnknownBinding> {
+        match name {
+            "refresh" => Ok(Self::Refresh),
+            "all" => Ok(Self::All),
+            _ => Err(UnknownBinding),
+        }
+    }
+}
+
+/// The key that a token is bound to (RFC 7800 §3.1, RFC 9449 §6).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confirmation {
+    pub jkt: KeyThumbprint,
 }
 
 /// Claims of an access token (RFC 9068 §2.2).
@@ -47,6 +83,8 @@ pub struct AccessClaims {
     pub org: String,
     /// Each role that the user has in that organization, with its id.
     pub roles: BTreeMap<String, Vec<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cnf: Option<Confirmation>,
 }
 
 /// Claims of a refresh token.
@@ -64,6 +102,8 @@ pub struct RefreshClaims {
     pub org: String,
     /// The number of this token in its session, from 1.
     pub counter: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cnf: Option<Confirmation>,
 }
 
 /// The claims of both tokens of one response.
@@ -102,16 +142,6 @@ pub struct Caller {
     pub fresh: bool,
 }
 
-/// The refresh token that a client presented, verified but not yet compared with its session.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PresentedRefreshToken {
-    pub user: UserId,
-    pub session: SessionId,
-    pub organization: OrganizationId,
-    /// The number of this token in its session, from 1.
-    pub counter: u64,
-}
-
 impl Issuer {
     pub fn tokens(
         &self,
@@ -124,6 +154,7 @@ impl Issuer {
     ) -> TokenClaims {
         let [access_id, refresh_id] = ids;
         let organization = session.organization.as_str().to_owned();
+        let confirmation = session.device_key.clone().map(|jkt| Confirmation { jkt });
         let access = AccessClaims {
             iss: self.issuer.clone(),
             aud: self.audience.clone(),
@@ -141,6 +172,7 @@ impl Issuer {
                 .filter(|(_, organizations)| organizations.contains(&session.organization))
                 .map(|(role, _)| (role.clone(), vec![organization.clone()]))
                 .collect(),
+            cnf: confirmation.clone().filter(|_| self.binding == AccessTokenBinding::All),
         };
         let refresh = RefreshClaims {
             iss: self.issuer.clone(),
@@ -153,6 +185,7 @@ impl Issuer {
             sid: session.id.to_string(),
             org: organization,
             counter: session.counter,
+            cnf: confirmation,
         };
         TokenClaims { access, refresh }
     }
@@ -197,7 +230,8 @@ impl Issuer {
         }
         let (user, session, organization) = subject(&claims.sub, &claims.sid, &claims.org)?;
         check_start(claims.nbf, now)?;
-        Ok(PresentedRefreshToken { user, session, organization, counter: claims.counter })
+        let device_key = claims.cnf.as_ref().map(|confirmation| confirmation.jkt.clone());
+        Ok(PresentedRefreshToken { user, session, organization, counter: claims.counter, device_key })
     }
 }
 

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::device_keys::DeviceKeys;
 use super::limits::Limits;
 use crate::values::ids::UserId;
+use crate::values::key_thumbprint::KeyThumbprint;
 use crate::values::phone::PhoneNumber;
 use crate::values::text::{ImageUrl, Name, OrganizationId, Source, Username};
 use crate::values::time::{DAY, Timestamp};
@@ -42,6 +44,7 @@ pub struct User {
     pub sign_ins: u32,
     /// Whether another person took over a number of the user's, now or before.
     pub has_lost_phone: bool,
+    pub device_keys: DeviceKeys,
 }
 
 /// What a client may say about a new user.
@@ -53,12 +56,13 @@ pub struct NewProfile {
 }
 
 impl User {
-    /// A user who has just proven `phone` for the first time.
+    /// A user who has just proven `phone` for the first time, on a device with this key.
     pub fn new(
         id: UserId,
         phone: PhoneNumber,
         profile: NewProfile,
         organization: OrganizationId,
+        device_key: Option<KeyThumbprint>,
         now: Timestamp,
     ) -> Self {
         let mut user = Self {
@@ -74,13 +78,20 @@ impl User {
             last_sign_in_at: now,
             sign_ins: 1,
             has_lost_phone: false,
+            device_keys: DeviceKeys(device_key.into_iter().map(|key| (key, now)).collect()),
         };
         user.join(organization);
         user
     }
 
     /// Signs in an existing user: the profile stays, and the user joins an organization if there is one to join.
-    pub fn signed_in(mut self, joined: Option<OrganizationId>, now: Timestamp) -> Self {
+    pub fn signed_in(
+        mut self,
+        joined: Option<OrganizationId>,
+        device_key: Option<&KeyThumbprint>,
+        now: Timestamp,
+    ) -> Self {
+        self.device_keys.0.extend(device_key.map(|key| (key.clone(), now)));
         if let Some(organization) = joined {
             self.join(organization);
         }
@@ -147,6 +158,8 @@ pub struct PhoneHolder {
     pub user: UserId,
     /// When the user last proved the phone, or was created if no proof was recorded.
     pub proven_at: Timestamp,
+    /// The user's device keys, as the phone's lock has them.
+    pub device_keys: DeviceKeys,
 }
 
 impl PhoneHolder {

@@ -153,6 +153,7 @@ pub async fn approve_sign_in(
 mod tests {
     use super::*;
     use crate::rules::limits::Limits;
+    use crate::rules::session::Device;
     use crate::values::ids::SessionId;
     use crate::values::text::OrganizationId;
 
@@ -162,7 +163,8 @@ mod tests {
             let (user, id) = (UserId::from_random([1; 16]), SessionId::from_random([n; 16]));
             let token = token.map(|token| FcmToken::parse(token).unwrap());
             let organization = OrganizationId::parse("default").unwrap();
-            Session::open(user, id, organization, None, token, Timestamp::default(), &Limits::default())
+            let device = Device { fcm_token: token, ..Device::default() };
+            Session::open(user, id, organization, device, Timestamp::default(), &Limits::default())
         };
         let tokens = [Some("a"), None, Some("b"), Some("a"), Some("c"), Some("d"), Some("e"), Some("f")];
         let sessions = (0..).zip(tokens).map(|(n, token)| session(n, token)).collect();

@@ -4,6 +4,7 @@ use std::future::Future;
 
 use thiserror::Error;
 
+use crate::rules::device_proof::ProofRefusal;
 use crate::rules::session::Session;
 use crate::rules::token::Caller;
 use crate::values::ids::{SessionId, UserId};
@@ -27,6 +28,8 @@ pub enum AuthorizeError {
     TokenInvalid,
     #[error("the access token has expired")]
     TokenExpired,
+    #[error(transparent)]
+    InvalidProof(#[from] ProofRefusal),
     #[error("the session was ended")]
     SessionRevoked,
     #[error("the user no longer exists")]

@@ -4,7 +4,7 @@
 
 use std::future::Future;
 
-use crate::rules::challenge::{Challenge, ChallengeRecord, Claim, ClaimRefusal, CodeRefusal};
+use crate::rules::challenge::{Challenge, ChallengeRecord, Claim, ClaimRefusal, CodeRefusal, GuessLane};
 use crate::rules::code_key::{CodeKey, CodeKeyVersion};
 use crate::rules::failures::Closed;
 use crate::rules::limits::Limits;
@@ -77,6 +77,14 @@ pub enum ClaimOutcome {
     Refused(ClaimRefusal, Option<Challenge>),
 }
 
+/// Who makes a guess.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    Anyone,
+    /// A device that proved a key with which the phone's holder signed in before. The guesses of others never refuse it.
+    KnownDevice,
+}
+
 /// A counted attempt: the permission to compare one code, one time.
 #[derive(Debug)]
 pub struct GrantedClaim {
@@ -93,6 +101,11 @@ impl GrantedClaim {
     /// Whether the closure that is in force, or that the claim began, refuses further claims under its id.
     pub const fn used_up_excuse(&self) -> bool {
         self.used_up_excuse
+    }
+
+    /// The lane in which the attempt is counted.
+    pub const fn lane(&self) -> GuessLane {
+        self.claim.lane
     }
 
     /// Compares the code.
@@ -131,21 +144,23 @@ pub enum Comparison {
 pub async fn claim_attempt(
     store: &impl CheckCodeStore,
     claim: &Claim,
+    standing: Standing,
     limits: &Limits,
     counts: GuessCounts,
 ) -> Result<ClaimOutcome, Unavailable> {
-    if let Some(until) = counts.source_closed_until {
+    if let (Some(until), Standing::Anyone) = (counts.source_closed_until, standing) {
         return Ok(refused_at_source(claim, limits, until, counts.attempt));
     }
+    let mut claim = claim.clone();
     let mut outcome = counts.attempt;
     for _ in 0..MAX_ROUNDS {
         let seen = match outcome {
             CountOutcome::Counted(record) => {
-                return Ok(match record.challenge_to_compare(claim, limits) {
+                return Ok(match record.challenge_to_compare(&claim, limits) {
                     Ok(challenge) => {
                         let used = &record.with_id.used_in_closure;
                         let used_up_excuse = claim.challenge_id.as_ref().is_some_and(|id| used.contains(id));
-                        let (claim, challenge) = (claim.clone(), challenge.clone());
+                        let challenge = challenge.clone();
                         ClaimOutcome::Granted(GrantedClaim { claim, challenge, used_up_excuse })
                     }
                     Err(refusal) => ClaimOutcome::Refused(refusal, record.challenge),
@@ -153,12 +168,23 @@ pub async fn claim_attempt(
             }
             CountOutcome::NotCounted(seen) => seen,
         };
-        match seen.count(claim, limits) {
+        match seen.count(&claim, limits) {
+            Err(ClaimRefusal::Closed { .. }) if may_change_lane(&claim, standing, &seen) => {
+                claim.lane = GuessLane::KnownDevice;
+                outcome = CountOutcome::NotCounted(seen);
+            }
             Err(refusal) => return Ok(ClaimOutcome::Refused(refusal, seen.challenge)),
-            Ok(next) => outcome = store.count_attempt_from(claim, &seen, &next).await?,
+            Ok(next) => outcome = store.count_attempt_from(&claim, &seen, &next).await?,
         }
     }
     Err(Unavailable::new("claim an attempt", "other claims changed the record each time"))
+}
+
+/// Whether the guess of a known device that is refused in its lane may be counted in the lane of known devices. Several
+/// people know a fixed code, so a guess at it may not.
+fn may_change_lane(claim: &Claim, standing: Standing, seen: &ChallengeRecord) -> bool {
+    let is_fixed = seen.challenge.as_ref().is_some_and(|challenge| challenge.has_fixed_code);
+    standing == Standing::KnownDevice && claim.lane == GuessLane::WithId && !is_fixed
 }
 
 fn refused_at_source(claim: &Claim, limits: &Limits, until: Timestamp, attempt: CountOutcome) -> ClaimOutcome {

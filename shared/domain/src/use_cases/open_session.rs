@@ -7,13 +7,13 @@ use crate::rules::challenge::{Challenge, Consumption, GuessLane, IdempotencyDige
 use crate::rules::firebase_token::TokenDigest;
 use crate::rules::limits::Limits;
 use crate::rules::organization::Membership;
-use crate::rules::session::Session;
-use crate::rules::token::PresentedRefreshToken;
+use crate::rules::session::{Device, PresentedRefreshToken, Session};
 use crate::rules::user::{NewProfile, PhoneHolder, User};
 use crate::values::gateway::Gateway;
 use crate::values::ids::{SessionId, UserId};
+use crate::values::key_thumbprint::KeyThumbprint;
 use crate::values::phone::PhoneNumber;
-use crate::values::text::{DeviceName, FcmToken, OrganizationId};
+use crate::values::text::OrganizationId;
 use crate::values::time::Timestamp;
 use crate::values::unavailable::Unavailable;
 
@@ -38,8 +38,7 @@ pub struct SignInContext {
     pub profile: NewProfile,
     /// Used only for a dormant number.
     pub second_signal: Option<SecondSignal>,
-    pub fcm_token: Option<FcmToken>,
-    pub device_name: Option<DeviceName>,
+    pub device: Device,
     pub now: Timestamp,
     /// The id of the user, if they are new.
     pub new_user: UserId,
@@ -136,6 +135,8 @@ pub struct SignIn {
     /// Whether an existing user becomes a member of the organization.
     pub joins: bool,
     pub session: Session,
+    /// Keys of an existing user's devices that the session's key supersedes.
+    pub forgotten_keys: Vec<KeyThumbprint>,
 }
 
 #[derive(Clone, Debug)]
@@ -222,6 +223,10 @@ pub(super) async fn open_session(
                 return Ok(OpenOutcome::NotAMember);
             }
         }
+        let forgotten_keys = match (&holder, &context.device.key) {
+            (Some(holder), Some(key)) => holder.device_keys.superseded_by(key),
+            _ => Vec::new(),
+        };
         let user = match (choose_user(store, limits, &phone, &proof, holder.as_ref(), &context).await?, holder) {
             (Some(user), _) => user,
             (None, Some(holder)) => return Ok(OpenOutcome::SecondSignalRequired(holder.user)),
@@ -231,7 +236,7 @@ pub(super) async fn open_session(
             return Ok(OpenOutcome::NotAMember);
         }
         let (is_new_user, former_holder) = (user.is_new(), user.former_holder());
-        let sign_in = sign_in(limits, &phone, &proof, user, &context);
+        let sign_in = sign_in(limits, &phone, &proof, user, forgotten_keys, &context);
         match store.sign_in(&sign_in).await? {
             SignInOutcome::SignedIn(user) => {
                 let carrier = proof.challenge().and_then(|challenge| challenge.carrier);
@@ -257,7 +262,8 @@ async fn choose_user(
 ) -> Result<Option<SignInUser>, Unavailable> {
     let new = || {
         let (id, profile, organization) = (&context.new_user, &context.profile, &context.organization);
-        User::new(id.clone(), phone.clone(), profile.clone(), organization.clone(), context.now)
+        let device_key = context.device.key.clone();
+        User::new(id.clone(), phone.clone(), profile.clone(), organization.clone(), device_key, context.now)
     };
     let Some(holder) = holder else { return Ok(Some(SignInUser::New(new()))) };
     let existing = Some(SignInUser::Existing(holder.user.clone()));
@@ -266,7 +272,7 @@ async fn choose_user(
     }
     match &context.second_signal {
         Some(SecondSignal::FreshAccount) => Ok(Some(SignInUser::Replacing { new: new(), former: holder.clone() })),
-        _ if proof.is_approved_by(&holder.user) => Ok(existing),
+        _ if proof.is_approved_by(&holder.user) || is_known_device(holder, &context.device) => Ok(existing),
         Some(SecondSignal::RefreshToken(token)) if is_of_holder(store, limits, holder, token, context.now).await? => {
             Ok(existing)
         }
@@ -279,14 +285,14 @@ fn sign_in(
     phone: &PhoneNumber,
     proof: &PhoneProof,
     user: SignInUser,
+    forgotten_keys: Vec<KeyThumbprint>,
     context: &SignInContext,
 ) -> SignIn {
     let session = Session::open(
         user.id().clone(),
         context.new_session.clone(),
         context.organization.clone(),
-        context.device_name.clone(),
-        context.fcm_token.clone(),
+        context.device.clone(),
         context.now,
         limits,
     );
@@ -303,7 +309,13 @@ fn sign_in(
         organization: context.organization.clone(),
         joins: context.membership == Membership::Open,
         session,
+        forgotten_keys,
     }
+}
+
+/// Whether the device proved a key with which the holder of the phone signed in before.
+pub(super) fn is_known_device(holder: &PhoneHolder, device: &Device) -> bool {
+    device.key.as_ref().is_some_and(|key| holder.device_keys.contains(key))
 }
 
 /// Whether a refresh token is a second signal of a session of the holder's.
@@ -318,22 +330,32 @@ async fn is_of_holder(
         return Ok(false);
     }
     let session = store.read_session(&token.user, &token.session).await?;
-    Ok(session.is_some_and(|session| session.is_second_signal(token.counter, now, limits)))
+    Ok(session.is_some_and(|session| session.is_second_signal(token, now, limits)))
 }
 
-/// The session that an earlier request opened with the same proof in the same organization, if it is still live.
+/// What a retry has in common with the request that it repeats.
+pub(super) struct Resumption {
+    pub(super) organization: OrganizationId,
+    pub(super) device_key: Option<KeyThumbprint>,
+    pub(super) is_test_number: bool,
+}
+
+/// The session that an earlier request opened with the same proof in the same organization and for the same key, if it is
+/// still live.
 pub(super) async fn resume_session(
     store: &impl OpenSessionStore,
     consumption: &Consumption,
-    organization: &OrganizationId,
-    is_test_number: bool,
+    resumption: &Resumption,
     now: Timestamp,
 ) -> Result<Option<SignedIn>, Unavailable> {
     let Some(session) = &consumption.session else { return Ok(None) };
     let found = store.read_user_and_session(&consumption.user, session).await?;
-    let found = found.filter(|(_, session)| session.is_live(now) && session.organization == *organization);
+    let Resumption { organization, device_key, is_test_number } = resumption;
+    let is_same = |session: &Session| session.organization == *organization && session.device_key == *device_key;
+    let found = found.filter(|(_, session)| session.is_live(now) && is_same(session));
     Ok(found.map(|(user, session)| {
         let is_new_user = user.created_at == session.created_at;
+        let is_test_number = *is_test_number;
         SignedIn { user, session, is_new_user, is_test_number, former_holder: None, carrier: None }
     }))
 }

@@ -6,8 +6,7 @@ use thiserror::Error;
 
 use crate::rules::limits::Limits;
 use crate::rules::organization::{Access, Membership};
-use crate::rules::session::{Rotation, Session};
-use crate::rules::token::PresentedRefreshToken;
+use crate::rules::session::{PresentedRefreshToken, Rotation, Session};
 use crate::rules::user::User;
 use crate::values::ids::{SessionId, UserId};
 use crate::values::time::Timestamp;

@@ -6,12 +6,23 @@ use thiserror::Error;
 
 use crate::rules::session::Session;
 use crate::rules::token::Caller;
+use crate::rules::user::User;
 use crate::values::ids::{SessionId, UserId};
+use crate::values::key_thumbprint::KeyThumbprint;
 use crate::values::time::Timestamp;
 use crate::values::unavailable::Unavailable;
 
+/// How often the end of a session is retried because the user changed in between.
+const MAX_RETRIES: usize = 4;
+
 pub trait SessionsStore: Sync {
-    fn user_exists(&self, user: &UserId) -> impl Future<Output = Result<bool, Unavailable>> + Send;
+    fn user(&self, user: &UserId) -> impl Future<Output = Result<Option<User>, Unavailable>> + Send;
+    /// Reads the user and, at the same time, one of their sessions, which may have ended.
+    fn user_and_session(
+        &self,
+        user: &UserId,
+        session: &SessionId,
+    ) -> impl Future<Output = Result<(Option<User>, Option<Session>), Unavailable>> + Send;
     /// Reads the live sessions, the last used one first; at the same time, whether the user exists. None if not.
     fn live_sessions_of_user(
         &self,
@@ -20,6 +31,12 @@ pub trait SessionsStore: Sync {
     ) -> impl Future<Output = Result<Option<Vec<Session>>, Unavailable>> + Send;
     /// Succeeds if the session no longer exists.
     fn end_session(&self, user: &UserId, session: &SessionId) -> impl Future<Output = Result<(), Unavailable>> + Send;
+    /// Forgets device keys of a user, unless their phone is no longer the one in `seen`. Returns whether it did.
+    fn forget_device_keys(
+        &self,
+        seen: &User,
+        keys: &[KeyThumbprint],
+    ) -> impl Future<Output = Result<bool, Unavailable>> + Send;
     /// Ends all sessions, `last` as the last one: as long as any session is left, the caller can ask again.
     fn end_all_sessions(&self, user: &UserId, last: &SessionId)
     -> impl Future<Output = Result<(), Unavailable>> + Send;
@@ -42,22 +59,52 @@ pub async fn list_sessions(
     store.live_sessions_of_user(&caller.user, now).await?.ok_or(SessionsError::NoSuchUser)
 }
 
-/// Ends one of the caller's sessions. Ending an unknown one succeeds.
+/// Ends the caller's own session. The device stays known, because its owner is holding it.
+pub async fn end_own_session(store: &impl SessionsStore, caller: &Caller) -> Result<(), SessionsError> {
+    store.user(&caller.user).await?.ok_or(SessionsError::NoSuchUser)?;
+    Ok(store.end_session(&caller.user, &caller.session).await?)
+}
+
+/// Ends one of the caller's sessions. If it is another device's, that device is no longer known, because somebody else may
+/// hold it. Ending an unknown session succeeds.
 pub async fn end_session(
     store: &impl SessionsStore,
     caller: &Caller,
     session: &SessionId,
 ) -> Result<(), SessionsError> {
-    require_user(store, caller).await?;
+    if *session == caller.session {
+        return end_own_session(store, caller).await;
+    }
+    let (user, ended) = store.user_and_session(&caller.user, session).await?;
+    let user = user.ok_or(SessionsError::NoSuchUser)?;
+    // The key first: as long as the session is left, the caller can ask again.
+    if let Some(key) = ended.and_then(|session| session.device_key) {
+        forget(store, user, |_| vec![key.clone()]).await?;
+    }
     Ok(store.end_session(&caller.user, session).await?)
 }
 
-/// Ends all of the caller's sessions. If it fails, some may have ended, and the caller's own has not.
+/// Ends all of the caller's sessions and forgets the devices, except the caller's own. If it fails, some sessions may have
+/// ended, and the caller's own has not.
 pub async fn end_all_sessions(store: &impl SessionsStore, caller: &Caller) -> Result<(), SessionsError> {
-    require_user(store, caller).await?;
+    let (user, own) = store.user_and_session(&caller.user, &caller.session).await?;
+    let own = own.and_then(|session| session.device_key);
+    let others = |user: &User| user.device_keys.others_than(own.as_ref());
+    forget(store, user.ok_or(SessionsError::NoSuchUser)?, others).await?;
     Ok(store.end_all_sessions(&caller.user, &caller.session).await?)
 }
 
-async fn require_user(store: &impl SessionsStore, caller: &Caller) -> Result<(), SessionsError> {
-    if store.user_exists(&caller.user).await? { Ok(()) } else { Err(SessionsError::NoSuchUser) }
+async fn forget(
+    store: &impl SessionsStore,
+    mut user: User,
+    keys: impl Fn(&User) -> Vec<KeyThumbprint>,
+) -> Result<(), SessionsError> {
+    for _ in 0..MAX_RETRIES {
+        let keys = keys(&user);
+        if keys.is_empty() || store.forget_device_keys(&user, &keys).await? {
+            return Ok(());
+        }
+        user = store.user(&user.id).await?.ok_or(SessionsError::NoSuchUser)?;
+    }
+    Err(Unavailable::new("forget a device", "the user changed each time").into())
 }

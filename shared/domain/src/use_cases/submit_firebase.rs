@@ -5,7 +5,8 @@ use std::future::Future;
 use thiserror::Error;
 
 use super::open_session::{
-    OpenOutcome, OpenSessionStore, PhoneProof, ProvenPhone, SignInContext, SignedIn, open_session, resume_session,
+    OpenOutcome, OpenSessionStore, PhoneProof, ProvenPhone, Resumption, SignInContext, SignedIn, open_session,
+    resume_session,
 };
 use crate::rules::challenge::{Consumption, IdempotencyDigest};
 use crate::rules::firebase_token::{FirebaseRefusal, TokenDigest, VerifiedToken};
@@ -71,6 +72,8 @@ pub async fn submit_firebase(
     if !is_test_number && !organization.sends_to(country) {
         return Err(SubmitFirebaseError::CountryNotAllowed);
     }
+    let (organization, device_key) = (organization.id.clone(), context.device.key.clone());
+    let resumption = Resumption { organization, device_key, is_test_number };
     let (holder, used) = store.find_holder_and_token_use(&phone, &digest).await?;
     let consumption = match used {
         Some(consumption) => Some(consumption),
@@ -88,7 +91,7 @@ pub async fn submit_firebase(
     let used_before = SubmitFirebaseError::Token(FirebaseRefusal::Invalid);
     match consumption.filter(|consumption| consumption.may_be_replayed(idempotency.as_ref(), now)) {
         Some(consumption) => {
-            let resumed = resume_session(store, &consumption, &organization.id, is_test_number, now).await?;
+            let resumed = resume_session(store, &consumption, &resumption, now).await?;
             resumed.ok_or(used_before)
         }
         None => Err(used_before),

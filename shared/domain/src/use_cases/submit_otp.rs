@@ -6,12 +6,13 @@ use thiserror::Error;
 
 use super::approval::{ApprovalRequestStore, PushGateway, request_approval};
 use super::check_code::{
-    CheckCodeStore, ClaimOutcome, CodeKeys, Comparison, GuessCounts, SubmittedCode, claim_attempt,
+    CheckCodeStore, ClaimOutcome, CodeKeys, Comparison, GuessCounts, Standing, SubmittedCode, claim_attempt,
 };
 use super::open_session::{
-    OpenOutcome, OpenSessionStore, PhoneProof, ProvenPhone, SignInContext, SignedIn, open_session, resume_session,
+    OpenOutcome, OpenSessionStore, PhoneProof, ProvenPhone, Resumption, SignInContext, SignedIn, is_known_device,
+    open_session, resume_session,
 };
-use crate::rules::challenge::{Claim, ClaimRefusal, CodeRefusal, Consumption, IdempotencyDigest};
+use crate::rules::challenge::{Claim, ClaimRefusal, CodeRefusal, Consumption, GuessLane, IdempotencyDigest};
 use crate::rules::limits::Limits;
 use crate::rules::user::PhoneHolder;
 use crate::values::ids::ChallengeId;
@@ -73,6 +74,7 @@ pub async fn submit_otp(
     let claim = Claim {
         purpose: Purpose::SignIn { organization: request.context.organization.clone() },
         phone: request.phone.clone(),
+        lane: GuessLane::of(request.challenge_id.as_ref()),
         challenge_id: request.challenge_id,
         idempotency: request.idempotency.clone(),
         source: request.source,
@@ -82,20 +84,26 @@ pub async fn submit_otp(
     // is used up, and only a code of an older key makes a guess without an id take longer.
     keys.current().await?;
     let (counted, holder) = store.count_guess_and_find_holder(&claim, limits).await?;
-    let granted = match claim_attempt(store, &claim, limits, counted).await? {
+    let is_known = holder.as_ref().is_some_and(|holder| is_known_device(holder, &request.context.device));
+    let standing = if is_known { Standing::KnownDevice } else { Standing::Anyone };
+    let granted = match claim_attempt(store, &claim, standing, limits, counted).await? {
         ClaimOutcome::Granted(granted) => granted,
         ClaimOutcome::Refused(refusal, _) => return Err(SubmitOtpError::Code(refusal.to_client(&claim))),
     };
-    let used_up_excuse = granted.used_up_excuse();
+    let (used_up_excuse, lane) = (granted.used_up_excuse(), granted.lane());
     let challenge = match granted.accepts(&request.code, keys, limits).await? {
         Comparison::Correct(challenge) => challenge,
         Comparison::Incorrect(refusal) => return Err(SubmitOtpError::Code(refusal)),
     };
-    let is_test_number = challenge.has_fixed_code;
+    let resumption = Resumption {
+        organization: request.context.organization.clone(),
+        device_key: request.context.device.key.clone(),
+        is_test_number: challenge.has_fixed_code,
+    };
     if let Some(consumption) = &challenge.consumption {
-        return replay(store, &claim, consumption, is_test_number).await;
+        return replay(store, &claim, consumption, &resumption).await;
     }
-    let proof = PhoneProof::Code { challenge: challenge.clone(), lane: claim.lane(), idempotency: request.idempotency };
+    let proof = PhoneProof::Code { challenge: challenge.clone(), lane, idempotency: request.idempotency };
     let proven = ProvenPhone { phone: request.phone, proof, holder };
     let opened = open_session(store, limits, proven, request.context).await;
     if used_up_excuse && !matches!(opened, Ok(OpenOutcome::SignedIn(_) | OpenOutcome::AlreadyConsumed(_))) {
@@ -113,7 +121,7 @@ pub async fn submit_otp(
         OpenOutcome::AlreadyConsumed(consumption) => {
             // The request that consumed the code may be this one, sent twice.
             match consumption.filter(|consumption| consumption.may_be_replayed_by(&claim)) {
-                Some(consumption) => replay(store, &claim, &consumption, is_test_number).await,
+                Some(consumption) => replay(store, &claim, &consumption, &resumption).await,
                 None => Err(consumed(&claim)),
             }
         }
@@ -125,10 +133,9 @@ async fn replay(
     store: &impl SubmitOtpStore,
     claim: &Claim,
     consumption: &Consumption,
-    is_test_number: bool,
+    resumption: &Resumption,
 ) -> Result<SignedIn, SubmitOtpError> {
-    let organization = claim.purpose.organization();
-    resume_session(store, consumption, organization, is_test_number, claim.now).await?.ok_or_else(|| consumed(claim))
+    resume_session(store, consumption, resumption, claim.now).await?.ok_or_else(|| consumed(claim))
 }
 
 fn consumed(claim: &Claim) -> SubmitOtpError {

@@ -5,7 +5,7 @@ use std::future::Future;
 use thiserror::Error;
 
 use super::check_code::{
-    CheckCodeStore, ClaimOutcome, CodeKeys, Comparison, GuessCounts, SubmittedCode, claim_attempt,
+    CheckCodeStore, ClaimOutcome, CodeKeys, Comparison, GuessCounts, Standing, SubmittedCode, claim_attempt,
 };
 use crate::rules::challenge::{Challenge, Claim, ClaimRefusal, CodeRefusal, Consumption, GuessLane};
 use crate::rules::failures::Closed;
@@ -128,6 +128,7 @@ pub async fn validate_otp(
     let claim = Claim {
         purpose: Purpose::VerifyPhone { organization: request.organization.clone(), caller: request.caller.clone() },
         phone: request.phone.clone(),
+        lane: GuessLane::of(request.challenge_id.as_ref()),
         challenge_id: request.challenge_id.clone(),
         idempotency: None,
         source: request.source.clone(),
@@ -136,7 +137,7 @@ pub async fn validate_otp(
     // Read before the attempt is counted, as in a sign-in.
     keys.current().await?;
     let (counted, CallerCount { user, closed }) = store.count_guess_of_caller(&claim, &request.caller, limits).await?;
-    let outcome = match (claim_attempt(store, &claim, limits, counted).await?, closed) {
+    let outcome = match (claim_attempt(store, &claim, Standing::Anyone, limits, counted).await?, closed) {
         (ClaimOutcome::Granted(granted), Some(closed)) => {
             ClaimOutcome::Refused(closed.into(), Some(granted.challenge().clone()))
         }

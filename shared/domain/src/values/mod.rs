@@ -3,6 +3,7 @@
 pub mod country;
 pub mod gateway;
 pub mod ids;
+pub mod key_thumbprint;
 pub mod language;
 pub mod numbering_plan;
 pub mod otp_code;

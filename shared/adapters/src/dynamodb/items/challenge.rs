@@ -17,7 +17,7 @@ use domain::values::text::OrganizationId;
 use domain::values::time::Timestamp;
 
 use super::attributes::{Corrupt, Item, Row, key, moment, number, text};
-use super::failures::{FailureNames, WITH_ID, WITHOUT_ID};
+use super::failures::{FailureNames, OF_KNOWN_DEVICES, WITH_ID, WITHOUT_ID};
 use crate::dynamodb::expression::Expression;
 
 const PREFIX: &str = "challenge#";
@@ -59,6 +59,7 @@ pub(in crate::dynamodb) fn record(item: &Item, purpose: &Purpose) -> Result<Chal
         challenge: own.transpose()?.map(|own| challenge(&Row(own))).transpose()?,
         with_id: WITH_ID.read(&row)?,
         without_id: WITHOUT_ID.read(&row)?,
+        of_known_devices: OF_KNOWN_DEVICES.read(&row)?,
         guesses_without_id: row.optional_number("guesses_without_id")?.unwrap_or_default(),
     })
 }

@@ -28,6 +28,12 @@ pub(in crate::dynamodb) const WITHOUT_ID: FailureNames = FailureNames {
     closed_until: "closed_without_id_until",
     used_in_closure: "used_in_closure_without_id",
 };
+/// Of known devices' guesses that the closure of guesses with an id would have refused.
+pub(in crate::dynamodb) const OF_KNOWN_DEVICES: FailureNames = FailureNames {
+    consecutive: "failures_of_known_devices",
+    closed_until: "closed_to_known_devices_until",
+    used_in_closure: "used_in_closure_of_known_devices",
+};
 /// Of a signed-in caller's guesses, on the caller's user.
 pub(in crate::dynamodb) const OF_CALLER: FailureNames = FailureNames {
     consecutive: "code_failures",
@@ -40,6 +46,7 @@ impl FailureNames {
         match lane {
             GuessLane::WithId => &WITH_ID,
             GuessLane::WithoutId => &WITHOUT_ID,
+            GuessLane::KnownDevice => &OF_KNOWN_DEVICES,
         }
     }
 

@@ -23,6 +23,7 @@ pub(in crate::dynamodb) fn organization_settings(
         app_name: row.text("app_name")?.to_owned(),
         membership: optional("membership")?,
         audience: optional("audience")?,
+        device_keys: optional("device_keys")?,
         site: optional("site")?,
         android_app_hash: optional("android_app_hash")?,
         web_domain: optional("web_domain")?,
@@ -39,7 +40,9 @@ pub(in crate::dynamodb) fn organization_settings(
 
 pub(in crate::dynamodb) fn access(item: &Item) -> Result<Result<Access, InvalidSettings>, Corrupt> {
     let row = Row(item);
-    Ok(OrganizationSettings::access(row.optional_text("membership")?, row.optional_text("audience")?))
+    let [membership, audience, device_keys] =
+        ["membership", "audience", "device_keys"].map(|name| row.optional_text(name));
+    Ok(OrganizationSettings::access(membership?, audience?, device_keys?))
 }
 
 fn split(list: &str) -> Vec<String> {
@@ -58,6 +61,7 @@ pub(in crate::dynamodb) fn organization_item(id: &OrganizationId, settings: &Org
         ("app_name", Some(settings.app_name.clone())),
         ("membership", settings.membership.clone()),
         ("audience", settings.audience.clone()),
+        ("device_keys", settings.device_keys.clone()),
         ("site", settings.site.clone()),
         ("android_app_hash", settings.android_app_hash.clone()),
         ("web_domain", settings.web_domain.clone()),

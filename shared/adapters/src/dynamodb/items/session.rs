@@ -3,6 +3,7 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::rules::session::{KEPT_AFTER_END_SECONDS, Session};
 use domain::values::ids::{SessionId, UserId};
+use domain::values::key_thumbprint::KeyThumbprint;
 use domain::values::text::{DeviceName, FcmToken, OrganizationId};
 use domain::values::time::Timestamp;
 
@@ -33,6 +34,7 @@ pub(in crate::dynamodb) fn session_item(session: &Session) -> Item {
     item.insert("idle_until".into(), moment(session.idle_until));
     item.insert("expires_at".into(), record_expires_at(session.idle_until));
     item.insert("ends_at".into(), moment(session.ends_at));
+    item.extend(session.device_key.as_ref().map(|key| ("device_key".into(), text(key.as_str()))));
     item.extend(session.device_name.as_ref().map(|name| ("device_name".into(), text(name.as_str()))));
     item.extend(session.fcm_token.as_ref().map(|token| ("fcm_token".into(), text(token.as_str()))));
     item.extend(session.fcm_token_at.map(|at| ("fcm_token_at".into(), moment(at))));
@@ -50,6 +52,7 @@ pub(in crate::dynamodb) fn session(item: &Item) -> Result<Session, Corrupt> {
         last_used_at: row.moment("last_used_at")?,
         idle_until: row.moment("idle_until")?,
         ends_at: row.moment("ends_at")?,
+        device_key: row.optional("device_key", str::parse::<KeyThumbprint>)?,
         device_name: row.optional("device_name", DeviceName::parse)?,
         fcm_token: row.optional("fcm_token", FcmToken::parse)?,
         fcm_token_at: row.optional_moment("fcm_token_at")?,

@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use domain::rules::device_keys::DeviceKeys;
 use domain::rules::user::{PhoneHolder, Roles, User};
 use domain::values::ids::UserId;
+use domain::values::key_thumbprint::KeyThumbprint;
 use domain::values::phone::PhoneNumber;
 use domain::values::text::{ImageUrl, Name, OrganizationId, Source, Username};
 use domain::values::time::Timestamp;
@@ -14,6 +16,10 @@ use crate::dynamodb::expression::Expression;
 
 /// An attribute with this prefix is a role: a set of organizations, so that joining one is one `ADD`.
 pub(in crate::dynamodb) const ROLE_PREFIX: &str = "role_";
+
+/// An attribute with this prefix is the key of a device, and its value the last sign-in with it. Users have them, and the
+/// locks on their phones, so that a send sees them without reading the user.
+const DEVICE_KEY_PREFIX: &str = "device_key_";
 
 pub(in crate::dynamodb) fn user_key(id: &UserId) -> Item {
     key(format!("user#{id}"))
@@ -31,11 +37,49 @@ pub(in crate::dynamodb) fn username_lock(username: &Username, user: &UserId) -> 
     lock(username_lock_key(username), user)
 }
 
-/// The phone's lock also says when its holder last proved the phone.
-pub(in crate::dynamodb) fn phone_lock(phone: &PhoneNumber, user: &UserId, proven_at: Timestamp) -> Item {
+/// The phone's lock also says when its holder last proved the phone, and has their device keys.
+pub(in crate::dynamodb) fn phone_lock(
+    phone: &PhoneNumber,
+    user: &UserId,
+    proven_at: Timestamp,
+    keys: &DeviceKeys,
+) -> Item {
     let mut item = lock(phone_lock_key(phone), user);
     item.insert("proven_at".into(), moment(proven_at));
+    item.extend(key_attributes(keys));
     item
+}
+
+fn key_attributes(keys: &DeviceKeys) -> impl Iterator<Item = (String, AttributeValue)> {
+    keys.0.iter().map(|(key, at)| (device_key_name(key), moment(*at)))
+}
+
+pub(in crate::dynamodb) fn device_key_name(key: &KeyThumbprint) -> String {
+    format!("{DEVICE_KEY_PREFIX}{}", key.as_str())
+}
+
+/// The device keys of a user's item or of the lock on their phone.
+pub(in crate::dynamodb) fn device_keys(item: &Item) -> DeviceKeys {
+    let of = |(name, at): (&String, &AttributeValue)| {
+        let key = name.strip_prefix(DEVICE_KEY_PREFIX)?.parse().ok()?;
+        Some((key, Timestamp::from_seconds(at.as_n().ok()?.parse().ok()?)))
+    };
+    DeviceKeys(item.iter().filter_map(of).collect())
+}
+
+/// Records the sign-in of a device.
+pub(in crate::dynamodb) fn know_device(
+    expression: Expression,
+    key: Option<&KeyThumbprint>,
+    forgotten: &[KeyThumbprint],
+    now: Timestamp,
+) -> Expression {
+    let Some(key) = key else { return expression };
+    forget_devices(expression.set(&device_key_name(key), moment(now)), forgotten)
+}
+
+pub(in crate::dynamodb) fn forget_devices(expression: Expression, keys: &[KeyThumbprint]) -> Expression {
+    keys.iter().fold(expression, |expression, key| expression.remove(&device_key_name(key)))
 }
 
 fn lock(mut key: Item, user: &UserId) -> Item {
@@ -113,6 +157,7 @@ pub(in crate::dynamodb) fn user(item: &Item) -> Result<User, Corrupt> {
         last_sign_in_at: row.moment("last_sign_in_at")?,
         sign_ins: row.optional_number("sign_ins")?.unwrap_or_default(),
         has_lost_phone: item.contains_key("phone_lost_at"),
+        device_keys: device_keys(item),
     })
 }
 
@@ -130,6 +175,7 @@ pub(in crate::dynamodb) fn user_item(user: &User) -> Item {
     item.insert("created_at".into(), moment(user.created_at));
     item.insert("last_sign_in_at".into(), moment(user.last_sign_in_at));
     item.insert("sign_ins".into(), number(user.sign_ins));
+    item.extend(key_attributes(&user.device_keys));
     for (role, organizations) in &user.roles {
         item.insert(format!("{ROLE_PREFIX}{role}"), organization_set(organizations));
     }

@@ -4,6 +4,7 @@ use thiserror::Error;
 
 use crate::rules::challenge::{Challenge, ChallengeRecord, MAX_ISSUED_IDS};
 use crate::rules::code_key::CodeKeyVersion;
+use crate::rules::device_keys::DeviceKeys;
 use crate::rules::limits::Limits;
 use crate::rules::organization::Organization;
 use crate::rules::pumping::{Budget, CounterReservation, CounterScope, MessageCounts, VerificationCredit};
@@ -11,12 +12,13 @@ use crate::rules::token::Caller;
 use crate::rules::user::User;
 use crate::values::gateway::Gateway;
 use crate::values::ids::ChallengeId;
+use crate::values::key_thumbprint::KeyThumbprint;
 use crate::values::language::Language;
 use crate::values::phone::{DialledNumber, PhoneNumber};
 use crate::values::purpose::Purpose;
 use crate::values::source_address::SourceAddress;
 use crate::values::text::OrganizationId;
-use crate::values::time::{DAY, Timestamp};
+use crate::values::time::{DAY, HOUR, Timestamp};
 
 /// Who asks for a code, and for what.
 #[derive(Clone, Debug)]
@@ -46,6 +48,8 @@ impl SendPurpose {
 pub struct SendRequest {
     pub purpose: SendPurpose,
     pub phone: DialledNumber,
+    /// The key that the device proved to have.
+    pub device_key: Option<KeyThumbprint>,
     pub source: SourceAddress,
     pub now: Timestamp,
     /// The id that this send issues.
@@ -127,13 +131,23 @@ impl<'a> SendContext<'a> {
     }
 }
 
+/// When codes were sent to a phone, oldest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SendSchedule {
+    /// Within the limits that everybody shares.
+    pub shared: Vec<Timestamp>,
+    /// From the reserve of known devices.
+    pub reserve: Vec<Timestamp>,
+}
+
 /// What is read before a send is planned.
 #[derive(Clone, Debug, Default)]
 pub struct SendState {
-    /// When codes were sent to this phone, oldest first.
-    pub sends: Vec<Timestamp>,
-    /// Grows with each change of `sends`.
+    pub schedule: SendSchedule,
+    /// Grows with each change of `schedule`.
     pub revision: u64,
+    /// The device keys of the phone's holder. Read only for a device that proved a key.
+    pub known_keys: DeviceKeys,
     /// The phone's record, as this purpose sees it.
     pub record: ChallengeRecord,
     /// The purposes whose challenges at this phone are over.
@@ -193,9 +207,9 @@ impl ChallengeChange {
 pub struct SendReservation {
     pub purpose: Purpose,
     pub phone: PhoneNumber,
-    pub sends_before: Vec<Timestamp>,
-    /// `sends_before` with this send, without sends older than a day.
-    pub sends: Vec<Timestamp>,
+    pub schedule_before: SendSchedule,
+    /// `schedule_before` with this send, without sends that no longer count.
+    pub schedule: SendSchedule,
     /// The revision that the plan was made for.
     pub seen_revision: u64,
     pub challenge: ChallengeChange,
@@ -217,6 +231,8 @@ pub(super) struct Plan {
     pub(super) attempts: u32,
     /// Budgets that the message exceeds but that are not enforced.
     pub(super) exceeded: Vec<Budget>,
+    /// When the phone's next send is possible, after this one.
+    pub(super) next_send_at: Timestamp,
 }
 
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -244,8 +260,12 @@ pub(super) fn plan(
     let request = &context.request;
     let now = request.now;
     check_caller(context, state)?;
-    check_waits(context, state)?;
-    let (counters, exceeded) = reserve_counters(context, state)?;
+    let (counters, exceeded) = match check_waits(context, state).and_then(|()| reserve_counters(context, state)) {
+        Err(refusal @ PlanError::TooManyRequests { .. }) if is_known_device(context, state) => {
+            (Some(draw_on_reserve(context, state, refusal)?), Vec::new())
+        }
+        shared => shared?,
+    };
     let (challenge, change, issued_id, attempts) = match context.repeatable(state) {
         Some((live, least, attempts)) => {
             let issued = (live.issued.len() < MAX_ISSUED_IDS).then(|| IssuedId {
@@ -258,32 +278,50 @@ pub(super) fn plan(
                 challenge: live.id.clone(),
                 issued,
                 carrier: context.gateway.filter(|gateway| live.carrier != Some(*gateway)),
-                scope: context.budget_scope(),
+                scope: context.budget_scope().filter(|_| is_in_budgets(counters.as_ref())),
             };
             let change =
                 if resend.changes_anything() { ChallengeChange::Resend(resend) } else { ChallengeChange::Unchanged };
             (Challenge { carrier: context.gateway, ..live.clone() }, change, issued_id, attempts)
         }
         None => {
-            let new = new_challenge(context, state, current_key);
+            let new = new_challenge(context, state, counters.as_ref(), current_key);
             (new.clone(), ChallengeChange::Start(Box::new(new)), request.new_id.clone(), 0)
         }
     };
-    let mut sends = state.sends.clone();
-    sends.retain(|sent| now < sent.plus(DAY));
-    sends.extend(context.scope.is_some().then_some(now));
+    let mut schedule = state.schedule.clone();
+    schedule.shared.retain(|sent| now < sent.plus(DAY));
+    schedule.reserve.retain(|sent| now < sent.plus(HOUR));
+    match counters {
+        Some(CounterReservation::Shared(_)) => schedule.shared.push(now),
+        Some(CounterReservation::Reserve { .. }) => schedule.reserve.push(now),
+        None => {}
+    }
+    let next_send_at = next_send_at(context, state, &schedule);
     let reservation = SendReservation {
         purpose: context.purpose.clone(),
         phone: context.phone().clone(),
-        sends_before: state.sends.clone(),
-        sends,
+        schedule_before: state.schedule.clone(),
+        schedule,
         seen_revision: state.revision,
         challenge: change,
         over: state.over.clone(),
         counters,
         now,
     };
-    Ok(Plan { reservation, challenge, issued_id, attempts, exceeded })
+    Ok(Plan { reservation, challenge, issued_id, attempts, exceeded, next_send_at })
+}
+
+/// When the next send is possible after those of `schedule`. A known device may draw on the reserve at once, but is told
+/// to wait as long as for any second message.
+fn next_send_at(context: &SendContext<'_>, state: &SendState, schedule: &SendSchedule) -> Timestamp {
+    let (limits, now) = (context.limits, context.request.now);
+    let shared = limits.next_send_at(&schedule.shared, now);
+    if !is_known_device(context, state) {
+        return shared;
+    }
+    let wait = limits.send_waits_seconds.first().copied().unwrap_or_default();
+    shared.min(limits.next_from_reserve(&schedule.reserve, now).max(now.plus(wait)))
 }
 
 fn check_caller(context: &SendContext<'_>, state: &SendState) -> Result<(), PlanError> {
@@ -301,7 +339,7 @@ fn check_caller(context: &SendContext<'_>, state: &SendState) -> Result<(), Plan
 /// The waits between sends to one phone, which a test number does not have.
 fn check_waits(context: &SendContext<'_>, state: &SendState) -> Result<(), PlanError> {
     let now = context.request.now;
-    let next_send_at = context.limits.next_send_at(&state.sends, now);
+    let next_send_at = context.limits.next_send_at(&state.schedule.shared, now);
     if context.is_test_number || next_send_at <= now {
         return Ok(());
     }
@@ -321,16 +359,54 @@ fn reserve_counters(
         return Err(PlanError::TooManyRequests { retry_after_seconds, exceeded: decision.exceeded });
     }
     let counters = state.counts.reserve(scope, context.limits, context.request.shard_seed);
-    Ok((Some(counters.ok_or(PlanError::NoCounterHasRoom)?), decision.exceeded))
+    let counters = CounterReservation::Shared(counters.ok_or(PlanError::NoCounterHasRoom)?);
+    Ok((Some(counters), decision.exceeded))
 }
 
-fn new_challenge(context: &SendContext<'_>, state: &SendState, current_key: &CodeKeyVersion) -> Challenge {
+fn is_known_device(context: &SendContext<'_>, state: &SendState) -> bool {
+    context.request.device_key.as_ref().is_some_and(|key| state.known_keys.contains(key))
+}
+
+/// What the message of a known device takes of the reserve, after the shared limits refused it.
+fn draw_on_reserve(
+    context: &SendContext<'_>,
+    state: &SendState,
+    refusal: PlanError,
+) -> Result<CounterReservation, PlanError> {
+    let (SendContext { limits, request, .. }, Some(scope)) = (context, context.scope.clone()) else {
+        return Err(refusal);
+    };
+    let now = request.now;
+    let at_phone = limits.next_from_reserve(&state.schedule.reserve, now);
+    let counters = state.counts.reserve_for_known_device(scope, limits, request.shard_seed);
+    match (counters, refusal) {
+        (Some(counters), _) if at_phone <= now => Ok(counters),
+        (counters, PlanError::TooManyRequests { retry_after_seconds, exceeded }) => {
+            let in_country = if counters.is_some() { now } else { now.window(DAY).1 };
+            let from_reserve = now.seconds_until(at_phone.max(in_country));
+            Err(PlanError::TooManyRequests { retry_after_seconds: retry_after_seconds.min(from_reserve), exceeded })
+        }
+        (_, refusal) => Err(refusal),
+    }
+}
+
+const fn is_in_budgets(counters: Option<&CounterReservation>) -> bool {
+    matches!(counters, Some(CounterReservation::Shared(_)))
+}
+
+fn new_challenge(
+    context: &SendContext<'_>,
+    state: &SendState,
+    counters: Option<&CounterReservation>,
+    current_key: &CodeKeyVersion,
+) -> Challenge {
     let now = context.request.now;
+    let scope = context.budget_scope().filter(|_| is_in_budgets(counters));
     Challenge {
         changes_number: context.request.purpose.changes_number(),
         has_fixed_code: context.is_test_number,
         carrier: context.gateway,
-        credit: context.budget_scope().map(|scope| VerificationCredit { scope, last_sent_at: now, messages: 1 }),
+        credit: scope.map(|scope| VerificationCredit { scope, last_sent_at: now, messages: 1 }),
         ..state.record.new_challenge(context.request.new_id.clone(), current_key.clone(), now, context.limits)
     }
 }
