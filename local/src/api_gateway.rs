@@ -242,6 +242,8 @@ async fn answer(
     let origin = text(request.headers(), &header::ORIGIN);
     let method = request.method().clone();
     let mut response = gateway.answer(peer.ip(), request).await;
+    // Of the clock that the functions use, because a client takes the time of its proofs from it.
+    set_header(response.headers_mut(), header::DATE, &http_date(gateway.clock.now_seconds()));
     if let (Some(cors), Some(origin)) = (&gateway.template.cors, origin)
         && let Some(allowed) = allowed_origin(cors, &origin)
     {
@@ -335,10 +337,15 @@ fn is_textual(headers: &HeaderMap) -> bool {
         || media_type.ends_with("+xml")
 }
 
+/// The time in the form of RFC 9110 §5.6.7.
+fn http_date(now: i64) -> String {
+    let since = Duration::from_secs(now.try_into().unwrap_or_default());
+    httpdate::fmt_http_date(UNIX_EPOCH.checked_add(since).unwrap_or(UNIX_EPOCH))
+}
+
 /// The time in the form of an access log: `22/Nov/2026:10:00:00 +0000`.
 fn log_time(now: i64) -> String {
-    let since = Duration::from_secs(now.try_into().unwrap_or_default());
-    let date = httpdate::fmt_http_date(UNIX_EPOCH.checked_add(since).unwrap_or(UNIX_EPOCH));
+    let date = http_date(now);
     match date.split_whitespace().collect::<Vec<_>>().as_slice() {
         [_weekday, day, month, year, time, _gmt] => format!("{day}/{month}/{year}:{time} +0000"),
         _ => date,

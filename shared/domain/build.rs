@@ -43,30 +43,43 @@ fn language(path: &Path) -> Result<String, Box<dyn Error>> {
         return Err("the name is no BCP 47 language tag and .txt".into());
     }
     let text = fs::read_to_string(path)?;
-    let [word, with_code, above_code] = ["word", "with_code", "above_code"].map(|name| member(&text, name));
-    let (word, with_code, above_code) = (word?, with_code?, above_code?);
-    for (name, sentence) in [("with_code", with_code), ("above_code", above_code)] {
-        if !sentence.contains(word) {
-            return Err(format!("{name} does not contain the word {word}").into());
+    let word = member(&text, "word")?;
+    let mut sentences = String::new();
+    for purpose in ["sign_in", "verify", "change"] {
+        let (with_code, above_code) = (format!("{purpose}_with_code"), format!("{purpose}_above_code"));
+        let with = sentence(&text, &with_code, word)?;
+        let above = sentence(&text, &above_code, word)?;
+        check_code(with).map_err(|wrong| format!("{with_code}: {wrong}"))?;
+        if above.contains("{code}") {
+            return Err(format!("{above_code} must not contain {{code}}").into());
         }
-        if sentence.matches("{app}").count() != 1 {
-            return Err(format!("{name} must contain {{app}} once").into());
-        }
-        if sentence.replace("{app}", "").replace("{code}", "").contains(|c: char| c.is_numeric() || "{}@#".contains(c))
-        {
-            return Err(format!("{name} has a digit, a brace, @ or # of its own").into());
-        }
+        write!(sentences, "{purpose}: Sentences {{ with_code: {with:?}, above_code: {above:?} }}, ")?;
     }
-    let around: Vec<&str> = with_code.split("{code}").collect();
-    let [before, after] = around[..] else { return Err("with_code must contain {code} once".into()) };
+    Ok(format!("Language {{ tag: {tag:?}, word: {word:?}, {sentences} }}"))
+}
+
+fn sentence<'a>(text: &'a str, name: &str, word: &str) -> Result<&'a str, String> {
+    let sentence = member(text, name)?;
+    if !sentence.contains(word) {
+        return Err(format!("{name} does not contain the word {word}"));
+    }
+    if sentence.matches("{app}").count() != 1 {
+        return Err(format!("{name} must contain {{app}} once"));
+    }
+    if sentence.replace("{app}", "").replace("{code}", "").contains(|c: char| c.is_numeric() || "{}@#".contains(c)) {
+        return Err(format!("{name} has a digit, a brace, @ or # of its own"));
+    }
+    Ok(sentence)
+}
+
+fn check_code(sentence: &str) -> Result<(), &'static str> {
+    let around: Vec<&str> = sentence.split("{code}").collect();
+    let [before, after] = around[..] else { return Err("{code} must stand once") };
     let touches = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || "{}".contains(c));
     if touches(before.chars().next_back()) || touches(after.chars().next()) {
-        return Err("with_code: {code} must stand apart from the words around it".into());
+        return Err("{code} must stand apart from the words around it");
     }
-    if above_code.contains("{code}") {
-        return Err("above_code must not contain {code}".into());
-    }
-    Ok(format!("Language {{ tag: {tag:?}, word: {word:?}, with_code: {with_code:?}, above_code: {above_code:?} }}"))
+    Ok(())
 }
 
 fn member<'a>(text: &'a str, name: &str) -> Result<&'a str, String> {

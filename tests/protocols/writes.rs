@@ -339,7 +339,7 @@ fn a_deletion_planned_before_a_sign_in_of_the_same_second_deletes_nothing() {
             let seen = engine.store.account(&id).await.unwrap();
             engine.put("OtpsTable", record_item(&record)).await;
             let sign_in = sign_in(&challenge, user, id.clone(), n);
-            assert!(matches!(engine.store.sign_in(&sign_in).await.unwrap(), SignInOutcome::SignedIn(_)));
+            assert!(matches!(engine.store.sign_in(&sign_in).await.unwrap(), SignInOutcome::SignedIn { .. }));
             if let Some(seen) = seen {
                 assert!(!engine.store.delete_account(&seen.user, &sign_in.session.id, NOW).await.unwrap());
             }
@@ -360,7 +360,7 @@ fn a_number_that_its_holder_proves_again_is_not_taken_over_by_a_plan_made_before
         for (n, user) in [(1, SignInUser::New(new_user(&id, &phone(1)))), (2, SignInUser::Existing(id.clone()))] {
             engine.put("OtpsTable", record_item(&record)).await;
             let sign_in = sign_in(&challenge, user, id.clone(), n);
-            assert!(matches!(engine.store.sign_in(&sign_in).await.unwrap(), SignInOutcome::SignedIn(_)));
+            assert!(matches!(engine.store.sign_in(&sign_in).await.unwrap(), SignInOutcome::SignedIn { .. }));
         }
         let new_id = UserId::from_random([2; 16]);
         let takeover = |former: PhoneHolder| {
@@ -372,7 +372,7 @@ fn a_number_that_its_holder_proves_again_is_not_taken_over_by_a_plan_made_before
         let SignInOutcome::HolderChanged(Some(holder)) = outcome else { panic!("{outcome:?}") };
         assert_eq!((&holder.user, holder.proven_at), (&id, NOW));
         assert_eq!(engine.store.account(&new_id).await.unwrap(), None);
-        assert!(matches!(engine.store.sign_in(&takeover(holder)).await.unwrap(), SignInOutcome::SignedIn(_)));
+        assert!(matches!(engine.store.sign_in(&takeover(holder)).await.unwrap(), SignInOutcome::SignedIn { .. }));
     });
 }
 
@@ -390,7 +390,7 @@ fn a_write_that_consumes_a_code_does_what_a_consumption_says() {
         let sign_in = sign_in(&challenge, SignInUser::New(user), user_id, n);
         let consumed = record.consume(lane(n), sign_in.consumption.clone());
         match engine.store.sign_in(&sign_in).await.unwrap() {
-            SignInOutcome::SignedIn(_) => {
+            SignInOutcome::SignedIn { .. } => {
                 let expected = consumed.map(|record| record_item(&record));
                 let key = json!({"TableName": "OtpsTable", "Key": {"pk": record_item(&record)["pk"]}});
                 let written = engine.world.dynamodb("GetItem", key).await["Item"].clone();

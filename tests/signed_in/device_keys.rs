@@ -212,6 +212,23 @@ async fn a_proof_is_accepted_for_five_minutes_and_with_a_clock_that_is_five_minu
 }
 
 #[tokio::test]
+async fn a_client_with_a_wrong_clock_learns_the_time_from_the_refusal() {
+    let (world, device, person) = bound().await;
+    world.advance(86_400);
+    let call = refresh(&world, &person.refresh);
+    let claims = with(&device.claims(&call), json!({"iat": call.now() - 86_400}));
+    let proof = device.sign(&device.header(), &claims);
+    let refused = call.header("dpop", &proof).send().await;
+    assert_invalid_proof("a clock that is a day slow", &refused);
+    assert!(refused.text("detail").contains("The Date header of this answer has the time"), "{refused:?}");
+    let date = httpdate::parse_http_date(&refused.headers["date"]).unwrap();
+    let seconds = date.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let claims = with(&claims, json!({"iat": seconds}));
+    let proof = device.sign(&device.header(), &claims);
+    refresh(&world, &person.refresh).header("dpop", &proof).send().await.ok();
+}
+
+#[tokio::test]
 async fn an_unbound_session_refreshes_with_and_without_a_proof_as_ever() {
     let world = World::new().await;
     let person = world.sign_in(PHONE).await;
@@ -362,7 +379,9 @@ async fn an_unbound_access_token_is_a_bearer_token_only() {
     world.me(&person).await;
     let device = Device::new();
     let proof = |call: &Call<'_>| Some(device.proof_with_token(call, &person.access));
-    me(&world, "DPoP", &person.access, proof).await.assert_problem(401, "token_invalid");
+    let reply = me(&world, "DPoP", &person.access, proof).await;
+    assert_invalid_proof("an unbound token", &reply);
+    assert!(reply.text("detail").contains("must be Bearer <token>"), "{reply:?}");
 }
 
 #[tokio::test]

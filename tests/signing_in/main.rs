@@ -13,6 +13,7 @@ mod late_transactions;
 mod messages;
 mod metrics;
 mod organizations;
+mod other_sessions;
 mod pumping;
 mod races;
 mod recycled_numbers;

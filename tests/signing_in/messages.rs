@@ -56,6 +56,31 @@ async fn messages_have_the_format_that_the_organizations_apps_can_read() {
 }
 
 #[tokio::test]
+async fn the_message_of_a_change_says_that_its_code_changes_the_number() {
+    let world = World::new().await;
+    let person = world.sign_in(&phone(1)).await;
+    for (accept_language, expected) in [
+        ("en", "000000 is your code to CHANGE the number of your Latchkey account. Don't share it."),
+        ("ne", "000000 Latchkey खाताको नम्बर फेर्ने कोड हो। कसैलाई नदिनुहोस्।"),
+    ] {
+        let body = json!({"phone_number": phone(2), "change": true});
+        world.keep_phone_secret(&phone(2));
+        let send = world.post("/v1/phone/otp/send", body).as_person(&person);
+        send.header("accept-language", accept_language).send().await.ok();
+        let code = world.code(&phone(2)).await;
+        let text = world.inbox(&phone(2)).await[0]["text"].as_str().unwrap().replace(&code, "000000");
+        assert_eq!(text, expected);
+        world.advance(60);
+    }
+    world.advance(600);
+    let own = world.post("/v1/phone/otp/send", json!({"phone_number": phone(1)})).as_person(&person);
+    own.header("accept-language", "en").send().await.ok();
+    let code = world.code(&phone(1)).await;
+    let text = world.inbox(&phone(1)).await[0]["text"].as_str().unwrap().replace(&code, "000000");
+    assert_eq!(text, "000000 is your code to verify this number for Latchkey. Don't share it.");
+}
+
+#[tokio::test]
 async fn an_organization_whose_messages_are_too_long_sends_none() {
     let world = World::new().await;
     let site = ("site", "a long line about the site that the messages are from");

@@ -79,6 +79,7 @@ async fn a_new_user_gets_the_profile_that_came_with_the_code() {
         json!({
             "token_type": "Bearer", "access_token": body["access_token"], "expires_in": 900,
             "refresh_token": body["refresh_token"], "refresh_expires_in": 30 * 86_400, "is_new_user": true,
+            "other_sessions": 0,
             "user": {
                 "user_id": body["user"]["user_id"], "phone_number": PHONE, "phone_verified": true, "username": null,
                 "name": "सीता Sharma", "image_url": "https://images.example.com/sita.jpg", "source": "android",

@@ -82,7 +82,7 @@ async fn fifty_organizations_and_twenty_devices_cost_a_sign_in_four_more_units()
     assert_eq!(sending, cost(2, 2, 8.0, 19.0), "as with one organization");
     submit(world, &tests::wrong(&sent.code), organization_again).await;
     let (submitted, reply) = world.cost(submit(world, &sent.code, organization_again)).await;
-    assert_eq!(submitted, cost(2, 5, 18.0, 2.0), "a user item of three KB is four write units more");
+    assert_eq!(submitted, cost(2, 6, 18.0, 5.0), "a user item of three KB, and all sessions by one query");
     let person = person(PHONE, &reply);
     let refresh = |token: &str| world.post("/v1/session/refresh", json!({"refresh_token": token}));
     let token = refresh(&person.refresh).send().await.text("refresh_token");

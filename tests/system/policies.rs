@@ -215,6 +215,12 @@ async fn a_policy_allows_exactly_the_requests_that_its_function_makes() {
     work.world.advance(600);
     let known = work.sign_in(phone).await;
     assert_eq!(known["is_new_user"], json!(false));
+    work.world.advance(600);
+    let code = work.send(phone).await;
+    let alone = json!({"phone_number": phone, "otp": code, "sign_out_others": true});
+    work.call("POST /v1/otp/submit", "", alone).await;
+    work.world.advance(600);
+    let known = work.sign_in(phone).await;
 
     let claims = claims(&work.world, phone);
     let token = Key::of_google().sign(&header(), &claims);

@@ -22,6 +22,7 @@ use domain::rules::token::Grant;
 use domain::rules::user::NewProfile;
 use domain::use_cases::check_code::SubmittedCode;
 use domain::use_cases::open_session::{SecondSignal, SignInContext, SignedIn};
+use domain::use_cases::sessions::end_other_sessions;
 use domain::use_cases::submit_firebase::{SubmitFirebaseRequest, submit_firebase};
 use domain::use_cases::submit_otp::{SubmitOtpRequest, submit_otp};
 use domain::values::ids::{ChallengeId, SessionId, UserId};
@@ -53,6 +54,7 @@ struct Body {
     firebase_id_token: Option<String>,
     refresh_token: Option<String>,
     fresh_account: Option<bool>,
+    sign_out_others: Option<bool>,
     challenge_id: Option<String>,
     name: Option<String>,
     image_url: Option<String>,
@@ -72,6 +74,7 @@ struct ParsedRequest {
     organization: Option<OrganizationId>,
     profile: NewProfile,
     second_signal: Option<SubmittedSignal>,
+    sign_out_others: bool,
     /// Without its key.
     device: Device,
 }
@@ -114,6 +117,7 @@ impl ParsedRequest {
             organization: optional_member("organization_id", body.organization_id.as_deref(), OrganizationId::parse)?,
             proof: SubmittedProof::parse(&body, limits)?,
             idempotency: request.header("idempotency-key").map(idempotency).transpose()?,
+            sign_out_others: body.sign_out_others.unwrap_or(false),
             second_signal: match body.refresh_token {
                 Some(token) => Some(SubmittedSignal::RefreshToken(token)),
                 None => fresh_account.then_some(SubmittedSignal::FreshAccount),
@@ -191,7 +195,7 @@ impl SubmitOtp {
     async fn answer(&self, request: &Request) -> Result<Answer, Problem> {
         let now = self.app.clock.now();
         let Some((Route::SubmitOtp, _)) = request.route() else { return Err(Problem::new(Code::NotFound)) };
-        let ParsedRequest { proof, idempotency, organization, profile, second_signal, device } =
+        let ParsedRequest { proof, idempotency, organization, profile, second_signal, device, sign_out_others } =
             ParsedRequest::parse(request, &self.app.config.limits)?;
         let organization = requested_organization(&self.store, &self.app.config, organization.as_ref(), now).await?;
         let proven = request.credentials().proven_key(&self.app.config.issuer, None, now);
@@ -210,18 +214,25 @@ impl SubmitOtp {
         let key = self.signing.signing_key(now).await?;
         let ids = new_token_ids()?;
         let (signed_in, grant) = self.sign_in(request, proof, idempotency, &organization, context).await?;
-        let SignedIn { user, session, is_new_user, is_test_number, former_holder, .. } = signed_in;
+        let SignedIn { user, session, other_sessions, is_new_user, is_test_number, former_holder, .. } = signed_in;
         if is_test_number {
             telemetry::test_number_used("submit-otp", &organization.id);
         }
         if let Some(former) = former_holder {
             telemetry::phone_reassigned("submit-otp", &former, &user.id);
         }
+        let other_sessions = if sign_out_others && !is_new_user {
+            end_other_sessions(&self.store, user.clone(), &session).await?;
+            0
+        } else {
+            other_sessions
+        };
         let limits = &self.app.config.limits;
         let issuer = self.app.config.issuer.for_organization(&organization.access);
         let claims = issuer.tokens(&session, &user.roles, grant, ids, now, limits);
         let mut body = key.sign(&claims)?.to_json();
         body.insert("is_new_user".into(), json!(is_new_user));
+        body.insert("other_sessions".into(), json!(other_sessions));
         body.insert("user".into(), user_json(&user, limits, now));
         Ok(Answer::json(200, &Value::Object(body)).uncached())
     }

@@ -9,7 +9,7 @@ use domain::rules::device_keys::UnknownDeviceKeyPolicy;
 use domain::rules::message::{Message, MessageFormat, MessageParts};
 use domain::rules::organization::{Access, AllowedCountries, Membership, Organization, TestNumber};
 use domain::values::country::Country;
-use domain::values::language::Languages;
+use domain::values::language::{Language, Languages, MessagePurpose};
 use domain::values::numbering_plan::NumberingPlan;
 use domain::values::otp_code::OtpCode;
 use domain::values::phone::DialledNumber;
@@ -227,10 +227,13 @@ impl CheckedOrganization {
         self.organization.id.as_str()
     }
 
-    /// For each language: its tag, and a message with a sample code.
+    /// For each language and purpose: the language's tag, and a message with a sample code.
     pub fn samples(&self) -> impl Iterator<Item = (&'static str, Message)> {
         let format = &self.organization.format;
-        format.languages().iter().map(|language| (language.tag(), format.sample(language)))
+        let of = move |language: &'static Language| {
+            MessagePurpose::ALL.into_iter().map(move |purpose| (language.tag(), format.sample(language, purpose)))
+        };
+        format.languages().iter().flat_map(of)
     }
 }
 

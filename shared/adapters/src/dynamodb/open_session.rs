@@ -3,11 +3,14 @@
 use domain::rules::challenge::Consumption;
 use domain::rules::session::Session;
 use domain::rules::user::{DEFAULT_ROLE, PhoneHolder, User};
-use domain::use_cases::open_session::{OpenSessionStore, PhoneProof, SignIn, SignInOutcome, SignInUser};
+use domain::use_cases::open_session::{
+    OpenSessionStore, PhoneProof, ResumedSession, SignIn, SignInOutcome, SignInUser,
+};
 use domain::values::ids::{SessionId, UserId};
 use domain::values::phone::PhoneNumber;
 use domain::values::purpose::Purpose;
 use domain::values::text::OrganizationId;
+use domain::values::time::Timestamp;
 use domain::values::unavailable::Unavailable;
 
 use super::expression::Expression;
@@ -39,25 +42,34 @@ impl<T: HasUsers + HasOtps + HasSessions> OpenSessionStore for Store<T> {
         trace("a sign-in writes", sign_in);
         let transaction = self.sign_in_transaction(sign_in);
         // An existing user is read at the same time as the transaction, whose change to the user is known.
-        let (written, user) = match &sign_in.user {
+        let (session, now) = (&sign_in.session.id, sign_in.consumption.at);
+        let (written, user, other_sessions) = match &sign_in.user {
             SignInUser::New(new) | SignInUser::Replacing { new, .. } => {
-                (self.transact(transaction).await?, Some(new.clone()))
+                (self.transact(transaction).await?, Some(new.clone()), 0)
             }
             SignInUser::Existing(id) => {
                 // A failed read must neither abandon the transaction nor hide that it consumed the proof.
-                let (written, user) = tokio::join!(self.transact(transaction), self.find_user(id));
+                let (written, user, others) = tokio::join!(
+                    self.transact(transaction),
+                    self.find_user(id),
+                    self.count_other_sessions(id, session, now)
+                );
                 let written = written?;
                 let user = match user {
                     Err(_) if written.is_done() => self.find_user(id).await?,
                     user => user.unwrap_or_default(),
                 };
+                let others = match others {
+                    Err(_) if written.is_done() => self.count_other_sessions(id, session, now).await?,
+                    others => others.unwrap_or_default(),
+                };
                 let joined = sign_in.joins.then(|| sign_in.organization.clone());
                 let key = sign_in.session.device_key.as_ref();
-                (written, user.map(|user| user.signed_in(joined, key, sign_in.consumption.at)))
+                (written, user.map(|user| user.signed_in(joined, key, now)), others)
             }
         };
         let refusal = match (written, user) {
-            (Written::Done, Some(user)) => return Ok(SignInOutcome::SignedIn(user)),
+            (Written::Done, Some(user)) => return Ok(SignInOutcome::SignedIn { user, other_sessions }),
             (Written::Done, None) => return Err(Unavailable::new("sign in", "the user was deleted meanwhile")),
             (Written::Refused(refusal), _) => refusal,
         };
@@ -85,9 +97,14 @@ impl<T: HasUsers + HasOtps + HasSessions> OpenSessionStore for Store<T> {
         &self,
         user: &UserId,
         session: &SessionId,
-    ) -> Result<Option<(User, Session)>, Unavailable> {
-        let (user, session) = tokio::try_join!(self.find_user(user), self.find_session(user, session))?;
-        Ok(user.zip(session))
+        now: Timestamp,
+    ) -> Result<Option<ResumedSession>, Unavailable> {
+        let (user, session, other_sessions) = tokio::try_join!(
+            self.find_user(user),
+            self.find_session(user, session),
+            self.count_other_sessions(user, session, now)
+        )?;
+        Ok(user.zip(session).map(|(user, session)| ResumedSession { user, session, other_sessions }))
     }
 }
 

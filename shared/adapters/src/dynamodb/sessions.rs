@@ -54,14 +54,14 @@ impl<T: HasUsers + HasSessions> SessionsStore for Store<T> {
         Ok(self.transact(transaction).await?.is_done())
     }
 
-    async fn end_all_sessions(&self, user: &UserId, last: &SessionId) -> Result<(), Unavailable> {
+    async fn end_other_sessions(&self, user: &UserId, kept: &SessionId) -> Result<(), Unavailable> {
         for item in self.session_items(user).await? {
             let id = Row(&item).parsed("session_id", str::parse::<SessionId>)?;
-            if id != *last {
+            if id != *kept {
                 self.delete_session(user, &id).await?;
             }
         }
-        self.delete_session(user, last).await
+        Ok(())
     }
 }
 
@@ -73,6 +73,17 @@ impl<T: HasSessions> Store<T> {
         sessions.retain(|session| session.is_live(now));
         sessions.sort_by_key(|session| Reverse((session.last_used_at, session.id.clone())));
         Ok(sessions)
+    }
+
+    /// How many live sessions a user has besides this one.
+    pub(super) async fn count_other_sessions(
+        &self,
+        user: &UserId,
+        own: &SessionId,
+        now: Timestamp,
+    ) -> Result<u32, Unavailable> {
+        let others = self.live_sessions(user, now).await?.into_iter().filter(|session| session.id != *own);
+        Ok(u32::try_from(others.count()).unwrap_or(u32::MAX))
     }
 
     pub(super) async fn session_items(&self, user: &UserId) -> Result<Vec<Item>, Unavailable> {

@@ -69,11 +69,12 @@ impl<'a> Credentials<'a> {
     ) -> Result<Option<KeyThumbprint>, ProofRefusal> {
         let mut proofs = self.headers.get_all(PROOF).iter();
         let Some(proof) = proofs.next() else { return Ok(None) };
+        let proof = proof.to_str().map_err(|_| ProofRefusal::Malformed)?;
         // API Gateway joins repeated headers by commas, which no proof contains.
-        if proofs.next().is_some() {
-            return Err(ProofRefusal::Malformed);
+        if proofs.next().is_some() || proof.contains(',') {
+            return Err(ProofRefusal::Repeated);
         }
-        let proof = SignedProof::verify(proof.to_str().map_err(|_| ProofRefusal::Malformed)?)?;
+        let proof = SignedProof::verify(proof)?;
         let digest = access_token.map(access_token_digest);
         let target =
             ProofTarget { method: self.method, urls: &self.urls(issuer), access_token_digest: digest.as_deref() };

@@ -114,8 +114,8 @@ impl<T: HasUsers + HasSessions + HasSettings> Guard<T> {
         })?;
         match (&claims.cnf, scheme) {
             (None, Scheme::Bearer) => {}
-            (None, Scheme::Dpop) => return Err(AuthorizeError::TokenInvalid),
-            (Some(_), Scheme::Bearer) => return Err(ProofRefusal::WrongScheme.into()),
+            (None, Scheme::Dpop) => return Err(ProofRefusal::UnboundToken.into()),
+            (Some(_), Scheme::Bearer) => return Err(ProofRefusal::BoundToken.into()),
             (Some(Confirmation { jkt }), Scheme::Dpop) => {
                 require_key(jkt, credentials.proven_key(&self.issuer, Some(token), now)?.as_ref())?;
             }

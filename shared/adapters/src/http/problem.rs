@@ -382,6 +382,7 @@ impl From<ProofRefusal> for Problem {
     fn from(refusal: ProofRefusal) -> Self {
         let what_to_do = match refusal {
             ProofRefusal::OutsideTime => "The Date header of this answer has the time. Send a new proof.",
+            ProofRefusal::UnboundToken => "Follow the token_type of the answer that had the token.",
             _ => "Send a new proof of this request by the device's key in the DPoP header (RFC 9449).",
         };
         Self { detail: format!("DPoP: {refusal}. {what_to_do}").into(), ..Self::new(Code::InvalidDpopProof) }

@@ -30,6 +30,8 @@ pub struct ProofClaims {
 pub enum ProofRefusal {
     #[error("the request has no proof")]
     Missing,
+    #[error("the request has more than one proof")]
+    Repeated,
     #[error(
         "the proof is not a JWT of three parts with the claims jti, htm, htu and iat, each once, or it is too long"
     )]
@@ -53,12 +55,15 @@ pub enum ProofRefusal {
     #[error("the key is not the one that the token is bound to")]
     OtherKey,
     #[error("the token is bound to a key, so the Authorization header must be DPoP <token>")]
-    WrongScheme,
+    BoundToken,
+    #[error("the token is bound to no key, so the Authorization header must be Bearer <token>")]
+    UnboundToken,
 }
 
 impl ProofRefusal {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Missing,
+        Self::Repeated,
         Self::Malformed,
         Self::WrongType,
         Self::WrongAlgorithm,
@@ -69,7 +74,8 @@ impl ProofRefusal {
         Self::OutsideTime,
         Self::OtherToken,
         Self::OtherKey,
-        Self::WrongScheme,
+        Self::BoundToken,
+        Self::UnboundToken,
     ];
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use thiserror::Error;
 
-use crate::values::language::{Language, Languages};
+use crate::values::language::{Language, Languages, MessagePurpose};
 use crate::values::otp_code::OtpCode;
 use crate::values::text::{AndroidAppHash, AppName, Site, WebDomain};
 
@@ -62,7 +62,7 @@ impl MessageFormat {
         let format = Self(parts);
         // All codes have the same length, so one sample represents all of them.
         for language in format.languages().iter() {
-            let length = format.sample(language).length();
+            let length = format.sample(language, MessagePurpose::SignIn).length();
             if length.counted > length.allowed {
                 return Err(TooLong { language, length });
             }
@@ -75,32 +75,68 @@ impl MessageFormat {
     }
 
     /// A message with a sample code.
-    pub fn sample(&self, language: &Language) -> Message {
-        self.text(language, "123456")
+    pub fn sample(&self, language: &Language, purpose: MessagePurpose) -> Message {
+        self.fitting(language, purpose, "123456")
     }
 
-    pub fn write(&self, language: &Language, code: &OtpCode) -> Message {
-        self.text(language, &code.reveal())
+    pub fn write(&self, language: &Language, purpose: MessagePurpose, code: &OtpCode) -> Message {
+        self.fitting(language, purpose, &code.reveal())
     }
 
+    /// The message with as much of the format as fits. Only a sign-in's is checked when the format is configured. The others
+    /// say more, so they may lose the site, then the app's hash, then the domain, then the end of the app's name.
+    fn fitting(&self, language: &Language, purpose: MessagePurpose, code: &str) -> Message {
+        let MessageParts { site, android_app_hash, web_domain, app_name, .. } = &self.0;
+        let whole = Lines {
+            app: app_name.as_str(),
+            site: site.as_ref(),
+            hash: android_app_hash.as_ref(),
+            domain: web_domain.as_ref(),
+        };
+        let bare = Lines { site: None, hash: None, domain: None, ..whole };
+        let fewer = [whole, Lines { site: None, ..whole }, Lines { hash: None, site: None, ..whole }, bare];
+        let shorter = app_name
+            .as_str()
+            .char_indices()
+            .rev()
+            .map(|(end, _)| Lines { app: app_name.as_str().split_at(end).0.trim_end(), ..bare });
+        let mut candidates = fewer.into_iter().chain(shorter).map(|lines| lines.write(language, purpose, code));
+        let first = candidates.next().unwrap_or_else(|| bare.write(language, purpose, code));
+        if purpose == MessagePurpose::SignIn || first.fits() {
+            return first;
+        }
+        candidates.find(Message::fits).unwrap_or(first)
+    }
+}
+
+/// What of a format a message contains.
+#[derive(Clone, Copy)]
+struct Lines<'a> {
+    app: &'a str,
+    site: Option<&'a Site>,
+    hash: Option<&'a AndroidAppHash>,
+    domain: Option<&'a WebDomain>,
+}
+
+impl Lines<'_> {
     /// The code appears once: in the sentence or, bound to a domain, on the last line as `@domain #code`, where browsers
     /// look for it (<https://wicg.github.io/sms-one-time-codes/>). The app's hash comes last. `<#>` comes first, because
     /// older versions of the SMS Retriever require it.
-    fn text(&self, language: &Language, code: &str) -> Message {
-        let MessageParts { app_name, site, android_app_hash, web_domain, .. } = &self.0;
-        let sentence = match web_domain {
-            Some(_) => language.above_code(app_name.as_str()),
-            None => language.with_code(app_name.as_str(), code),
+    fn write(self, language: &Language, purpose: MessagePurpose, code: &str) -> Message {
+        let sentences = language.sentences(purpose);
+        let sentence = match self.domain {
+            Some(_) => sentences.above_code(self.app),
+            None => sentences.with_code(self.app, code),
         };
-        let mut lines = vec![if android_app_hash.is_some() { format!("<#> {sentence}") } else { sentence }];
-        lines.extend(site.as_ref().map(|site| site.as_str().to_owned()));
-        let bound = web_domain.as_ref().map(|domain| format!("@{} #{code}", domain.as_str()));
-        let hash = android_app_hash.as_ref().map(|hash| hash.as_str().to_owned());
+        let mut lines = vec![if self.hash.is_some() { format!("<#> {sentence}") } else { sentence }];
+        lines.extend(self.site.map(|site| site.as_str().to_owned()));
+        let bound = self.domain.map(|domain| format!("@{} #{code}", domain.as_str()));
+        let hash = self.hash.map(|hash| hash.as_str().to_owned());
         let last: Vec<String> = bound.into_iter().chain(hash).collect();
         if !last.is_empty() {
             lines.push(last.join(" "));
         }
-        Message { text: lines.join("\n"), for_retriever: android_app_hash.is_some() }
+        Message { text: lines.join("\n"), for_retriever: self.hash.is_some() }
     }
 }
 
@@ -115,6 +151,11 @@ impl Message {
     /// For the gateway only.
     pub fn reveal(&self) -> &str {
         &self.text
+    }
+
+    fn fits(&self) -> bool {
+        let Length { counted, allowed, .. } = self.length();
+        counted <= allowed
     }
 
     pub fn length(&self) -> Length {
@@ -196,9 +237,17 @@ mod tests {
         gsm <= 160 || (gsm >= 1_000 && text.encode_utf16().count() <= 70)
     }
 
-    /// Checks what the SMS Retriever, browsers and people need.
-    fn is_good(text: &str, code: &str, language: &Language, parts: &MessageParts) -> Result<(), TestCaseError> {
+    /// Checks what the SMS Retriever, browsers and people need. Only a sign-in's message always has all lines.
+    fn is_good(
+        text: &str,
+        code: &str,
+        language: &Language,
+        parts: &MessageParts,
+        purpose: MessagePurpose,
+    ) -> Result<(), TestCaseError> {
+        let is_sign_in = purpose == MessagePurpose::SignIn;
         let hash = parts.android_app_hash.as_ref().map_or("", |hash| hash.as_str());
+        let hash = if is_sign_in || text.starts_with("<#> ") { hash } else { "" };
         let last_line = text.lines().next_back().unwrap();
         let before_hash = text.strip_suffix(hash).unwrap();
         prop_assert_eq!(before_hash.matches(code).count(), 1, "the code must stand once");
@@ -207,13 +256,15 @@ mod tests {
         prop_assert_eq!(digits, [code], "nothing else may look like a code");
         prop_assert!(text.contains(language.word()), "the word for a code is missing");
         prop_assert!(is_one_segment(text));
-        if parts.android_app_hash.is_some() {
+        if !hash.is_empty() {
             prop_assert!(text.starts_with("<#> ") && text.len() <= 140 && text.ends_with(hash));
         }
         if let Some(domain) = &parts.web_domain {
             let bound = format!("@{} #{code}", domain.as_str());
+            let is_bound = text.contains(&bound);
+            prop_assert!(is_bound || !is_sign_in);
             let whole = if hash.is_empty() { bound } else { format!("{bound} {hash}") };
-            prop_assert_eq!(last_line, whole);
+            prop_assert!(!is_bound || last_line == whole);
         }
         Ok(())
     }
@@ -234,13 +285,15 @@ mod tests {
                     Ok(format) => {
                         accepted.set(accepted.get() + 1);
                         for language in parts.languages.iter() {
-                            let message = format.write(language, &code);
-                            is_good(message.reveal(), &code.reveal(), language, &parts)?;
+                            for purpose in MessagePurpose::ALL {
+                                let message = format.write(language, purpose, &code);
+                                is_good(message.reveal(), &code.reveal(), language, &parts, purpose)?;
+                            }
                         }
                     }
                     Err(TooLong { language, length }) => {
                         refused.set(refused.get() + 1);
-                        let text = MessageFormat(parts.clone()).write(language, &code);
+                        let text = MessageFormat(parts.clone()).write(language, MessagePurpose::SignIn, &code);
                         prop_assert!(!is_one_segment(text.reveal()) || text.reveal().len() > 140);
                         prop_assert!(length.counted > length.allowed);
                     }
@@ -252,9 +305,16 @@ mod tests {
         assert!(accepted.get() >= 10_000 && refused.get() >= 1_000);
     }
 
-    fn written(site: Option<&str>, hash: Option<&str>, domain: Option<&str>, language: usize) -> String {
+    fn written_for(
+        purpose: MessagePurpose,
+        app_name: &str,
+        site: Option<&str>,
+        hash: Option<&str>,
+        domain: Option<&str>,
+        language: usize,
+    ) -> String {
         let parts = MessageParts {
-            app_name: AppName::parse("Himal").unwrap(),
+            app_name: AppName::parse(app_name).unwrap(),
             site: site.map(|site| Site::parse(site).unwrap()),
             android_app_hash: hash.map(|hash| AndroidAppHash::parse(hash).unwrap()),
             web_domain: domain.map(|domain| WebDomain::parse(domain).unwrap()),
@@ -262,7 +322,37 @@ mod tests {
         };
         let language = parts.languages.iter().nth(language).unwrap();
         let format = MessageFormat::new(parts).unwrap();
-        format.write(language, &OtpCode::parse("123456").unwrap()).reveal().to_owned()
+        format.write(language, purpose, &OtpCode::parse("123456").unwrap()).reveal().to_owned()
+    }
+
+    fn written(site: Option<&str>, hash: Option<&str>, domain: Option<&str>, language: usize) -> String {
+        written_for(MessagePurpose::SignIn, "Himal", site, hash, domain, language)
+    }
+
+    #[test]
+    fn a_message_says_what_its_code_does() {
+        let of = |purpose, language| written_for(purpose, "Himal", None, None, None, language);
+        let [verify, change] = [MessagePurpose::VerifyNumber, MessagePurpose::ChangeNumber];
+        assert_eq!(of(verify, 0), "123456 is your code to verify this number for Himal. Don't share it.");
+        assert_eq!(of(change, 0), "123456 is your code to CHANGE the number of your Himal account. Don't share it.");
+        assert_eq!(of(verify, 1), "123456 Himal मा नम्बर प्रमाणित गर्ने कोड हो। कसैलाई नदिनुहोस्।");
+        assert_eq!(of(change, 1), "123456 Himal खाताको नम्बर फेर्ने कोड हो। कसैलाई नदिनुहोस्।");
+        let bound = written_for(change, "Himal", None, None, Some("himal.example"), 0);
+        assert_eq!(
+            bound,
+            "Your code to CHANGE the number of your Himal account. Don't share it:\n@himal.example #123456"
+        );
+    }
+
+    #[test]
+    fn a_message_that_says_more_than_fits_loses_lines_and_then_the_end_of_the_apps_name() {
+        let (site, hash, domain) = (Some("himal.example"), Some("FA+9qCX9VSu"), Some("himal.example"));
+        let change = MessagePurpose::ChangeNumber;
+        let nepali = |name, site, hash, domain| written_for(change, name, site, hash, domain, 1);
+        assert_eq!(nepali("Himal", site, None, None), "123456 Himal खाताको नम्बर फेर्ने कोड हो। कसैलाई नदिनुहोस्।");
+        assert_eq!(nepali("Himal", None, hash, None), "123456 Himal खाताको नम्बर फेर्ने कोड हो। कसैलाई नदिनुहोस्।");
+        let named = "123456 Himalayan Mountai खाताको नम्बर फेर्ने कोड हो। कसैलाई नदिनुहोस्।";
+        assert_eq!(nepali("Himalayan Mountain Guides", None, None, domain), named);
     }
 
     #[test]

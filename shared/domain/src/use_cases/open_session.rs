@@ -141,8 +141,12 @@ pub struct SignIn {
 
 #[derive(Clone, Debug)]
 pub enum SignInOutcome {
-    /// Holds the user after the write.
-    SignedIn(User),
+    SignedIn {
+        /// As they are after the write.
+        user: User,
+        /// How many other live sessions the user has.
+        other_sessions: u32,
+    },
     /// Another request used up the proof first.
     AlreadyConsumed(Option<Consumption>),
     /// The phone has another holder by now, or the former holder has proven it again.
@@ -162,7 +166,17 @@ pub trait OpenSessionStore: Sync {
         &self,
         user: &UserId,
         session: &SessionId,
-    ) -> impl Future<Output = Result<Option<(User, Session)>, Unavailable>> + Send;
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Option<ResumedSession>, Unavailable>> + Send;
+}
+
+/// A session that an earlier request opened, with its user.
+#[derive(Clone, Debug)]
+pub struct ResumedSession {
+    pub user: User,
+    pub session: Session,
+    /// How many other live sessions the user has.
+    pub other_sessions: u32,
 }
 
 /// A user is signed in. Tokens are issued for the session.
@@ -170,6 +184,8 @@ pub trait OpenSessionStore: Sync {
 pub struct SignedIn {
     pub user: User,
     pub session: Session,
+    /// How many other live sessions the user has.
+    pub other_sessions: u32,
     /// Whether this sign-in created the user.
     pub is_new_user: bool,
     /// Whether the proof was, or may have been, a test number's fixed code.
@@ -238,10 +254,11 @@ pub(super) async fn open_session(
         let (is_new_user, former_holder) = (user.is_new(), user.former_holder());
         let sign_in = sign_in(limits, &phone, &proof, user, forgotten_keys, &context);
         match store.sign_in(&sign_in).await? {
-            SignInOutcome::SignedIn(user) => {
+            SignInOutcome::SignedIn { user, other_sessions } => {
                 let carrier = proof.challenge().and_then(|challenge| challenge.carrier);
                 let session = sign_in.session;
-                let signed_in = SignedIn { user, session, is_new_user, is_test_number, former_holder, carrier };
+                let signed_in =
+                    SignedIn { user, session, other_sessions, is_new_user, is_test_number, former_holder, carrier };
                 return Ok(OpenOutcome::SignedIn(Box::new(signed_in)));
             }
             SignInOutcome::AlreadyConsumed(consumption) => return Ok(OpenOutcome::AlreadyConsumed(consumption)),
@@ -349,13 +366,13 @@ pub(super) async fn resume_session(
     now: Timestamp,
 ) -> Result<Option<SignedIn>, Unavailable> {
     let Some(session) = &consumption.session else { return Ok(None) };
-    let found = store.read_user_and_session(&consumption.user, session).await?;
+    let found = store.read_user_and_session(&consumption.user, session, now).await?;
     let Resumption { organization, device_key, is_test_number } = resumption;
     let is_same = |session: &Session| session.organization == *organization && session.device_key == *device_key;
-    let found = found.filter(|(_, session)| session.is_live(now) && is_same(session));
-    Ok(found.map(|(user, session)| {
+    let found = found.filter(|found| found.session.is_live(now) && is_same(&found.session));
+    Ok(found.map(|ResumedSession { user, session, other_sessions }| {
         let is_new_user = user.created_at == session.created_at;
         let is_test_number = *is_test_number;
-        SignedIn { user, session, is_new_user, is_test_number, former_holder: None, carrier: None }
+        SignedIn { user, session, other_sessions, is_new_user, is_test_number, former_holder: None, carrier: None }
     }))
 }

@@ -37,9 +37,11 @@ pub trait SessionsStore: Sync {
         seen: &User,
         keys: &[KeyThumbprint],
     ) -> impl Future<Output = Result<bool, Unavailable>> + Send;
-    /// Ends all sessions, `last` as the last one: as long as any session is left, the caller can ask again.
-    fn end_all_sessions(&self, user: &UserId, last: &SessionId)
-    -> impl Future<Output = Result<(), Unavailable>> + Send;
+    fn end_other_sessions(
+        &self,
+        user: &UserId,
+        kept: &SessionId,
+    ) -> impl Future<Output = Result<(), Unavailable>> + Send;
 }
 
 #[derive(Debug, Error)]
@@ -88,10 +90,26 @@ pub async fn end_session(
 /// ended, and the caller's own has not.
 pub async fn end_all_sessions(store: &impl SessionsStore, caller: &Caller) -> Result<(), SessionsError> {
     let (user, own) = store.user_and_session(&caller.user, &caller.session).await?;
-    let own = own.and_then(|session| session.device_key);
-    let others = |user: &User| user.device_keys.others_than(own.as_ref());
-    forget(store, user.ok_or(SessionsError::NoSuchUser)?, others).await?;
-    Ok(store.end_all_sessions(&caller.user, &caller.session).await?)
+    let own_key = own.and_then(|session| session.device_key);
+    end_others(store, user.ok_or(SessionsError::NoSuchUser)?, &caller.session, own_key.as_ref()).await?;
+    // The last one: as long as it is left, the caller can ask again.
+    Ok(store.end_session(&caller.user, &caller.session).await?)
+}
+
+/// Ends all of a user's sessions but this one, and forgets the devices but this one. If it fails, some may have ended.
+pub async fn end_other_sessions(store: &impl SessionsStore, user: User, kept: &Session) -> Result<(), SessionsError> {
+    end_others(store, user, &kept.id, kept.device_key.as_ref()).await
+}
+
+async fn end_others(
+    store: &impl SessionsStore,
+    user: User,
+    kept: &SessionId,
+    kept_key: Option<&KeyThumbprint>,
+) -> Result<(), SessionsError> {
+    let id = user.id.clone();
+    forget(store, user, |user| user.device_keys.others_than(kept_key)).await?;
+    Ok(store.end_other_sessions(&id, kept).await?)
 }
 
 async fn forget(

@@ -9,8 +9,30 @@ use thiserror::Error;
 pub struct Language {
     tag: &'static str,
     word: &'static str,
+    sign_in: Sentences,
+    verify: Sentences,
+    change: Sentences,
+}
+
+/// What a message says about its code.
+#[derive(PartialEq, Eq)]
+pub(crate) struct Sentences {
     with_code: &'static str,
     above_code: &'static str,
+}
+
+/// What the code in a message does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MessagePurpose {
+    SignIn,
+    /// Verifies the number of somebody who is signed in.
+    VerifyNumber,
+    /// Gives an account another number.
+    ChangeNumber,
+}
+
+impl MessagePurpose {
+    pub const ALL: [Self; 3] = [Self::SignIn, Self::VerifyNumber, Self::ChangeNumber];
 }
 
 /// English, then the others, sorted by tag.
@@ -31,6 +53,16 @@ impl Language {
         self.word
     }
 
+    pub(crate) const fn sentences(&self, purpose: MessagePurpose) -> &Sentences {
+        match purpose {
+            MessagePurpose::SignIn => &self.sign_in,
+            MessagePurpose::VerifyNumber => &self.verify,
+            MessagePurpose::ChangeNumber => &self.change,
+        }
+    }
+}
+
+impl Sentences {
     /// The sentence that contains the code.
     pub(crate) fn with_code(&self, app: &str, code: &str) -> String {
         self.with_code.replace("{code}", code).replace("{app}", app)

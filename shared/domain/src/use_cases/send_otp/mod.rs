@@ -190,7 +190,8 @@ async fn deliver(
     plan: &Plan,
     code: &OtpCode,
 ) -> Result<(), SendOtpError> {
-    let message = context.organization.format.write(context.request.language, code);
+    let message =
+        context.organization.format.write(context.request.language, context.request.purpose.of_message(), code);
     match gateways.send(&context.request.phone, &message).await {
         Ok(carrier) => {
             if plan.challenge.carrier != Some(carrier) {

@@ -13,7 +13,7 @@ use crate::rules::user::User;
 use crate::values::gateway::Gateway;
 use crate::values::ids::ChallengeId;
 use crate::values::key_thumbprint::KeyThumbprint;
-use crate::values::language::Language;
+use crate::values::language::{Language, MessagePurpose};
 use crate::values::phone::{DialledNumber, PhoneNumber};
 use crate::values::purpose::Purpose;
 use crate::values::source_address::SourceAddress;
@@ -36,6 +36,14 @@ impl SendPurpose {
         match self {
             Self::SignIn => Purpose::SignIn { organization },
             Self::VerifyPhone { caller, .. } => Purpose::VerifyPhone { organization, caller: caller.user.clone() },
+        }
+    }
+
+    pub(super) const fn of_message(&self) -> MessagePurpose {
+        match self {
+            Self::SignIn => MessagePurpose::SignIn,
+            Self::VerifyPhone { change: false, .. } => MessagePurpose::VerifyNumber,
+            Self::VerifyPhone { change: true, .. } => MessagePurpose::ChangeNumber,
         }
     }
 
