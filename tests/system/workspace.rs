@@ -35,7 +35,8 @@ pub fn logical_id(function: &str) -> String {
 }
 
 /// What builds and tools write into the repository, and the corpus, which is data.
-const SKIPPED: [&str; 8] = [".git", ".local", ".aws-sam", ".venv", "target", "artifacts", "corpus", "__pycache__"];
+const SKIPPED: [&str; 9] =
+    [".git", ".local", ".aws-sam", ".venv", "target", "artifacts", "corpus", "__pycache__", "node_modules"];
 
 /// All files under a folder, by their paths from the workspace's root. The root itself is "".
 pub fn files(folder: &str) -> Vec<String> {
