@@ -4,6 +4,7 @@
 use std::pin::Pin;
 
 use serde_json::{Value, json};
+use tests::device::Device;
 use tests::token::{claims, header};
 use tests::{Call, Person, Reply, Sent, World, person, wrong};
 
@@ -32,6 +33,8 @@ pub enum Step {
     SendToOtherPhone(ApiRequest),
     /// On one more device, if the user is signed in already.
     SignIn,
+    /// On a device with a key.
+    SignInWithKey,
     SignUpByName,
     Request(ApiRequest),
     /// Makes the user one who was imported without a phone.
@@ -72,6 +75,7 @@ pub struct Case {
     pub devices: Vec<Person>,
     /// The code that the last step sent.
     pub sent: Option<Sent>,
+    pub key: Device,
 }
 
 impl Case {
@@ -84,6 +88,7 @@ impl Case {
             idempotency_key: format!("key-of-case-{number}"),
             devices: Vec::new(),
             sent: None,
+            key: Device::new(),
         }
     }
 
@@ -176,6 +181,12 @@ impl Step {
                 case.devices.push(world.sign_in(&case.phone).await);
                 world.advance(61);
             }
+            Self::SignInWithKey => {
+                let sent = world.send_code(&case.phone).await;
+                let submit = world.submit(&case.phone, &sent.code).proven_by(&case.key);
+                case.devices.push(person(&case.phone, &submit.send().await));
+                world.advance(61);
+            }
             Self::SignUpByName => {
                 case.devices.push(world.sign_in_as(&case.phone, &case.username).await);
                 world.advance(61);
@@ -252,6 +263,26 @@ pub fn refresh<'a>(world: &'a World, case: &Case) -> Call<'a> {
 
 fn refresh_with<'a>(world: &'a World, token: &str) -> Call<'a> {
     world.post("/v1/session/refresh", json!({"refresh_token": token}))
+}
+
+pub fn refresh_with_key<'a>(world: &'a World, case: &Case) -> Call<'a> {
+    refresh(world, case).proven_by(&case.key)
+}
+
+pub fn undo_by_code<'a>(world: &'a World, case: &Case) -> Call<'a> {
+    let Sent { challenge_id, code } = case.sent();
+    let body = json!({"phone_number": case.phone, "otp": code, "challenge_id": challenge_id});
+    world.post("/v1/phone/change/undo", body).header("idempotency-key", &case.idempotency_key)
+}
+
+pub fn undo_by_another_device<'a>(world: &'a World, case: &Case) -> Call<'a> {
+    world.call("POST", "/v1/phone/change/undo").as_person(&case.devices[1])
+}
+
+pub fn restore<'a>(world: &'a World, case: &Case) -> Call<'a> {
+    let Sent { challenge_id, code } = case.sent();
+    let body = json!({"phone_number": case.phone, "otp": code, "challenge_id": challenge_id, "restore": true});
+    world.post("/v1/otp/submit", body).header("idempotency-key", &case.idempotency_key)
 }
 
 pub fn list_sessions<'a>(world: &'a World, case: &Case) -> Call<'a> {
@@ -391,7 +422,40 @@ pub async fn the_right_code_still_verifies(world: &World, case: &Case, reply: &R
 
 pub async fn the_number_is_changed(world: &World, case: &Case, reply: &Reply) {
     the_other_phone_is_theirs(world, case, reply).await;
-    assert_ne!(world.sign_in(&case.phone).await.user_id, case.person().user_id, "the previous number is free");
+    let fresh = sign_up_again(world, &case.phone).await;
+    assert_ne!(fresh.user_id, case.person().user_id, "the previous number opens a new account only");
+}
+
+/// Creates a new account for a number that its former holder could take back.
+async fn sign_up_again(world: &World, phone: &str) -> Person {
+    let sent = world.send_code(phone).await;
+    let body = json!({"phone_number": phone, "otp": sent.code, "fresh_account": true});
+    person(phone, &world.post("/v1/otp/submit", body).send().await)
+}
+
+/// The number is the user's again, the other one is nobody's, and the device that changed it is signed out.
+pub async fn the_number_returned(world: &World, case: &Case, _: &Reply) {
+    refresh(world, case).send().await.assert_problem(401, "session_revoked");
+    world.advance(300);
+    let back = world.sign_in(&case.phone).await;
+    assert_eq!(back.user_id, case.person().user_id);
+    assert_eq!(world.me(&back).await["phone_number"], json!(case.phone));
+    let stranger = world.sign_in(&case.other_phone).await;
+    assert_ne!(stranger.user_id, case.person().user_id);
+}
+
+pub async fn the_account_is_restored(world: &World, case: &Case, reply: &Reply) {
+    assert_eq!(reply.body["user"]["user_id"], json!(case.person().user_id));
+    world.advance(300);
+    let again = world.sign_in(&case.phone).await;
+    let me = world.me(&again).await;
+    assert_eq!((&me["user_id"], &me["username"]), (&json!(case.person().user_id), &json!(case.username)));
+}
+
+pub async fn the_bound_tokens_are_rotated(world: &World, case: &Case, reply: &Reply) {
+    let next = reply.text("refresh_token");
+    refresh_with(world, &next).send().await.assert_problem(401, "invalid_dpop_proof");
+    refresh_with(world, &next).proven_by(&case.key).send().await.ok();
 }
 
 pub async fn the_tokens_are_rotated(world: &World, case: &Case, reply: &Reply) {
@@ -409,6 +473,14 @@ pub async fn two_sessions_are_listed(_: &World, _: &Case, reply: &Reply) {
 
 pub async fn the_other_device_is_signed_out(world: &World, case: &Case, _: &Reply) {
     assert_eq!(signed_in(world, case).await, [true, false]);
+}
+
+pub async fn the_other_bound_device_is_signed_out(world: &World, case: &Case, _: &Reply) {
+    let call = refresh_with(world, &case.devices[1].refresh).proven_by(&case.key);
+    call.send().await.assert_problem(401, "session_revoked");
+    let known = world.items("UsersTable").await;
+    let of_case = |item: &&Value| item["user_id"]["S"] == json!(case.person().user_id);
+    assert!(!known.iter().filter(of_case).any(|item| item.to_string().contains("device_key_")), "the key is forgotten");
 }
 
 pub async fn this_device_is_signed_out(world: &World, case: &Case, _: &Reply) {
@@ -463,7 +535,7 @@ pub async fn the_account_is_deleted(world: &World, case: &Case, _: &Reply) {
         items.retain(|item| item.get("kept_until").is_none());
         assert!(!json!(items).to_string().contains(deleted.as_str()), "{table} has the deleted user");
     }
-    assert_ne!(world.sign_in(&case.phone).await.user_id, *deleted);
+    assert_ne!(sign_up_again(world, &case.phone).await.user_id, *deleted);
 }
 
 pub async fn the_user_is_authorized(_: &World, case: &Case, reply: &Reply) {

@@ -13,7 +13,8 @@ mod sweep;
 use flows::End::{Problem, SuccessOrOnRetry};
 use flows::Request::{Api, Functions};
 use flows::Step::{
-    AddTestNumber, AgePhoneProof, FailOnce, LosePhone, Request, SendCode, SendToOtherPhone, SignIn, SignUpByName, Wait,
+    AddTestNumber, AgePhoneProof, FailOnce, LosePhone, Request, SendCode, SendToOtherPhone, SignIn, SignInWithKey,
+    SignUpByName, Wait,
 };
 use flows::*;
 
@@ -58,6 +59,18 @@ flows! {
     no_fault_harms_a_change_of_number:
         [SignUpByName, SendToOtherPhone(send_to_change)] => Api(validate) => the_number_is_changed,
         end: SuccessOrOnRetry(403, "already_verified");
+
+    no_fault_harms_an_undo_by_code:
+        [SignUpByName, SignIn, SendToOtherPhone(send_to_change), Request(validate), Wait(120), SendCode]
+        => Api(undo_by_code) => the_number_returned;
+    no_fault_harms_an_undo_by_another_device:
+        [SignUpByName, SignIn, SendToOtherPhone(send_to_change), Request(validate), Wait(61)]
+        => Api(undo_by_another_device) => the_number_returned, end: SuccessOrOnRetry(404, "nothing_to_undo");
+    no_fault_harms_a_restored_account:
+        [SignUpByName, Request(delete_account), SendCode] => Api(restore) => the_account_is_restored;
+    no_fault_harms_a_refresh_of_a_bound_session: [SignInWithKey] => Api(refresh_with_key) => the_bound_tokens_are_rotated;
+    no_fault_harms_a_sign_out_of_another_device_with_a_key:
+        [SignIn, SignInWithKey] => Api(sign_out_other) => the_other_bound_device_is_signed_out;
 
     no_fault_harms_a_refresh: [SignIn] => Api(refresh) => the_tokens_are_rotated;
     no_fault_harms_a_list_of_sessions: [SignIn, SignIn] => Api(list_sessions) => two_sessions_are_listed;

@@ -341,11 +341,11 @@ fn a_deletion_planned_before_a_sign_in_of_the_same_second_deletes_nothing() {
             let sign_in = sign_in(&challenge, user, id.clone(), n);
             assert!(matches!(engine.store.sign_in(&sign_in).await.unwrap(), SignInOutcome::SignedIn { .. }));
             if let Some(seen) = seen {
-                assert!(!engine.store.delete_account(&seen.user, &sign_in.session.id, NOW).await.unwrap());
+                assert!(!engine.store.delete_account(&seen.user, &sign_in.session.id, NOW, NOW).await.unwrap());
             }
         }
         let seen = engine.store.account(&id).await.unwrap().unwrap();
-        assert!(engine.store.delete_account(&seen.user, &SessionId::from_random([1; 16]), NOW).await.unwrap());
+        assert!(engine.store.delete_account(&seen.user, &SessionId::from_random([1; 16]), NOW, NOW).await.unwrap());
         assert_eq!(engine.store.account(&id).await.unwrap(), None);
     });
 }
@@ -355,7 +355,8 @@ fn a_number_that_its_holder_proves_again_is_not_taken_over_by_a_plan_made_before
     let engine = Engine::start();
     let (record, challenge) = (live_record(), live_record().challenge.unwrap());
     let id = UserId::from_random([1; 16]);
-    let seen = PhoneHolder { user: id.clone(), proven_at: NOW.minus(1), device_keys: DeviceKeys::default() };
+    let seen =
+        PhoneHolder { user: id.clone(), proven_at: NOW.minus(1), device_keys: DeviceKeys::default(), release: None };
     engine.runtime.block_on(async {
         for (n, user) in [(1, SignInUser::New(new_user(&id, &phone(1)))), (2, SignInUser::Existing(id.clone()))] {
             engine.put("OtpsTable", record_item(&record)).await;

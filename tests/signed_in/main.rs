@@ -9,6 +9,7 @@ mod device_keys;
 mod jwks;
 mod session;
 mod tokens;
+mod undo;
 mod validate_otp;
 
 use std::collections::BTreeSet;
@@ -54,15 +55,15 @@ async fn assert_empty(world: &World, tables: &[&str]) {
     }
 }
 
-/// Panics unless there is nothing of a user but the usernames that they gave up.
+/// Panics unless there is nothing of a user but what has an end: usernames given up, and what an undo needs.
 async fn assert_no_user(world: &World) {
     let left = world.items("UsersTable").await;
-    let is_given_up = |item: &Value| item["pk"]["S"].as_str().unwrap().starts_with("username#") && is_kept(item);
-    assert!(left.iter().all(is_given_up), "{left:?}");
+    let is_user = |item: &Value| item["pk"]["S"].as_str().unwrap().starts_with("user#");
+    assert!(left.iter().all(|item| is_kept(item) && !is_user(item)), "{left:?}");
     assert_empty(world, &["SessionsTable"]).await;
 }
 
-/// Whether a lock only keeps a username for its former owner.
+/// Whether an item is only kept for the former owner of a username, a number or an account.
 fn is_kept(item: &Value) -> bool {
     item.get("kept_until").is_some()
 }

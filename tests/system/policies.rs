@@ -247,6 +247,11 @@ async fn a_policy_allows_exactly_the_requests_that_its_function_makes() {
     let proof = json!({"phone_number": other_phone, "otp": code, "username": "second-name"});
     work.call("POST /v1/phone/otp/validate", &token, proof).await;
     work.invoke("AuthorizerFunction", sample::authorization(&token)).await;
+    work.world.advance(600);
+    let code = work.send(phone).await;
+    let undo = json!({"phone_number": phone, "otp": code});
+    let returned = work.call("POST /v1/phone/change/undo", "", undo).await;
+    let token = returned["access_token"].as_str().unwrap().to_owned();
     work.call("DELETE /v1/me", &token, Value::Null).await;
     // A refusal reads the user, to tell a deleted account from a revoked session.
     work.answer("AuthorizerFunction", sample::authorization(&token)).await;

@@ -81,7 +81,7 @@ impl Account {
                 return Ok(Answer::empty());
             }
             Route::DeleteAccount => {
-                delete_account(&self.store, caller, now).await?;
+                delete_account(&self.store, &self.app.config.limits, caller, now).await?;
                 return Ok(Answer::empty());
             }
             Route::ChangeProfile => change_profile(&self.store, caller, &read_change(request)?, now).await?,

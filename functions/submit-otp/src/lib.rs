@@ -25,6 +25,7 @@ use domain::use_cases::open_session::{SecondSignal, SignInContext, SignedIn};
 use domain::use_cases::sessions::end_other_sessions;
 use domain::use_cases::submit_firebase::{SubmitFirebaseRequest, submit_firebase};
 use domain::use_cases::submit_otp::{SubmitOtpRequest, submit_otp};
+use domain::use_cases::undo_change::undo_change;
 use domain::values::ids::{ChallengeId, SessionId, UserId};
 use domain::values::key_thumbprint::KeyThumbprint;
 use domain::values::otp_code::OtpCode;
@@ -54,6 +55,7 @@ struct Body {
     firebase_id_token: Option<String>,
     refresh_token: Option<String>,
     fresh_account: Option<bool>,
+    restore: Option<bool>,
     sign_out_others: Option<bool>,
     challenge_id: Option<String>,
     name: Option<String>,
@@ -96,13 +98,14 @@ enum SubmittedProof {
 enum SubmittedSignal {
     RefreshToken(String),
     FreshAccount,
+    Restore,
 }
 
 impl ParsedRequest {
     fn parse(request: &Request, limits: &Limits) -> Result<Self, Problem> {
         let body: Body = request.json()?;
         let fcm_token = body.fcm_token.as_deref().or(request.header("fcm-token"));
-        let fresh_account = body.fresh_account.unwrap_or(false);
+        let second_signal = SubmittedSignal::parse(&body)?;
         Ok(Self {
             profile: NewProfile {
                 name: optional_member("name", body.name.as_deref(), Name::parse)?,
@@ -118,11 +121,21 @@ impl ParsedRequest {
             proof: SubmittedProof::parse(&body, limits)?,
             idempotency: request.header("idempotency-key").map(idempotency).transpose()?,
             sign_out_others: body.sign_out_others.unwrap_or(false),
-            second_signal: match body.refresh_token {
-                Some(token) => Some(SubmittedSignal::RefreshToken(token)),
-                None => fresh_account.then_some(SubmittedSignal::FreshAccount),
-            },
+            second_signal,
         })
+    }
+}
+
+impl SubmittedSignal {
+    fn parse(body: &Body) -> Result<Option<Self>, Problem> {
+        let (fresh_account, restore) = (body.fresh_account.unwrap_or(false), body.restore.unwrap_or(false));
+        match (&body.refresh_token, fresh_account, restore) {
+            (_, true, true) => Err(Problem::malformed("fresh_account, restore: expected at most one of the two.")),
+            (_, false, true) => Ok(Some(Self::Restore)),
+            (Some(token), _, false) => Ok(Some(Self::RefreshToken(token.clone()))),
+            (None, true, false) => Ok(Some(Self::FreshAccount)),
+            (None, false, false) => Ok(None),
+        }
     }
 }
 
@@ -194,9 +207,32 @@ impl SubmitOtp {
 
     async fn answer(&self, request: &Request) -> Result<Answer, Problem> {
         let now = self.app.clock.now();
-        let Some((Route::SubmitOtp, _)) = request.route() else { return Err(Problem::new(Code::NotFound)) };
+        match request.route() {
+            Some((Route::SubmitOtp, _)) => {
+                self.submit(request, ParsedRequest::parse(request, &self.app.config.limits)?, now).await
+            }
+            Some((Route::UndoPhoneChange, _)) => self.undo_change(request, now).await,
+            _ => Err(Problem::new(Code::NotFound)),
+        }
+    }
+
+    /// By a code sent to the former number, as a sign-in with `restore`; or, if the request has an access token, by the
+    /// session of that token.
+    async fn undo_change(&self, request: &Request, now: Timestamp) -> Result<Answer, Problem> {
+        let limits = &self.app.config.limits;
+        if request.header("authorization").is_none() {
+            let mut parsed = ParsedRequest::parse(request, limits)?;
+            parsed.second_signal = Some(SubmittedSignal::Restore);
+            return self.submit(request, parsed, now).await;
+        }
+        let caller = self.guard.caller(request, now).await?;
+        let user = undo_change(&self.store, &caller, now).await?;
+        Ok(Answer::json(200, &user_json(&user, limits, now)).uncached())
+    }
+
+    async fn submit(&self, request: &Request, parsed: ParsedRequest, now: Timestamp) -> Result<Answer, Problem> {
         let ParsedRequest { proof, idempotency, organization, profile, second_signal, device, sign_out_others } =
-            ParsedRequest::parse(request, &self.app.config.limits)?;
+            parsed;
         let organization = requested_organization(&self.store, &self.app.config, organization.as_ref(), now).await?;
         let proven = request.credentials().proven_key(&self.app.config.issuer, None, now);
         let proven_key = proven.as_ref().ok().and_then(Option::as_ref);
@@ -246,6 +282,7 @@ impl SubmitOtp {
         match submitted {
             None => Ok(None),
             Some(SubmittedSignal::FreshAccount) => Ok(Some(SecondSignal::FreshAccount)),
+            Some(SubmittedSignal::Restore) => Ok(Some(SecondSignal::Restore)),
             // An invalid token is no signal, and no reason to refuse a number that needs none.
             Some(SubmittedSignal::RefreshToken(token)) => {
                 Ok(self.guard.second_signal(&token, proven, now).await?.map(SecondSignal::RefreshToken))

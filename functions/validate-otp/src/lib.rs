@@ -104,6 +104,7 @@ impl ValidateOtp {
             phone.dialled(organization.default_country, &self.app.numbering_plan)?;
         let validation = ValidateOtpRequest {
             caller: caller.user.clone(),
+            session: caller.session.clone(),
             organization: organization.id,
             username,
             phone: number,

@@ -1,7 +1,7 @@
 //! The limits. Each variable is named after its field in [`Limits`].
 
 use domain::rules::limits::{BudgetMode, Limits};
-use domain::values::time::DAY;
+use domain::values::time::{DAY, HOUR};
 
 use super::variables::{ConfigError, Variables};
 
@@ -24,6 +24,7 @@ pub(super) fn read(variables: &Variables) -> Result<Limits, ConfigError> {
         source_guesses_per_day: positive("SOURCE_GUESSES_PER_DAY", default.source_guesses_per_day)?,
         country_sends_per_day: positive("COUNTRY_SENDS_PER_DAY", default.country_sends_per_day)?,
         phone_dormant_seconds: positive("PHONE_DORMANT_DAYS", default.phone_dormant_seconds / DAY)?.saturating_mul(DAY),
+        undo_seconds: positive("UNDO_HOURS", default.undo_seconds / HOUR)?.saturating_mul(HOUR),
         budget_mode: variables.parsed("PUMPING_BUDGETS", str::parse::<BudgetMode>)?.unwrap_or(default.budget_mode),
         access_token_seconds: positive("ACCESS_TOKEN_SECONDS", default.access_token_seconds)?,
         refresh_idle_seconds: positive("REFRESH_IDLE_SECONDS", default.refresh_idle_seconds)?,

@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::rules::token::Caller;
-use domain::rules::user::{KeptUsernames, USERNAME_KEPT_SECONDS, User};
+use domain::rules::user::{KeptUsernames, Release, ReleaseReason, USERNAME_KEPT_SECONDS, User};
 use domain::use_cases::account::{Account, AccountStore, ChangeOutcome, ProfileChange, RegistrationOutcome};
 use domain::values::ids::{SessionId, UserId};
 use domain::values::purpose::Purpose;
@@ -15,7 +15,8 @@ use super::items::attributes::{Item, Row, moment, moments_by_name, number, text}
 use super::items::challenge::{challenge_name, challenges, keep, record_key};
 use super::items::session::{if_live, session, session_key};
 use super::items::user::{
-    if_available_to, if_held_by, keep_username, phone_lock_key, user, user_key, username_lock, username_lock_key,
+    deleted_user_key, if_available_to, keep_username, phone_lock_key, release_phone, user, user_key, username_lock,
+    username_lock_key,
 };
 use super::store::{Store, Updated};
 use super::tables::{HasOtps, HasSessions, HasUsers};
@@ -96,9 +97,17 @@ impl<T: HasUsers + HasOtps + HasSessions> AccountStore for Store<T> {
         }
     }
 
-    async fn delete_account(&self, seen: &User, own: &SessionId, now: Timestamp) -> Result<bool, Unavailable> {
+    async fn delete_account(
+        &self,
+        seen: &User,
+        own: &SessionId,
+        undo_until: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool, Unavailable> {
         let (users, otps) = (self.tables.users(), self.tables.otps());
-        let (items, codes) = tokio::try_join!(self.session_items(&seen.id), self.own_challenges(seen))?;
+        let (items, codes, item) =
+            tokio::try_join!(self.session_items(&seen.id), self.own_challenges(seen), self.find_user_item(&seen.id))?;
+        let Some(item) = item else { return Ok(false) };
         let mut sessions: Vec<Item> = items.iter().filter_map(session_key_of).collect();
         // A user may have more sessions than a transaction takes. The surplus is ended first. The caller's own session ends
         // with the account, so that the caller can ask again.
@@ -117,12 +126,25 @@ impl<T: HasUsers + HasOtps + HasSessions> AccountStore for Store<T> {
             transaction = transaction.update((), users, username_lock_key(username), kept);
         }
         if let Some(phone) = &seen.phone {
-            transaction = transaction.delete((), users, phone_lock_key(phone), if_held_by(&seen.id));
+            let release = Release { reason: ReleaseReason::AccountDeleted, until: undo_until };
+            transaction = transaction.update((), users, phone_lock_key(phone), release_phone(&seen.id, release)).put(
+                (),
+                users,
+                deleted_user(item, &seen.id, undo_until),
+                Expression::new(),
+            );
             if !codes.is_empty() {
                 // The codes are removed and the counts of wrong codes stay, or deleting an account would reset them.
                 let no_codes =
                     codes.into_iter().fold(keep(Expression::new(), now), |change, name| change.remove(&name));
                 transaction = transaction.update((), otps, record_key(phone), no_codes);
+            }
+        }
+        for former in &seen.former_phones {
+            // The lock of a change that is final may be gone.
+            let own = Expression::new().if_any(|on| [on.absent("pk"), on.equals("user_id", text(seen.id.as_str()))]);
+            if now < former.until {
+                transaction = transaction.delete((), users, phone_lock_key(&former.phone), own);
             }
         }
         for key in sessions {
@@ -175,6 +197,14 @@ impl<T: HasSessions> Store<T> {
             }
         }
     }
+}
+
+/// What is kept of a user for an undo: all but the changes of number, which are final.
+fn deleted_user(mut item: Item, id: &UserId, until: Timestamp) -> Item {
+    item.extend(deleted_user_key(id));
+    item.insert("kept_until".into(), moment(until));
+    item.remove("former_phones");
+    item
 }
 
 fn seen_username(seen: &User) -> Option<AttributeValue> {

@@ -22,6 +22,7 @@ mod submit_firebase;
 mod submit_otp;
 mod tables;
 mod transaction;
+mod undo_change;
 mod validate_otp;
 
 pub use self::store::Store;

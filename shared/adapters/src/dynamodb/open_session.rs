@@ -19,12 +19,14 @@ use super::items::challenge::{consume, consumption, record, record_key};
 use super::items::firebase_token::token_item;
 use super::items::session::{session, session_item, session_key};
 use super::items::user::{
-    ROLE_PREFIX, device_keys, if_held_by, if_still_held_by, know_device, lose_phone, organization_set, phone_holder,
-    phone_lock, phone_lock_key, user, user_item, user_key,
+    ROLE_PREFIX, deleted_user_key, device_key_name, device_keys, if_held_by, if_phone_of, if_still_held_by,
+    know_device, lose_phone, organization_set, phone_holder, phone_lock, phone_lock_key, release, return_phone, user,
+    user_item, user_key, username_lock_key,
 };
 use super::store::Store;
 use super::tables::{HasOtps, HasSessions, HasUsers};
 use super::transaction::{Transaction, Written};
+use super::undo_change::UndoSteps;
 use crate::telemetry::trace;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -40,12 +42,27 @@ enum Step {
 impl<T: HasUsers + HasOtps + HasSessions> OpenSessionStore for Store<T> {
     async fn sign_in(&self, sign_in: &SignIn) -> Result<SignInOutcome, Unavailable> {
         trace("a sign-in writes", sign_in);
-        let transaction = self.sign_in_transaction(sign_in);
+        let transaction = match &sign_in.user {
+            SignInUser::Restored(holder) => match self.find_deleted(&holder.user, sign_in.consumption.at).await? {
+                Some(deleted) => self.restoring(sign_in, holder, deleted)?,
+                None => return Ok(SignInOutcome::HolderChanged(self.find_holder(&sign_in.phone).await?)),
+            },
+            _ => self.sign_in_transaction(sign_in),
+        };
         // An existing user is read at the same time as the transaction, whose change to the user is known.
         let (session, now) = (&sign_in.session.id, sign_in.consumption.at);
         let (written, user, other_sessions) = match &sign_in.user {
             SignInUser::New(new) | SignInUser::Replacing { new, .. } => {
                 (self.transact(transaction).await?, Some(new.clone()), 0)
+            }
+            SignInUser::Returning { .. } | SignInUser::Restored(_) => {
+                if let SignInUser::Returning { undone, .. } = &sign_in.user {
+                    self.end_surplus_sessions(undone).await?;
+                }
+                let written = self.transact(transaction).await?;
+                let id = &sign_in.session.user;
+                let others = self.count_other_sessions(id, session, now).await?;
+                (written, self.find_user(id).await?, others)
             }
             SignInUser::Existing(id) => {
                 // A failed read must neither abandon the transaction nor hide that it consumed the proof.
@@ -89,6 +106,15 @@ impl<T: HasUsers + HasOtps + HasSessions> OpenSessionStore for Store<T> {
         self.find_user(id).await
     }
 
+    async fn read_deleted_user(&self, id: &UserId) -> Result<Option<User>, Unavailable> {
+        let item = self.get("read a deleted user", self.tables.users(), deleted_user_key(id)).await?;
+        Ok(item.as_ref().map(user).transpose()?)
+    }
+
+    async fn read_user_and_sessions(&self, id: &UserId) -> Result<Option<(User, Vec<Session>)>, Unavailable> {
+        self.find_user_and_sessions(id).await
+    }
+
     async fn read_session(&self, user: &UserId, session: &SessionId) -> Result<Option<Session>, Unavailable> {
         self.find_session(user, session).await
     }
@@ -120,10 +146,9 @@ fn used(proof: &PhoneProof, item: &Item, organization: &OrganizationId) -> Resul
 }
 
 impl<T: HasUsers + HasOtps + HasSessions> Store<T> {
-    fn sign_in_transaction(&self, sign_in: &SignIn) -> Transaction<Step> {
-        let (users, otps, now) = (self.tables.users(), self.tables.otps(), sign_in.consumption.at);
-        let mut transaction = Transaction::new("sign in");
-        transaction = match &sign_in.proof {
+    fn using_up_proof(&self, sign_in: &SignIn) -> Transaction<Step> {
+        let (otps, transaction) = (self.tables.otps(), Transaction::new("sign in"));
+        match &sign_in.proof {
             PhoneProof::Code { challenge, lane, .. } => {
                 let purpose = Purpose::SignIn { organization: sign_in.organization.clone() };
                 let consumed = consume(&purpose, &challenge.id, *lane, &sign_in.consumption);
@@ -133,7 +158,12 @@ impl<T: HasUsers + HasOtps + HasSessions> Store<T> {
                 let item = token_item(digest, *valid_until, &sign_in.consumption);
                 transaction.put(Step::Proof, otps, item, Expression::new().if_absent("pk"))
             }
-        };
+        }
+    }
+
+    fn sign_in_transaction(&self, sign_in: &SignIn) -> Transaction<Step> {
+        let (users, now) = (self.tables.users(), sign_in.consumption.at);
+        let mut transaction = self.using_up_proof(sign_in);
         let (key, forgotten) = (sign_in.session.device_key.as_ref(), &sign_in.forgotten_keys);
         transaction = match &sign_in.user {
             SignInUser::New(new) => {
@@ -157,7 +187,7 @@ impl<T: HasUsers + HasOtps + HasSessions> Store<T> {
                 } else {
                     signed_in
                 };
-                let proven = know_device(if_held_by(id).set("proven_at", moment(now)), key, forgotten, now);
+                let proven = know_device(if_phone_of(id).set("proven_at", moment(now)), key, forgotten, now);
                 transaction.update(Step::PhoneLock, users, phone_lock_key(&sign_in.phone), proven).update(
                     Step::User,
                     users,
@@ -165,24 +195,97 @@ impl<T: HasUsers + HasOtps + HasSessions> Store<T> {
                     signed_in,
                 )
             }
-            SignInUser::Replacing { new, former } => transaction
-                .put(
-                    Step::PhoneLock,
+            SignInUser::Replacing { new, former } => {
+                let lock = phone_lock(&sign_in.phone, &new.id, now, &new.device_keys);
+                let transaction = transaction.put(Step::PhoneLock, users, lock, if_still_held_by(former)).put(
+                    Step::User,
                     users,
-                    phone_lock(&sign_in.phone, &new.id, now, &new.device_keys),
-                    if_still_held_by(former),
-                )
-                .put(Step::User, users, user_item(new), Expression::new().if_absent("pk"))
-                .update(Step::FormerHolder, users, user_key(&former.user), lose_phone(&sign_in.phone, &new.id, now)),
+                    user_item(new),
+                    Expression::new().if_absent("pk"),
+                );
+                if former.release.is_some() {
+                    transaction
+                } else {
+                    let lost = lose_phone(&sign_in.phone, &new.id, now);
+                    transaction.update(Step::FormerHolder, users, user_key(&former.user), lost)
+                }
+            }
+            SignInUser::Returning { undone, .. } => {
+                let lock = know_device(Expression::new(), key, &[], now).set("proven_at", moment(now));
+                let user = Expression::new()
+                    .set("last_sign_in_at", moment(now))
+                    .set("phone_proven_at", moment(now))
+                    .set("sign_ins", number(undone.user.sign_ins.saturating_add(1)));
+                let user = know_device(user, key, &[], now);
+                let steps = UndoSteps { phone_lock: Step::PhoneLock, user: Step::User, other: Step::FormerHolder };
+                self.undoing(transaction, undone, &steps, lock, user)
+            }
+            SignInUser::Restored(_) => transaction,
         };
+        self.with_session(transaction, sign_in)
+    }
+
+    /// Adds the session, and the credit of the messages whose code came back.
+    fn with_session(&self, transaction: Transaction<Step>, sign_in: &SignIn) -> Transaction<Step> {
         let session = session_item(&sign_in.session);
-        transaction = transaction.put(Step::Session, self.tables.sessions(), session, Expression::new());
+        let transaction = transaction.put(Step::Session, self.tables.sessions(), session, Expression::new());
         match &sign_in.proof {
             PhoneProof::Code { challenge, .. } => {
                 self.credit_messages(transaction, Step::Credit, &challenge.id, challenge.credit.as_ref())
             }
             PhoneProof::Firebase { .. } => transaction,
         }
+    }
+
+    /// The item of a user who was deleted a short time ago.
+    async fn find_deleted(&self, id: &UserId, now: Timestamp) -> Result<Option<Item>, Unavailable> {
+        let item = self.get("read a deleted user", self.tables.users(), deleted_user_key(id)).await?;
+        let Some(item) = item else { return Ok(None) };
+        let is_kept = now < Row(&item).moment("kept_until")?;
+        Ok(is_kept.then_some(item))
+    }
+
+    /// A sign-in that takes back a deletion: the user's item returns as it was, and the locks with it.
+    fn restoring(
+        &self,
+        sign_in: &SignIn,
+        holder: &PhoneHolder,
+        deleted: Item,
+    ) -> Result<Transaction<Step>, Unavailable> {
+        let (users, now, key) = (self.tables.users(), sign_in.consumption.at, sign_in.session.device_key.as_ref());
+        let was = user(&deleted)?;
+        let until = holder.release.map(|release| release.until).unwrap_or_default();
+        let mut item = deleted;
+        item.extend(user_key(&was.id));
+        item.remove("kept_until");
+        item.insert("last_sign_in_at".into(), moment(now));
+        item.insert("phone_proven_at".into(), moment(now));
+        item.insert("sign_ins".into(), number(was.sign_ins.saturating_add(1)));
+        item.extend(key.map(|key| (device_key_name(key), moment(now))));
+        let lock = know_device(Expression::new().set("proven_at", moment(now)), key, &[], now);
+        let lock = return_phone(lock, &was.id, until);
+        let mut transaction = self
+            .using_up_proof(sign_in)
+            .update(Step::PhoneLock, users, phone_lock_key(&sign_in.phone), lock)
+            .put(Step::User, users, item, Expression::new().if_absent("pk"))
+            .delete(Step::FormerHolder, users, deleted_user_key(&was.id), Expression::new().if_exists("pk"));
+        if let Some(username) = &was.username {
+            let returned = if_held_by(&was.id).remove("kept_until");
+            transaction = transaction.update(Step::FormerHolder, users, username_lock_key(username), returned);
+        }
+        Ok(self.with_session(transaction, sign_in))
+    }
+}
+
+impl<T: HasUsers + HasSessions> Store<T> {
+    /// All records of sessions, also of those that ended by age.
+    pub(super) async fn find_user_and_sessions(
+        &self,
+        id: &UserId,
+    ) -> Result<Option<(User, Vec<Session>)>, Unavailable> {
+        let (user, items) = tokio::try_join!(self.find_user(id), self.session_items(id))?;
+        let sessions = items.iter().map(session).collect::<Result<Vec<_>, _>>()?;
+        Ok(user.map(|user| (user, sessions)))
     }
 }
 
@@ -210,7 +313,8 @@ impl<T: HasUsers> Store<T> {
             Some(proven_at) => proven_at,
             None => self.find_user(&user).await?.map(|user| user.created_at).unwrap_or_default(),
         };
-        Ok(Some(PhoneHolder { user, proven_at, device_keys: lock.map(device_keys).unwrap_or_default() }))
+        let device_keys = lock.map(device_keys).unwrap_or_default();
+        Ok(Some(PhoneHolder { user, proven_at, device_keys, release: lock.map(release).transpose()?.flatten() }))
     }
 }
 

@@ -13,7 +13,7 @@ use domain::values::unavailable::Unavailable;
 use super::expression::Expression;
 use super::items::attributes::{Item, Row, text};
 use super::items::session::{session, session_key};
-use super::items::user::{forget_devices, if_held_by, phone_lock_key, user_key};
+use super::items::user::{forget_devices, if_phone_of, phone_lock_key, user_key};
 use super::store::Store;
 use super::tables::{HasSessions, HasUsers};
 use super::transaction::Transaction;
@@ -48,7 +48,7 @@ impl<T: HasUsers + HasSessions> SessionsStore for Store<T> {
         let mut transaction =
             Transaction::new("forget a device").update((), users, user_key(&seen.id), forget_devices(of_user, keys));
         if let Some(phone) = &seen.phone {
-            let of_lock = forget_devices(if_held_by(&seen.id), keys);
+            let of_lock = forget_devices(if_phone_of(&seen.id), keys);
             transaction = transaction.update((), users, phone_lock_key(phone), of_lock);
         }
         Ok(self.transact(transaction).await?.is_done())

@@ -2,6 +2,7 @@
 
 use domain::rules::challenge::Claim;
 use domain::rules::limits::Limits;
+use domain::rules::user::{Release, ReleaseReason};
 use domain::use_cases::check_code::{CheckCodeStore, GuessCounts};
 use domain::use_cases::validate_otp::{BindOutcome, CallerCount, PhoneBinding, ValidateOtpStore};
 use domain::values::ids::UserId;
@@ -14,8 +15,8 @@ use super::items::attributes::{Row, moment, text};
 use super::items::challenge::{consume, record_key};
 use super::items::failures::OF_CALLER;
 use super::items::user::{
-    device_key_name, if_free_or_held_by, if_held_by, if_still_held_by, lose_phone, phone_lock, phone_lock_key, user,
-    user_key,
+    device_key_name, former_phones_value, if_free_or_held_by, if_still_held_by, lose_phone, phone_lock, phone_lock_key,
+    release_phone, user, user_key,
 };
 use super::store::{Store, Updated};
 use super::tables::{HasOtps, HasUsers};
@@ -56,6 +57,8 @@ impl<T: HasUsers + HasOtps> ValidateOtpStore for Store<T> {
         let changed = Expression::new()
             .set("phone", text(phone.e164()))
             .set("phone_proven_at", moment(*now))
+            .set_or_remove("former_phones", former_phones_value(&binding.former_phones))
+            .if_equals_or_absent("former_phones", former_phones_value(&seen.former_phones))
             .if_exists("pk")
             .if_equals_or_absent("phone", own_phone);
         // The new lock gets copies of the device keys, so none of them may have been forgotten since.
@@ -75,9 +78,12 @@ impl<T: HasUsers + HasOtps> ValidateOtpStore for Store<T> {
             .update(Step::User, users, user_key(&seen.id), changed)
             .put(Step::PhoneLock, users, phone_lock(phone, &seen.id, *now, &seen.device_keys), lock_condition);
         if let Some(before) = seen.phone.as_ref().filter(|before| *before != phone) {
-            transaction = transaction.delete(Step::FormerLock, users, phone_lock_key(before), if_held_by(&seen.id));
+            let until = binding.former_phones.iter().find(|former| former.phone == *before).map(|former| former.until);
+            let release = Release { reason: ReleaseReason::NumberChanged, until: until.unwrap_or(*now) };
+            let released = release_phone(&seen.id, release);
+            transaction = transaction.update(Step::FormerLock, users, phone_lock_key(before), released);
         }
-        if let Some(former) = former_holder {
+        if let Some(former) = former_holder.as_ref().filter(|former| former.release.is_none()) {
             let lost = lose_phone(phone, &seen.id, *now);
             transaction = transaction.update(Step::FormerHolder, users, user_key(&former.user), lost);
         }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use domain::rules::challenge::CodeRefusal;
 use domain::rules::device_proof::ProofRefusal;
 use domain::rules::firebase_token::FirebaseRefusal;
+use domain::rules::user::{Release, ReleaseReason};
 use domain::use_cases::account::AccountError;
 use domain::use_cases::approval::ApprovalError;
 use domain::use_cases::authorize::AuthorizeError;
@@ -13,6 +14,7 @@ use domain::use_cases::send_otp::{ContextError, SendOtpError};
 use domain::use_cases::sessions::SessionsError;
 use domain::use_cases::submit_firebase::SubmitFirebaseError;
 use domain::use_cases::submit_otp::SubmitOtpError;
+use domain::use_cases::undo_change::UndoChangeError;
 use domain::use_cases::validate_otp::ValidateOtpError;
 use domain::values::unavailable::Unavailable;
 use serde_json::{Map, Value, json};
@@ -40,9 +42,11 @@ pub enum Code {
     TestNumberRefused,
     NotAMember,
     SecondSignalRequired,
+    NumberReleased,
     UsernameTaken,
     NoSuchUser,
     NothingToApprove,
+    NothingToUndo,
     TokenRequired,
     TokenInvalid,
     TokenExpired,
@@ -161,6 +165,13 @@ impl Code {
                  fresh_account to create a new account, or, if approval_asked is true, after a signed-in device has \
                  approved the sign-in.",
             ),
+            Self::NumberReleased => Entry(
+                403,
+                "number_released",
+                "number released",
+                "A short time ago, the account of this number was deleted or got another number. Send the same request \
+                 again with restore to take that back, or with fresh_account to create a new account.",
+            ),
             Self::UsernameTaken => Entry(
                 409,
                 "username_taken",
@@ -208,6 +219,12 @@ impl Code {
                 "nothing_to_approve",
                 "nothing to approve",
                 "No sign-in waits for this approval. It has ended, has expired or was replaced by a newer one.",
+            ),
+            Self::NothingToUndo => Entry(
+                404,
+                "nothing_to_undo",
+                "nothing to undo",
+                "The number was not changed since this device signed in, or the time to take the change back has passed.",
             ),
             Self::NotFound => Entry(404, "not_found", "not found", "No route has this path and method."),
             Self::SmsGatewayUnavailable => Entry(
@@ -273,6 +290,8 @@ impl Code {
             | Self::TestNumberRefused
             | Self::NotAMember
             | Self::SecondSignalRequired
+            | Self::NumberReleased
+            | Self::NothingToUndo
             | Self::UsernameTaken
             | Self::NoSuchUser
             | Self::NothingToApprove
@@ -294,6 +313,7 @@ pub struct Problem {
     retry_after_seconds: Option<u32>,
     attempts_left: Option<u32>,
     approval_requested: bool,
+    release: Option<Release>,
     source: Option<Unavailable>,
 }
 
@@ -306,6 +326,7 @@ impl Problem {
             retry_after_seconds: None,
             attempts_left: None,
             approval_requested: false,
+            release: None,
             source: None,
         }
     }
@@ -358,6 +379,14 @@ impl Problem {
         }
         if self.approval_requested {
             members.insert("approval_asked".into(), json!(true));
+        }
+        if let Some(Release { reason, until }) = self.release {
+            let what = match reason {
+                ReleaseReason::NumberChanged => "number_change",
+                ReleaseReason::AccountDeleted => "account_deletion",
+            };
+            members.insert("undoes".into(), json!(what));
+            members.insert("undo_until".into(), json!(until.seconds()));
         }
         let mut answer = Answer::json(status, &Value::Object(members))
             .with_header("content-type", "application/problem+json")
@@ -422,6 +451,23 @@ impl From<CodeRefusal> for Problem {
     }
 }
 
+impl From<Release> for Problem {
+    fn from(release: Release) -> Self {
+        Self { release: Some(release), ..Self::new(Code::NumberReleased) }
+    }
+}
+
+impl From<UndoChangeError> for Problem {
+    fn from(error: UndoChangeError) -> Self {
+        match error {
+            UndoChangeError::NoSuchUser => Self::new(Code::NoSuchUser),
+            UndoChangeError::NothingToUndo => Self::new(Code::NothingToUndo),
+            UndoChangeError::NumberTaken => Self::new(Code::AlreadyVerified),
+            UndoChangeError::Unavailable(source) => source.into(),
+        }
+    }
+}
+
 impl From<SubmitOtpError> for Problem {
     fn from(error: SubmitOtpError) -> Self {
         match error {
@@ -431,6 +477,7 @@ impl From<SubmitOtpError> for Problem {
             SubmitOtpError::SecondSignalRequired { approval_requested } => {
                 Self { approval_requested, ..Self::new(Code::SecondSignalRequired) }
             }
+            SubmitOtpError::Released(release) => release.into(),
             SubmitOtpError::Unavailable(source) => source.into(),
         }
     }
@@ -445,6 +492,7 @@ impl From<SubmitFirebaseError> for Problem {
             SubmitFirebaseError::TestNumberRefused => Self::new(Code::TestNumberRefused),
             SubmitFirebaseError::NotAMember => Self::new(Code::NotAMember),
             SubmitFirebaseError::SecondSignalRequired => Self::new(Code::SecondSignalRequired),
+            SubmitFirebaseError::Released(release) => release.into(),
             SubmitFirebaseError::Unavailable(source) => source.into(),
         }
     }
@@ -458,6 +506,9 @@ impl From<ValidateOtpError> for Problem {
             ValidateOtpError::PhoneOrUsernameMistaken => Self::new(Code::PhoneOrUsernameMistaken),
             ValidateOtpError::AlreadyVerified => Self::new(Code::AlreadyVerified),
             ValidateOtpError::Code(refusal) => refusal.into(),
+            ValidateOtpError::TooManyChanges { retry_after_seconds } => {
+                Self::later(Code::TooManyRequests, retry_after_seconds)
+            }
             ValidateOtpError::Unavailable(source) => source.into(),
         }
     }

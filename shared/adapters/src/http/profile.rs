@@ -28,5 +28,10 @@ pub fn user_json(user: &User, limits: &Limits, now: Timestamp) -> Value {
     if let (Some(due_at), Some(members)) = (user.phone_proof_due_at(limits, now), json.as_object_mut()) {
         members.insert("phone_proof_due_at".into(), json!(due_at.seconds()));
     }
+    let newest = user.former_phones.iter().max_by_key(|former| former.changed_at).filter(|former| now < former.until);
+    if let (Some(former), Some(members)) = (newest, json.as_object_mut()) {
+        let change = json!({"changed_at": former.changed_at.seconds(), "undo_until": former.until.seconds()});
+        members.insert("phone_change".into(), change);
+    }
     json
 }

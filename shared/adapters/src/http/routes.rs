@@ -19,6 +19,7 @@ pub enum Route {
     SubmitOtp,
     SendPhoneOtp,
     ValidatePhoneOtp,
+    UndoPhoneChange,
     RefreshSession,
     ListSessions,
     EndAllSessions,
@@ -37,11 +38,12 @@ pub enum Route {
 struct Entry(&'static str, &'static str, &'static str, RouteGuard);
 
 impl Route {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::SendOtp,
         Self::SubmitOtp,
         Self::SendPhoneOtp,
         Self::ValidatePhoneOtp,
+        Self::UndoPhoneChange,
         Self::RefreshSession,
         Self::ListSessions,
         Self::EndAllSessions,
@@ -63,6 +65,8 @@ impl Route {
             Self::SubmitOtp => Entry("POST", "/v1/otp/submit", "submit-otp", None),
             Self::SendPhoneOtp => Entry("POST", "/v1/phone/otp/send", "send-otp", Authorizer),
             Self::ValidatePhoneOtp => Entry("POST", "/v1/phone/otp/validate", "validate-otp", Authorizer),
+            // A code or an access token guards it; the function checks either.
+            Self::UndoPhoneChange => Entry("POST", "/v1/phone/change/undo", "submit-otp", None),
             Self::RefreshSession => Entry("POST", "/v1/session/refresh", "session", RefreshToken),
             Self::ListSessions => Entry("GET", "/v1/sessions", "session", Authorizer),
             Self::EndAllSessions => Entry("DELETE", "/v1/sessions", "session", Authorizer),

@@ -88,6 +88,8 @@ pub struct Limits {
     /// account: 180 days, twice the longest time that the FCC lets a number rest before it is assigned again (47 CFR
     /// §52.15(f)(1)(ii)).
     pub phone_dormant_seconds: u32,
+    /// For how long a change of number, or a deletion, can be taken back: 72 hours, so that it outlasts a weekend.
+    pub undo_seconds: u32,
     /// Shadow, which refuses nobody (Authgear's default too).
     pub budget_mode: BudgetMode,
     /// The lifetime of an access token: 15 minutes (RFC 9700 §2.2 asks for short lifetimes).
@@ -117,6 +119,7 @@ impl Default for Limits {
             source_guesses_per_day: 200,
             country_sends_per_day: 5_000,
             phone_dormant_seconds: 180 * DAY,
+            undo_seconds: 3 * DAY,
             budget_mode: BudgetMode::default(),
             access_token_seconds: 15 * MINUTE,
             refresh_idle_seconds: 30 * DAY,

@@ -13,4 +13,5 @@ pub mod pumping;
 pub mod session;
 pub mod signing_keys;
 pub mod token;
+pub mod undo;
 pub mod user;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::device_keys::DeviceKeys;
 use super::limits::Limits;
-use crate::values::ids::UserId;
+use crate::values::ids::{SessionId, UserId};
 use crate::values::key_thumbprint::KeyThumbprint;
 use crate::values::phone::PhoneNumber;
 use crate::values::text::{ImageUrl, Name, OrganizationId, Source, Username};
@@ -45,6 +45,8 @@ pub struct User {
     /// Whether another person took over a number of the user's, now or before.
     pub has_lost_phone: bool,
     pub device_keys: DeviceKeys,
+    /// Oldest change first.
+    pub former_phones: Vec<FormerPhone>,
 }
 
 /// What a client may say about a new user.
@@ -79,6 +81,7 @@ impl User {
             sign_ins: 1,
             has_lost_phone: false,
             device_keys: DeviceKeys(device_key.into_iter().map(|key| (key, now)).collect()),
+            former_phones: Vec::new(),
         };
         user.join(organization);
         user
@@ -152,6 +155,40 @@ impl KeptUsernames {
     }
 }
 
+/// A number that a user gave up for another one, and may take back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FormerPhone {
+    pub phone: PhoneNumber,
+    /// When the user last proved it.
+    pub proven_at: Timestamp,
+    pub changed_at: Timestamp,
+    /// The session that changed the number.
+    pub changed_by: SessionId,
+    /// From then on the change is final.
+    pub until: Timestamp,
+}
+
+/// Why a phone's lock names a user who no longer has the phone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReleaseReason {
+    NumberChanged,
+    AccountDeleted,
+}
+
+/// The state of a phone's lock while its former holder may take the number back. Until then nobody gets it without saying
+/// that they want a new account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Release {
+    pub reason: ReleaseReason,
+    pub until: Timestamp,
+}
+
+impl Release {
+    pub fn is_pending(&self, now: Timestamp) -> bool {
+        now < self.until
+    }
+}
+
 /// The user that a phone belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PhoneHolder {
@@ -160,9 +197,16 @@ pub struct PhoneHolder {
     pub proven_at: Timestamp,
     /// The user's device keys, as the phone's lock has them.
     pub device_keys: DeviceKeys,
+    /// Set if the user no longer has the phone.
+    pub release: Option<Release>,
 }
 
 impl PhoneHolder {
+    /// Whether the user may still take the number back.
+    pub fn pending_release(&self, now: Timestamp) -> Option<Release> {
+        self.release.filter(|release| release.is_pending(now))
+    }
+
     /// Whether the number may belong to another person by now, because nobody has proven it for so long.
     pub fn is_dormant(&self, limits: &Limits, now: Timestamp) -> bool {
         now >= self.proven_at.plus(limits.phone_dormant_seconds)

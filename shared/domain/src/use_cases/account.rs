@@ -4,6 +4,7 @@ use std::future::Future;
 
 use thiserror::Error;
 
+use crate::rules::limits::Limits;
 use crate::rules::token::Caller;
 use crate::rules::user::{KeptUsernames, User};
 use crate::values::ids::{SessionId, UserId};
@@ -57,13 +58,14 @@ pub trait AccountStore: Sync {
         kept: &KeptUsernames,
         now: Timestamp,
     ) -> impl Future<Output = Result<ChangeOutcome, Unavailable>> + Send;
-    /// Deletes the user, the phone's lock, sessions and pending codes, and keeps the username, unless phone or username
-    /// differ from `seen`. Returns whether it did. If it fails, the session `own` still exists, so that its device can
-    /// ask again.
+    /// Deletes the user, sessions and pending codes, and keeps the username, unless phone or username differ from `seen`.
+    /// The user and the phone are kept for an undo until then, if there is a phone to prove. Returns whether it did. If it
+    /// fails, the session `own` still exists, so that its device can ask again.
     fn delete_account(
         &self,
         seen: &User,
         own: &SessionId,
+        undo_until: Timestamp,
         now: Timestamp,
     ) -> impl Future<Output = Result<bool, Unavailable>> + Send;
     /// Stamps the time on the session always, and writes the token only if it changed.
@@ -133,15 +135,20 @@ pub async fn change_profile(
     Err(Unavailable::new("change a profile", "the user changed each time").into())
 }
 
-/// Deletes the account of a caller with a fresh token; their number becomes available. If it is `Unavailable`, the
-/// request may be repeated; after any other error the account still exists.
-pub async fn delete_account(store: &impl AccountStore, caller: &Caller, now: Timestamp) -> Result<(), AccountError> {
+/// Deletes the account of a caller with a fresh token. Whoever proves its number can take that back for a while, or have a
+/// new account. If it is `Unavailable`, the request may be repeated; after any other error the account still exists.
+pub async fn delete_account(
+    store: &impl AccountStore,
+    limits: &Limits,
+    caller: &Caller,
+    now: Timestamp,
+) -> Result<(), AccountError> {
     if !caller.fresh {
         return Err(AccountError::FreshTokenRequired);
     }
     for _ in 0..MAX_RETRIES {
         let seen = read_profile(store, &caller.user).await?;
-        if store.delete_account(&seen, &caller.session, now).await? {
+        if store.delete_account(&seen, &caller.session, now.plus(limits.undo_seconds), now).await? {
             return Ok(());
         }
     }

@@ -10,4 +10,5 @@ pub mod send_otp;
 pub mod sessions;
 pub mod submit_firebase;
 pub mod submit_otp;
+pub mod undo_change;
 pub mod validate_otp;

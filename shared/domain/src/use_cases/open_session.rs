@@ -8,7 +8,8 @@ use crate::rules::firebase_token::TokenDigest;
 use crate::rules::limits::Limits;
 use crate::rules::organization::Membership;
 use crate::rules::session::{Device, PresentedRefreshToken, Session};
-use crate::rules::user::{NewProfile, PhoneHolder, User};
+use crate::rules::undo::UndoneChange;
+use crate::rules::user::{NewProfile, PhoneHolder, Release, ReleaseReason, User};
 use crate::values::gateway::Gateway;
 use crate::values::ids::{SessionId, UserId};
 use crate::values::key_thumbprint::KeyThumbprint;
@@ -20,13 +21,16 @@ use crate::values::unavailable::Unavailable;
 /// How often a sign-in is retried because the phone changed its holder in between.
 const MAX_RETRIES: usize = 4;
 
-/// What the client adds to the proof of a dormant number.
+/// What the client adds to the proof of a number that the code alone does not open, because it is dormant, or its account
+/// was deleted or got another number a short time ago.
 #[derive(Clone, Debug)]
 pub enum SecondSignal {
     /// The newest refresh token of one of the holder's sessions: the account is still theirs.
     RefreshToken(PresentedRefreshToken),
     /// The person has no account yet: the number belonged to someone else.
     FreshAccount,
+    /// The deletion, or the change of number, is to be taken back.
+    Restore,
 }
 
 /// Everything that comes with a proof.
@@ -36,7 +40,6 @@ pub struct SignInContext {
     pub membership: Membership,
     /// Used only for a new user.
     pub profile: NewProfile,
-    /// Used only for a dormant number.
     pub second_signal: Option<SecondSignal>,
     pub device: Device,
     pub now: Timestamp,
@@ -102,6 +105,13 @@ pub enum SignInUser {
         new: User,
         former: PhoneHolder,
     },
+    /// A change of number is taken back.
+    Returning {
+        undone: Box<UndoneChange>,
+        holder: PhoneHolder,
+    },
+    /// A deletion is taken back.
+    Restored(PhoneHolder),
 }
 
 impl SignInUser {
@@ -109,17 +119,20 @@ impl SignInUser {
         match self {
             Self::Existing(user) => user,
             Self::New(new) | Self::Replacing { new, .. } => &new.id,
+            Self::Returning { undone, .. } => &undone.user.id,
+            Self::Restored(holder) => &holder.user,
         }
     }
 
     const fn is_new(&self) -> bool {
-        !matches!(self, Self::Existing(_))
+        matches!(self, Self::New(_) | Self::Replacing { .. })
     }
 
+    /// The user who loses the phone.
     fn former_holder(&self) -> Option<UserId> {
         match self {
-            Self::Replacing { former, .. } => Some(former.user.clone()),
-            Self::New(_) | Self::Existing(_) => None,
+            Self::Replacing { former, .. } if former.release.is_none() => Some(former.user.clone()),
+            _ => None,
         }
     }
 }
@@ -157,6 +170,12 @@ pub trait OpenSessionStore: Sync {
     /// Uses up the proof and writes user, locks and session: all or nothing.
     fn sign_in(&self, sign_in: &SignIn) -> impl Future<Output = Result<SignInOutcome, Unavailable>> + Send;
     fn read_user(&self, id: &UserId) -> impl Future<Output = Result<Option<User>, Unavailable>> + Send;
+    /// A user who was deleted a short time ago.
+    fn read_deleted_user(&self, id: &UserId) -> impl Future<Output = Result<Option<User>, Unavailable>> + Send;
+    fn read_user_and_sessions(
+        &self,
+        user: &UserId,
+    ) -> impl Future<Output = Result<Option<(User, Vec<Session>)>, Unavailable>> + Send;
     fn read_session(
         &self,
         user: &UserId,
@@ -214,6 +233,15 @@ pub(super) enum OpenOutcome {
     NotAMember,
     /// The number is dormant. Holds its holder.
     SecondSignalRequired(UserId),
+    /// The number's account was deleted or got another number a short time ago.
+    Released(Release),
+}
+
+/// What follows from the holder of a proven phone.
+enum Choice {
+    SignIn(SignInUser),
+    SecondSignalRequired(UserId),
+    Released(Release),
 }
 
 /// Opens a session for the holder of the proven phone, who is created as a user if there is none.
@@ -228,6 +256,10 @@ pub(super) async fn open_session(
     for _ in 0..MAX_RETRIES {
         if is_test_number || context.membership == Membership::Invited {
             let user = match &holder {
+                Some(PhoneHolder { release: Some(_), user, .. }) => match store.read_user(user).await? {
+                    Some(user) => Some(user),
+                    None => store.read_deleted_user(user).await?,
+                },
                 Some(holder) => store.read_user(&holder.user).await?,
                 None => None,
             };
@@ -243,10 +275,10 @@ pub(super) async fn open_session(
             (Some(holder), Some(key)) => holder.device_keys.superseded_by(key),
             _ => Vec::new(),
         };
-        let user = match (choose_user(store, limits, &phone, &proof, holder.as_ref(), &context).await?, holder) {
-            (Some(user), _) => user,
-            (None, Some(holder)) => return Ok(OpenOutcome::SecondSignalRequired(holder.user)),
-            (None, None) => return Err(Unavailable::new("sign in", "no user was chosen for a phone without a holder")),
+        let user = match choose_user(store, limits, &phone, &proof, holder.as_ref(), &context).await? {
+            Choice::SignIn(user) => user,
+            Choice::SecondSignalRequired(holder) => return Ok(OpenOutcome::SecondSignalRequired(holder)),
+            Choice::Released(release) => return Ok(OpenOutcome::Released(release)),
         };
         if user.is_new() && context.membership == Membership::Invited {
             return Ok(OpenOutcome::NotAMember);
@@ -268,7 +300,6 @@ pub(super) async fn open_session(
     Err(Unavailable::new("sign in", "the phone's holder changed each time"))
 }
 
-/// The user to sign in; none if the phone is dormant and the client added no sufficient signal.
 async fn choose_user(
     store: &impl OpenSessionStore,
     limits: &Limits,
@@ -276,25 +307,62 @@ async fn choose_user(
     proof: &PhoneProof,
     holder: Option<&PhoneHolder>,
     context: &SignInContext,
-) -> Result<Option<SignInUser>, Unavailable> {
+) -> Result<Choice, Unavailable> {
+    let now = context.now;
     let new = || {
         let (id, profile, organization) = (&context.new_user, &context.profile, &context.organization);
         let device_key = context.device.key.clone();
-        User::new(id.clone(), phone.clone(), profile.clone(), organization.clone(), device_key, context.now)
+        User::new(id.clone(), phone.clone(), profile.clone(), organization.clone(), device_key, now)
     };
-    let Some(holder) = holder else { return Ok(Some(SignInUser::New(new()))) };
-    let existing = Some(SignInUser::Existing(holder.user.clone()));
-    if !holder.is_dormant(limits, context.now) {
+    let Some(holder) = holder else { return Ok(Choice::SignIn(SignInUser::New(new()))) };
+    let replacing = || Choice::SignIn(SignInUser::Replacing { new: new(), former: holder.clone() });
+    let second_signal = context.second_signal.as_ref();
+    if holder.release.is_some() {
+        return match (holder.pending_release(now), second_signal) {
+            (None, _) | (_, Some(SecondSignal::FreshAccount)) => Ok(replacing()),
+            (Some(release), Some(SecondSignal::Restore)) => restore(store, phone, holder, release, context).await,
+            (Some(release), _) => Ok(Choice::Released(release)),
+        };
+    }
+    let existing = Choice::SignIn(SignInUser::Existing(holder.user.clone()));
+    if !holder.is_dormant(limits, now) {
         return Ok(existing);
     }
-    match &context.second_signal {
-        Some(SecondSignal::FreshAccount) => Ok(Some(SignInUser::Replacing { new: new(), former: holder.clone() })),
+    match second_signal {
+        Some(SecondSignal::FreshAccount) => Ok(replacing()),
         _ if proof.is_approved_by(&holder.user) || is_known_device(holder, &context.device) => Ok(existing),
-        Some(SecondSignal::RefreshToken(token)) if is_of_holder(store, limits, holder, token, context.now).await? => {
+        Some(SecondSignal::RefreshToken(token)) if is_of_holder(store, limits, holder, token, now).await? => {
             Ok(existing)
         }
-        Some(SecondSignal::RefreshToken(_)) | None => Ok(None),
+        Some(SecondSignal::RefreshToken(_) | SecondSignal::Restore) | None => {
+            Ok(Choice::SecondSignalRequired(holder.user.clone()))
+        }
     }
+}
+
+/// Takes back what released the phone.
+async fn restore(
+    store: &impl OpenSessionStore,
+    phone: &PhoneNumber,
+    holder: &PhoneHolder,
+    release: Release,
+    context: &SignInContext,
+) -> Result<Choice, Unavailable> {
+    let holder = holder.clone();
+    if release.reason == ReleaseReason::AccountDeleted {
+        return Ok(Choice::SignIn(SignInUser::Restored(holder)));
+    }
+    let found = store.read_user_and_sessions(&holder.user).await?;
+    let undone = found.and_then(|(user, sessions)| user.undo_change(phone, &sessions, None, context.now));
+    Ok(match undone {
+        Some(mut undone) => {
+            // The device that takes the change back stays known.
+            undone.device_keys.retain(|key| context.device.key.as_ref() != Some(key));
+            Choice::SignIn(SignInUser::Returning { undone: Box::new(undone), holder })
+        }
+        // The change was taken back from elsewhere, or the user was deleted since.
+        None => Choice::Released(release),
+    })
 }
 
 fn sign_in(

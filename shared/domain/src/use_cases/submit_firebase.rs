@@ -12,7 +12,7 @@ use crate::rules::challenge::{Consumption, IdempotencyDigest};
 use crate::rules::firebase_token::{FirebaseRefusal, TokenDigest, VerifiedToken};
 use crate::rules::limits::Limits;
 use crate::rules::organization::Organization;
-use crate::rules::user::PhoneHolder;
+use crate::rules::user::{PhoneHolder, Release};
 use crate::values::phone::{DialledNumber, PhoneNumber};
 use crate::values::unavailable::Unavailable;
 
@@ -47,6 +47,8 @@ pub enum SubmitFirebaseError {
     TestNumberRefused,
     #[error("the number is dormant and may belong to another person by now")]
     SecondSignalRequired,
+    #[error("the number's account was deleted or got another number a short time ago")]
+    Released(Release),
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
 }
@@ -82,6 +84,7 @@ pub async fn submit_firebase(
             match open_session(store, limits, ProvenPhone { phone, proof, holder }, context).await? {
                 OpenOutcome::SignedIn(signed_in) => return Ok(*signed_in),
                 OpenOutcome::AlreadyConsumed(consumption) => consumption,
+                OpenOutcome::Released(release) => return Err(SubmitFirebaseError::Released(release)),
                 OpenOutcome::SecondSignalRequired(_) => return Err(SubmitFirebaseError::SecondSignalRequired),
                 OpenOutcome::NotAMember => return Err(SubmitFirebaseError::NotAMember),
                 OpenOutcome::TestNumberRefused => return Err(SubmitFirebaseError::TestNumberRefused),

@@ -14,7 +14,7 @@ use super::open_session::{
 };
 use crate::rules::challenge::{Claim, ClaimRefusal, CodeRefusal, Consumption, GuessLane, IdempotencyDigest};
 use crate::rules::limits::Limits;
-use crate::rules::user::PhoneHolder;
+use crate::rules::user::{PhoneHolder, Release};
 use crate::values::ids::ChallengeId;
 use crate::values::phone::PhoneNumber;
 use crate::values::purpose::Purpose;
@@ -56,6 +56,9 @@ pub enum SubmitOtpError {
         /// Whether a device of the phone's holder was asked to approve the sign-in.
         approval_requested: bool,
     },
+    /// The code was not consumed.
+    #[error("the number's account was deleted or got another number a short time ago")]
+    Released(Release),
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
 }
@@ -114,6 +117,7 @@ pub async fn submit_otp(
         OpenOutcome::SignedIn(signed_in) => Ok(*signed_in),
         OpenOutcome::TestNumberRefused => Err(SubmitOtpError::TestNumberRefused),
         OpenOutcome::NotAMember => Err(SubmitOtpError::NotAMember),
+        OpenOutcome::Released(release) => Err(SubmitOtpError::Released(release)),
         OpenOutcome::SecondSignalRequired(holder) => {
             let approval_requested = request_approval(store, pushes, &holder, &claim, &challenge).await?;
             Err(SubmitOtpError::SecondSignalRequired { approval_requested })

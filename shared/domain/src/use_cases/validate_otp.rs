@@ -11,9 +11,9 @@ use crate::rules::challenge::{Challenge, Claim, ClaimRefusal, CodeRefusal, Consu
 use crate::rules::failures::Closed;
 use crate::rules::limits::Limits;
 use crate::rules::pumping::VerificationCredit;
-use crate::rules::user::{PhoneHolder, User};
+use crate::rules::user::{FormerPhone, PhoneHolder, User};
 use crate::values::gateway::Gateway;
-use crate::values::ids::{ChallengeId, UserId};
+use crate::values::ids::{ChallengeId, SessionId, UserId};
 use crate::values::otp_code::OtpCode;
 use crate::values::phone::PhoneNumber;
 use crate::values::purpose::Purpose;
@@ -28,6 +28,7 @@ const MAX_RETRIES: usize = 4;
 #[derive(Clone, Debug)]
 pub struct ValidateOtpRequest {
     pub caller: UserId,
+    pub session: SessionId,
     /// The organization whose send asked for the code.
     pub organization: OrganizationId,
     /// Must be the caller's own. Whoever has none proves only the number that they have.
@@ -51,6 +52,8 @@ pub struct PhoneBinding {
     pub lane: GuessLane,
     /// The user who loses the phone, because they have not proven it for long.
     pub former_holder: Option<PhoneHolder>,
+    /// The numbers that the user may take back after the change.
+    pub former_phones: Vec<FormerPhone>,
     pub credit: Option<VerificationCredit>,
     pub now: Timestamp,
 }
@@ -114,6 +117,8 @@ pub enum ValidateOtpError {
     AlreadyVerified,
     #[error("the code was not accepted")]
     Code(CodeRefusal),
+    #[error("the caller changed their number too often in a few days")]
+    TooManyChanges { retry_after_seconds: u32 },
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
 }
@@ -163,6 +168,7 @@ pub async fn validate_otp(
     if user.has_other_phone(&request.phone) && !granted.challenge().changes_number {
         return Err(ValidateOtpError::AlreadyVerified);
     }
+    former_phones(&user, limits, &request)?;
     let code = SubmittedCode { code: request.code.clone(), fixed: None };
     let challenge = match granted.accepts(&code, keys, limits).await? {
         Comparison::Correct(challenge) => challenge,
@@ -181,6 +187,7 @@ async fn bind_phone(
     let mut former_holder = None;
     for _ in 0..MAX_RETRIES {
         let binding = PhoneBinding {
+            former_phones: former_phones(&user, limits, &request)?,
             user,
             organization: request.organization.clone(),
             phone: request.phone.clone(),
@@ -192,10 +199,10 @@ async fn bind_phone(
         };
         match store.bind_phone(&binding).await? {
             BindOutcome::Bound => {
-                let former_holder = former_holder.map(|holder| holder.user);
+                let former_holder = former_holder.filter(|holder| holder.release.is_none()).map(|holder| holder.user);
                 return Ok(VerifiedPhone { former_holder, carrier: challenge.carrier });
             }
-            BindOutcome::PhoneTaken(Some(holder)) if holder.is_dormant(limits, request.now) => {
+            BindOutcome::PhoneTaken(Some(holder)) if is_available(&holder, limits, request.now) => {
                 former_holder = Some(holder);
                 user = binding.user;
             }
@@ -211,6 +218,25 @@ async fn bind_phone(
         }
     }
     Err(Unavailable::new("bind a phone", "the user changed each time").into())
+}
+
+/// The numbers that the caller may take back after the change.
+fn former_phones(
+    user: &User,
+    limits: &Limits,
+    request: &ValidateOtpRequest,
+) -> Result<Vec<FormerPhone>, ValidateOtpError> {
+    let after = user.former_phones_after(&request.phone, &request.session, request.now, limits);
+    after
+        .map_err(|room_at| ValidateOtpError::TooManyChanges { retry_after_seconds: request.now.seconds_until(room_at) })
+}
+
+/// Whether a phone that names a holder may go to somebody else.
+fn is_available(holder: &PhoneHolder, limits: &Limits, now: Timestamp) -> bool {
+    match holder.release {
+        Some(release) => !release.is_pending(now),
+        None => holder.is_dormant(limits, now),
+    }
 }
 
 fn refused(refusal: &ClaimRefusal, user: &User, changes_number: bool, claim: &Claim) -> ValidateOtpError {

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::rules::device_keys::DeviceKeys;
-use domain::rules::user::{PhoneHolder, Roles, User};
-use domain::values::ids::UserId;
+use domain::rules::user::{FormerPhone, PhoneHolder, Release, ReleaseReason, Roles, User};
+use domain::values::ids::{SessionId, UserId};
 use domain::values::key_thumbprint::KeyThumbprint;
 use domain::values::phone::PhoneNumber;
 use domain::values::text::{ImageUrl, Name, OrganizationId, Source, Username};
@@ -87,6 +87,82 @@ fn lock(mut key: Item, user: &UserId) -> Item {
     key
 }
 
+/// A user who was deleted a short time ago. `kept_until` is the TTL attribute of the table.
+pub(in crate::dynamodb) fn deleted_user_key(id: &UserId) -> Item {
+    key(format!("deleted#{id}"))
+}
+
+const RELEASE: [&str; 3] = ["released_until", "release", "kept_until"];
+
+/// Why and until when a phone's lock is kept for a user who no longer has the phone.
+pub(in crate::dynamodb) fn release(lock: &Item) -> Result<Option<Release>, Corrupt> {
+    let row = Row(lock);
+    let Some(until) = row.optional_moment("released_until")? else { return Ok(None) };
+    let reason = match row.text("release")? {
+        "number_changed" => ReleaseReason::NumberChanged,
+        "account_deleted" => ReleaseReason::AccountDeleted,
+        _ => return Err(Corrupt::new("release")),
+    };
+    Ok(Some(Release { reason, until }))
+}
+
+/// Keeps a phone for the user who gives it up.
+pub(in crate::dynamodb) fn release_phone(user: &UserId, release: Release) -> Expression {
+    let reason = match release.reason {
+        ReleaseReason::NumberChanged => "number_changed",
+        ReleaseReason::AccountDeleted => "account_deleted",
+    };
+    if_phone_of(user)
+        .set("released_until", moment(release.until))
+        .set("release", text(reason))
+        .set("kept_until", moment(release.until))
+}
+
+/// Gives a phone back to the user for whom it is kept.
+pub(in crate::dynamodb) fn return_phone(lock: Expression, user: &UserId, until: Timestamp) -> Expression {
+    lock.if_equals("user_id", text(user.as_str())).if_equals("released_until", moment(until)).remove_all(&RELEASE)
+}
+
+/// The condition that a phone's lock is kept for this user, until this moment.
+pub(in crate::dynamodb) fn if_released(user: &UserId, until: Timestamp) -> Expression {
+    if_held_by(user).if_equals("released_until", moment(until))
+}
+
+/// The condition that this user has the phone.
+pub(in crate::dynamodb) fn if_phone_of(user: &UserId) -> Expression {
+    if_held_by(user).if_absent("released_until")
+}
+
+pub(in crate::dynamodb) fn former_phones_value(former: &[FormerPhone]) -> Option<AttributeValue> {
+    let one = |former: &FormerPhone| {
+        let members = [
+            ("phone", text(former.phone.e164())),
+            ("proven_at", moment(former.proven_at)),
+            ("changed_at", moment(former.changed_at)),
+            ("changed_by", text(former.changed_by.as_str())),
+            ("until", moment(former.until)),
+        ];
+        AttributeValue::M(members.map(|(name, value)| (name.to_owned(), value)).into())
+    };
+    (!former.is_empty()).then(|| AttributeValue::L(former.iter().map(one).collect()))
+}
+
+fn former_phones(row: &Row<'_>) -> Result<Vec<FormerPhone>, Corrupt> {
+    const NAME: &str = "former_phones";
+    let Some(value) = row.0.get(NAME) else { return Ok(Vec::new()) };
+    let one = |value: &AttributeValue| {
+        let row = Row(value.as_m().map_err(|_| Corrupt::new(NAME))?);
+        Ok(FormerPhone {
+            phone: row.parsed("phone", PhoneNumber::from_e164)?,
+            proven_at: row.moment("proven_at")?,
+            changed_at: row.moment("changed_at")?,
+            changed_by: row.parsed("changed_by", str::parse::<SessionId>)?,
+            until: row.moment("until")?,
+        })
+    };
+    value.as_l().map_err(|_| Corrupt::new(NAME))?.iter().map(one).collect()
+}
+
 /// The user whom a phone's lock names, and when they last proved the phone, if that was recorded.
 pub(in crate::dynamodb) fn phone_holder(lock: &Item) -> Result<(UserId, Option<Timestamp>), Corrupt> {
     let row = Row(lock);
@@ -98,10 +174,13 @@ pub(in crate::dynamodb) fn if_held_by(user: &UserId) -> Expression {
     Expression::new().if_equals("user_id", text(user.as_str()))
 }
 
-/// The condition that a phone is still held by a user who has not proven it again.
+/// The condition that a phone is still held by a user who has not proven it again, or still kept for one.
 pub(in crate::dynamodb) fn if_still_held_by(holder: &PhoneHolder) -> Expression {
     let seen = moment(holder.proven_at);
-    if_held_by(&holder.user).if_any(|on| [on.absent("proven_at"), on.equals("proven_at", seen)])
+    match holder.release {
+        Some(release) => if_released(&holder.user, release.until),
+        None => if_phone_of(&holder.user).if_any(|on| [on.absent("proven_at"), on.equals("proven_at", seen)]),
+    }
 }
 
 /// The condition that a lock is free or held by this user.
@@ -158,6 +237,7 @@ pub(in crate::dynamodb) fn user(item: &Item) -> Result<User, Corrupt> {
         sign_ins: row.optional_number("sign_ins")?.unwrap_or_default(),
         has_lost_phone: item.contains_key("phone_lost_at"),
         device_keys: device_keys(item),
+        former_phones: former_phones(&row)?,
     })
 }
 
@@ -176,6 +256,7 @@ pub(in crate::dynamodb) fn user_item(user: &User) -> Item {
     item.insert("last_sign_in_at".into(), moment(user.last_sign_in_at));
     item.insert("sign_ins".into(), number(user.sign_ins));
     item.extend(key_attributes(&user.device_keys));
+    item.extend(former_phones_value(&user.former_phones).map(|former| ("former_phones".to_owned(), former)));
     for (role, organizations) in &user.roles {
         item.insert(format!("{ROLE_PREFIX}{role}"), organization_set(organizations));
     }

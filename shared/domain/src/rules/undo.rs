@@ -1,0 +1,170 @@
+//! Taking back a change of number or a deletion: within 72 hours, by whoever still has the number, or, for a change, by a
+//! device from before it.
+
+use super::limits::Limits;
+use super::session::Session;
+use super::user::{FormerPhone, User};
+use crate::values::ids::SessionId;
+use crate::values::key_thumbprint::KeyThumbprint;
+use crate::values::phone::PhoneNumber;
+use crate::values::time::Timestamp;
+
+/// How many changes of one user can be taken back at the same time. A further change waits.
+pub const MAX_FORMER_PHONES: usize = 5;
+
+/// A change of number, and all later ones, to take back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UndoneChange {
+    /// As they were read.
+    pub user: User,
+    /// The number that returns.
+    pub former: FormerPhone,
+    /// Numbers that the user had for a while since. They are nobody's then.
+    pub later: Vec<FormerPhone>,
+    /// Earlier changes, which can still be taken back.
+    pub earlier: Vec<FormerPhone>,
+    /// The session that made the change, and those opened since. They end.
+    pub sessions: Vec<SessionId>,
+    /// The keys of their devices, which are no longer known.
+    pub device_keys: Vec<KeyThumbprint>,
+}
+
+impl User {
+    /// The numbers that can be taken back after a change to `to` by the session `by`. If there would be too many: the moment
+    /// when there is room.
+    pub fn former_phones_after(
+        &self,
+        to: &PhoneNumber,
+        by: &SessionId,
+        now: Timestamp,
+        limits: &Limits,
+    ) -> Result<Vec<FormerPhone>, Timestamp> {
+        let mut former = self.former_phones.clone();
+        former.retain(|former| now < former.until && former.phone != *to);
+        if let Some(phone) = self.phone.clone().filter(|phone| phone != to) {
+            former.push(FormerPhone {
+                phone,
+                proven_at: self.phone_proven_at.unwrap_or(self.created_at),
+                changed_at: now,
+                changed_by: by.clone(),
+                until: now.plus(limits.undo_seconds),
+            });
+        }
+        match former.iter().map(|former| former.until).min() {
+            Some(first) if former.len() > MAX_FORMER_PHONES => Err(first),
+            _ => Ok(former),
+        }
+    }
+
+    /// The former number to which this session may return: the one that the user had when the session was opened.
+    pub fn former_phone_of(&self, session: &Session, now: Timestamp) -> Option<&FormerPhone> {
+        let since = self.former_phones.iter().filter(|former| session.created_at < former.changed_at);
+        since.min_by_key(|former| former.changed_at).filter(|former| now < former.until)
+    }
+
+    /// Takes back the change from `phone`, and all later ones. `sessions` are all of the user's; the one that asks is kept.
+    pub fn undo_change(
+        self,
+        phone: &PhoneNumber,
+        sessions: &[Session],
+        asking: Option<&SessionId>,
+        now: Timestamp,
+    ) -> Option<UndoneChange> {
+        let is_pending = |former: &&FormerPhone| former.phone == *phone && now < former.until;
+        let former = self.former_phones.iter().find(is_pending)?.clone();
+        let others = self.former_phones.iter().filter(|other| **other != former).cloned();
+        let (later, earlier) = others.partition(|other: &FormerPhone| other.changed_at >= former.changed_at);
+        let ended = sessions.iter().filter(|session| {
+            asking != Some(&session.id) && (session.created_at >= former.changed_at || session.id == former.changed_by)
+        });
+        let ended: Vec<&Session> = ended.collect();
+        let mut device_keys: Vec<KeyThumbprint> =
+            ended.iter().filter_map(|session| session.device_key.clone()).collect();
+        let since = self.device_keys.0.iter().filter(|(_, at)| **at >= former.changed_at).map(|(key, _)| key.clone());
+        device_keys.extend(since);
+        device_keys.sort();
+        device_keys.dedup();
+        let own = asking.and_then(|asking| sessions.iter().find(|session| session.id == *asking));
+        device_keys.retain(|key| own.and_then(|own| own.device_key.as_ref()) != Some(key));
+        let sessions = ended.iter().map(|session| session.id.clone()).collect();
+        Some(UndoneChange { user: self, former, later, earlier, sessions, device_keys })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::rules::session::Device;
+    use crate::rules::user::NewProfile;
+    use crate::values::ids::UserId;
+    use crate::values::text::OrganizationId;
+
+    const START: Timestamp = Timestamp::from_seconds(1_000_000);
+
+    fn phone(n: u8) -> PhoneNumber {
+        PhoneNumber::from_e164(&format!("+97798410000{n:02}")).unwrap()
+    }
+
+    fn session(n: u8, at: Timestamp) -> Session {
+        let organization = OrganizationId::parse("default").unwrap();
+        let id = SessionId::from_random([n; 16]);
+        let device = Device { key: Some(format!("{n:043}").parse().unwrap()), ..Device::default() };
+        Session::open(UserId::from_random([1; 16]), id, organization, device, at, &Limits::default())
+    }
+
+    fn user() -> User {
+        let organization = OrganizationId::parse("default").unwrap();
+        User::new(UserId::from_random([1; 16]), phone(0), NewProfile::default(), organization, None, START)
+    }
+
+    /// A user after changes to the numbers 1 to `n`, a minute apart.
+    fn changed(n: u8) -> User {
+        let mut user = user();
+        for n in 1..=n {
+            let now = START.plus(60 * u32::from(n));
+            let by = SessionId::from_random([9; 16]);
+            user.former_phones = user.former_phones_after(&phone(n), &by, now, &Limits::default()).unwrap();
+            (user.phone, user.phone_proven_at) = (Some(phone(n)), Some(now));
+        }
+        user
+    }
+
+    #[test]
+    fn an_undo_returns_to_the_number_of_the_time_when_the_session_was_opened() {
+        let user = changed(3);
+        for (opened, expected) in
+            [(0, Some(0)), (59, Some(0)), (60, Some(1)), (119, Some(1)), (179, Some(2)), (180, None)]
+        {
+            let former = user.former_phone_of(&session(1, START.plus(opened)), START.plus(200));
+            assert_eq!(former.map(|former| former.phone.clone()), expected.map(phone), "{opened}");
+        }
+        let late = START.plus(60).plus(Limits::default().undo_seconds);
+        assert_eq!(user.former_phone_of(&session(1, START), late), None);
+    }
+
+    #[test]
+    fn an_undo_takes_back_the_later_changes_and_leaves_the_earlier_ones() {
+        let sessions = [session(1, START), session(2, START.plus(120)), session(9, START)];
+        let undone = changed(3).undo_change(&phone(1), &sessions, None, START.plus(200)).unwrap();
+        let phones = |former: &[FormerPhone]| former.iter().map(|former| former.phone.clone()).collect::<Vec<_>>();
+        assert_eq!(undone.former.phone, phone(1));
+        assert_eq!((phones(&undone.later), phones(&undone.earlier)), (vec![phone(2)], vec![phone(0)]));
+        assert_eq!(undone.sessions, [sessions[1].id.clone(), sessions[2].id.clone()]);
+        assert_eq!(undone.device_keys.len(), 2);
+        let own = changed(3).undo_change(&phone(1), &sessions, Some(&sessions[2].id), START.plus(200)).unwrap();
+        assert_eq!(own.sessions, [sessions[1].id.clone()], "the session that asks is kept");
+    }
+
+    #[test]
+    fn only_five_changes_can_be_taken_back_at_once_and_a_sixth_waits() {
+        let user = changed(5);
+        let by = SessionId::from_random([9; 16]);
+        let now = START.plus(400);
+        let room_at = START.plus(60).plus(Limits::default().undo_seconds);
+        assert_eq!(user.former_phones_after(&phone(6), &by, now, &Limits::default()), Err(room_at));
+        // Returning to a former number needs no further room.
+        assert!(user.former_phones_after(&phone(0), &by, now, &Limits::default()).is_ok());
+        assert!(user.former_phones_after(&phone(6), &by, room_at, &Limits::default()).is_ok());
+    }
+}

@@ -1,0 +1,419 @@
+//! Taking back a change of number, by the former number or by a device from before; and a deletion, by the number.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tests::device::Device;
+use tests::{Person, Reply, Sent, World, at_once, person, with, wrong};
+
+use crate::tokens::claims;
+use crate::{OTHER, PHONE};
+
+const THIRD: &str = "+9779841000003";
+const UNDO: &str = "/v1/phone/change/undo";
+const HOURS_72: u64 = 72 * 3_600;
+/// So that a test need not refresh, which would make a token that is not fresh.
+const LONG_TOKENS: &[(&str, &str)] = &[("ACCESS_TOKEN_SECONDS", "86400")];
+
+async fn sign_in(world: &World, phone: &str, more: Value) -> Reply {
+    world.advance(600);
+    let sent = world.send_code(phone).await;
+    submit(world, phone, &sent, more).await
+}
+
+async fn submit(world: &World, phone: &str, sent: &Sent, more: Value) -> Reply {
+    let body = json!({"phone_number": phone, "otp": sent.code, "challenge_id": sent.challenge_id});
+    world.post("/v1/otp/submit", with(&body, more)).send().await
+}
+
+async fn code_for(world: &World, phone: &str) -> Sent {
+    world.advance(600);
+    world.send_code(phone).await
+}
+
+/// Changes the number of a person with a fresh token.
+async fn change(world: &World, person: &Person, to: &str) -> Reply {
+    world.advance(60);
+    world.keep_phone_secret(to);
+    let body = json!({"phone_number": to, "change": true});
+    world.post("/v1/phone/otp/send", body).as_person(person).send().await.ok();
+    let body = json!({"phone_number": to, "otp": world.code(to).await, "username": "sita"});
+    world.post("/v1/phone/otp/validate", body).as_person(person).send().await
+}
+
+/// The owner on an older device, and a thief who signed in with a swapped SIM and moves the account to their own number.
+async fn stolen() -> (World, Person, Person) {
+    let world = World::with(LONG_TOKENS).await;
+    let owner = world.sign_in_as(PHONE, "sita").await;
+    world.advance(600);
+    let thief = person(PHONE, &sign_in(&world, PHONE, json!({})).await);
+    change(&world, &thief, OTHER).await.ok();
+    world.advance(60);
+    (world, owner, thief)
+}
+
+async fn undo_by_code(world: &World, phone: &str, sent: &Sent) -> Reply {
+    let body = json!({"phone_number": phone, "otp": sent.code, "challenge_id": sent.challenge_id});
+    world.post(UNDO, body).send().await
+}
+
+async fn undo_as(world: &World, person: &Person) -> Reply {
+    world.call("POST", UNDO).as_person(person).send().await
+}
+
+async fn refresh(world: &World, person: &Person) -> Reply {
+    world.refresh(&person.refresh).await
+}
+
+/// Panics unless the account is the owner's again, and the thief is out.
+async fn assert_returned(world: &World, owner: &Person, thief: &Person) {
+    refresh(world, thief).await.assert_problem(401, "session_revoked");
+    let again = sign_in(world, PHONE, json!({})).await;
+    assert_eq!(again.body["user"]["user_id"], json!(owner.user_id), "{again:?}");
+    assert_eq!(again.body["user"]["phone_number"], json!(PHONE));
+    // The thief's number is nobody's.
+    let other = sign_in(world, OTHER, json!({})).await;
+    assert_eq!(other.body["is_new_user"], json!(true), "{other:?}");
+    assert_ne!(other.body["user"]["user_id"], json!(owner.user_id));
+}
+
+// By the former number.
+
+#[tokio::test]
+async fn the_former_number_takes_a_change_back_and_the_thief_is_out() {
+    let (world, owner, thief) = stolen().await;
+    let sent = code_for(&world, PHONE).await;
+    let mistyped = Sent { code: wrong(&sent.code), ..sent.clone() };
+    undo_by_code(&world, PHONE, &mistyped).await.assert_problem(400, "incorrect_otp");
+    let undone = undo_by_code(&world, PHONE, &sent).await;
+    assert_eq!(undone.body["user"]["user_id"], json!(owner.user_id), "{undone:?}");
+    assert_eq!(undone.body["user"]["phone_number"], json!(PHONE));
+    assert_eq!(undone.body["user"].get("phone_change"), None);
+    world.refresh(&undone.text("refresh_token")).await.ok();
+    // A session from before the theft goes on.
+    refresh(&world, &owner).await.ok();
+    assert_returned(&world, &owner, &thief).await;
+}
+
+#[tokio::test]
+async fn a_code_at_the_former_number_opens_no_account_without_a_decision() {
+    let (world, owner, _) = stolen().await;
+    let sent = code_for(&world, PHONE).await;
+    let refused = submit(&world, PHONE, &sent, json!({})).await;
+    refused.assert_problem(403, "number_released");
+    assert_eq!(refused.body["undoes"], json!("number_change"));
+    let until = refused.body["undo_until"].as_i64().unwrap();
+    assert!(until > world.now() && until <= world.now() + i64::try_from(HOURS_72).unwrap());
+    let mistyped = Sent { code: wrong(&sent.code), ..sent.clone() };
+    for more in [json!({}), json!({"restore": true}), json!({"fresh_account": true})] {
+        submit(&world, PHONE, &mistyped, more).await.assert_problem(400, "incorrect_otp");
+    }
+    let both = submit(&world, PHONE, &sent, json!({"restore": true, "fresh_account": true})).await;
+    both.assert_problem(400, "malformed_request");
+    let restored = submit(&world, PHONE, &sent, json!({"restore": true})).await.ok();
+    assert_eq!(restored["user"]["user_id"], json!(owner.user_id));
+}
+
+#[tokio::test]
+async fn a_new_account_at_the_former_number_ends_the_undo() {
+    let (world, owner, thief) = stolen().await;
+    let fresh = sign_in(&world, PHONE, json!({"fresh_account": true})).await.ok();
+    assert_eq!(fresh["is_new_user"], json!(true));
+    assert_ne!(fresh["user"]["user_id"], json!(owner.user_id));
+    undo_as(&world, &owner).await.assert_problem(403, "already_verified");
+    let at_thiefs = sign_in(&world, OTHER, json!({})).await.ok();
+    assert_eq!(at_thiefs["user"]["user_id"], json!(thief.user_id));
+    let again = sign_in(&world, PHONE, json!({"restore": true})).await.ok();
+    assert_eq!(again["user"]["user_id"], fresh["user"]["user_id"], "restore has no effect any more");
+}
+
+#[tokio::test]
+async fn after_72_hours_a_change_is_final_and_the_former_number_is_free() {
+    let (world, owner, thief) = stolen().await;
+    world.advance(HOURS_72);
+    undo_as(&world, &Person { access: world.refreshed(&owner).await.access, ..owner.clone() })
+        .await
+        .assert_problem(404, "nothing_to_undo");
+    let new = sign_in(&world, PHONE, json!({"restore": true})).await.ok();
+    assert_eq!(new["is_new_user"], json!(true));
+    let other = sign_in(&world, OTHER, json!({})).await.ok();
+    assert_eq!(other["user"]["user_id"], json!(thief.user_id));
+}
+
+#[tokio::test]
+async fn an_undo_lasts_until_the_last_second_of_the_configured_hours() {
+    let world = World::with(&[("UNDO_HOURS", "2"), LONG_TOKENS[0]]).await;
+    let owner = world.sign_in_as(PHONE, "sita").await;
+    change(&world, &owner, OTHER).await.ok();
+    let until = world.me(&owner).await["phone_change"]["undo_until"].as_i64().unwrap();
+    let early = code_for(&world, PHONE).await;
+    submit(&world, PHONE, &early, json!({})).await.assert_problem(403, "number_released");
+    world.advance(u64::try_from(until - 60 - world.now()).unwrap());
+    let sent = world.send_code(PHONE).await;
+    submit(&world, PHONE, &sent, json!({})).await.assert_problem(403, "number_released");
+    world.advance(60);
+    let late = submit(&world, PHONE, &sent, json!({})).await.ok();
+    assert_eq!(late["is_new_user"], json!(true));
+    assert_eq!(world.me(&owner).await.get("phone_change"), None);
+}
+
+#[tokio::test]
+async fn an_undo_takes_back_all_later_changes_too() {
+    let (world, owner, thief) = stolen().await;
+    change(&world, &thief, THIRD).await.ok();
+    let sent = code_for(&world, PHONE).await;
+    undo_by_code(&world, PHONE, &sent).await.ok();
+    assert_returned(&world, &owner, &thief).await;
+    // The thief's first number takes nothing back.
+    let third = sign_in(&world, THIRD, json!({"restore": true})).await.ok();
+    assert_eq!(third["is_new_user"], json!(true));
+}
+
+#[tokio::test]
+async fn a_thief_who_holds_the_second_number_cannot_return_the_account_to_it() {
+    let (world, owner, thief) = stolen().await;
+    change(&world, &thief, THIRD).await.ok();
+    // The number in between can take back only what came after it.
+    let back = sign_in(&world, OTHER, json!({"restore": true})).await.ok();
+    assert_eq!(back["user"]["user_id"], json!(thief.user_id));
+    let undone = sign_in(&world, PHONE, json!({"restore": true})).await.ok();
+    assert_eq!(undone["user"]["user_id"], json!(owner.user_id));
+    assert_returned(&world, &owner, &thief).await;
+}
+
+#[tokio::test]
+async fn nobody_else_gets_the_former_number_while_the_change_can_be_taken_back() {
+    let (world, _, _) = stolen().await;
+    let stranger = world.sign_in(THIRD).await;
+    world.call("PATCH", "/v1/me").as_person(&stranger).json(json!({"username": "hari"})).send().await.ok();
+    let take = async || {
+        let body = json!({"phone_number": PHONE, "change": true});
+        world.post("/v1/phone/otp/send", body).as_person(&stranger).send().await.ok();
+        let body = json!({"phone_number": PHONE, "otp": world.code(PHONE).await, "username": "hari"});
+        world.post("/v1/phone/otp/validate", body).as_person(&stranger).send().await
+    };
+    world.advance(60);
+    take().await.assert_problem(403, "already_verified");
+    // Nor after half a year of silence, had the undo that long: here it is over.
+    world.advance(HOURS_72);
+    let stranger = person(THIRD, &sign_in(&world, THIRD, json!({})).await);
+    let body = json!({"phone_number": PHONE, "change": true});
+    world.post("/v1/phone/otp/send", body).as_person(&stranger).send().await.ok();
+    let body = json!({"phone_number": PHONE, "otp": world.code(PHONE).await, "username": "hari"});
+    world.post("/v1/phone/otp/validate", body).as_person(&stranger).send().await.ok();
+}
+
+#[tokio::test]
+async fn a_change_back_to_the_former_number_is_a_change_too() {
+    let world = World::new().await;
+    let owner = world.sign_in_as(PHONE, "sita").await;
+    change(&world, &owner, OTHER).await.ok();
+    change(&world, &owner, PHONE).await.ok();
+    let me = world.me(&owner).await;
+    assert_eq!((&me["phone_number"], me["phone_change"].is_object()), (&json!(PHONE), true));
+    let at_other = code_for(&world, OTHER).await;
+    submit(&world, OTHER, &at_other, json!({})).await.assert_problem(403, "number_released");
+    let again = sign_in(&world, PHONE, json!({})).await.ok();
+    assert_eq!(again["user"]["user_id"], json!(owner.user_id));
+}
+
+#[tokio::test]
+async fn a_sixth_change_within_72_hours_waits() {
+    let world = World::with(LONG_TOKENS).await;
+    let owner = world.sign_in_as(PHONE, "sita").await;
+    let numbers: Vec<String> = (11..17).map(|n| format!("+97798410000{n}")).collect();
+    for number in &numbers[..5] {
+        change(&world, &owner, number).await.ok();
+    }
+    let refused = change(&world, &owner, &numbers[5]).await;
+    refused.assert_problem(429, "too_many_requests");
+    assert!(refused.number("retry_after") <= HOURS_72, "{refused:?}");
+}
+
+// By a device from before.
+
+#[tokio::test]
+async fn a_device_that_was_signed_in_before_the_change_takes_it_back() {
+    let (world, owner, thief) = stolen().await;
+    let undone = undo_as(&world, &owner).await.ok();
+    assert_eq!((&undone["user_id"], &undone["phone_number"]), (&json!(owner.user_id), &json!(PHONE)));
+    refresh(&world, &owner).await.ok();
+    assert_returned(&world, &owner, &thief).await;
+    undo_as(&world, &owner).await.assert_problem(404, "nothing_to_undo");
+}
+
+#[tokio::test]
+async fn a_device_that_signed_in_after_the_change_takes_nothing_back() {
+    let (world, _, thief) = stolen().await;
+    let later = person(OTHER, &sign_in(&world, OTHER, json!({})).await);
+    assert_eq!(later.user_id, thief.user_id);
+    undo_as(&world, &later).await.assert_problem(404, "nothing_to_undo");
+    let stranger = world.sign_in(THIRD).await;
+    undo_as(&world, &stranger).await.assert_problem(404, "nothing_to_undo");
+    world.call("POST", UNDO).bearer("rubbish").send().await.assert_problem(401, "token_invalid");
+}
+
+#[tokio::test]
+async fn an_undo_ends_the_sessions_that_were_opened_since_and_makes_their_devices_unknown() {
+    let world = World::with(LONG_TOKENS).await;
+    let owner = world.sign_in_as(PHONE, "sita").await;
+    world.advance(600);
+    let (thiefs, thiefs_other) = (Device::new(), Device::new());
+    let sent = world.send_code(PHONE).await;
+    let thief = person(PHONE, &world.submit(PHONE, &sent.code).proven_by(&thiefs).send().await);
+    change(&world, &thief, OTHER).await.ok();
+    world.advance(600);
+    let sent = world.send_code(OTHER).await;
+    let second = world.submit(OTHER, &sent.code).proven_by(&thiefs_other).send().await;
+    undo_as(&world, &owner).await.ok();
+    for (refresh, device) in [(thief.refresh, &thiefs), (second.text("refresh_token"), &thiefs_other)] {
+        let call = world.post("/v1/session/refresh", json!({"refresh_token": refresh})).proven_by(device);
+        call.send().await.assert_problem(401, "session_revoked");
+    }
+    let items = world.items("UsersTable").await;
+    assert!(!items.iter().any(|item| item.to_string().contains("device_key_")), "{items:?}");
+}
+
+// A deletion.
+
+async fn deleted() -> (World, Person) {
+    let world = World::new().await;
+    let owner = world.sign_in_as(PHONE, "sita").await;
+    let reply = world.call("DELETE", "/v1/me").as_person(&owner).send().await;
+    assert_eq!(reply.status, 204, "{reply:?}");
+    world.advance(60);
+    (world, owner)
+}
+
+#[tokio::test]
+async fn the_number_takes_a_deletion_back_with_the_username_and_without_the_devices() {
+    let (world, owner) = deleted().await;
+    refresh(&world, &owner).await.assert_problem(403, "no_such_user");
+    let sent = code_for(&world, PHONE).await;
+    let refused = submit(&world, PHONE, &sent, json!({})).await;
+    refused.assert_problem(403, "number_released");
+    assert_eq!(refused.body["undoes"], json!("account_deletion"));
+    let mistyped = Sent { code: wrong(&sent.code), ..sent.clone() };
+    submit(&world, PHONE, &mistyped, json!({"restore": true})).await.assert_problem(400, "incorrect_otp");
+    let restored = submit(&world, PHONE, &sent, json!({"restore": true})).await.ok();
+    let user = &restored["user"];
+    assert_eq!((&user["user_id"], &user["username"]), (&json!(owner.user_id), &json!("sita")));
+    assert_eq!((&restored["is_new_user"], &restored["other_sessions"]), (&json!(false), &json!(0)));
+    refresh(&world, &owner).await.assert_problem(401, "session_revoked");
+    // The account is whole: it can be deleted and restored again, and nobody gets its username.
+    let stranger = world.sign_in(OTHER).await;
+    let rename = world.call("PATCH", "/v1/me").as_person(&stranger).json(json!({"username": "sita"}));
+    rename.send().await.assert_problem(409, "username_taken");
+    let again = person(PHONE, &sign_in(&world, PHONE, json!({})).await);
+    assert_eq!(world.me(&again).await["username"], json!("sita"));
+    assert_eq!(world.call("DELETE", "/v1/me").as_person(&again).send().await.status, 204);
+    assert_eq!(sign_in(&world, PHONE, json!({"restore": true})).await.body["user"]["user_id"], json!(owner.user_id));
+}
+
+#[tokio::test]
+async fn a_new_account_at_the_number_makes_a_deletion_final() {
+    let (world, owner) = deleted().await;
+    let fresh = sign_in(&world, PHONE, json!({"fresh_account": true})).await.ok();
+    assert_eq!(fresh["is_new_user"], json!(true));
+    let again = sign_in(&world, PHONE, json!({"restore": true})).await.ok();
+    assert_eq!(again["user"]["user_id"], fresh["user"]["user_id"]);
+    assert_ne!(again["user"]["user_id"], json!(owner.user_id));
+}
+
+#[tokio::test]
+async fn after_72_hours_a_deletion_is_final() {
+    let (world, owner) = deleted().await;
+    world.advance(HOURS_72);
+    let new = sign_in(&world, PHONE, json!({"restore": true})).await.ok();
+    assert_eq!(new["is_new_user"], json!(true));
+    assert_ne!(new["user"]["user_id"], json!(owner.user_id));
+    // What is left of the account has an end.
+    let left = world.items("UsersTable").await;
+    let left = left.iter().find(|item| item["pk"]["S"].as_str().unwrap().starts_with("deleted#")).unwrap();
+    let ends: i64 = left["kept_until"]["N"].as_str().unwrap().parse().unwrap();
+    assert!(ends <= world.now());
+}
+
+#[tokio::test]
+async fn a_deletion_ends_the_undo_of_a_change_and_frees_the_former_number() {
+    let world = World::new().await;
+    let owner = world.sign_in_as(PHONE, "sita").await;
+    change(&world, &owner, OTHER).await.ok();
+    assert_eq!(world.call("DELETE", "/v1/me").as_person(&owner).send().await.status, 204);
+    let new = sign_in(&world, PHONE, json!({"restore": true})).await.ok();
+    assert_eq!(new["is_new_user"], json!(true));
+    let restored = sign_in(&world, OTHER, json!({"restore": true})).await.ok();
+    assert_eq!(restored["user"]["user_id"], json!(owner.user_id));
+}
+
+// At once.
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn undos_changes_and_sign_ins_at_once_leave_each_number_one_holder() {
+    let (world, owner, thief) = stolen().await;
+    let world = Arc::new(world);
+    let third = {
+        let body = json!({"phone_number": THIRD, "change": true});
+        world.post("/v1/phone/otp/send", body).as_person(&thief).send().await.ok();
+        world.keep_phone_secret(THIRD);
+        world.code(THIRD).await
+    };
+    let (former, own) = (code_for(&world, PHONE).await, world.send_code(OTHER).await);
+    at_once(&world, 8, |world, n| {
+        let (owner, thief, former, own, third) =
+            (owner.clone(), thief.clone(), former.clone(), own.clone(), third.clone());
+        async move {
+            match n % 4 {
+                0 => undo_by_code(&world, PHONE, &former).await,
+                1 => undo_as(&world, &owner).await,
+                2 => {
+                    let body = json!({"phone_number": THIRD, "otp": third, "username": "sita"});
+                    world.post("/v1/phone/otp/validate", body).as_person(&thief).send().await
+                }
+                _ => submit(&world, OTHER, &own, json!({})).await,
+            }
+        }
+    })
+    .await;
+    assert_each_number_has_one_holder(&world).await;
+    // The owner has the account in the end, now or by one more undo.
+    let sent = code_for(&world, PHONE).await;
+    let back = submit(&world, PHONE, &sent, json!({"restore": true})).await.ok();
+    assert_eq!(back["user"]["user_id"], json!(owner.user_id));
+    assert_each_number_has_one_holder(&world).await;
+}
+
+/// A user's phone has a lock of that user, and each lock is of a user who has or had the phone.
+async fn assert_each_number_has_one_holder(world: &World) {
+    let items = world.items("UsersTable").await;
+    let text = |item: &Value, name: &str| item[name]["S"].as_str().map(str::to_owned);
+    let find = |pk: String| items.iter().find(|item| text(item, "pk").as_deref() == Some(pk.as_str()));
+    for item in &items {
+        let pk = text(item, "pk").unwrap();
+        let user_id = text(item, "user_id").unwrap();
+        if pk.starts_with("user#")
+            && let Some(phone) = text(item, "phone")
+        {
+            let lock = find(format!("phone#{phone}")).unwrap_or_else(|| panic!("{pk} has a phone without a lock"));
+            assert_eq!(text(lock, "user_id"), Some(user_id.clone()), "{pk}");
+            assert_eq!(lock.get("released_until"), None, "{pk}");
+        }
+        if let Some(phone) = pk.strip_prefix("phone#") {
+            let user = find(format!("user#{user_id}")).unwrap_or_else(|| panic!("{pk} is of nobody"));
+            let has = text(user, "phone").as_deref() == Some(phone);
+            assert_eq!(has, item.get("released_until").is_none(), "{pk}");
+            assert!(has || user["former_phones"].to_string().contains(phone), "{pk}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn tokens_of_an_undo_are_fresh_and_bound_like_those_of_a_sign_in() {
+    let (world, _, _) = stolen().await;
+    let device = Device::new();
+    let sent = code_for(&world, PHONE).await;
+    let body = json!({"phone_number": PHONE, "otp": sent.code});
+    let undone = world.post(UNDO, body).proven_by(&device).send().await;
+    assert_eq!(claims(&undone.text("access_token"))["fresh"], json!(true));
+    assert!(claims(&undone.text("refresh_token"))["cnf"].is_object());
+}
