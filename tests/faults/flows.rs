@@ -426,8 +426,8 @@ pub async fn the_number_is_changed(world: &World, case: &Case, reply: &Reply) {
     assert_ne!(fresh.user_id, case.person().user_id, "the previous number opens a new account only");
 }
 
-/// Creates a new account for a number that its former holder could take back.
-async fn sign_up_again(world: &World, phone: &str) -> Person {
+/// Signs in; creates a new account for a number that its former holder could take back.
+pub async fn sign_up_again(world: &World, phone: &str) -> Person {
     let sent = world.send_code(phone).await;
     let body = json!({"phone_number": phone, "otp": sent.code, "fresh_account": true});
     person(phone, &world.post("/v1/otp/submit", body).send().await)

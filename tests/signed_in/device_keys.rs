@@ -441,6 +441,15 @@ async fn a_device_that_another_one_signs_out_is_no_longer_known_and_one_that_sig
 }
 
 #[tokio::test]
+async fn a_device_that_ends_its_own_earlier_session_stays_known() {
+    let (world, device, earlier) = bound().await;
+    world.advance(60);
+    let now = sign_in_with(&world, PHONE, &device).await;
+    delete(&world, &now, &format!("/v1/sessions/{}", session_id(&earlier.refresh))).await;
+    assert_eq!(stored_keys(&world).await, [[thumbprint(&device)], [thumbprint(&device)]]);
+}
+
+#[tokio::test]
 async fn the_last_twenty_keys_of_a_person_are_kept() {
     let unlimited = [("PHONE_SENDS_PER_HOUR", "1000"), ("PHONE_SENDS_PER_DAY", "1000"), ("SEND_WAITS_SECONDS", "0")];
     let world = World::with(&unlimited).await;

@@ -129,9 +129,16 @@ async fn app(table: Option<&str>, dynamodb_port: Option<u16>) -> Result<App, Str
 /// Each message as users will read it, and how much of a segment it uses.
 fn messages(checked: &CheckedOrganization) -> String {
     let mut output = String::new();
-    for (language, message) in checked.samples() {
+    for (language, purpose, message) in checked.samples() {
         let length = message.length();
-        let _ = writeln!(output, "{language}: {} of {} {}", length.counted, length.allowed, length.unit);
+        let _ = writeln!(
+            output,
+            "{language}, {}: {} of {} {}",
+            purpose.name(),
+            length.counted,
+            length.allowed,
+            length.unit
+        );
         for line in message.reveal().lines() {
             let _ = writeln!(output, "    {line}");
         }

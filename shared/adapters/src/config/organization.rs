@@ -227,11 +227,13 @@ impl CheckedOrganization {
         self.organization.id.as_str()
     }
 
-    /// For each language and purpose: the language's tag, and a message with a sample code.
-    pub fn samples(&self) -> impl Iterator<Item = (&'static str, Message)> {
+    /// For each language and purpose: the language's tag, the purpose, and a message with a sample code.
+    pub fn samples(&self) -> impl Iterator<Item = (&'static str, MessagePurpose, Message)> {
         let format = &self.organization.format;
         let of = move |language: &'static Language| {
-            MessagePurpose::ALL.into_iter().map(move |purpose| (language.tag(), format.sample(language, purpose)))
+            MessagePurpose::ALL
+                .into_iter()
+                .map(move |purpose| (language.tag(), purpose, format.sample(language, purpose)))
         };
         format.languages().iter().flat_map(of)
     }

@@ -314,6 +314,7 @@ pub struct Problem {
     attempts_left: Option<u32>,
     approval_requested: bool,
     release: Option<Release>,
+    proof_refusal: Option<ProofRefusal>,
     source: Option<Unavailable>,
 }
 
@@ -327,6 +328,7 @@ impl Problem {
             attempts_left: None,
             approval_requested: false,
             release: None,
+            proof_refusal: None,
             source: None,
         }
     }
@@ -357,6 +359,11 @@ impl Problem {
     fn with_attempts_left(mut self, attempts_left: Option<u32>) -> Self {
         self.attempts_left = attempts_left;
         self
+    }
+
+    /// What is wrong with a proof, for the log.
+    pub const fn proof_refusal(&self) -> Option<ProofRefusal> {
+        self.proof_refusal
     }
 
     /// What the log gets beyond the code.
@@ -414,7 +421,11 @@ impl From<ProofRefusal> for Problem {
             ProofRefusal::UnboundToken => "Follow the token_type of the answer that had the token.",
             _ => "Send a new proof of this request by the device's key in the DPoP header (RFC 9449).",
         };
-        Self { detail: format!("DPoP: {refusal}. {what_to_do}").into(), ..Self::new(Code::InvalidDpopProof) }
+        Self {
+            detail: format!("DPoP: {refusal}. {what_to_do}").into(),
+            proof_refusal: Some(refusal),
+            ..Self::new(Code::InvalidDpopProof)
+        }
     }
 }
 

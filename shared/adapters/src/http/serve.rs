@@ -25,16 +25,17 @@ where
         Err(problem) => Err(problem),
     };
     let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let (answer, code) = match outcome {
-        Ok(answer) => (answer, "ok"),
+    let (answer, code, why) = match outcome {
+        Ok(answer) => (answer, "ok", None),
         Err(problem) => {
             let code = problem.code.as_str();
             if let Some(unavailable) = problem.source() {
                 tracing::error!(function, request_id, code, cause = causes(unavailable), "unavailable");
             }
-            (problem.into_answer(), code)
+            let why = problem.proof_refusal().map(|refusal| refusal.to_string());
+            (problem.into_answer(), code, why)
         }
     };
-    tracing::info!(function, request_id, status = answer.status, code, milliseconds, "served");
+    tracing::info!(function, request_id, status = answer.status, code, why, milliseconds, "served");
     answer.into_response(request_id)
 }

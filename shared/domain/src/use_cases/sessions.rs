@@ -79,9 +79,13 @@ pub async fn end_session(
     }
     let (user, ended) = store.user_and_session(&caller.user, session).await?;
     let user = user.ok_or(SessionsError::NoSuchUser)?;
-    // The key first: as long as the session is left, the caller can ask again.
     if let Some(key) = ended.and_then(|session| session.device_key) {
-        forget(store, user, |_| vec![key.clone()]).await?;
+        let (_, own) = store.user_and_session(&caller.user, &caller.session).await?;
+        // An earlier session of the caller's own device has the same key.
+        if own.and_then(|own| own.device_key).as_ref() != Some(&key) {
+            // The key first: as long as the session is left, the caller can ask again.
+            forget(store, user, |_| vec![key.clone()]).await?;
+        }
     }
     Ok(store.end_session(&caller.user, session).await?)
 }

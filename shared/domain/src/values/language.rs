@@ -33,6 +33,14 @@ pub enum MessagePurpose {
 
 impl MessagePurpose {
     pub const ALL: [Self; 3] = [Self::SignIn, Self::VerifyNumber, Self::ChangeNumber];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SignIn => "sign-in",
+            Self::VerifyNumber => "verification",
+            Self::ChangeNumber => "change of number",
+        }
+    }
 }
 
 /// English, then the others, sorted by tag.
