@@ -49,6 +49,9 @@ fn language(path: &Path) -> Result<String, Box<dyn Error>> {
         let (with_code, above_code) = (format!("{purpose}_with_code"), format!("{purpose}_above_code"));
         let with = sentence(&text, &with_code, word)?;
         let above = sentence(&text, &above_code, word)?;
+        for (name, sentence, limits) in [(&with_code, with, (160, 70)), (&above_code, above, (145, 55))] {
+            check_length(sentence, limits).map_err(|wrong| format!("{name}: {wrong}"))?;
+        }
         check_code(with).map_err(|wrong| format!("{with_code}: {wrong}"))?;
         if above.contains("{code}") {
             return Err(format!("{above_code} must not contain {{code}}").into());
@@ -70,6 +73,14 @@ fn sentence<'a>(text: &'a str, name: &str, word: &str) -> Result<&'a str, String
         return Err(format!("{name} has a digit, a brace, @ or # of its own"));
     }
     Ok(sentence)
+}
+
+/// Without the app's name, so that a message can always be cut off to fit one segment. Below a sentence without a code there
+/// may be a line of 15 characters.
+fn check_length(sentence: &str, (ascii, other): (usize, usize)) -> Result<(), String> {
+    let text = sentence.replace("{app}", "").replace("{code}", "123456");
+    let (length, allowed) = (text.encode_utf16().count(), if text.is_ascii() { ascii } else { other });
+    if length > allowed { Err(format!("it has {length} characters; {allowed} are allowed")) } else { Ok(()) }
 }
 
 fn check_code(sentence: &str) -> Result<(), &'static str> {

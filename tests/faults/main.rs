@@ -64,7 +64,7 @@ flows! {
         [SignUpByName, SignIn, SendToOtherPhone(send_to_change), Request(validate), Wait(120), SendCode]
         => Api(undo_by_code) => the_number_returned;
     no_fault_harms_an_undo_by_another_device:
-        [SignUpByName, SignIn, SendToOtherPhone(send_to_change), Request(validate), Wait(61)]
+        [SignUpByName, SignInWithKey, SendToOtherPhone(send_to_change), Request(validate), Wait(61)]
         => Api(undo_by_another_device) => the_number_returned, end: SuccessOrOnRetry(404, "nothing_to_undo");
     no_fault_harms_a_restored_account:
         [SignUpByName, Request(delete_account), SendCode] => Api(restore) => the_account_is_restored;

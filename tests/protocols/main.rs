@@ -1,4 +1,4 @@
-//! Models of the two central protocols, sign-in and rotation, which run the domain's own transitions. Their properties
+//! Models of the central protocols, sign-in, rotation and undo, which run the domain's own transitions. Their properties
 //! hold for every interleaving of three clients and a crash after any step. Property tests hold the store's conditional
 //! writes to the same transitions.
 
@@ -7,6 +7,7 @@
 mod guesses;
 mod rotation;
 mod sign_in;
+mod undo;
 mod writes;
 
 use stateright::{Checker, Model};

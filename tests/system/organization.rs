@@ -33,7 +33,7 @@ async fn the_example_is_written_and_takes_effect() {
     let output = run(&world, &example, &[]);
     assert!(output.status.success(), "{output:?}");
     let printed = String::from_utf8(output.stdout).unwrap();
-    assert!(printed.contains("ne: 57 of 70 UCS-2 characters\n    <#> तपाईंको Himal कोड:\n"), "{printed}");
+    assert!(printed.contains("ne, sign-in: 57 of 70 UCS-2 characters\n    <#> तपाईंको Himal कोड:\n"), "{printed}");
     let (status, text) = message(&world, "himal").await;
     assert_eq!(status, 200);
     assert!(text.starts_with("<#> तपाईंको Himal कोड:\n@himal.example #"), "{text}");

@@ -99,6 +99,7 @@ enum SubmittedSignal {
     RefreshToken(String),
     FreshAccount,
     Restore,
+    UndoChange,
 }
 
 impl ParsedRequest {
@@ -216,17 +217,18 @@ impl SubmitOtp {
         }
     }
 
-    /// By a code sent to the former number, as a sign-in with `restore`; or, if the request has an access token, by the
-    /// session of that token.
+    /// By a code sent to the former number, which signs in too; or, if the request has an access token, by the session of that
+    /// token.
     async fn undo_change(&self, request: &Request, now: Timestamp) -> Result<Answer, Problem> {
         let limits = &self.app.config.limits;
         if request.header("authorization").is_none() {
             let mut parsed = ParsedRequest::parse(request, limits)?;
-            parsed.second_signal = Some(SubmittedSignal::Restore);
+            parsed.second_signal = Some(SubmittedSignal::UndoChange);
             return self.submit(request, parsed, now).await;
         }
         let caller = self.guard.caller(request, now).await?;
-        let user = undo_change(&self.store, &caller, now).await?;
+        let proven = request.credentials().proven_key(&self.app.config.issuer, None, now)?;
+        let user = undo_change(&self.store, &caller, proven.as_ref(), now).await?;
         Ok(Answer::json(200, &user_json(&user, limits, now)).uncached())
     }
 
@@ -259,7 +261,7 @@ impl SubmitOtp {
         }
         let other_sessions = if sign_out_others && !is_new_user {
             end_other_sessions(&self.store, user.clone(), &session).await?;
-            0
+            Some(0)
         } else {
             other_sessions
         };
@@ -268,7 +270,7 @@ impl SubmitOtp {
         let claims = issuer.tokens(&session, &user.roles, grant, ids, now, limits);
         let mut body = key.sign(&claims)?.to_json();
         body.insert("is_new_user".into(), json!(is_new_user));
-        body.insert("other_sessions".into(), json!(other_sessions));
+        body.extend(other_sessions.map(|others| ("other_sessions".to_owned(), json!(others))));
         body.insert("user".into(), user_json(&user, limits, now));
         Ok(Answer::json(200, &Value::Object(body)).uncached())
     }
@@ -283,6 +285,7 @@ impl SubmitOtp {
             None => Ok(None),
             Some(SubmittedSignal::FreshAccount) => Ok(Some(SecondSignal::FreshAccount)),
             Some(SubmittedSignal::Restore) => Ok(Some(SecondSignal::Restore)),
+            Some(SubmittedSignal::UndoChange) => Ok(Some(SecondSignal::UndoChange)),
             // An invalid token is no signal, and no reason to refuse a number that needs none.
             Some(SubmittedSignal::RefreshToken(token)) => {
                 Ok(self.guard.second_signal(&token, proven, now).await?.map(SecondSignal::RefreshToken))

@@ -1,6 +1,7 @@
 //! The limits. Each variable is named after its field in [`Limits`].
 
 use domain::rules::limits::{BudgetMode, Limits};
+use domain::rules::user::USERNAME_KEPT_SECONDS;
 use domain::values::time::{DAY, HOUR};
 
 use super::variables::{ConfigError, Variables};
@@ -24,11 +25,20 @@ pub(super) fn read(variables: &Variables) -> Result<Limits, ConfigError> {
         source_guesses_per_day: positive("SOURCE_GUESSES_PER_DAY", default.source_guesses_per_day)?,
         country_sends_per_day: positive("COUNTRY_SENDS_PER_DAY", default.country_sends_per_day)?,
         phone_dormant_seconds: positive("PHONE_DORMANT_DAYS", default.phone_dormant_seconds / DAY)?.saturating_mul(DAY),
-        undo_seconds: positive("UNDO_HOURS", default.undo_seconds / HOUR)?.saturating_mul(HOUR),
+        undo_seconds: undo_hours(variables, default.undo_seconds / HOUR)?.saturating_mul(HOUR),
         budget_mode: variables.parsed("PUMPING_BUDGETS", str::parse::<BudgetMode>)?.unwrap_or(default.budget_mode),
         access_token_seconds: positive("ACCESS_TOKEN_SECONDS", default.access_token_seconds)?,
         refresh_idle_seconds: positive("REFRESH_IDLE_SECONDS", default.refresh_idle_seconds)?,
         refresh_total_seconds: positive("REFRESH_TOTAL_SECONDS", default.refresh_total_seconds)?,
         refresh_grace_seconds: positive("REFRESH_GRACE_SECONDS", default.refresh_grace_seconds)?,
     })
+}
+
+/// A username is kept for as long as its user can return.
+fn undo_hours(variables: &Variables, default: u32) -> Result<u32, ConfigError> {
+    let (hours, max) = (variables.positive("UNDO_HOURS", default)?, USERNAME_KEPT_SECONDS / HOUR);
+    if hours > max {
+        return Err(ConfigError::new("UNDO_HOURS", format!("expected at most {max}, for which a username is kept")));
+    }
+    Ok(hours)
 }

@@ -15,8 +15,8 @@ use super::items::attributes::{Item, Row, moment, moments_by_name, number, text}
 use super::items::challenge::{challenge_name, challenges, keep, record_key};
 use super::items::session::{if_live, session, session_key};
 use super::items::user::{
-    deleted_user_key, if_available_to, keep_username, phone_lock_key, release_phone, user, user_key, username_lock,
-    username_lock_key,
+    deleted_user, forget_devices, if_available_to, keep_username, phone_lock_key, release_phone, user, user_key,
+    username_lock, username_lock_key,
 };
 use super::store::{Store, Updated};
 use super::tables::{HasOtps, HasSessions, HasUsers};
@@ -119,7 +119,11 @@ impl<T: HasUsers + HasOtps + HasSessions> AccountStore for Store<T> {
             // A sign-in since the user was read has opened a session that may not be in the list.
             .if_equals_or_absent("sign_ins", (seen.sign_ins > 0).then(|| number(seen.sign_ins)))
             .if_equals_or_absent("phone", seen.phone.as_ref().map(|phone| text(phone.e164())))
-            .if_equals_or_absent("username", seen_username(seen));
+            .if_equals_or_absent("username", seen_username(seen))
+            // The item is kept as it was read.
+            .if_equals_or_absent("name", item.get("name").cloned())
+            .if_equals_or_absent("image_url", item.get("image_url").cloned())
+            .if_equals_or_absent("former_phones", item.get("former_phones").cloned());
         let mut transaction = Transaction::new("delete an account").delete((), users, user_key(&seen.id), unchanged);
         if let Some(username) = &seen.username {
             let kept = keep_username(&seen.id, now.plus(USERNAME_KEPT_SECONDS));
@@ -127,7 +131,9 @@ impl<T: HasUsers + HasOtps + HasSessions> AccountStore for Store<T> {
         }
         if let Some(phone) = &seen.phone {
             let release = Release { reason: ReleaseReason::AccountDeleted, until: undo_until };
-            transaction = transaction.update((), users, phone_lock_key(phone), release_phone(&seen.id, release)).put(
+            // Whoever takes the deletion back starts without known devices.
+            let released = forget_devices(release_phone(&seen.id, release), &seen.device_keys.others_than(None));
+            transaction = transaction.update((), users, phone_lock_key(phone), released).put(
                 (),
                 users,
                 deleted_user(item, &seen.id, undo_until),
@@ -138,13 +144,6 @@ impl<T: HasUsers + HasOtps + HasSessions> AccountStore for Store<T> {
                 let no_codes =
                     codes.into_iter().fold(keep(Expression::new(), now), |change, name| change.remove(&name));
                 transaction = transaction.update((), otps, record_key(phone), no_codes);
-            }
-        }
-        for former in &seen.former_phones {
-            // The lock of a change that is final may be gone.
-            let own = Expression::new().if_any(|on| [on.absent("pk"), on.equals("user_id", text(seen.id.as_str()))]);
-            if now < former.until {
-                transaction = transaction.delete((), users, phone_lock_key(&former.phone), own);
             }
         }
         for key in sessions {
@@ -197,14 +196,6 @@ impl<T: HasSessions> Store<T> {
             }
         }
     }
-}
-
-/// What is kept of a user for an undo: all but the changes of number, which are final.
-fn deleted_user(mut item: Item, id: &UserId, until: Timestamp) -> Item {
-    item.extend(deleted_user_key(id));
-    item.insert("kept_until".into(), moment(until));
-    item.remove("former_phones");
-    item
 }
 
 fn seen_username(seen: &User) -> Option<AttributeValue> {

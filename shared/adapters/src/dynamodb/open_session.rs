@@ -4,7 +4,7 @@ use domain::rules::challenge::Consumption;
 use domain::rules::session::Session;
 use domain::rules::user::{DEFAULT_ROLE, PhoneHolder, User};
 use domain::use_cases::open_session::{
-    OpenSessionStore, PhoneProof, ResumedSession, SignIn, SignInOutcome, SignInUser,
+    AccountState, OpenSessionStore, PhoneProof, Restoration, ResumedSession, SignIn, SignInOutcome, SignInUser,
 };
 use domain::values::ids::{SessionId, UserId};
 use domain::values::phone::PhoneNumber;
@@ -19,14 +19,14 @@ use super::items::challenge::{consume, consumption, record, record_key};
 use super::items::firebase_token::token_item;
 use super::items::session::{session, session_item, session_key};
 use super::items::user::{
-    ROLE_PREFIX, deleted_user_key, device_key_name, device_keys, if_held_by, if_phone_of, if_still_held_by,
-    know_device, lose_phone, organization_set, phone_holder, phone_lock, phone_lock_key, release, return_phone, user,
-    user_item, user_key, username_lock_key,
+    ROLE_PREFIX, deleted_user_key, device_keys, if_held_by, if_phone_of, if_released, if_still_held_by, know_device,
+    lose_phone, organization_set, phone_holder, phone_lock, phone_lock_key, release, user, user_item, user_key,
+    username_lock_key,
 };
 use super::store::Store;
 use super::tables::{HasOtps, HasSessions, HasUsers};
 use super::transaction::{Transaction, Written};
-use super::undo_change::UndoSteps;
+use super::undo_change::{Proven, UndoSteps};
 use crate::telemetry::trace;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -43,26 +43,28 @@ impl<T: HasUsers + HasOtps + HasSessions> OpenSessionStore for Store<T> {
     async fn sign_in(&self, sign_in: &SignIn) -> Result<SignInOutcome, Unavailable> {
         trace("a sign-in writes", sign_in);
         let transaction = match &sign_in.user {
-            SignInUser::Restored(holder) => match self.find_deleted(&holder.user, sign_in.consumption.at).await? {
-                Some(deleted) => self.restoring(sign_in, holder, deleted)?,
-                None => return Ok(SignInOutcome::HolderChanged(self.find_holder(&sign_in.phone).await?)),
-            },
+            SignInUser::Restored(restoration) if restoration.state == AccountState::Deleted => {
+                match self.find_deleted(&restoration.user.id, sign_in.consumption.at).await? {
+                    Some(deleted) => self.undeleting(sign_in, restoration, deleted),
+                    None => return Ok(SignInOutcome::HolderChanged(self.find_holder(&sign_in.phone).await?)),
+                }
+            }
             _ => self.sign_in_transaction(sign_in),
         };
         // An existing user is read at the same time as the transaction, whose change to the user is known.
         let (session, now) = (&sign_in.session.id, sign_in.consumption.at);
         let (written, user, other_sessions) = match &sign_in.user {
             SignInUser::New(new) | SignInUser::Replacing { new, .. } => {
-                (self.transact(transaction).await?, Some(new.clone()), 0)
+                (self.transact(transaction).await?, Some(new.clone()), Some(0))
             }
-            SignInUser::Returning { .. } | SignInUser::Restored(_) => {
-                if let SignInUser::Returning { undone, .. } = &sign_in.user {
-                    self.end_surplus_sessions(undone).await?;
+            SignInUser::Restored(restoration) => {
+                if let Some(change) = &restoration.change {
+                    self.end_surplus_sessions(change).await?;
                 }
                 let written = self.transact(transaction).await?;
-                let id = &sign_in.session.user;
-                let others = self.count_other_sessions(id, session, now).await?;
-                (written, self.find_user(id).await?, others)
+                let id = &restoration.user.id;
+                let (user, others) = tokio::join!(self.find_user(id), self.count_other_sessions(id, session, now));
+                (written, user?, others.ok())
             }
             SignInUser::Existing(id) => {
                 // A failed read must neither abandon the transaction nor hide that it consumed the proof.
@@ -76,13 +78,9 @@ impl<T: HasUsers + HasOtps + HasSessions> OpenSessionStore for Store<T> {
                     Err(_) if written.is_done() => self.find_user(id).await?,
                     user => user.unwrap_or_default(),
                 };
-                let others = match others {
-                    Err(_) if written.is_done() => self.count_other_sessions(id, session, now).await?,
-                    others => others.unwrap_or_default(),
-                };
                 let joined = sign_in.joins.then(|| sign_in.organization.clone());
                 let key = sign_in.session.device_key.as_ref();
-                (written, user.map(|user| user.signed_in(joined, key, now)), others)
+                (written, user.map(|user| user.signed_in(joined, key, now)), others.ok())
             }
         };
         let refusal = match (written, user) {
@@ -106,9 +104,8 @@ impl<T: HasUsers + HasOtps + HasSessions> OpenSessionStore for Store<T> {
         self.find_user(id).await
     }
 
-    async fn read_deleted_user(&self, id: &UserId) -> Result<Option<User>, Unavailable> {
-        let item = self.get("read a deleted user", self.tables.users(), deleted_user_key(id)).await?;
-        Ok(item.as_ref().map(user).transpose()?)
+    async fn read_deleted_user(&self, id: &UserId, now: Timestamp) -> Result<Option<User>, Unavailable> {
+        Ok(self.find_deleted(id, now).await?.as_ref().map(user).transpose()?)
     }
 
     async fn read_user_and_sessions(&self, id: &UserId) -> Result<Option<(User, Vec<Session>)>, Unavailable> {
@@ -125,11 +122,12 @@ impl<T: HasUsers + HasOtps + HasSessions> OpenSessionStore for Store<T> {
         session: &SessionId,
         now: Timestamp,
     ) -> Result<Option<ResumedSession>, Unavailable> {
-        let (user, session, other_sessions) = tokio::try_join!(
+        let (user, session, others) = tokio::join!(
             self.find_user(user),
             self.find_session(user, session),
             self.count_other_sessions(user, session, now)
-        )?;
+        );
+        let (user, session, other_sessions) = (user?, session?, others.ok());
         Ok(user.zip(session).map(|(user, session)| ResumedSession { user, session, other_sessions }))
     }
 }
@@ -176,17 +174,7 @@ impl<T: HasUsers + HasOtps + HasSessions> Store<T> {
                 )
             }
             SignInUser::Existing(id) => {
-                let signed_in = Expression::new()
-                    .set("last_sign_in_at", moment(now))
-                    .set("phone_proven_at", moment(now))
-                    .add("sign_ins", number(1))
-                    .if_exists("pk");
-                let signed_in = know_device(signed_in, key, forgotten, now);
-                let signed_in = if sign_in.joins {
-                    signed_in.add(&format!("{ROLE_PREFIX}{DEFAULT_ROLE}"), organization_set([&sign_in.organization]))
-                } else {
-                    signed_in
-                };
+                let signed_in = signed_in(Expression::new(), sign_in).if_exists("pk");
                 let proven = know_device(if_phone_of(id).set("proven_at", moment(now)), key, forgotten, now);
                 transaction.update(Step::PhoneLock, users, phone_lock_key(&sign_in.phone), proven).update(
                     Step::User,
@@ -203,24 +191,23 @@ impl<T: HasUsers + HasOtps + HasSessions> Store<T> {
                     user_item(new),
                     Expression::new().if_absent("pk"),
                 );
-                if former.release.is_some() {
-                    transaction
-                } else {
+                if former.has_phone() {
                     let lost = lose_phone(&sign_in.phone, &new.id, now);
                     transaction.update(Step::FormerHolder, users, user_key(&former.user), lost)
+                } else {
+                    transaction
                 }
             }
-            SignInUser::Returning { undone, .. } => {
-                let lock = know_device(Expression::new(), key, &[], now).set("proven_at", moment(now));
-                let user = Expression::new()
-                    .set("last_sign_in_at", moment(now))
-                    .set("phone_proven_at", moment(now))
-                    .set("sign_ins", number(undone.user.sign_ins.saturating_add(1)));
-                let user = know_device(user, key, &[], now);
-                let steps = UndoSteps { phone_lock: Step::PhoneLock, user: Step::User, other: Step::FormerHolder };
-                self.undoing(transaction, undone, &steps, lock, user)
-            }
-            SignInUser::Restored(_) => transaction,
+            // A change is taken back. A deletion has a transaction of its own.
+            SignInUser::Restored(restoration) => match &restoration.change {
+                Some(change) => {
+                    let steps = UndoSteps { phone_lock: Step::PhoneLock, user: Step::User, other: Step::FormerHolder };
+                    self.undoing(transaction, change, &steps, Proven { at: now, by: key }, |user| {
+                        signed_in(user, sign_in)
+                    })
+                }
+                None => transaction,
+            },
         };
         self.with_session(transaction, sign_in)
     }
@@ -245,47 +232,57 @@ impl<T: HasUsers + HasOtps + HasSessions> Store<T> {
         Ok(is_kept.then_some(item))
     }
 
-    /// A sign-in that takes back a deletion: the user's item returns as it was, and the locks with it.
-    fn restoring(
-        &self,
-        sign_in: &SignIn,
-        holder: &PhoneHolder,
-        deleted: Item,
-    ) -> Result<Transaction<Step>, Unavailable> {
-        let (users, now, key) = (self.tables.users(), sign_in.consumption.at, sign_in.session.device_key.as_ref());
-        let was = user(&deleted)?;
-        let until = holder.release.map(|release| release.until).unwrap_or_default();
+    /// A sign-in that takes back a deletion, and the change of number before it if there is one. The user's item returns as it
+    /// was, but without the devices.
+    fn undeleting(&self, sign_in: &SignIn, restoration: &Restoration, deleted: Item) -> Transaction<Step> {
+        let (users, now) = (self.tables.users(), sign_in.consumption.at);
+        let Restoration { user: was, released_until, change, .. } = restoration;
+        let earlier = change.as_ref().map_or(&was.former_phones, |change| &change.earlier);
+        let restored = User { former_phones: earlier.clone(), phone: Some(sign_in.phone.clone()), ..was.clone() };
+        let joined = sign_in.joins.then(|| sign_in.organization.clone());
+        let restored = restored.signed_in(joined, sign_in.session.device_key.as_ref(), now);
+        // What the domain does not know of an item stays.
         let mut item = deleted;
-        item.extend(user_key(&was.id));
-        item.remove("kept_until");
-        item.insert("last_sign_in_at".into(), moment(now));
-        item.insert("phone_proven_at".into(), moment(now));
-        item.insert("sign_ins".into(), number(was.sign_ins.saturating_add(1)));
-        item.extend(key.map(|key| (device_key_name(key), moment(now))));
-        let lock = know_device(Expression::new().set("proven_at", moment(now)), key, &[], now);
-        let lock = return_phone(lock, &was.id, until);
+        for name in ["kept_until", "former_phones"] {
+            item.remove(name);
+        }
+        item.extend(user_item(&restored));
+        let lock = phone_lock(&sign_in.phone, &was.id, now, &restored.device_keys);
         let mut transaction = self
             .using_up_proof(sign_in)
-            .update(Step::PhoneLock, users, phone_lock_key(&sign_in.phone), lock)
+            .put(Step::PhoneLock, users, lock, if_released(&was.id, *released_until))
             .put(Step::User, users, item, Expression::new().if_absent("pk"))
             .delete(Step::FormerHolder, users, deleted_user_key(&was.id), Expression::new().if_exists("pk"));
         if let Some(username) = &was.username {
             let returned = if_held_by(&was.id).remove("kept_until");
             transaction = transaction.update(Step::FormerHolder, users, username_lock_key(username), returned);
         }
-        Ok(self.with_session(transaction, sign_in))
+        self.with_session(transaction, sign_in)
+    }
+}
+
+/// What a sign-in changes of a user who exists.
+fn signed_in(user: Expression, sign_in: &SignIn) -> Expression {
+    let (now, key) = (sign_in.consumption.at, sign_in.session.device_key.as_ref());
+    let user = user.set("last_sign_in_at", moment(now)).set("phone_proven_at", moment(now)).add("sign_ins", number(1));
+    let user = know_device(user, key, &sign_in.forgotten_keys, now);
+    if sign_in.joins {
+        user.add(&format!("{ROLE_PREFIX}{DEFAULT_ROLE}"), organization_set([&sign_in.organization]))
+    } else {
+        user
     }
 }
 
 impl<T: HasUsers + HasSessions> Store<T> {
-    /// All records of sessions, also of those that ended by age.
+    /// The user, and then all records of their sessions, also of those that ended by age. In this order, whoever writes on the
+    /// condition that the user has had no further sign-in knows all sessions.
     pub(super) async fn find_user_and_sessions(
         &self,
         id: &UserId,
     ) -> Result<Option<(User, Vec<Session>)>, Unavailable> {
-        let (user, items) = tokio::try_join!(self.find_user(id), self.session_items(id))?;
-        let sessions = items.iter().map(session).collect::<Result<Vec<_>, _>>()?;
-        Ok(user.map(|user| (user, sessions)))
+        let Some(user) = self.find_user(id).await? else { return Ok(None) };
+        let items = self.session_items(id).await?;
+        Ok(Some((user, items.iter().map(session).collect::<Result<Vec<_>, _>>()?)))
     }
 }
 

@@ -20,7 +20,7 @@ use super::items::attributes::{Item, Row, key, moment, moments, number, text};
 use super::items::challenge::{
     challenge_name, challenge_value, challenges, credit_scope, if_unconsumed, keep, record, record_key,
 };
-use super::items::user::{device_keys, phone_lock_key, user, user_key};
+use super::items::user::{device_keys, phone_lock_key, release, user, user_key};
 use super::store::{Consistency, Store};
 use super::tables::{HasOtps, HasUsers};
 use super::transaction::Transaction;
@@ -57,7 +57,10 @@ impl<T: HasUsers + HasOtps> SendOtpStore for Store<T> {
             }
             None => (SendSchedule::default(), 0),
         };
-        let known_keys = found.of(users).get(&phone_lock_key(phone)).map(device_keys).unwrap_or_default();
+        let lock = found.of(users).get(&phone_lock_key(phone));
+        // Whoever had the number before, and can no longer take it back, is nobody to it.
+        let is_over = lock.map(release).transpose()?.flatten().is_some_and(|release| !release.is_pending(now));
+        let known_keys = lock.filter(|_| !is_over).map(device_keys).unwrap_or_default();
         let codes = found.of(otps).get(&record_key(phone));
         let record = codes.map_or(Ok(ChallengeRecord::default()), |item| record(item, purpose))?;
         let over = codes.into_iter().flat_map(challenges).filter(|(_, challenge)| challenge.is_over(now));

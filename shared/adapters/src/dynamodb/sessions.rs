@@ -75,32 +75,43 @@ impl<T: HasSessions> Store<T> {
         Ok(sessions)
     }
 
-    /// How many live sessions a user has besides this one.
+    /// How many live sessions a user has besides this one; of those in a page of 1 MB, so that no sign-in reads without end.
     pub(super) async fn count_other_sessions(
         &self,
         user: &UserId,
         own: &SessionId,
         now: Timestamp,
     ) -> Result<u32, Unavailable> {
-        let others = self.live_sessions(user, now).await?.into_iter().filter(|session| session.id != *own);
+        let (items, _) = self.page_of_sessions(user, None).await?;
+        let sessions = items.iter().map(session).collect::<Result<Vec<_>, _>>()?;
+        let others = sessions.iter().filter(|session| session.id != *own && session.is_live(now));
         Ok(u32::try_from(others.count()).unwrap_or(u32::MAX))
+    }
+
+    async fn page_of_sessions(
+        &self,
+        user: &UserId,
+        from: Option<Item>,
+    ) -> Result<(Vec<Item>, Option<Item>), Unavailable> {
+        let request = self
+            .client
+            .query()
+            .table_name(self.tables.sessions())
+            .key_condition_expression("user_id = :user")
+            .expression_attribute_values(":user", text(user.as_str()))
+            .consistent_read(true)
+            .set_exclusive_start_key(from);
+        let page = request.send().await.map_err(|error| Unavailable::new("list sessions", error))?;
+        Ok((page.items.unwrap_or_default(), page.last_evaluated_key))
     }
 
     pub(super) async fn session_items(&self, user: &UserId) -> Result<Vec<Item>, Unavailable> {
         let mut items = Vec::new();
         let mut from = None;
         loop {
-            let request = self
-                .client
-                .query()
-                .table_name(self.tables.sessions())
-                .key_condition_expression("user_id = :user")
-                .expression_attribute_values(":user", text(user.as_str()))
-                .consistent_read(true)
-                .set_exclusive_start_key(from);
-            let page = request.send().await.map_err(|error| Unavailable::new("list sessions", error))?;
-            items.extend(page.items.unwrap_or_default());
-            from = page.last_evaluated_key;
+            let (page, next) = self.page_of_sessions(user, from).await?;
+            items.extend(page);
+            from = next;
             if from.is_none() {
                 return Ok(items);
             }

@@ -5,13 +5,16 @@ use domain::rules::undo::UndoneChange;
 use domain::rules::user::User;
 use domain::use_cases::undo_change::{UndoChangeStore, UndoOutcome};
 use domain::values::ids::UserId;
+use domain::values::key_thumbprint::KeyThumbprint;
+use domain::values::time::Timestamp;
 use domain::values::unavailable::Unavailable;
 
 use super::expression::Expression;
 use super::items::attributes::{moment, number, text};
 use super::items::session::session_key;
 use super::items::user::{
-    forget_devices, former_phones_value, if_held_by, if_phone_of, phone_lock_key, return_phone, user_key,
+    device_key_name, forget_devices, former_phones_value, if_phone_of, if_released, phone_lock, phone_lock_key,
+    user_key,
 };
 use super::store::Store;
 use super::tables::{HasSessions, HasUsers};
@@ -20,6 +23,12 @@ use crate::telemetry::trace;
 
 /// A transaction takes 100 items (DynamoDB's limit); the proof, the user, the locks and the counters need some of them.
 const SESSIONS_IN_TRANSACTION: usize = 85;
+
+/// When the returning number was last proven, and by which key if that is now.
+pub(super) struct Proven<'a> {
+    pub(super) at: Timestamp,
+    pub(super) by: Option<&'a KeyThumbprint>,
+}
 
 /// The tags of an undo's steps in a transaction.
 pub(super) struct UndoSteps<Tag> {
@@ -44,10 +53,11 @@ impl<T: HasUsers + HasSessions> UndoChangeStore for Store<T> {
         trace("an undo writes", undone);
         self.end_surplus_sessions(undone).await?;
         let steps = UndoSteps { phone_lock: Step::PhoneLock, user: Step::User, other: Step::Other };
-        // The sign-ins do not change, and neither does the moment of the last proof.
-        let user = Expression::new().set("phone_proven_at", moment(undone.former.proven_at));
+        // Nobody proves the number now: the moment of its last proof returns with it.
+        let proven = Proven { at: undone.former.proven_at, by: None };
+        let proven_at = |user: Expression| user.set("phone_proven_at", moment(undone.former.proven_at));
         let transaction = Transaction::new("undo a change of number");
-        let transaction = self.undoing(transaction, undone, &steps, Expression::new(), user);
+        let transaction = self.undoing(transaction, undone, &steps, proven, proven_at);
         match self.transact(transaction).await? {
             Written::Done => {
                 let user = self.find_user(&undone.user.id).await?;
@@ -64,7 +74,7 @@ impl<T: HasUsers + HasSessions> UndoChangeStore for Store<T> {
 }
 
 impl<T: HasUsers + HasSessions> Store<T> {
-    /// Ends the sessions for which the transaction has no room. If the undo then fails, it is repeated.
+    /// Ends the sessions for which the transaction has no room. They end too if the undo then fails.
     pub(super) async fn end_surplus_sessions(&self, undone: &UndoneChange) -> Result<(), Unavailable> {
         for session in undone.sessions.iter().skip(SESSIONS_IN_TRANSACTION) {
             self.delete_session(&undone.user.id, session).await?;
@@ -72,27 +82,31 @@ impl<T: HasUsers + HasSessions> Store<T> {
         Ok(())
     }
 
-    /// Adds an undo to a transaction. `lock` and `user` are what else changes of the returning phone's lock and of the user.
+    /// Adds an undo to a transaction. `change_user` is what else it changes of the user.
     pub(super) fn undoing<Tag: Copy>(
         &self,
         transaction: Transaction<Tag>,
         undone: &UndoneChange,
         steps: &UndoSteps<Tag>,
-        lock: Expression,
-        user: Expression,
+        proven: Proven<'_>,
+        change_user: impl FnOnce(Expression) -> Expression,
     ) -> Transaction<Tag> {
         let (users, id, former) = (self.tables.users(), &undone.user.id, &undone.former);
         let seen_phone = undone.user.phone.as_ref();
-        let user = forget_devices(user, &undone.device_keys)
+        let mut known = undone.user.device_keys.clone();
+        known.0.retain(|key, _| !undone.device_keys.contains(key));
+        let user = forget_devices(change_user(Expression::new()), &undone.device_keys)
             .set("phone", text(former.phone.e164()))
             .set_or_remove("former_phones", former_phones_value(&undone.earlier))
             .if_equals_or_absent("phone", seen_phone.map(|phone| text(phone.e164())))
             .if_equals_or_absent("former_phones", former_phones_value(&undone.user.former_phones))
             // A sign-in since the user was read has opened a session that is not in the list.
             .if_equals_or_absent("sign_ins", (undone.user.sign_ins > 0).then(|| number(undone.user.sign_ins)));
-        let lock = forget_devices(lock, &undone.device_keys);
-        let lock = return_phone(lock, id, former.until);
-        let mut transaction = transaction.update(steps.phone_lock, users, phone_lock_key(&former.phone), lock).update(
+        // The lock gets copies of the device keys, so none of them may have been forgotten since.
+        let user = known.0.keys().fold(user, |user, key| user.if_exists(&device_key_name(key)));
+        known.0.extend(proven.by.map(|key| (key.clone(), proven.at)));
+        let lock = phone_lock(&former.phone, id, proven.at, &known);
+        let mut transaction = transaction.put(steps.phone_lock, users, lock, if_released(id, former.until)).update(
             steps.user,
             users,
             user_key(id),
@@ -100,9 +114,6 @@ impl<T: HasUsers + HasSessions> Store<T> {
         );
         if let Some(phone) = seen_phone {
             transaction = transaction.delete(steps.other, users, phone_lock_key(phone), if_phone_of(id));
-        }
-        for later in &undone.later {
-            transaction = transaction.delete(steps.other, users, phone_lock_key(&later.phone), if_held_by(id));
         }
         for session in undone.sessions.iter().take(SESSIONS_IN_TRANSACTION) {
             let key = session_key(id, session);

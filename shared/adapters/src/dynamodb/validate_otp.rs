@@ -5,7 +5,7 @@ use domain::rules::limits::Limits;
 use domain::rules::user::{Release, ReleaseReason};
 use domain::use_cases::check_code::{CheckCodeStore, GuessCounts};
 use domain::use_cases::validate_otp::{BindOutcome, CallerCount, PhoneBinding, ValidateOtpStore};
-use domain::values::ids::UserId;
+use domain::values::ids::{SessionId, UserId};
 use domain::values::purpose::Purpose;
 use domain::values::time::Timestamp;
 use domain::values::unavailable::Unavailable;
@@ -15,11 +15,11 @@ use super::items::attributes::{Row, moment, text};
 use super::items::challenge::{consume, record_key};
 use super::items::failures::OF_CALLER;
 use super::items::user::{
-    device_key_name, former_phones_value, if_free_or_held_by, if_still_held_by, lose_phone, phone_lock, phone_lock_key,
-    release_phone, user, user_key,
+    device_key_name, former_phones_value, if_free_or_held_by, if_phone_of, if_still_held_by, lose_phone, phone_lock,
+    phone_lock_key, release_phone, user, user_key,
 };
 use super::store::{Store, Updated};
-use super::tables::{HasOtps, HasUsers};
+use super::tables::{HasOtps, HasSessions, HasUsers};
 use super::transaction::{Transaction, Written};
 use crate::telemetry::trace;
 
@@ -36,7 +36,7 @@ enum Step {
     Credit,
 }
 
-impl<T: HasUsers + HasOtps> ValidateOtpStore for Store<T> {
+impl<T: HasUsers + HasOtps + HasSessions> ValidateOtpStore for Store<T> {
     async fn count_guess_of_caller(
         &self,
         claim: &Claim,
@@ -46,6 +46,10 @@ impl<T: HasUsers + HasOtps> ValidateOtpStore for Store<T> {
         let (counted, caller) =
             tokio::join!(self.count_guess(claim, limits), self.count_failure_of_caller(caller, claim.now, limits));
         Ok((counted?, caller?))
+    }
+
+    async fn session_is_open(&self, user: &UserId, session: &SessionId, now: Timestamp) -> Result<bool, Unavailable> {
+        Ok(self.find_session(user, session).await?.is_some_and(|session| session.is_live(now)))
     }
 
     async fn bind_phone(&self, binding: &PhoneBinding) -> Result<BindOutcome, Unavailable> {
@@ -78,12 +82,18 @@ impl<T: HasUsers + HasOtps> ValidateOtpStore for Store<T> {
             .update(Step::User, users, user_key(&seen.id), changed)
             .put(Step::PhoneLock, users, phone_lock(phone, &seen.id, *now, &seen.device_keys), lock_condition);
         if let Some(before) = seen.phone.as_ref().filter(|before| *before != phone) {
-            let until = binding.former_phones.iter().find(|former| former.phone == *before).map(|former| former.until);
-            let release = Release { reason: ReleaseReason::NumberChanged, until: until.unwrap_or(*now) };
-            let released = release_phone(&seen.id, release);
-            transaction = transaction.update(Step::FormerLock, users, phone_lock_key(before), released);
+            let former = binding.former_phones.iter().find(|former| former.phone == *before);
+            transaction = match former.map(|former| former.until) {
+                Some(until) => {
+                    let release = Release { reason: ReleaseReason::NumberChanged, until };
+                    let released = release_phone(&seen.id, release);
+                    transaction.update(Step::FormerLock, users, phone_lock_key(before), released)
+                }
+                // A change back: nobody may return to the number in between.
+                None => transaction.delete(Step::FormerLock, users, phone_lock_key(before), if_phone_of(&seen.id)),
+            };
         }
-        if let Some(former) = former_holder.as_ref().filter(|former| former.release.is_none()) {
+        if let Some(former) = former_holder.as_ref().filter(|former| former.has_phone()) {
             let lost = lose_phone(phone, &seen.id, *now);
             transaction = transaction.update(Step::FormerHolder, users, user_key(&former.user), lost);
         }

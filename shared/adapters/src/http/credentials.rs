@@ -86,7 +86,7 @@ impl<'a> Credentials<'a> {
     /// differs behind a proxy.
     fn urls(&self, issuer: &Issuer) -> Vec<String> {
         let host = self.text(HOST.as_str()).or(self.domain);
-        let scheme = self.text("x-forwarded-proto").unwrap_or("https");
+        let scheme = self.text("x-forwarded-proto").filter(|scheme| *scheme == "http").unwrap_or("https");
         let arrived = host.map(|host| format!("{scheme}://{host}{}", self.path));
         let issued = self.is_own_route.then(|| format!("{}{}", issuer.issuer, self.path));
         arrived.into_iter().chain(issued).filter_map(|url| normalized(&url)).collect()

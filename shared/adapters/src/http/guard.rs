@@ -37,7 +37,7 @@ const PROOF_REFUSAL: &str = "proof_refusal";
 pub fn refusal_members(error: AuthorizeError) -> Map<String, Value> {
     let mut members = Map::new();
     if let AuthorizeError::InvalidProof(refusal) = &error {
-        members.insert(PROOF_REFUSAL.to_owned(), json!(refusal.to_string()));
+        members.insert(PROOF_REFUSAL.to_owned(), json!(refusal.name()));
     }
     members.insert(REFUSAL.to_owned(), json!(Problem::from(error).code.as_str()));
     members
@@ -215,9 +215,9 @@ fn caller_of_context(context: &HashMap<String, Value>) -> Result<Caller, Authori
 
 /// The refusal with this code; see [`refusal_members`].
 fn refused(code: &str, proof_refusal: Option<&str>) -> AuthorizeError {
-    let of_proof = ProofRefusal::ALL.into_iter().find(|refusal| proof_refusal == Some(refusal.to_string().as_str()));
-    if let Some(refusal) = of_proof {
-        return refusal.into();
+    if code == Code::InvalidDpopProof.as_str() {
+        let known = ProofRefusal::ALL.into_iter().find(|refusal| proof_refusal == Some(refusal.name()));
+        return known.unwrap_or(ProofRefusal::Malformed).into();
     }
     let known: [(Code, fn() -> AuthorizeError); 5] = [
         (Code::TokenRequired, || AuthorizeError::TokenRequired),

@@ -169,8 +169,8 @@ impl Code {
                 403,
                 "number_released",
                 "number released",
-                "A short time ago, the account of this number was deleted or got another number. Send the same request \
-                 again with restore to take that back, or with fresh_account to create a new account.",
+                "A short time ago, the account of this number was deleted. Send the same request again with restore to take \
+                 that back, or with fresh_account to create a new account.",
             ),
             Self::UsernameTaken => Entry(
                 409,
@@ -224,7 +224,8 @@ impl Code {
                 404,
                 "nothing_to_undo",
                 "nothing to undo",
-                "The number was not changed since this device signed in, or the time to take the change back has passed.",
+                "No change of this number can be taken back: there was none, it is too long ago, or this device signed in \
+                 after it.",
             ),
             Self::NotFound => Entry(404, "not_found", "not found", "No route has this path and method."),
             Self::SmsGatewayUnavailable => Entry(
@@ -418,6 +419,7 @@ impl From<ProofRefusal> for Problem {
     fn from(refusal: ProofRefusal) -> Self {
         let what_to_do = match refusal {
             ProofRefusal::OutsideTime => "The Date header of this answer has the time. Send a new proof.",
+            ProofRefusal::UnboundSession => "Send a code to the former number and submit it with restore.",
             ProofRefusal::UnboundToken => "Follow the token_type of the answer that had the token.",
             _ => "Send a new proof of this request by the device's key in the DPoP header (RFC 9449).",
         };
@@ -464,7 +466,17 @@ impl From<CodeRefusal> for Problem {
 
 impl From<Release> for Problem {
     fn from(release: Release) -> Self {
-        Self { release: Some(release), ..Self::new(Code::NumberReleased) }
+        let problem = Self { release: Some(release), ..Self::new(Code::NumberReleased) };
+        match release.reason {
+            ReleaseReason::AccountDeleted => problem,
+            ReleaseReason::NumberChanged => Self {
+                detail:
+                    "A short time ago, the account of this number got another number. Send the same request again with \
+                         restore to take that back. A new account at this number is possible from undo_until on."
+                        .into(),
+                ..problem
+            },
+        }
     }
 }
 
@@ -473,6 +485,7 @@ impl From<UndoChangeError> for Problem {
         match error {
             UndoChangeError::NoSuchUser => Self::new(Code::NoSuchUser),
             UndoChangeError::NothingToUndo => Self::new(Code::NothingToUndo),
+            UndoChangeError::InvalidProof(refusal) => refusal.into(),
             UndoChangeError::NumberTaken => Self::new(Code::AlreadyVerified),
             UndoChangeError::Unavailable(source) => source.into(),
         }
@@ -488,6 +501,7 @@ impl From<SubmitOtpError> for Problem {
             SubmitOtpError::SecondSignalRequired { approval_requested } => {
                 Self { approval_requested, ..Self::new(Code::SecondSignalRequired) }
             }
+            SubmitOtpError::NothingToUndo => Self::new(Code::NothingToUndo),
             SubmitOtpError::Released(release) => release.into(),
             SubmitOtpError::Unavailable(source) => source.into(),
         }
@@ -503,6 +517,7 @@ impl From<SubmitFirebaseError> for Problem {
             SubmitFirebaseError::TestNumberRefused => Self::new(Code::TestNumberRefused),
             SubmitFirebaseError::NotAMember => Self::new(Code::NotAMember),
             SubmitFirebaseError::SecondSignalRequired => Self::new(Code::SecondSignalRequired),
+            SubmitFirebaseError::NothingToUndo => Self::new(Code::NothingToUndo),
             SubmitFirebaseError::Released(release) => release.into(),
             SubmitFirebaseError::Unavailable(source) => source.into(),
         }
@@ -517,6 +532,7 @@ impl From<ValidateOtpError> for Problem {
             ValidateOtpError::PhoneOrUsernameMistaken => Self::new(Code::PhoneOrUsernameMistaken),
             ValidateOtpError::AlreadyVerified => Self::new(Code::AlreadyVerified),
             ValidateOtpError::Code(refusal) => refusal.into(),
+            ValidateOtpError::SessionRevoked => Self::new(Code::SessionRevoked),
             ValidateOtpError::TooManyChanges { retry_after_seconds } => {
                 Self::later(Code::TooManyRequests, retry_after_seconds)
             }

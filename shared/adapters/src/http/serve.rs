@@ -4,6 +4,8 @@ use std::time::Instant;
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 
+use domain::rules::device_proof::ProofRefusal;
+
 use super::answer::Answer;
 use super::problem::Problem;
 use super::request::Request;
@@ -32,7 +34,7 @@ where
             if let Some(unavailable) = problem.source() {
                 tracing::error!(function, request_id, code, cause = causes(unavailable), "unavailable");
             }
-            let why = problem.proof_refusal().map(|refusal| refusal.to_string());
+            let why = problem.proof_refusal().map(ProofRefusal::name);
             (problem.into_answer(), code, why)
         }
     };

@@ -64,7 +64,7 @@ impl DeviceKeyPolicy {
 
 /// The keys with which a user signed in, and when each did last. Whoever ends the session of another device removes its
 /// key too.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct DeviceKeys(pub BTreeMap<KeyThumbprint, Timestamp>);
 
 impl DeviceKeys {

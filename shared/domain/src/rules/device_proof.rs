@@ -58,10 +58,12 @@ pub enum ProofRefusal {
     BoundToken,
     #[error("the token is bound to no key, so the Authorization header must be Bearer <token>")]
     UnboundToken,
+    #[error("the session is bound to no key, so it cannot do this; the former number can")]
+    UnboundSession,
 }
 
 impl ProofRefusal {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Missing,
         Self::Repeated,
         Self::Malformed,
@@ -76,7 +78,29 @@ impl ProofRefusal {
         Self::OtherKey,
         Self::BoundToken,
         Self::UnboundToken,
+        Self::UnboundSession,
     ];
+
+    /// The name between functions of different versions, and in the log.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Repeated => "repeated",
+            Self::Malformed => "malformed",
+            Self::WrongType => "wrong_type",
+            Self::WrongAlgorithm => "wrong_algorithm",
+            Self::WrongKey => "wrong_key",
+            Self::WrongSignature => "wrong_signature",
+            Self::OtherMethod => "other_method",
+            Self::OtherUrl => "other_url",
+            Self::OutsideTime => "outside_time",
+            Self::OtherToken => "other_token",
+            Self::OtherKey => "other_key",
+            Self::BoundToken => "bound_token",
+            Self::UnboundToken => "unbound_token",
+            Self::UnboundSession => "unbound_session",
+        }
+    }
 }
 
 /// What a proof must be made for.

@@ -1,4 +1,5 @@
-//! The message that carries a code: how each organization's reads. Every message fits one segment.
+//! The message that carries a code: how each organization's reads. Every message fits one segment: a sign-in's is checked when
+//! the format is configured, the others lose lines, and the build checks what is left of them then.
 
 use std::fmt;
 

@@ -13,14 +13,12 @@ use crate::values::time::Timestamp;
 pub const MAX_FORMER_PHONES: usize = 5;
 
 /// A change of number, and all later ones, to take back.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct UndoneChange {
     /// As they were read.
     pub user: User,
     /// The number that returns.
     pub former: FormerPhone,
-    /// Numbers that the user had for a while since. They are nobody's then.
-    pub later: Vec<FormerPhone>,
     /// Earlier changes, which can still be taken back.
     pub earlier: Vec<FormerPhone>,
     /// The session that made the change, and those opened since. They end.
@@ -40,8 +38,11 @@ impl User {
         limits: &Limits,
     ) -> Result<Vec<FormerPhone>, Timestamp> {
         let mut former = self.former_phones.clone();
-        former.retain(|former| now < former.until && former.phone != *to);
-        if let Some(phone) = self.phone.clone().filter(|phone| phone != to) {
+        former.retain(|former| now < former.until);
+        if let Some(returned) = former.iter().find(|former| former.phone == *to).map(|former| former.changed_at) {
+            // A change back takes back what came after: whoever has the numbers in between must not return to them.
+            former.retain(|former| former.changed_at < returned);
+        } else if let Some(phone) = self.phone.clone().filter(|phone| phone != to) {
             former.push(FormerPhone {
                 phone,
                 proven_at: self.phone_proven_at.unwrap_or(self.created_at),
@@ -58,8 +59,13 @@ impl User {
 
     /// The former number to which this session may return: the one that the user had when the session was opened.
     pub fn former_phone_of(&self, session: &Session, now: Timestamp) -> Option<&FormerPhone> {
-        let since = self.former_phones.iter().filter(|former| session.created_at < former.changed_at);
-        since.min_by_key(|former| former.changed_at).filter(|former| now < former.until)
+        let pending = self.former_phones.iter().filter(|former| now < former.until);
+        pending.filter(|former| session.created_at < former.changed_at).min_by_key(|former| former.changed_at)
+    }
+
+    /// Whether the user may take this number back.
+    pub fn may_return_to(&self, phone: &PhoneNumber, now: Timestamp) -> bool {
+        self.former_phones.iter().any(|former| former.phone == *phone && now < former.until)
     }
 
     /// Takes back the change from `phone`, and all later ones. `sessions` are all of the user's; the one that asks is kept.
@@ -73,7 +79,8 @@ impl User {
         let is_pending = |former: &&FormerPhone| former.phone == *phone && now < former.until;
         let former = self.former_phones.iter().find(is_pending)?.clone();
         let others = self.former_phones.iter().filter(|other| **other != former).cloned();
-        let (later, earlier) = others.partition(|other: &FormerPhone| other.changed_at >= former.changed_at);
+        // The numbers of later changes are nobody's then. Their locks stay until they end, because somebody may have them.
+        let earlier = others.filter(|other| other.changed_at < former.changed_at).collect();
         let ended = sessions.iter().filter(|session| {
             asking != Some(&session.id) && (session.created_at >= former.changed_at || session.id == former.changed_by)
         });
@@ -85,9 +92,10 @@ impl User {
         device_keys.sort();
         device_keys.dedup();
         let own = asking.and_then(|asking| sessions.iter().find(|session| session.id == *asking));
+        device_keys.retain(|key| self.device_keys.0.contains_key(key));
         device_keys.retain(|key| own.and_then(|own| own.device_key.as_ref()) != Some(key));
         let sessions = ended.iter().map(|session| session.id.clone()).collect();
-        Some(UndoneChange { user: self, former, later, earlier, sessions, device_keys })
+        Some(UndoneChange { user: self, former, earlier, sessions, device_keys })
     }
 }
 
@@ -139,8 +147,11 @@ mod tests {
             let former = user.former_phone_of(&session(1, START.plus(opened)), START.plus(200));
             assert_eq!(former.map(|former| former.phone.clone()), expected.map(phone), "{opened}");
         }
-        let late = START.plus(60).plus(Limits::default().undo_seconds);
-        assert_eq!(user.former_phone_of(&session(1, START), late), None);
+        // A change that is final is none to take back, but a later one still is.
+        let undo_seconds = Limits::default().undo_seconds;
+        let at = |moment| user.former_phone_of(&session(1, START), moment).map(|former| former.phone.clone());
+        assert_eq!(at(START.plus(60).plus(undo_seconds)), Some(phone(1)));
+        assert_eq!(at(START.plus(180).plus(undo_seconds)), None);
     }
 
     #[test]
@@ -149,9 +160,9 @@ mod tests {
         let undone = changed(3).undo_change(&phone(1), &sessions, None, START.plus(200)).unwrap();
         let phones = |former: &[FormerPhone]| former.iter().map(|former| former.phone.clone()).collect::<Vec<_>>();
         assert_eq!(undone.former.phone, phone(1));
-        assert_eq!((phones(&undone.later), phones(&undone.earlier)), (vec![phone(2)], vec![phone(0)]));
+        assert_eq!(phones(&undone.earlier), [phone(0)]);
         assert_eq!(undone.sessions, [sessions[1].id.clone(), sessions[2].id.clone()]);
-        assert_eq!(undone.device_keys.len(), 2);
+        assert_eq!(undone.device_keys, [], "none of them is known");
         let own = changed(3).undo_change(&phone(1), &sessions, Some(&sessions[2].id), START.plus(200)).unwrap();
         assert_eq!(own.sessions, [sessions[1].id.clone()], "the session that asks is kept");
     }
@@ -163,8 +174,9 @@ mod tests {
         let now = START.plus(400);
         let room_at = START.plus(60).plus(Limits::default().undo_seconds);
         assert_eq!(user.former_phones_after(&phone(6), &by, now, &Limits::default()), Err(room_at));
-        // Returning to a former number needs no further room.
-        assert!(user.former_phones_after(&phone(0), &by, now, &Limits::default()).is_ok());
+        // Returning to a former number needs no further room, and takes back what came after it.
+        let returned = |n| user.former_phones_after(&phone(n), &by, now, &Limits::default()).unwrap();
+        assert_eq!((returned(0).len(), returned(3).len()), (0, 3));
         assert!(user.former_phones_after(&phone(6), &by, room_at, &Limits::default()).is_ok());
     }
 }

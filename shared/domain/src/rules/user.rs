@@ -23,7 +23,7 @@ const PROOF_NOTICE_SECONDS: u32 = 30 * DAY;
 /// Each role with the organizations in which the user has it.
 pub type Roles = BTreeMap<String, BTreeSet<OrganizationId>>;
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct User {
     /// `sub` in tokens.
     pub id: UserId,
@@ -156,7 +156,7 @@ impl KeptUsernames {
 }
 
 /// A number that a user gave up for another one, and may take back.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct FormerPhone {
     pub phone: PhoneNumber,
     /// When the user last proved it.
@@ -169,7 +169,7 @@ pub struct FormerPhone {
 }
 
 /// Why a phone's lock names a user who no longer has the phone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ReleaseReason {
     NumberChanged,
     AccountDeleted,
@@ -177,7 +177,7 @@ pub enum ReleaseReason {
 
 /// The state of a phone's lock while its former holder may take the number back. Until then nobody gets it without saying
 /// that they want a new account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Release {
     pub reason: ReleaseReason,
     pub until: Timestamp,
@@ -202,6 +202,11 @@ pub struct PhoneHolder {
 }
 
 impl PhoneHolder {
+    /// Whether the user still has the phone, so that whoever takes it over takes it from them.
+    pub const fn has_phone(&self) -> bool {
+        self.release.is_none()
+    }
+
     /// Whether the user may still take the number back.
     pub fn pending_release(&self, now: Timestamp) -> Option<Release> {
         self.release.filter(|release| release.is_pending(now))

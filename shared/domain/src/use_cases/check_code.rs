@@ -159,7 +159,9 @@ pub async fn claim_attempt(
                 return Ok(match record.challenge_to_compare(&claim, limits) {
                     Ok(challenge) => {
                         let used = &record.with_id.used_in_closure;
-                        let used_up_excuse = claim.challenge_id.as_ref().is_some_and(|id| used.contains(id));
+                        let is_of_lane = claim.lane == GuessLane::WithId;
+                        let used_up_excuse =
+                            is_of_lane && claim.challenge_id.as_ref().is_some_and(|id| used.contains(id));
                         let challenge = challenge.clone();
                         ClaimOutcome::Granted(GrantedClaim { claim, challenge, used_up_excuse })
                     }

@@ -31,6 +31,8 @@ pub enum SecondSignal {
     FreshAccount,
     /// The deletion, or the change of number, is to be taken back.
     Restore,
+    /// The change of number is to be taken back, and nothing else is wanted.
+    UndoChange,
 }
 
 /// Everything that comes with a proof.
@@ -105,13 +107,26 @@ pub enum SignInUser {
         new: User,
         former: PhoneHolder,
     },
-    /// A change of number is taken back.
-    Returning {
-        undone: Box<UndoneChange>,
-        holder: PhoneHolder,
-    },
-    /// A deletion is taken back.
-    Restored(PhoneHolder),
+    /// A change of number, or a deletion, or both are taken back.
+    Restored(Box<Restoration>),
+}
+
+/// What a sign-in takes back.
+#[derive(Clone, Debug)]
+pub struct Restoration {
+    /// As they were read.
+    pub user: User,
+    pub state: AccountState,
+    /// When the release of the phone would have ended.
+    pub released_until: Timestamp,
+    /// None if only a deletion is taken back.
+    pub change: Option<UndoneChange>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccountState {
+    Live,
+    Deleted,
 }
 
 impl SignInUser {
@@ -119,8 +134,7 @@ impl SignInUser {
         match self {
             Self::Existing(user) => user,
             Self::New(new) | Self::Replacing { new, .. } => &new.id,
-            Self::Returning { undone, .. } => &undone.user.id,
-            Self::Restored(holder) => &holder.user,
+            Self::Restored(restoration) => &restoration.user.id,
         }
     }
 
@@ -131,7 +145,7 @@ impl SignInUser {
     /// The user who loses the phone.
     fn former_holder(&self) -> Option<UserId> {
         match self {
-            Self::Replacing { former, .. } if former.release.is_none() => Some(former.user.clone()),
+            Self::Replacing { former, .. } if former.has_phone() => Some(former.user.clone()),
             _ => None,
         }
     }
@@ -157,8 +171,8 @@ pub enum SignInOutcome {
     SignedIn {
         /// As they are after the write.
         user: User,
-        /// How many other live sessions the user has.
-        other_sessions: u32,
+        /// How many other live sessions the user has, if that could be read.
+        other_sessions: Option<u32>,
     },
     /// Another request used up the proof first.
     AlreadyConsumed(Option<Consumption>),
@@ -170,8 +184,13 @@ pub trait OpenSessionStore: Sync {
     /// Uses up the proof and writes user, locks and session: all or nothing.
     fn sign_in(&self, sign_in: &SignIn) -> impl Future<Output = Result<SignInOutcome, Unavailable>> + Send;
     fn read_user(&self, id: &UserId) -> impl Future<Output = Result<Option<User>, Unavailable>> + Send;
-    /// A user who was deleted a short time ago.
-    fn read_deleted_user(&self, id: &UserId) -> impl Future<Output = Result<Option<User>, Unavailable>> + Send;
+    /// A user who was deleted a short time ago, while that can be taken back.
+    fn read_deleted_user(
+        &self,
+        id: &UserId,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Option<User>, Unavailable>> + Send;
+    /// The user, and then their sessions, so that a sign-in in between shows in neither or in both.
     fn read_user_and_sessions(
         &self,
         user: &UserId,
@@ -194,8 +213,8 @@ pub trait OpenSessionStore: Sync {
 pub struct ResumedSession {
     pub user: User,
     pub session: Session,
-    /// How many other live sessions the user has.
-    pub other_sessions: u32,
+    /// How many other live sessions the user has, if that could be read.
+    pub other_sessions: Option<u32>,
 }
 
 /// A user is signed in. Tokens are issued for the session.
@@ -203,8 +222,8 @@ pub struct ResumedSession {
 pub struct SignedIn {
     pub user: User,
     pub session: Session,
-    /// How many other live sessions the user has.
-    pub other_sessions: u32,
+    /// How many other live sessions the user has, if that could be read.
+    pub other_sessions: Option<u32>,
     /// Whether this sign-in created the user.
     pub is_new_user: bool,
     /// Whether the proof was, or may have been, a test number's fixed code.
@@ -235,13 +254,16 @@ pub(super) enum OpenOutcome {
     SecondSignalRequired(UserId),
     /// The number's account was deleted or got another number a short time ago.
     Released(Release),
+    /// The client wants a change of number taken back, and there is none.
+    NothingToUndo,
 }
 
 /// What follows from the holder of a proven phone.
 enum Choice {
-    SignIn(SignInUser),
+    SignIn(Box<SignInUser>),
     SecondSignalRequired(UserId),
     Released(Release),
+    NothingToUndo,
 }
 
 /// Opens a session for the holder of the proven phone, who is created as a user if there is none.
@@ -258,7 +280,7 @@ pub(super) async fn open_session(
             let user = match &holder {
                 Some(PhoneHolder { release: Some(_), user, .. }) => match store.read_user(user).await? {
                     Some(user) => Some(user),
-                    None => store.read_deleted_user(user).await?,
+                    None => store.read_deleted_user(user, context.now).await?,
                 },
                 Some(holder) => store.read_user(&holder.user).await?,
                 None => None,
@@ -271,18 +293,19 @@ pub(super) async fn open_session(
                 return Ok(OpenOutcome::NotAMember);
             }
         }
-        let forgotten_keys = match (&holder, &context.device.key) {
-            (Some(holder), Some(key)) => holder.device_keys.superseded_by(key),
-            _ => Vec::new(),
-        };
         let user = match choose_user(store, limits, &phone, &proof, holder.as_ref(), &context).await? {
-            Choice::SignIn(user) => user,
+            Choice::SignIn(user) => *user,
             Choice::SecondSignalRequired(holder) => return Ok(OpenOutcome::SecondSignalRequired(holder)),
             Choice::Released(release) => return Ok(OpenOutcome::Released(release)),
+            Choice::NothingToUndo => return Ok(OpenOutcome::NothingToUndo),
         };
         if user.is_new() && context.membership == Membership::Invited {
             return Ok(OpenOutcome::NotAMember);
         }
+        let forgotten_keys = match (&user, &holder, &context.device.key) {
+            (SignInUser::Existing(_), Some(holder), Some(key)) => holder.device_keys.superseded_by(key),
+            _ => Vec::new(),
+        };
         let (is_new_user, former_holder) = (user.is_new(), user.former_holder());
         let sign_in = sign_in(limits, &phone, &proof, user, forgotten_keys, &context);
         match store.sign_in(&sign_in).await? {
@@ -309,60 +332,93 @@ async fn choose_user(
     context: &SignInContext,
 ) -> Result<Choice, Unavailable> {
     let now = context.now;
+    let sign_in_as = |user| Choice::SignIn(Box::new(user));
     let new = || {
         let (id, profile, organization) = (&context.new_user, &context.profile, &context.organization);
         let device_key = context.device.key.clone();
         User::new(id.clone(), phone.clone(), profile.clone(), organization.clone(), device_key, now)
     };
-    let Some(holder) = holder else { return Ok(Choice::SignIn(SignInUser::New(new()))) };
-    let replacing = || Choice::SignIn(SignInUser::Replacing { new: new(), former: holder.clone() });
     let second_signal = context.second_signal.as_ref();
+    let wants_undo_alone = matches!(second_signal, Some(SecondSignal::UndoChange));
+    let Some(holder) = holder else {
+        return Ok(if wants_undo_alone { Choice::NothingToUndo } else { sign_in_as(SignInUser::New(new())) });
+    };
+    let replacing = || sign_in_as(SignInUser::Replacing { new: new(), former: holder.clone() });
     if holder.release.is_some() {
-        return match (holder.pending_release(now), second_signal) {
-            (None, _) | (_, Some(SecondSignal::FreshAccount)) => Ok(replacing()),
-            (Some(release), Some(SecondSignal::Restore)) => restore(store, phone, holder, release, context).await,
-            (Some(release), _) => Ok(Choice::Released(release)),
+        // Several people know a fixed code: none of them takes anything back, and none waits for another.
+        if proof.is_fixed_code() && !wants_undo_alone {
+            return Ok(replacing());
+        }
+        let restorable = match holder.pending_release(now) {
+            Some(release) => restorable(store, phone, holder, release, context).await?.map(|found| (release, found)),
+            None => None,
         };
+        return Ok(match (restorable, second_signal) {
+            (Some((_, found)), Some(SecondSignal::Restore)) => sign_in_as(SignInUser::Restored(Box::new(found))),
+            (Some((_, found)), Some(SecondSignal::UndoChange)) if found.change.is_some() => {
+                sign_in_as(SignInUser::Restored(Box::new(found)))
+            }
+            (_, Some(SecondSignal::UndoChange)) => Choice::NothingToUndo,
+            // A change could not be taken back any more, so the number waits. A deletion is its owner's own wish.
+            (Some((release, found)), Some(SecondSignal::FreshAccount)) if found.change.is_some() => {
+                Choice::Released(release)
+            }
+            (Some(_), Some(SecondSignal::FreshAccount)) => replacing(),
+            (Some((release, _)), _) => Choice::Released(release),
+            // The time has passed, or somebody took the change back since: the number is nobody's.
+            (None, _) => replacing(),
+        });
     }
-    let existing = Choice::SignIn(SignInUser::Existing(holder.user.clone()));
+    if wants_undo_alone {
+        return Ok(Choice::NothingToUndo);
+    }
+    let existing = sign_in_as(SignInUser::Existing(holder.user.clone()));
     if !holder.is_dormant(limits, now) {
         return Ok(existing);
     }
     match second_signal {
         Some(SecondSignal::FreshAccount) => Ok(replacing()),
-        _ if proof.is_approved_by(&holder.user) || is_known_device(holder, &context.device) => Ok(existing),
+        _ if proof.is_approved_by(&holder.user) || is_known_device(holder, &context.device, now) => Ok(existing),
         Some(SecondSignal::RefreshToken(token)) if is_of_holder(store, limits, holder, token, now).await? => {
             Ok(existing)
         }
-        Some(SecondSignal::RefreshToken(_) | SecondSignal::Restore) | None => {
+        Some(SecondSignal::RefreshToken(_) | SecondSignal::Restore | SecondSignal::UndoChange) | None => {
             Ok(Choice::SecondSignalRequired(holder.user.clone()))
         }
     }
 }
 
-/// Takes back what released the phone.
-async fn restore(
+/// What taking back a pending release would restore; none if nothing does any more.
+async fn restorable(
     store: &impl OpenSessionStore,
     phone: &PhoneNumber,
     holder: &PhoneHolder,
     release: Release,
     context: &SignInContext,
-) -> Result<Choice, Unavailable> {
-    let holder = holder.clone();
-    if release.reason == ReleaseReason::AccountDeleted {
-        return Ok(Choice::SignIn(SignInUser::Restored(holder)));
-    }
-    let found = store.read_user_and_sessions(&holder.user).await?;
-    let undone = found.and_then(|(user, sessions)| user.undo_change(phone, &sessions, None, context.now));
-    Ok(match undone {
-        Some(mut undone) => {
-            // The device that takes the change back stays known.
-            undone.device_keys.retain(|key| context.device.key.as_ref() != Some(key));
-            Choice::SignIn(SignInUser::Returning { undone: Box::new(undone), holder })
+) -> Result<Option<Restoration>, Unavailable> {
+    let now = context.now;
+    let found = match store.read_user_and_sessions(&holder.user).await? {
+        Some((user, sessions)) => Some((user, sessions, AccountState::Live)),
+        None => {
+            let deleted = store.read_deleted_user(&holder.user, now).await?;
+            deleted.map(|user| (user, Vec::new(), AccountState::Deleted))
         }
-        // The change was taken back from elsewhere, or the user was deleted since.
-        None => Choice::Released(release),
-    })
+    };
+    let Some((user, sessions, state)) = found else { return Ok(None) };
+    let change = match release.reason {
+        ReleaseReason::NumberChanged => match user.clone().undo_change(phone, &sessions, None, now) {
+            Some(change) => Some(change),
+            None => return Ok(None),
+        },
+        ReleaseReason::AccountDeleted if state == AccountState::Deleted && user.phone.as_ref() == Some(phone) => None,
+        ReleaseReason::AccountDeleted => return Ok(None),
+    };
+    let change = change.map(|mut change| {
+        // The device that takes the change back stays known.
+        change.device_keys.retain(|key| context.device.key.as_ref() != Some(key));
+        change
+    });
+    Ok(Some(Restoration { user, state, released_until: release.until, change }))
 }
 
 fn sign_in(
@@ -399,8 +455,10 @@ fn sign_in(
 }
 
 /// Whether the device proved a key with which the holder of the phone signed in before.
-pub(super) fn is_known_device(holder: &PhoneHolder, device: &Device) -> bool {
-    device.key.as_ref().is_some_and(|key| holder.device_keys.contains(key))
+pub(super) fn is_known_device(holder: &PhoneHolder, device: &Device, now: Timestamp) -> bool {
+    // Whoever had the number before, and can no longer take it back, is nobody to it.
+    (holder.has_phone() || holder.pending_release(now).is_some())
+        && device.key.as_ref().is_some_and(|key| holder.device_keys.contains(key))
 }
 
 /// Whether a refresh token is a second signal of a session of the holder's.

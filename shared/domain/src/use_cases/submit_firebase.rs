@@ -49,6 +49,8 @@ pub enum SubmitFirebaseError {
     SecondSignalRequired,
     #[error("the number's account was deleted or got another number a short time ago")]
     Released(Release),
+    #[error("no change of this number can be taken back")]
+    NothingToUndo,
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
 }
@@ -84,6 +86,7 @@ pub async fn submit_firebase(
             match open_session(store, limits, ProvenPhone { phone, proof, holder }, context).await? {
                 OpenOutcome::SignedIn(signed_in) => return Ok(*signed_in),
                 OpenOutcome::AlreadyConsumed(consumption) => consumption,
+                OpenOutcome::NothingToUndo => return Err(SubmitFirebaseError::NothingToUndo),
                 OpenOutcome::Released(release) => return Err(SubmitFirebaseError::Released(release)),
                 OpenOutcome::SecondSignalRequired(_) => return Err(SubmitFirebaseError::SecondSignalRequired),
                 OpenOutcome::NotAMember => return Err(SubmitFirebaseError::NotAMember),

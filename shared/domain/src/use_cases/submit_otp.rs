@@ -59,6 +59,9 @@ pub enum SubmitOtpError {
     /// The code was not consumed.
     #[error("the number's account was deleted or got another number a short time ago")]
     Released(Release),
+    /// The code was not consumed.
+    #[error("no change of this number can be taken back")]
+    NothingToUndo,
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
 }
@@ -87,7 +90,7 @@ pub async fn submit_otp(
     // is used up, and only a code of an older key makes a guess without an id take longer.
     keys.current().await?;
     let (counted, holder) = store.count_guess_and_find_holder(&claim, limits).await?;
-    let is_known = holder.as_ref().is_some_and(|holder| is_known_device(holder, &request.context.device));
+    let is_known = holder.as_ref().is_some_and(|holder| is_known_device(holder, &request.context.device, claim.now));
     let standing = if is_known { Standing::KnownDevice } else { Standing::Anyone };
     let granted = match claim_attempt(store, &claim, standing, limits, counted).await? {
         ClaimOutcome::Granted(granted) => granted,
@@ -117,6 +120,7 @@ pub async fn submit_otp(
         OpenOutcome::SignedIn(signed_in) => Ok(*signed_in),
         OpenOutcome::TestNumberRefused => Err(SubmitOtpError::TestNumberRefused),
         OpenOutcome::NotAMember => Err(SubmitOtpError::NotAMember),
+        OpenOutcome::NothingToUndo => Err(SubmitOtpError::NothingToUndo),
         OpenOutcome::Released(release) => Err(SubmitOtpError::Released(release)),
         OpenOutcome::SecondSignalRequired(holder) => {
             let approval_requested = request_approval(store, pushes, &holder, &claim, &challenge).await?;

@@ -5,11 +5,13 @@ use std::future::Future;
 
 use thiserror::Error;
 
+use crate::rules::device_proof::{ProofRefusal, require_key};
 use crate::rules::session::Session;
 use crate::rules::token::Caller;
 use crate::rules::undo::UndoneChange;
 use crate::rules::user::User;
 use crate::values::ids::UserId;
+use crate::values::key_thumbprint::KeyThumbprint;
 use crate::values::time::Timestamp;
 use crate::values::unavailable::Unavailable;
 
@@ -44,20 +46,26 @@ pub enum UndoChangeError {
     #[error("the former number has another holder by now")]
     NumberTaken,
     #[error(transparent)]
+    InvalidProof(#[from] ProofRefusal),
+    #[error(transparent)]
     Unavailable(#[from] Unavailable),
 }
 
-/// Gives the caller's user the number that they had when the caller's session was opened. After an error nothing changed,
-/// unless it is `Unavailable`: then the request may be repeated.
+/// Gives the caller's user the number that they had when the caller's session was opened. The session must be bound to the
+/// key that the request proves: a copy of an old token must not move an account. After an error nothing changed, unless it
+/// is `Unavailable`: then the request may be repeated.
 pub async fn undo_change(
     store: &impl UndoChangeStore,
     caller: &Caller,
+    proven: Option<&KeyThumbprint>,
     now: Timestamp,
 ) -> Result<User, UndoChangeError> {
     for _ in 0..MAX_RETRIES {
         let (user, sessions) = store.user_and_sessions(&caller.user).await?.ok_or(UndoChangeError::NoSuchUser)?;
         let own = sessions.iter().find(|session| session.id == caller.session);
-        let former = own.and_then(|own| user.former_phone_of(own, now)).map(|former| former.phone.clone());
+        let own = own.ok_or(UndoChangeError::NothingToUndo)?;
+        require_key(own.device_key.as_ref().ok_or(ProofRefusal::UnboundSession)?, proven)?;
+        let former = user.former_phone_of(own, now).map(|former| former.phone.clone());
         let former = former.ok_or(UndoChangeError::NothingToUndo)?;
         let undone = user.undo_change(&former, &sessions, Some(&caller.session), now);
         match store.undo_change(&undone.ok_or(UndoChangeError::NothingToUndo)?).await? {

@@ -50,7 +50,7 @@ pub struct PhoneBinding {
     /// Not consumed when it was claimed.
     pub challenge: ChallengeId,
     pub lane: GuessLane,
-    /// The user who loses the phone, because they have not proven it for long.
+    /// Whom the phone's lock names: a user who has not proven it for long and loses it, or one who could once take it back.
     pub former_holder: Option<PhoneHolder>,
     /// The numbers that the user may take back after the change.
     pub former_phones: Vec<FormerPhone>,
@@ -66,7 +66,7 @@ impl PhoneBinding {
 
 #[derive(Clone, Debug)]
 pub enum BindOutcome {
-    /// The phone is the caller's, and the number they had before is available.
+    /// The phone is the caller's. The number they had before is kept for an undo.
     Bound,
     /// Another request consumed the code first.
     AlreadyConsumed,
@@ -93,6 +93,12 @@ pub trait ValidateOtpStore: CheckCodeStore {
         caller: &UserId,
         limits: &Limits,
     ) -> impl Future<Output = Result<(GuessCounts, CallerCount), Unavailable>> + Send;
+    fn session_is_open(
+        &self,
+        user: &UserId,
+        session: &SessionId,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<bool, Unavailable>> + Send;
     /// Consumes the code and binds the phone to the caller: all or nothing.
     fn bind_phone(&self, binding: &PhoneBinding) -> impl Future<Output = Result<BindOutcome, Unavailable>> + Send;
 }
@@ -117,6 +123,8 @@ pub enum ValidateOtpError {
     AlreadyVerified,
     #[error("the code was not accepted")]
     Code(CodeRefusal),
+    #[error("the session was ended")]
+    SessionRevoked,
     #[error("the caller changed their number too often in a few days")]
     TooManyChanges { retry_after_seconds: u32 },
     #[error(transparent)]
@@ -199,7 +207,7 @@ async fn bind_phone(
         };
         match store.bind_phone(&binding).await? {
             BindOutcome::Bound => {
-                let former_holder = former_holder.filter(|holder| holder.release.is_none()).map(|holder| holder.user);
+                let former_holder = former_holder.filter(PhoneHolder::has_phone).map(|holder| holder.user);
                 return Ok(VerifiedPhone { former_holder, carrier: challenge.carrier });
             }
             BindOutcome::PhoneTaken(Some(holder)) if is_available(&holder, limits, request.now) => {
@@ -214,7 +222,16 @@ async fn bind_phone(
             BindOutcome::AlreadyConsumed | BindOutcome::PhoneTaken(Some(_)) => {
                 return Err(ValidateOtpError::AlreadyVerified);
             }
-            BindOutcome::UserChanged(current) => user = current.ok_or(ValidateOtpError::NoSuchUser)?,
+            BindOutcome::UserChanged(current) => {
+                user = current.ok_or(ValidateOtpError::NoSuchUser)?;
+                // An undo may have returned the number, and ended the session.
+                if !store.session_is_open(&request.caller, &request.session, request.now).await? {
+                    return Err(ValidateOtpError::SessionRevoked);
+                }
+                if user.has_other_phone(&request.phone) && !challenge.changes_number {
+                    return Err(ValidateOtpError::AlreadyVerified);
+                }
+            }
         }
     }
     Err(Unavailable::new("bind a phone", "the user changed each time").into())

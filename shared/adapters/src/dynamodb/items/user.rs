@@ -87,12 +87,18 @@ fn lock(mut key: Item, user: &UserId) -> Item {
     key
 }
 
+/// What is kept of a user for an undo of their deletion: all but the devices.
+pub(in crate::dynamodb) fn deleted_user(mut item: Item, id: &UserId, until: Timestamp) -> Item {
+    item.retain(|name, _| !name.starts_with(DEVICE_KEY_PREFIX));
+    item.extend(deleted_user_key(id));
+    item.insert("kept_until".into(), moment(until));
+    item
+}
+
 /// A user who was deleted a short time ago. `kept_until` is the TTL attribute of the table.
 pub(in crate::dynamodb) fn deleted_user_key(id: &UserId) -> Item {
     key(format!("deleted#{id}"))
 }
-
-const RELEASE: [&str; 3] = ["released_until", "release", "kept_until"];
 
 /// Why and until when a phone's lock is kept for a user who no longer has the phone.
 pub(in crate::dynamodb) fn release(lock: &Item) -> Result<Option<Release>, Corrupt> {
@@ -116,11 +122,6 @@ pub(in crate::dynamodb) fn release_phone(user: &UserId, release: Release) -> Exp
         .set("released_until", moment(release.until))
         .set("release", text(reason))
         .set("kept_until", moment(release.until))
-}
-
-/// Gives a phone back to the user for whom it is kept.
-pub(in crate::dynamodb) fn return_phone(lock: Expression, user: &UserId, until: Timestamp) -> Expression {
-    lock.if_equals("user_id", text(user.as_str())).if_equals("released_until", moment(until)).remove_all(&RELEASE)
 }
 
 /// The condition that a phone's lock is kept for this user, until this moment.

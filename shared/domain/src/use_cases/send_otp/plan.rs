@@ -340,7 +340,15 @@ fn check_caller(context: &SendContext<'_>, state: &SendState) -> Result<(), Plan
         Some(own) if (own == context.phone()) == *change => Err(PlanError::AlreadyVerified),
         // Who finds an old device of a user who lost their number must not give the account a number.
         None if user.has_lost_phone && !caller.fresh => Err(PlanError::FreshTokenRequired),
-        _ => Ok(()),
+        _ => {
+            // Refused at the binding too. This spares the message.
+            let (request, limits) = (&context.request, context.limits);
+            let after = user.former_phones_after(context.phone(), &caller.session, request.now, limits);
+            after.map(drop).map_err(|room_at| PlanError::TooManyRequests {
+                retry_after_seconds: request.now.seconds_until(room_at),
+                exceeded: Vec::new(),
+            })
+        }
     }
 }
 
