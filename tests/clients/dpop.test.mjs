@@ -205,7 +205,7 @@ test("oauth4webapi in a backend accepts a bound access token with a proof by its
 test("the example signs in and refreshes with both kinds of access token", async () => {
   for (const [api, type] of [[BEARER_API, "Bearer"], [DPOP_API, "DPoP"]]) {
     assert.deepEqual((await runExample(api, newPhone())).trim().split("\n"), [
-      "send a code: 200",
+      "send a code with a proof: 200",
       "submit it with a proof: 200",
       "refresh without a proof: 401 invalid_dpop_proof",
       "refresh with a proof: 200",

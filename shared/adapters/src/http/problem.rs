@@ -161,9 +161,9 @@ impl Code {
                 "second_signal_required",
                 "second signal required",
                 "This number has not been verified for a long time and may belong to another person now. Send the same \
-                 request again with the newest refresh_token of a device that is or was signed in to the account, with \
-                 fresh_account to create a new account, or, if approval_asked is true, after a signed-in device has \
-                 approved the sign-in.",
+                 request again with a proof by a device that signed in before, with the newest refresh_token of a device \
+                 that is or was signed in, with fresh_account to create a new account, or, if approval_asked is true, \
+                 after a signed-in device has approved the sign-in.",
             ),
             Self::NumberReleased => Entry(
                 403,
@@ -224,8 +224,8 @@ impl Code {
                 404,
                 "nothing_to_undo",
                 "nothing to undo",
-                "No change of this number can be taken back: there was none, it is too long ago, or this device signed in \
-                 after it.",
+                "No change of number can be taken back: there was none, its time has passed, it was taken back, or this \
+                 session is newer than the change.",
             ),
             Self::NotFound => Entry(404, "not_found", "not found", "No route has this path and method."),
             Self::SmsGatewayUnavailable => Entry(
