@@ -21,7 +21,7 @@ use crate::endpoints::Authority;
 use crate::failure::Failure;
 
 /// The functions' environment. `cargo local` names tables and secrets as the template does.
-const VARIABLES: [(&str, &str); 15] = [
+const VARIABLES: [(&str, &str); 16] = [
     ("AWS_REGION", "us-east-1"),
     ("AWS_DEFAULT_REGION", "us-east-1"),
     ("AWS_ACCESS_KEY_ID", "local"),
@@ -31,6 +31,7 @@ const VARIABLES: [(&str, &str); 15] = [
     ("OTPS_TABLE", "OtpsTable"),
     ("SESSIONS_TABLE", "SessionsTable"),
     ("SETTINGS_TABLE", "SettingsTable"),
+    ("NOTICES_TABLE", "NoticesTable"),
     ("PEER_TABLE", PEER_TABLE),
     ("SIGNING_KEY_SECRET", "SigningKeySecret"),
     ("CODE_KEY_SECRET", "CodeKeySecret"),

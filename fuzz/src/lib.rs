@@ -59,6 +59,7 @@ static FUNCTIONS: LazyLock<Functions> = LazyLock::new(|| {
         ("OTPS_TABLE", "Otps"),
         ("SESSIONS_TABLE", "Sessions"),
         ("SETTINGS_TABLE", "Settings"),
+        ("NOTICES_TABLE", "Notices"),
         ("SIGNING_KEY_SECRET", "signing-key"),
         ("CODE_KEY_SECRET", "code-key"),
         ("GATEWAY_SECRET", "gateways"),

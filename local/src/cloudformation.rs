@@ -24,6 +24,7 @@ pub struct Template {
     pub routes: Vec<Route>,
     /// The environment of each function, by logical id.
     pub functions: BTreeMap<String, BTreeMap<String, String>>,
+    pub event_sources: Vec<EventSource>,
     pub tables: Vec<Table>,
     pub secrets: Vec<Secret>,
     pub rotations: Vec<Rotation>,
@@ -47,6 +48,16 @@ impl Route {
     pub fn key(&self) -> String {
         format!("{} {}", self.method, self.path)
     }
+}
+
+/// A table whose stream calls a function.
+#[derive(Clone, Debug)]
+pub struct EventSource {
+    pub table: String,
+    pub function: String,
+    pub batch_size: u32,
+    /// How often a batch is repeated.
+    pub retries: u32,
 }
 
 #[derive(Debug)]
@@ -151,6 +162,19 @@ impl Template {
                 authorizer: resolver.text_at(event, "/Properties/Auth/Authorizer")?,
             });
         }
+        for (_, event) in members(properties.get("Events")).filter(|(_, event)| kind(event) == "DynamoDB") {
+            let required = |name: &str| {
+                let value = resolver.text_at(event, &format!("/Properties/{name}"))?;
+                value.ok_or_else(|| wrong(format!("a DynamoDB event has no {name}")))
+            };
+            let number = |name: &str| required(name)?.parse().map_err(|_| wrong(format!("{name} is not a number")));
+            self.event_sources.push(EventSource {
+                table: required("Stream")?,
+                function: id.to_owned(),
+                batch_size: number("BatchSize")?,
+                retries: number("MaximumRetryAttempts")?,
+            });
+        }
         Ok(())
     }
 
@@ -184,14 +208,22 @@ impl Template {
 
     fn read_table(&mut self, resolver: &Resolver<'_>, id: &str, properties: &Value) -> Result<(), TemplateError> {
         let part = |name| properties.get(name).unwrap_or(&Value::Null);
+        let mut create = json!({
+            "TableName": id,
+            "BillingMode": "PAY_PER_REQUEST",
+            "AttributeDefinitions": part("AttributeDefinitions"),
+            "KeySchema": part("KeySchema"),
+        });
+        if let (Some(stream), Some(create)) = (properties.get("StreamSpecification"), create.as_object_mut()) {
+            let mut stream = stream.clone();
+            if let Some(stream) = stream.as_object_mut() {
+                stream.insert("StreamEnabled".to_owned(), json!(true));
+            }
+            create.insert("StreamSpecification".to_owned(), stream);
+        }
         self.tables.push(Table {
             name: id.to_owned(),
-            create: json!({
-                "TableName": id,
-                "BillingMode": "PAY_PER_REQUEST",
-                "AttributeDefinitions": part("AttributeDefinitions"),
-                "KeySchema": part("KeySchema"),
-            }),
+            create,
             ttl_attribute: resolver.text_at(properties, "/TimeToLiveSpecification/AttributeName")?,
         });
         Ok(())

@@ -1,4 +1,4 @@
-//! The eight functions, as Lambda runs them: each has its own environment, and takes and returns JSON.
+//! The functions, as Lambda runs them: each has its own environment, and takes and returns JSON.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -30,6 +30,7 @@ enum Function {
     Account(account::Account),
     Authorizer(authorizer::Authorizer),
     Jwks(jwks::Jwks),
+    Notify(Box<notify::Notify>),
     RotateKeys(rotate_keys::RotateKeys),
     SendOtp(Box<send_otp::SendOtp>),
     Session(session::Session),
@@ -118,6 +119,7 @@ impl Function {
             "AccountFunction" => Self::Account(account::Account::new(app).map_err(wrong)?),
             "AuthorizerFunction" => Self::Authorizer(authorizer::Authorizer::new(app).map_err(wrong)?),
             "JwksFunction" => Self::Jwks(jwks::Jwks::new(app).map_err(wrong)?),
+            "NotifyFunction" => Self::Notify(Box::new(notify::Notify::new(app).map_err(wrong)?)),
             "RotateKeysFunction" => Self::RotateKeys(rotate_keys::RotateKeys::new(app).map_err(wrong)?),
             "SendOtpFunction" => Self::SendOtp(Box::new(send_otp::SendOtp::new(app).map_err(wrong)?)),
             "SessionFunction" => Self::Session(session::Session::new(app).map_err(wrong)?),
@@ -132,7 +134,7 @@ impl Function {
             Self::Account(function) => function.prepare().await,
             Self::Authorizer(function) => function.prepare().await,
             Self::Jwks(function) => function.prepare().await,
-            Self::RotateKeys(_) => {}
+            Self::Notify(_) | Self::RotateKeys(_) => {}
             Self::SendOtp(function) => function.prepare().await,
             Self::Session(function) => function.prepare().await,
             Self::SubmitOtp(function) => function.prepare().await,
@@ -144,6 +146,7 @@ impl Function {
         match self {
             Self::Account(function) => answer(&function.handle(read(event)?).await),
             Self::Jwks(function) => answer(&function.handle(read(event)?).await),
+            Self::Notify(function) => answer(&function.handle(read(event)?).await),
             Self::SendOtp(function) => answer(&function.handle(read(event)?).await),
             Self::Session(function) => answer(&function.handle(read(event)?).await),
             Self::SubmitOtp(function) => answer(&function.handle(read(event)?).await),

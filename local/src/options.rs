@@ -24,6 +24,8 @@ pub struct Options {
     pub overrides: BTreeMap<String, String>,
     /// How long every function waits for AWS.
     pub timeouts: Timeouts,
+    /// Whether what is written to a stream is delivered at once, or when [`crate::System::deliver_streams`] is called.
+    pub deliver_streams: bool,
 }
 
 impl Default for Options {
@@ -38,6 +40,7 @@ impl Default for Options {
             template: Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("template.yaml"),
             overrides: BTreeMap::new(),
             timeouts: Timeouts::default(),
+            deliver_streams: false,
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::cloudformation::{InitialSecret, REGION, Template};
 use crate::data_folder::DataFolder;
 use crate::dynamodb::engine::Engine;
 use crate::dynamodb::proxy::{self, DynamodbRequest, Proxy};
+use crate::dynamodb::stream::Streams;
 use crate::faults::aim::{Aim, Outgoing};
 use crate::faults::store::Faults;
 use crate::functions::Functions;
@@ -47,6 +48,7 @@ pub struct System {
     clock: AdjustableClock,
     faults: Arc<Faults>,
     proxy: Arc<Proxy>,
+    streams: Arc<Streams>,
     functions: Arc<Functions>,
     api: Server,
     dynamodb: Router,
@@ -74,7 +76,7 @@ impl System {
         let vendors = Arc::new(open_vendors(&data, &clock, &faults, &mut template, aws_address)?);
         let engine =
             Engine::open(data.database().as_deref(), &template.tables).map_err(|reason| data.broken(reason))?;
-        let proxy = Arc::new(Proxy::new(engine, Arc::clone(&faults)));
+        let proxy = Arc::new(Proxy::new(engine.clone(), Arc::clone(&faults)));
         let dynamodb = callers::no_foreign_page(proxy::router(Arc::clone(&proxy)));
         let aws = callers::no_foreign_page(vendors::router(Arc::clone(&vendors)));
         let serve = |listener, router: &Router| Server::start(listener, options.service_callers, router.clone());
@@ -91,6 +93,13 @@ impl System {
         run_first_rotations(&vendors.context.secrets, &functions).await?;
         functions.warm().await;
 
+        let streams = Streams::new(engine, Arc::clone(&functions), std::mem::take(&mut template.event_sources));
+        let streams = Arc::new(streams);
+        if options.deliver_streams {
+            proxy.feed(Arc::clone(&streams));
+            tokio::spawn(Arc::clone(&streams).run());
+        }
+
         let controls = controls(&vendors, &clock, &data);
         let gateway = ApiGateway::new(template, Arc::clone(&functions), clock.clone());
         let api = serve_api(api_listener, controls, gateway);
@@ -101,6 +110,7 @@ impl System {
             clock,
             faults,
             proxy,
+            streams,
             functions,
             api,
             dynamodb,
@@ -191,6 +201,11 @@ impl System {
     /// Does what each function's process does before its first event.
     pub async fn warm(&self) {
         self.functions.warm().await;
+    }
+
+    /// Calls the functions of the streams with everything that was written, and returns when they are done.
+    pub async fn deliver_streams(&self) {
+        self.streams.deliver().await;
     }
 
     /// Calls a function, by its logical id in the template.

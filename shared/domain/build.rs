@@ -58,6 +58,10 @@ fn language(path: &Path) -> Result<String, Box<dyn Error>> {
         }
         write!(sentences, "{purpose}: Sentences {{ with_code: {with:?}, above_code: {above:?} }}, ")?;
     }
+    for name in ["phone_change_pending", "phone_changed"] {
+        let notice = notice(&text, name)?;
+        write!(sentences, "{name}: {notice:?}, ")?;
+    }
     Ok(format!("Language {{ tag: {tag:?}, word: {word:?}, {sentences} }}"))
 }
 
@@ -73,6 +77,19 @@ fn sentence<'a>(text: &'a str, name: &str, word: &str) -> Result<&'a str, String
         return Err(format!("{name} has a digit, a brace, @ or # of its own"));
     }
     Ok(sentence)
+}
+
+/// A message without a code.
+fn notice<'a>(text: &'a str, name: &str) -> Result<&'a str, String> {
+    let notice = member(text, name)?;
+    if ["{app}", "{hours}"].iter().any(|part| notice.matches(part).count() != 1) {
+        return Err(format!("{name} must contain {{app}} and {{hours}} once"));
+    }
+    if notice.replace("{app}", "").replace("{hours}", "").contains(|c: char| c.is_numeric() || "{}@#".contains(c)) {
+        return Err(format!("{name} has a digit, a brace, @ or # of its own"));
+    }
+    check_length(&notice.replace("{hours}", "720"), (160, 70)).map_err(|wrong| format!("{name}: {wrong}"))?;
+    Ok(notice)
 }
 
 /// Without the app's name, so that a message can always be cut off to fit one segment. Below a sentence without a code there

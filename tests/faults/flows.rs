@@ -37,6 +37,8 @@ pub enum Step {
     SignInWithKey,
     SignUpByName,
     Request(ApiRequest),
+    /// Finds what the stream of the notices would bring.
+    ReadNotices,
     /// Makes the user one who was imported without a phone.
     LosePhone,
     /// Makes a sign-in need a second signal.
@@ -76,6 +78,7 @@ pub struct Case {
     /// The code that the last step sent.
     pub sent: Option<Sent>,
     pub key: Device,
+    pub notices: Vec<Value>,
 }
 
 impl Case {
@@ -89,6 +92,7 @@ impl Case {
             devices: Vec::new(),
             sent: None,
             key: Device::new(),
+            notices: Vec::new(),
         }
     }
 
@@ -143,7 +147,7 @@ impl Flow {
         let mut answer = Ok(Value::Null);
         for (function, event) in events {
             if answer.is_ok() {
-                answer = world.system.invoke(function, event).await;
+                answer = world.system.invoke(function, event).await.and_then(took_all);
             }
         }
         // As API Gateway answers for a function that fails.
@@ -165,6 +169,12 @@ impl Flow {
             }
         }
     }
+}
+
+/// Lambda repeats the records of a stream that a function did not take.
+fn took_all(answer: Value) -> Result<Value, String> {
+    let failures = answer["batchItemFailures"].as_array();
+    if failures.is_some_and(|failures| !failures.is_empty()) { Err(answer.to_string()) } else { Ok(answer) }
 }
 
 impl Step {
@@ -198,6 +208,7 @@ impl Step {
                     case.devices.push(person(&case.phone, &reply));
                 }
             }
+            Self::ReadNotices => case.notices = pending_notices(world, case).await,
             Self::LosePhone => world.remove_phone(case.person()).await,
             Self::AgePhoneProof => {
                 let long_ago = json!({
@@ -312,6 +323,11 @@ pub fn change_username<'a>(world: &'a World, case: &Case) -> Call<'a> {
 
 pub fn put_fcm_token<'a>(world: &'a World, case: &Case) -> Call<'a> {
     as_user(world, case, "PUT", "/v1/me/fcm-token").json(json!({"fcm_token": case.fcm_token()}))
+}
+
+pub fn put_fcm_token_on_the_other_device<'a>(world: &'a World, case: &Case) -> Call<'a> {
+    let call = world.call("PUT", "/v1/me/fcm-token").as_person(&case.devices[1]);
+    call.json(json!({"fcm_token": case.fcm_token()}))
 }
 
 pub fn approve<'a>(world: &'a World, case: &Case) -> Call<'a> {
@@ -543,6 +559,37 @@ pub async fn the_account_is_deleted(world: &World, case: &Case, _: &Reply) {
         assert!(!json!(items).to_string().contains(deleted.as_str()), "{table} has the deleted user");
     }
     assert_ne!(sign_up_again(world, &case.phone).await.user_id, *deleted);
+}
+
+async fn pending_notices(world: &World, case: &Case) -> Vec<Value> {
+    let user = &case.person().user_id;
+    world.items("NoticesTable").await.into_iter().filter(|notice| notice["user_id"]["S"] == json!(user)).collect()
+}
+
+pub fn deliver_notices(case: &Case) -> Vec<(&'static str, Value)> {
+    let records: Vec<Value> = case.notices.iter().map(inserted).collect();
+    vec![("NotifyFunction", json!({"Records": records}))]
+}
+
+fn inserted(notice: &Value) -> Value {
+    let keys = json!({"pk": notice["pk"], "sk": notice["sk"]});
+    json!({"eventName": "INSERT", "dynamodb": {"Keys": keys, "SequenceNumber": notice["sk"]["S"]}})
+}
+
+/// A device that FCM no longer knows is told nothing more.
+pub async fn everybody_was_told_of_the_change(world: &World, case: &Case, _: &Reply) {
+    assert_eq!(pending_notices(world, case).await, Vec::<Value>::new());
+    let sessions = sessions(world, &case.person().user_id).await;
+    let can_be_told = sessions.iter().any(|session| session["fcm_token"]["S"] == json!(case.fcm_token()));
+    let pushes = world.call("GET", "/local/pushes").send().await.ok();
+    let pushes = pushes["pushes"].as_array().unwrap();
+    for event in ["phone_change_requested", "phone_changed"] {
+        let told = |push: &&Value| push["to"] == json!(case.fcm_token()) && push["data"]["event"] == json!(event);
+        assert!(!can_be_told || pushes.iter().any(|push| told(&push)), "{event}");
+    }
+    let inbox = world.inbox(&case.phone).await;
+    let texts = inbox.iter().filter(|message| message["text"].as_str().unwrap().contains("was changed")).count();
+    assert!((1..=3).contains(&texts), "{texts} messages at the former number");
 }
 
 pub async fn the_user_is_authorized(_: &World, case: &Case, reply: &Reply) {

@@ -13,8 +13,8 @@ mod sweep;
 use flows::End::{Problem, SuccessOrOnRetry};
 use flows::Request::{Api, Functions};
 use flows::Step::{
-    AddTestNumber, AgePhoneProof, FailOnce, LosePhone, Request, SendCode, SendToOtherPhone, SignIn, SignInWithKey,
-    SignUpByName, Wait,
+    AddTestNumber, AgePhoneProof, FailOnce, LosePhone, ReadNotices, Request, SendCode, SendToOtherPhone, SignIn,
+    SignInWithKey, SignUpByName, Wait,
 };
 use flows::*;
 
@@ -59,6 +59,10 @@ flows! {
     no_fault_harms_a_change_of_number:
         [SignUpByName, SendToOtherPhone(send_to_change)] => Api(validate) => the_number_is_changed,
         end: SuccessOrOnRetry(403, "already_verified");
+
+    no_fault_harms_the_notices_of_a_change_of_number:
+        [SignUpByName, SignIn, Request(put_fcm_token_on_the_other_device), SendToOtherPhone(send_to_change), Request(validate), ReadNotices]
+        => Functions(deliver_notices) => everybody_was_told_of_the_change;
 
     no_fault_harms_an_undo_by_code:
         [SignUpByName, SignIn, SendToOtherPhone(send_to_change), Request(validate), Wait(120), SendCode]

@@ -52,6 +52,7 @@ impl Engine {
             ("OTPS_TABLE", "OtpsTable"),
             ("SESSIONS_TABLE", "SessionsTable"),
             ("SETTINGS_TABLE", "SettingsTable"),
+            ("NOTICES_TABLE", "NoticesTable"),
             ("AWS_ENDPOINT_URL_DYNAMODB", &endpoint),
             ("AWS_REGION", "us-east-1"),
             ("AWS_ACCESS_KEY_ID", "local"),
@@ -289,7 +290,7 @@ fn a_write_that_approves_does_what_an_approval_says() {
     engine.check((records(), 1..5_u8), async |engine, (record, n)| {
         engine.put("OtpsTable", record_item(&record)).await;
         let (id, by) = (challenge_id(n), UserId::from_random([9; 16]));
-        let written = engine.store.approve(&phone(1), &id, &by, NOW).await.unwrap();
+        let written = engine.store.approve(&phone(1), &id, &by, None, NOW).await.unwrap();
         prop_assert_eq!(written, record.challenge.is_some_and(|challenge| challenge.approve(&id, &by, NOW).is_some()));
         Ok(())
     });
@@ -326,6 +327,7 @@ fn sign_in(challenge: &Challenge, user: SignInUser, id: UserId, n: u8) -> SignIn
         joins: true,
         session,
         forgotten_keys: Vec::new(),
+        notice: None,
     }
 }
 
@@ -341,11 +343,13 @@ fn a_deletion_planned_before_a_sign_in_of_the_same_second_deletes_nothing() {
             let sign_in = sign_in(&challenge, user, id.clone(), n);
             assert!(matches!(engine.store.sign_in(&sign_in).await.unwrap(), SignInOutcome::SignedIn { .. }));
             if let Some(seen) = seen {
-                assert!(!engine.store.delete_account(&seen.user, &sign_in.session.id, NOW, NOW).await.unwrap());
+                assert!(!engine.store.delete_account(&seen.user, &sign_in.session.id, NOW, None, NOW).await.unwrap());
             }
         }
         let seen = engine.store.account(&id).await.unwrap().unwrap();
-        assert!(engine.store.delete_account(&seen.user, &SessionId::from_random([1; 16]), NOW, NOW).await.unwrap());
+        assert!(
+            engine.store.delete_account(&seen.user, &SessionId::from_random([1; 16]), NOW, None, NOW).await.unwrap()
+        );
         assert_eq!(engine.store.account(&id).await.unwrap(), None);
     });
 }

@@ -7,6 +7,7 @@ mod authorizer;
 mod code_key;
 mod device_keys;
 mod jwks;
+mod notices;
 mod session;
 mod tokens;
 mod undo;

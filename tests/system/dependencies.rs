@@ -27,8 +27,17 @@ fn the_workspace_has_exactly_these_members() {
     let members = packages().iter().map(|package| package["name"].as_str().unwrap().to_owned()).collect();
     let libraries_and_tests = set(["domain", "adapters", "local", "tests"]);
     let benches = set(["benches", "bench-growth", "bench-hello", "bench-shards", "bench-yardstick"]);
-    let functions =
-        set(["account", "authorizer", "jwks", "rotate-keys", "send-otp", "session", "submit-otp", "validate-otp"]);
+    let functions = set([
+        "account",
+        "authorizer",
+        "jwks",
+        "notify",
+        "rotate-keys",
+        "send-otp",
+        "session",
+        "submit-otp",
+        "validate-otp",
+    ]);
     assert_eq!(libraries_and_tests.into_iter().chain(benches).chain(functions).collect::<BTreeSet<_>>(), members);
 }
 

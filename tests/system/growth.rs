@@ -82,7 +82,7 @@ async fn fifty_organizations_and_twenty_devices_cost_a_sign_in_four_more_units()
     assert_eq!(sending, cost(2, 2, 8.0, 19.0), "as with one organization");
     submit(world, &tests::wrong(&sent.code), organization_again).await;
     let (submitted, reply) = world.cost(submit(world, &sent.code, organization_again)).await;
-    assert_eq!(submitted, cost(2, 6, 18.0, 5.0), "a user item of three KB, and all sessions by one query");
+    assert_eq!(submitted, cost(2, 6, 20.0, 5.0), "a user item of three KB, and all sessions by one query");
     let person = person(PHONE, &reply);
     let refresh = |token: &str| world.post("/v1/session/refresh", json!({"refresh_token": token}));
     let token = refresh(&person.refresh).send().await.text("refresh_token");
@@ -94,7 +94,11 @@ async fn fifty_organizations_and_twenty_devices_cost_a_sign_in_four_more_units()
     assert_eq!(listed, cost(2, 3, 0.0, 5.0), "the authorizer's read; then the user, and all sessions by one query");
     let (deleted, reply) = world.cost(world.call("DELETE", "/v1/me").as_person(&person).send()).await;
     assert_eq!(reply.status, 204, "{reply:?}");
-    assert_eq!(deleted, cost(4, 6, 58.0, 7.0), "two units a device, and the user kept for an undo");
+    assert_eq!(
+        deleted,
+        cost(4, 6, 66.0, 7.0),
+        "two units a device, the user kept for an undo, and a notice to the devices"
+    );
 }
 
 #[tokio::test]

@@ -55,6 +55,7 @@ fn only_messages_to_phones_and_batches_of_secrets_are_allowed_by_a_wildcard() {
     for function in functions() {
         let wild = allowed(&logical_id(&function)).into_iter().filter(|(action, on)| action.contains('*') || on == "*");
         let wanted: &[&str] = match function.as_str() {
+            "notify" => &["sns:Publish"],
             "send-otp" => &["secretsmanager:BatchGetSecretValue", "sns:Publish"],
             "submit-otp" => &["secretsmanager:BatchGetSecretValue"],
             _ => &[],
@@ -166,6 +167,22 @@ impl Work {
     }
 }
 
+fn answer_that_the_next_push_has_no_device(world: &World) {
+    let at = Outgoing { target: Target::Fcm, what: "a push".to_owned(), nth: 1 };
+    world.system.aim(Some(Aim { at, mode: Mode::Refuse, code: Some("UNREGISTERED"), lasts: false }));
+}
+
+/// Tells a device of a sign-in although FCM no longer knows its token.
+async fn tell_an_unregistered_device(work: &mut Work, phone: &str) {
+    let owner = work.sign_in(phone).await;
+    let token = owner["access_token"].as_str().unwrap();
+    work.call("PUT /v1/me/fcm-token", token, json!({"fcm_token": "a-token-of-that-device"})).await;
+    work.world.advance(31);
+    work.sign_in(phone).await;
+    answer_that_the_next_push_has_no_device(&work.world);
+    work.record("NotifyFunction", async |world| world.system.deliver_streams().await).await;
+}
+
 /// Asks a device to approve a sign-in although FCM no longer knows its token, and approves the sign-in there.
 async fn ask_an_unregistered_device(work: &mut Work, phone: &str) {
     let owner = work.sign_in(phone).await;
@@ -174,9 +191,7 @@ async fn ask_an_unregistered_device(work: &mut Work, phone: &str) {
     work.world.advance(86_400);
     let owner = work.call("POST /v1/session/refresh", "", json!({"refresh_token": owner["refresh_token"]})).await;
     let code = work.send(phone).await;
-    let at = Outgoing { target: Target::Fcm, what: "a push".to_owned(), nth: 1 };
-    let aim = Aim { at, mode: Mode::Refuse, code: Some("UNREGISTERED"), lasts: false };
-    work.world.system.aim(Some(aim));
+    answer_that_the_next_push_has_no_device(&work.world);
     work.refused("POST /v1/otp/submit", json!({"phone_number": phone, "otp": code}), 403).await;
     work.world.advance(31);
     let challenge = work.world.send_code(phone).await.challenge_id;
@@ -231,7 +246,8 @@ async fn a_policy_allows_exactly_the_requests_that_its_function_makes() {
     assert_eq!(known["is_new_user"], json!(false));
     work.world.advance(600);
     let code = work.send(phone).await;
-    let alone = json!({"phone_number": phone, "otp": code, "sign_out_others": true});
+    let alone =
+        json!({"phone_number": phone, "otp": code, "sign_out_others": true, "fcm_token": "of-an-earlier-device"});
     work.call("POST /v1/otp/submit", "", alone).await;
     work.world.advance(600);
     let known = work.sign_in(phone).await;
@@ -244,7 +260,7 @@ async fn a_policy_allows_exactly_the_requests_that_its_function_makes() {
     let token = known["access_token"].as_str().unwrap().to_owned();
     let sessions = work.call("GET /v1/sessions", &token, Value::Null).await;
     let is_current = |session: &&Value| session["current"] == json!(true);
-    let earlier = sessions["sessions"].as_array().unwrap().iter().find(|session| !is_current(session)).unwrap();
+    let earlier = sessions["sessions"].as_array().unwrap().iter().rfind(|session| !is_current(session)).unwrap();
     let earlier = earlier["session_id"].as_str().unwrap();
     work.call(&format!("DELETE /v1/sessions/{earlier}"), &token, Value::Null).await;
     work.call("POST /v1/session/refresh", "", json!({"refresh_token": known["refresh_token"]})).await;
@@ -287,6 +303,8 @@ async fn a_policy_allows_exactly_the_requests_that_its_function_makes() {
     for route in ["GET /.well-known/jwks.json", "GET /.well-known/openid-configuration"] {
         work.call(route, "", Value::Null).await;
     }
+    work.record("NotifyFunction", async |world| world.system.deliver_streams().await).await;
+    tell_an_unregistered_device(&mut work, "+9779841000010").await;
     let rotation = json!({"SecretId": "SigningKeySecret"});
     work.record("RotateKeysFunction", async |world| world.secrets_manager("RotateSecret", rotation).await).await;
 

@@ -22,6 +22,9 @@ fn the_template_declares_every_route_with_its_function_and_its_guard() {
     let mut declared = BTreeSet::new();
     for function in functions() {
         for event in resource(&logical_id(&function))["Properties"]["Events"].as_object().into_iter().flatten() {
+            if event.1["Type"] != "HttpApi" {
+                continue;
+            }
             let properties = &event.1["Properties"];
             let [method, path] = ["Method", "Path"].map(|name| properties[name].as_str().unwrap());
             let authorizer = &properties["Auth"]["Authorizer"];

@@ -71,20 +71,22 @@ impl Account {
         caller: &Caller,
         now: Timestamp,
     ) -> Result<Answer, Problem> {
+        let notices = self.app.notices(&caller.organization, now)?;
+        let notices = notices.as_ref();
         let user = match route {
             Route::RegisterFcmToken => {
                 register_fcm_token(&self.store, caller, &read_fcm_token(request)?, now).await?;
                 return Ok(Answer::json(200, &json!({"fcm_token_at": now.seconds()})).uncached());
             }
             Route::ApproveSignIn => {
-                approve_sign_in(&self.store, &caller.user, &read_approval(request)?, now).await?;
+                approve_sign_in(&self.store, caller, &read_approval(request)?, notices, now).await?;
                 return Ok(Answer::empty());
             }
             Route::DeleteAccount => {
-                delete_account(&self.store, &self.app.config.limits, caller, now).await?;
+                delete_account(&self.store, &self.app.config.limits, caller, notices, now).await?;
                 return Ok(Answer::empty());
             }
-            Route::ChangeProfile => change_profile(&self.store, caller, &read_change(request)?, now).await?,
+            Route::ChangeProfile => change_profile(&self.store, caller, &read_change(request)?, notices, now).await?,
             Route::ReadProfile => read_profile(&self.store, &caller.user).await?,
             _ => return Err(Problem::new(Code::NotFound)),
         };

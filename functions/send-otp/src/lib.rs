@@ -111,6 +111,7 @@ impl SendOtp {
         let organization = requested_organization(&self.store, config, id, now).await?;
         let proven = request.credentials().proven_key(&config.issuer, None, now);
         let languages = organization.format.languages();
+        let notices = self.app.notices(&organization.id, now)?;
         let send = SendRequest {
             purpose,
             phone: parsed.phone.dialled(organization.default_country, &self.app.numbering_plan)?,
@@ -119,6 +120,7 @@ impl SendOtp {
             now,
             new_id: ChallengeId::from_random(random::bytes()?),
             shard_seed: random::number()?,
+            notices,
             language: languages.choose(parsed.locale.as_deref(), request.header("accept-language")),
         };
         telemetry::trace("a code is requested", &send);

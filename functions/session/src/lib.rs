@@ -2,7 +2,7 @@
 
 use adapters::app::{App, during_init};
 use adapters::config::ConfigError;
-use adapters::dynamodb::{SessionTables, Store};
+use adapters::dynamodb::{DeviceTables, Store};
 use adapters::http::{Answer, Code, Guard, Problem, Request, Route, serve};
 use adapters::secrets::SigningKeySecret;
 use adapters::tokens::new_token_ids;
@@ -19,8 +19,8 @@ use serde_json::{Value, json};
 #[derive(Clone)]
 pub struct Session {
     app: App,
-    store: Store<SessionTables>,
-    guard: Guard<SessionTables>,
+    store: Store<DeviceTables>,
+    guard: Guard<DeviceTables>,
     signing: SigningKeySecret,
 }
 
@@ -68,7 +68,9 @@ impl Session {
                 Ok(Answer::json(200, &json!({"sessions": sessions})).uncached())
             }
             Some((Route::EndAllSessions, _)) => {
-                end_all_sessions(&self.store, &self.guard.caller(request, now).await?).await?;
+                let caller = self.guard.caller(request, now).await?;
+                let notices = self.app.notices(&caller.organization, now)?;
+                end_all_sessions(&self.store, &caller, notices.as_ref()).await?;
                 Ok(Answer::empty())
             }
             Some((Route::EndOwnSession, _)) => {
@@ -81,7 +83,8 @@ impl Session {
                 let id = id.map_err(|_| {
                     Problem::malformed("session_id: expected a session_id from the list of sessions, GET /v1/sessions.")
                 })?;
-                end_session(&self.store, &caller, &id).await?;
+                let notices = self.app.notices(&caller.organization, now)?;
+                end_session(&self.store, &caller, &id, notices.as_ref()).await?;
                 Ok(Answer::empty())
             }
             _ => Err(Problem::new(Code::NotFound)),

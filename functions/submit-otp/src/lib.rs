@@ -228,7 +228,8 @@ impl SubmitOtp {
         }
         let caller = self.guard.caller(request, now).await?;
         let proven = request.credentials().proven_key(&self.app.config.issuer, None, now)?;
-        let user = undo_change(&self.store, &caller, proven.as_ref(), now).await?;
+        let notices = self.app.notices(&caller.organization, now)?;
+        let user = undo_change(&self.store, &caller, proven.as_ref(), notices.as_ref(), now).await?;
         Ok(Answer::json(200, &user_json(&user, limits, now)).uncached())
     }
 
@@ -247,6 +248,7 @@ impl SubmitOtp {
             now,
             new_user: UserId::from_random(random::bytes()?),
             new_session: SessionId::from_random(random::bytes()?),
+            notices: self.app.notices(&organization.id, now)?,
         };
         // Do fallible reads before irreversible writes: the key is read before the proof is used up.
         let key = self.signing.signing_key(now).await?;
@@ -260,7 +262,8 @@ impl SubmitOtp {
             telemetry::phone_reassigned("submit-otp", &former, &user.id);
         }
         let other_sessions = if sign_out_others && !is_new_user {
-            end_other_sessions(&self.store, user.clone(), &session).await?;
+            let notices = self.app.notices(&organization.id, now)?;
+            end_other_sessions(&self.store, user.clone(), &session, notices.as_ref()).await?;
             Some(0)
         } else {
             other_sessions

@@ -103,6 +103,7 @@ impl ValidateOtp {
         let DialledNumber { number, country, .. } =
             phone.dialled(organization.default_country, &self.app.numbering_plan)?;
         let validation = ValidateOtpRequest {
+            notices: self.app.notices(&organization.id, now)?,
             caller: caller.user.clone(),
             session: caller.session.clone(),
             organization: organization.id,

@@ -3,3 +3,4 @@
 pub mod capacity;
 pub mod engine;
 pub mod proxy;
+pub mod stream;

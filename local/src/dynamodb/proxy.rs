@@ -2,7 +2,7 @@
 //! also records requests with the capacity that they consume, delays answers, and leaves keys out of batches.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use crate::answer;
 use crate::dynamodb::capacity::{self, Units};
 use crate::dynamodb::engine::Engine;
+use crate::dynamodb::stream::Streams;
 use crate::faults::fault::Target;
 use crate::faults::store::Faults;
 use crate::lock::lock;
@@ -54,6 +55,8 @@ pub struct Proxy {
     recorded: Mutex<Option<Vec<Recorded>>>,
     delay_milliseconds: AtomicU64,
     batches_to_halve: AtomicUsize,
+    /// Set once the functions run.
+    streams: OnceLock<Arc<Streams>>,
 }
 
 impl Proxy {
@@ -64,7 +67,13 @@ impl Proxy {
             recorded: Mutex::default(),
             delay_milliseconds: AtomicU64::new(0),
             batches_to_halve: AtomicUsize::new(0),
+            streams: OnceLock::new(),
         }
+    }
+
+    /// Tells these streams of each write from here on.
+    pub fn feed(&self, streams: Arc<Streams>) {
+        let _ = self.streams.set(streams);
     }
 
     /// Discards the recorded requests, and records from here on.
@@ -169,6 +178,9 @@ async fn serve(proxy: Arc<Proxy>, request: Request) -> Response {
     let perform = || proxy.perform(body.clone(), operation, &document, recorded.as_ref());
     let what = describe(operation, &document);
     let answer = proxy.faults.execute(Target::Dynamodb, what, refusal, unavailable, perform).await;
+    if let Some(streams) = proxy.streams.get() {
+        streams.note_write(&tables(&document));
+    }
     let delay = proxy.delay_milliseconds.load(Ordering::SeqCst);
     if delay > 0 {
         tokio::time::sleep(Duration::from_millis(delay)).await;

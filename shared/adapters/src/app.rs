@@ -5,7 +5,12 @@ use std::time::Duration;
 
 use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_types::SdkConfig;
+use domain::rules::notice::{NoticeContext, Notices};
+use domain::values::ids::NoticeId;
 use domain::values::numbering_plan::NumberingPlan;
+use domain::values::text::OrganizationId;
+use domain::values::time::Timestamp;
+use domain::values::unavailable::Unavailable;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
@@ -17,7 +22,7 @@ use aws_sdk_dynamodb::config::{
 
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, OPERATION_TIMEOUT, Timeouts};
-use crate::{https, telemetry};
+use crate::{https, random, telemetry};
 
 /// Attempts of one call, the first included.
 const ATTEMPTS: u32 = 3;
@@ -71,6 +76,19 @@ impl App {
         let aws = aws.into_builder().timeout_config(timeouts).retry_config(retries).build();
         let numbering_plan = Arc::new(NumberingPlan::new(config.default_organization.default_country));
         Self { config: Arc::new(config), clock, numbering_plan, aws, secrets_manager: Arc::default() }
+    }
+
+    /// For what users are told of a request; none if the deployment tells nobody.
+    ///
+    /// # Errors
+    /// When the operating system gives no randomness.
+    pub fn notices(&self, organization: &OrganizationId, now: Timestamp) -> Result<Option<NoticeContext>, Unavailable> {
+        if self.config.notices == Notices::Off {
+            return Ok(None);
+        }
+        let id = || random::bytes().map(NoticeId::from_random);
+        let push_id = self.config.google.push_project.as_ref().map(|_| id()).transpose()?;
+        Ok(Some(NoticeContext { push_id, sms_id: id()?, organization: organization.clone(), at: now }))
     }
 
     /// Loads what numbers of the home country need, on a thread of its own, while this one opens connections.

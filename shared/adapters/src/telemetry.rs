@@ -7,7 +7,9 @@ use std::io::Write;
 use std::str::FromStr;
 
 use domain::rules::limits::BudgetMode;
+use domain::rules::notice::AccountEvent;
 use domain::rules::pumping::Budget;
+use domain::use_cases::deliver_notice::Delivery;
 use domain::values::country::Country;
 use domain::values::gateway::Gateway;
 use domain::values::ids::UserId;
@@ -151,6 +153,27 @@ pub fn send_over_budget(budget: Budget, country: Country, mode: BudgetMode, at: 
         Budget = budget.name(),
         Country = country.to_string(),
         Mode = mode.name(),
+        at = at.seconds(),
+    );
+}
+
+/// Counts a notice that needs no further delivery.
+pub fn notice(event: AccountEvent, delivery: Delivery, at: Timestamp) {
+    notice_outcome(event, delivery.name(), at);
+}
+
+/// Counts and logs an attempt to deliver a notice that failed.
+pub fn notice_failed(event: AccountEvent, why: &Unavailable, at: Timestamp) {
+    notice_outcome(event, "failed", at);
+    tracing::warn!(event = event.name(), cause = causes(why), "a notice was not delivered");
+}
+
+fn notice_outcome(event: AccountEvent, outcome: &'static str, at: Timestamp) {
+    tracing::info!(
+        target: METRICS,
+        Notices = 1_u64,
+        Event = event.name(),
+        Outcome = outcome,
         at = at.seconds(),
     );
 }

@@ -13,6 +13,7 @@ mod variables;
 use std::collections::BTreeMap;
 
 use domain::rules::limits::Limits;
+use domain::rules::notice::Notices;
 use domain::rules::organization::Organization;
 use domain::rules::token::Issuer;
 
@@ -34,6 +35,8 @@ pub struct Config {
     pub default_organization: Organization,
     pub sms: SmsConfig,
     pub google: GoogleConfig,
+    /// `NOTICES`: whether users are told what happens to their accounts.
+    pub notices: Notices,
     /// `LOG_LEVEL`.
     pub log_level: String,
 }
@@ -56,6 +59,7 @@ impl Config {
             default_organization: organization::read_default(variables)?,
             sms: SmsConfig::read(variables)?,
             google: GoogleConfig::read(variables)?,
+            notices: variables.parsed("NOTICES", str::parse::<Notices>)?.unwrap_or_default(),
             log_level: variables.text("LOG_LEVEL").unwrap_or("info").to_owned(),
         })
     }

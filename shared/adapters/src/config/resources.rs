@@ -8,6 +8,7 @@ pub struct Resources {
     otps_table: Option<String>,
     sessions_table: Option<String>,
     settings_table: Option<String>,
+    notices_table: Option<String>,
     signing_key_secret: Option<String>,
     code_key_secret: Option<String>,
     gateway_secret: Option<String>,
@@ -25,6 +26,7 @@ impl Resources {
             otps_table: variables.owned("OTPS_TABLE"),
             sessions_table: variables.owned("SESSIONS_TABLE"),
             settings_table: variables.owned("SETTINGS_TABLE"),
+            notices_table: variables.owned("NOTICES_TABLE"),
             signing_key_secret: variables.owned("SIGNING_KEY_SECRET"),
             code_key_secret: variables.owned("CODE_KEY_SECRET"),
             gateway_secret: variables.owned("GATEWAY_SECRET"),
@@ -50,6 +52,11 @@ impl Resources {
     /// `SETTINGS_TABLE`: organizations and public keys.
     pub fn settings_table(&self) -> Result<&str, ConfigError> {
         set(&self.settings_table, "SETTINGS_TABLE", "table")
+    }
+
+    /// `NOTICES_TABLE`: what users are told of their accounts, until it is delivered.
+    pub fn notices_table(&self) -> Result<&str, ConfigError> {
+        set(&self.notices_table, "NOTICES_TABLE", "table")
     }
 
     /// `SIGNING_KEY_SECRET`: the name or ARN of the secret with the key that signs tokens; rotated.

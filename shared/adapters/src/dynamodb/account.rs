@@ -1,6 +1,7 @@
 //! Accounts: changing a profile, deleting user, locks, sessions and pending codes together, and registering FCM tokens.
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use domain::rules::notice::{AccountEvent, Notice, NoticeContext};
 use domain::rules::token::Caller;
 use domain::rules::user::{KeptUsernames, Release, ReleaseReason, USERNAME_KEPT_SECONDS, User};
 use domain::use_cases::account::{Account, AccountStore, ChangeOutcome, ProfileChange, RegistrationOutcome};
@@ -19,7 +20,7 @@ use super::items::user::{
     username_lock, username_lock_key,
 };
 use super::store::{Store, Updated};
-use super::tables::{HasOtps, HasSessions, HasUsers};
+use super::tables::{HasNotices, HasOtps, HasSessions, HasUsers};
 use super::transaction::{Transaction, Written};
 
 /// A transaction takes 100 items (DynamoDB's limit); user, locks and codes need some of them.
@@ -30,9 +31,10 @@ enum Step {
     User,
     NewUsername,
     FormerUsername,
+    Notice,
 }
 
-impl<T: HasUsers + HasOtps + HasSessions> AccountStore for Store<T> {
+impl<T: HasUsers + HasOtps + HasSessions + HasNotices> AccountStore for Store<T> {
     async fn account(&self, id: &UserId) -> Result<Option<Account>, Unavailable> {
         let Some(item) = self.find_user_item(id).await? else { return Ok(None) };
         let mut user = user(&item)?;
@@ -51,6 +53,7 @@ impl<T: HasUsers + HasOtps + HasSessions> AccountStore for Store<T> {
         seen: &Account,
         change: &ProfileChange,
         kept: &KeptUsernames,
+        notice: Option<&Notice>,
         now: Timestamp,
     ) -> Result<ChangeOutcome, Unavailable> {
         let Account { user: seen, kept_usernames: seen_kept } = seen;
@@ -87,6 +90,7 @@ impl<T: HasUsers + HasOtps + HasSessions> AccountStore for Store<T> {
                 transaction = transaction.update(Step::FormerUsername, users, key, keep_username(&seen.id, *until));
             }
         }
+        let transaction = self.telling(transaction, Step::Notice, notice);
         match self.transact(transaction).await? {
             Written::Done => Ok(ChangeOutcome::Changed(Box::new(changed))),
             Written::Refused(refusal) if refusal.failed_condition(Step::User).is_some() => Ok(ChangeOutcome::Stale),
@@ -102,12 +106,16 @@ impl<T: HasUsers + HasOtps + HasSessions> AccountStore for Store<T> {
         seen: &User,
         own: &SessionId,
         undo_until: Timestamp,
+        notices: Option<&NoticeContext>,
         now: Timestamp,
     ) -> Result<bool, Unavailable> {
         let (users, otps) = (self.tables.users(), self.tables.otps());
         let (items, codes, item) =
             tokio::try_join!(self.session_items(&seen.id), self.own_challenges(seen), self.find_user_item(&seen.id))?;
         let Some(item) = item else { return Ok(false) };
+        let others = items.iter().filter(|item| session_key_of(item) != Some(session_key(&seen.id, own)));
+        let devices = others.filter_map(|item| FcmToken::parse(Row(item).text("fcm_token").ok()?).ok()).collect();
+        let notice = notices.and_then(|notices| notices.to_ended(AccountEvent::AccountDeleted, &seen.id, devices));
         let mut sessions: Vec<Item> = items.iter().filter_map(session_key_of).collect();
         // A user may have more sessions than a transaction takes. The surplus is ended first. The caller's own session ends
         // with the account, so that the caller can ask again.
@@ -149,6 +157,7 @@ impl<T: HasUsers + HasOtps + HasSessions> AccountStore for Store<T> {
         for key in sessions {
             transaction = transaction.delete((), self.tables.sessions(), key, Expression::new());
         }
+        let transaction = self.telling(transaction, (), &notice);
         Ok(self.transact(transaction).await?.is_done())
     }
 

@@ -2,6 +2,7 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::rules::challenge::{Challenge, Claim};
+use domain::rules::notice::Notice;
 use domain::rules::session::Session;
 use domain::rules::user::User;
 use domain::use_cases::approval::{ApprovalRequestStore, ApprovalStore};
@@ -17,7 +18,7 @@ use super::items::attributes::{moment, text};
 use super::items::challenge::{challenge_name, challenges, if_unconsumed, record_key};
 use super::items::session::session_key;
 use super::store::Store;
-use super::tables::{HasOtps, HasSessions, HasUsers};
+use super::tables::{HasNotices, HasOtps, HasSessions, HasUsers};
 use super::transaction::Transaction;
 
 impl<T: HasOtps + HasSessions> ApprovalRequestStore for Store<T> {
@@ -44,6 +45,12 @@ impl<T: HasOtps + HasSessions> ApprovalRequestStore for Store<T> {
     }
 
     async fn forget_fcm_token(&self, session: &Session, token: &FcmToken) -> Result<(), Unavailable> {
+        self.forget_token_of_session(session, token).await
+    }
+}
+
+impl<T: HasSessions> Store<T> {
+    pub(super) async fn forget_token_of_session(&self, session: &Session, token: &FcmToken) -> Result<(), Unavailable> {
         let forgotten =
             Expression::new().remove_all(&["fcm_token", "fcm_token_at"]).if_equals("fcm_token", text(token.as_str()));
         let key = session_key(&session.user, &session.id);
@@ -51,7 +58,7 @@ impl<T: HasOtps + HasSessions> ApprovalRequestStore for Store<T> {
     }
 }
 
-impl<T: HasUsers + HasOtps> ApprovalStore for Store<T> {
+impl<T: HasUsers + HasOtps + HasNotices> ApprovalStore for Store<T> {
     async fn approver(&self, id: &UserId) -> Result<Option<User>, Unavailable> {
         self.find_user(id).await
     }
@@ -61,6 +68,7 @@ impl<T: HasUsers + HasOtps> ApprovalStore for Store<T> {
         phone: &PhoneNumber,
         challenge: &ChallengeId,
         by: &UserId,
+        notice: Option<&Notice>,
         now: Timestamp,
     ) -> Result<bool, Unavailable> {
         let item = self.get("find a sign-in to approve", self.tables.otps(), record_key(phone)).await?;
@@ -78,6 +86,7 @@ impl<T: HasUsers + HasOtps> ApprovalStore for Store<T> {
             .if_above([name, "code_expires_at"], moment(now));
         let key = record_key(phone);
         let transaction = Transaction::new("approve a sign-in").update((), self.tables.otps(), key, approved);
+        let transaction = self.telling(transaction, (), notice);
         Ok(self.transact(transaction).await?.is_done())
     }
 }

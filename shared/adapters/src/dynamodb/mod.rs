@@ -9,6 +9,7 @@ mod authorize;
 mod check_code;
 mod contention;
 mod counters;
+mod deliver_notice;
 mod expression;
 mod items;
 mod open_session;
@@ -27,5 +28,6 @@ mod validate_otp;
 
 pub use self::store::Store;
 pub use self::tables::{
-    AllTables, HasOtps, HasSessions, HasSettings, HasUsers, SessionTables, SettingsTable, TableSet,
+    AllTables, DeviceTables, HasNotices, HasOtps, HasSessions, HasSettings, HasUsers, NoticeTables, SessionTables,
+    SettingsTable, TableSet,
 };

@@ -24,7 +24,7 @@ use super::items::user::{
     username_lock_key,
 };
 use super::store::Store;
-use super::tables::{HasOtps, HasSessions, HasUsers};
+use super::tables::{HasNotices, HasOtps, HasSessions, HasUsers};
 use super::transaction::{Transaction, Written};
 use super::undo_change::{Proven, UndoSteps};
 use crate::telemetry::trace;
@@ -37,9 +37,10 @@ enum Step {
     FormerHolder,
     Session,
     Credit,
+    Notice,
 }
 
-impl<T: HasUsers + HasOtps + HasSessions> OpenSessionStore for Store<T> {
+impl<T: HasUsers + HasOtps + HasSessions + HasNotices> OpenSessionStore for Store<T> {
     async fn sign_in(&self, sign_in: &SignIn) -> Result<SignInOutcome, Unavailable> {
         trace("a sign-in writes", sign_in);
         let transaction = match &sign_in.user {
@@ -143,7 +144,7 @@ fn used(proof: &PhoneProof, item: &Item, organization: &OrganizationId) -> Resul
     }
 }
 
-impl<T: HasUsers + HasOtps + HasSessions> Store<T> {
+impl<T: HasUsers + HasOtps + HasSessions + HasNotices> Store<T> {
     fn using_up_proof(&self, sign_in: &SignIn) -> Transaction<Step> {
         let (otps, transaction) = (self.tables.otps(), Transaction::new("sign in"));
         match &sign_in.proof {
@@ -212,10 +213,11 @@ impl<T: HasUsers + HasOtps + HasSessions> Store<T> {
         self.with_session(transaction, sign_in)
     }
 
-    /// Adds the session, and the credit of the messages whose code came back.
+    /// Adds the session, what other devices are told, and the credit of the messages whose code came back.
     fn with_session(&self, transaction: Transaction<Step>, sign_in: &SignIn) -> Transaction<Step> {
         let session = session_item(&sign_in.session);
         let transaction = transaction.put(Step::Session, self.tables.sessions(), session, Expression::new());
+        let transaction = self.telling(transaction, Step::Notice, &sign_in.notice);
         match &sign_in.proof {
             PhoneProof::Code { challenge, .. } => {
                 self.credit_messages(transaction, Step::Credit, &challenge.id, challenge.credit.as_ref())

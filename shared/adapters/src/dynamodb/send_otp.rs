@@ -22,7 +22,7 @@ use super::items::challenge::{
 };
 use super::items::user::{device_keys, phone_lock_key, release, user, user_key};
 use super::store::{Consistency, Store};
-use super::tables::{HasOtps, HasUsers};
+use super::tables::{HasNotices, HasOtps, HasUsers};
 use super::transaction::Transaction;
 use crate::telemetry::trace;
 
@@ -32,7 +32,7 @@ fn schedule_key(phone: &PhoneNumber) -> Item {
     key(format!("phone#{}", phone.e164()))
 }
 
-impl<T: HasUsers + HasOtps> SendOtpStore for Store<T> {
+impl<T: HasUsers + HasOtps + HasNotices> SendOtpStore for Store<T> {
     async fn read_send_state(
         &self,
         purpose: &Purpose,
@@ -94,6 +94,7 @@ impl<T: HasUsers + HasOtps> SendOtpStore for Store<T> {
         if let Some(change) = change_challenge(reservation) {
             transaction = transaction.update((), table, record_key(&reservation.phone), change);
         }
+        let transaction = self.telling(transaction, (), &reservation.notice);
         // Whichever step was refused, the plan was made for what has changed since.
         let is_reserved = self.transact(transaction).await?.is_done();
         Ok(if is_reserved { ReservationOutcome::Reserved } else { ReservationOutcome::Conflict })

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 
+use domain::rules::notice::{AccountEvent, Notice, NoticeContext};
 use domain::rules::session::Session;
 use domain::rules::user::User;
 use domain::use_cases::sessions::SessionsStore;
@@ -11,14 +12,14 @@ use domain::values::time::Timestamp;
 use domain::values::unavailable::Unavailable;
 
 use super::expression::Expression;
-use super::items::attributes::{Item, Row, text};
+use super::items::attributes::{Item, text};
 use super::items::session::{session, session_key};
 use super::items::user::{forget_devices, if_phone_of, phone_lock_key, user_key};
 use super::store::Store;
-use super::tables::{HasSessions, HasUsers};
+use super::tables::{HasNotices, HasSessions, HasUsers};
 use super::transaction::Transaction;
 
-impl<T: HasUsers + HasSessions> SessionsStore for Store<T> {
+impl<T: HasUsers + HasSessions + HasNotices> SessionsStore for Store<T> {
     async fn user(&self, user: &UserId) -> Result<Option<User>, Unavailable> {
         self.find_user(user).await
     }
@@ -36,7 +37,13 @@ impl<T: HasUsers + HasSessions> SessionsStore for Store<T> {
         Ok(user.map(|_| sessions))
     }
 
-    async fn end_session(&self, user: &UserId, session: &SessionId) -> Result<(), Unavailable> {
+    async fn end_session(
+        &self,
+        user: &UserId,
+        session: &SessionId,
+        notice: Option<&Notice>,
+    ) -> Result<(), Unavailable> {
+        self.tell(notice).await?;
         self.delete_session(user, session).await
     }
 
@@ -54,12 +61,20 @@ impl<T: HasUsers + HasSessions> SessionsStore for Store<T> {
         Ok(self.transact(transaction).await?.is_done())
     }
 
-    async fn end_other_sessions(&self, user: &UserId, kept: &SessionId) -> Result<(), Unavailable> {
-        for item in self.session_items(user).await? {
-            let id = Row(&item).parsed("session_id", str::parse::<SessionId>)?;
-            if id != *kept {
-                self.delete_session(user, &id).await?;
-            }
+    async fn end_other_sessions(
+        &self,
+        user: &UserId,
+        kept: &SessionId,
+        notices: Option<&NoticeContext>,
+    ) -> Result<(), Unavailable> {
+        let sessions = self.session_items(user).await?;
+        let sessions = sessions.iter().map(session).collect::<Result<Vec<_>, _>>()?;
+        let others: Vec<&Session> = sessions.iter().filter(|session| session.id != *kept).collect();
+        let devices = others.iter().filter_map(|session| session.fcm_token.clone()).collect();
+        let notice = notices.and_then(|notices| notices.to_ended(AccountEvent::SignedOut, user, devices));
+        self.tell(notice.as_ref()).await?;
+        for session in others {
+            self.delete_session(user, &session.id).await?;
         }
         Ok(())
     }

@@ -11,9 +11,9 @@ use super::items::attributes::Row;
 use super::items::challenge::consumption;
 use super::items::firebase_token::token_key;
 use super::store::Store;
-use super::tables::{HasOtps, HasSessions, HasUsers};
+use super::tables::{HasNotices, HasOtps, HasSessions, HasUsers};
 
-impl<T: HasUsers + HasOtps + HasSessions> SubmitFirebaseStore for Store<T> {
+impl<T: HasUsers + HasOtps + HasSessions + HasNotices> SubmitFirebaseStore for Store<T> {
     async fn find_holder_and_token_use(
         &self,
         phone: &PhoneNumber,

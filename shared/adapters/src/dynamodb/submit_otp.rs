@@ -8,9 +8,9 @@ use domain::use_cases::submit_otp::SubmitOtpStore;
 use domain::values::unavailable::Unavailable;
 
 use super::store::Store;
-use super::tables::{HasOtps, HasSessions, HasUsers};
+use super::tables::{HasNotices, HasOtps, HasSessions, HasUsers};
 
-impl<T: HasUsers + HasOtps + HasSessions> SubmitOtpStore for Store<T> {
+impl<T: HasUsers + HasOtps + HasSessions + HasNotices> SubmitOtpStore for Store<T> {
     async fn count_guess_and_find_holder(
         &self,
         claim: &Claim,

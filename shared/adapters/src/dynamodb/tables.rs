@@ -24,6 +24,10 @@ pub trait HasSettings: TableSet {
     fn settings(&self) -> &str;
 }
 
+pub trait HasNotices: TableSet {
+    fn notices(&self) -> &str;
+}
+
 macro_rules! table_set {
     ($set:ident: $($trait:ident $table:ident $name:ident),+) => {
         pub struct $set {
@@ -46,7 +50,14 @@ macro_rules! table_set {
 
 table_set!(AllTables:
     HasUsers users users_table, HasOtps otps otps_table,
-    HasSessions sessions sessions_table, HasSettings settings settings_table
+    HasSessions sessions sessions_table, HasSettings settings settings_table, HasNotices notices notices_table
+);
+table_set!(DeviceTables:
+    HasUsers users users_table, HasSessions sessions sessions_table, HasSettings settings settings_table,
+    HasNotices notices notices_table
+);
+table_set!(NoticeTables:
+    HasSessions sessions sessions_table, HasSettings settings settings_table, HasNotices notices notices_table
 );
 table_set!(SessionTables:
     HasUsers users users_table, HasSessions sessions sessions_table, HasSettings settings settings_table

@@ -1,5 +1,6 @@
 //! Taking back a change of number: the user, the locks of all the numbers, and the sessions, in one transaction.
 
+use domain::rules::notice::Notice;
 use domain::rules::session::Session;
 use domain::rules::undo::UndoneChange;
 use domain::rules::user::User;
@@ -17,7 +18,7 @@ use super::items::user::{
     user_key,
 };
 use super::store::Store;
-use super::tables::{HasSessions, HasUsers};
+use super::tables::{HasNotices, HasSessions, HasUsers};
 use super::transaction::{Transaction, Written};
 use crate::telemetry::trace;
 
@@ -44,12 +45,12 @@ enum Step {
     Other,
 }
 
-impl<T: HasUsers + HasSessions> UndoChangeStore for Store<T> {
+impl<T: HasUsers + HasSessions + HasNotices> UndoChangeStore for Store<T> {
     async fn user_and_sessions(&self, user: &UserId) -> Result<Option<(User, Vec<Session>)>, Unavailable> {
         self.find_user_and_sessions(user).await
     }
 
-    async fn undo_change(&self, undone: &UndoneChange) -> Result<UndoOutcome, Unavailable> {
+    async fn undo_change(&self, undone: &UndoneChange, notice: Option<&Notice>) -> Result<UndoOutcome, Unavailable> {
         trace("an undo writes", undone);
         self.end_surplus_sessions(undone).await?;
         let steps = UndoSteps { phone_lock: Step::PhoneLock, user: Step::User, other: Step::Other };
@@ -58,6 +59,7 @@ impl<T: HasUsers + HasSessions> UndoChangeStore for Store<T> {
         let proven_at = |user: Expression| user.set("phone_proven_at", moment(undone.former.proven_at));
         let transaction = Transaction::new("undo a change of number");
         let transaction = self.undoing(transaction, undone, &steps, proven, proven_at);
+        let transaction = self.telling(transaction, Step::Other, notice);
         match self.transact(transaction).await? {
             Written::Done => {
                 let user = self.find_user(&undone.user.id).await?;

@@ -19,7 +19,7 @@ use super::items::user::{
     phone_lock_key, release_phone, user, user_key,
 };
 use super::store::{Store, Updated};
-use super::tables::{HasOtps, HasSessions, HasUsers};
+use super::tables::{HasNotices, HasOtps, HasSessions, HasUsers};
 use super::transaction::{Transaction, Written};
 use crate::telemetry::trace;
 
@@ -34,9 +34,10 @@ enum Step {
     FormerLock,
     FormerHolder,
     Credit,
+    Notice,
 }
 
-impl<T: HasUsers + HasOtps + HasSessions> ValidateOtpStore for Store<T> {
+impl<T: HasUsers + HasOtps + HasSessions + HasNotices> ValidateOtpStore for Store<T> {
     async fn count_guess_of_caller(
         &self,
         claim: &Claim,
@@ -97,6 +98,7 @@ impl<T: HasUsers + HasOtps + HasSessions> ValidateOtpStore for Store<T> {
             let lost = lose_phone(phone, &seen.id, *now);
             transaction = transaction.update(Step::FormerHolder, users, user_key(&former.user), lost);
         }
+        transaction = self.telling(transaction, Step::Notice, &binding.notices);
         transaction = self.credit_messages(transaction, Step::Credit, challenge, binding.credit.as_ref());
         let refusal = match self.transact(transaction).await? {
             Written::Done => return Ok(BindOutcome::Bound),

@@ -11,9 +11,11 @@ use aws_lc_rs::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use domain::rules::firebase_token::FirebaseProject;
+use domain::rules::notice::Notice;
 use domain::use_cases::approval::{ApprovalRequest, PushGateway, PushOutcome};
+use domain::use_cases::deliver_notice::NoticeGateway;
 use domain::values::text::FcmToken;
-use domain::values::time::Timestamp;
+use domain::values::time::{DAY, Timestamp};
 use domain::values::unavailable::Unavailable;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -29,6 +31,8 @@ use crate::telemetry::causes;
 
 /// How long the bearer token and all pushes may take together.
 const PUSHING_TIME: Duration = Duration::from_millis(3_000);
+/// How long FCM and APNs keep a notice for a device that is off.
+const NOTICE_SECONDS: u32 = 3 * DAY;
 const SCOPE: &str = "https://www.googleapis.com/auth/firebase.messaging";
 /// RFC 7523 §2.1.
 const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
@@ -117,6 +121,23 @@ impl Push {
 
 impl PushGateway for Push {
     async fn push(&self, devices: &[FcmToken], request: &ApprovalRequest, now: Timestamp) -> Vec<PushOutcome> {
+        self.push_all(devices, |device| approval_message(device, request, now), now).await
+    }
+}
+
+impl NoticeGateway for Push {
+    async fn push_notice(&self, devices: &[FcmToken], notice: &Notice, now: Timestamp) -> Vec<PushOutcome> {
+        self.push_all(devices, |device| notice_message(device, notice), now).await
+    }
+}
+
+impl Push {
+    async fn push_all(
+        &self,
+        devices: &[FcmToken],
+        message: impl Fn(&FcmToken) -> Value,
+        now: Timestamp,
+    ) -> Vec<PushOutcome> {
         let mut outcomes = vec![PushOutcome::Failed; devices.len()];
         let Some(deadline) = Instant::now().checked_add(PUSHING_TIME) else { return outcomes };
         let bearer = match timeout_at(deadline, self.bearer(now)).await {
@@ -132,7 +153,7 @@ impl PushGateway for Push {
         };
         let mut running = JoinSet::new();
         for (place, device) in devices.iter().enumerate() {
-            let (push, bearer, message) = (self.clone(), bearer.clone(), message(device, request, now).to_string());
+            let (push, bearer, message) = (self.clone(), bearer.clone(), message(device).to_string());
             running.spawn(async move { (place, push.push_one(&bearer, message).await) });
         }
         while let Ok(Some(ended)) = timeout_at(deadline, running.join_next()).await {
@@ -153,7 +174,7 @@ impl PushGateway for Push {
 /// device for high priority; Apple accepts only 5 where nothing is shown
 /// (<https://firebase.google.com/docs/cloud-messaging/customize-messages/setting-message-priority>,
 /// <https://developer.apple.com/documentation/usernotifications/sending-notification-requests-to-apns>).
-fn message(device: &FcmToken, request: &ApprovalRequest, now: Timestamp) -> Value {
+fn approval_message(device: &FcmToken, request: &ApprovalRequest, now: Timestamp) -> Value {
     let expires_at = request.expires_at.seconds().to_string();
     json!({"message": {
         "token": device.as_str(),
@@ -161,6 +182,26 @@ fn message(device: &FcmToken, request: &ApprovalRequest, now: Timestamp) -> Valu
         "android": {"priority": "HIGH", "ttl": format!("{}s", now.seconds_until(request.expires_at))},
         "apns": {
             "headers": {"apns-push-type": "background", "apns-priority": "5", "apns-expiration": expires_at},
+            "payload": {"aps": {"content-available": 1}},
+        },
+    }})
+}
+
+/// A data message: the app shows it in the words of its own language. Seconds of three days, in which a change can be undone.
+fn notice_message(device: &FcmToken, notice: &Notice) -> Value {
+    let data = json!({
+        "type": "account_notice", "event": notice.event.name(), "notice_id": notice.id.as_str(),
+        "user_id": notice.user.as_str(), "at": notice.at.seconds().to_string(),
+    });
+    json!({"message": {
+        "token": device.as_str(),
+        "data": data,
+        "android": {"priority": "HIGH", "ttl": format!("{NOTICE_SECONDS}s")},
+        "apns": {
+            "headers": {
+                "apns-push-type": "background", "apns-priority": "5",
+                "apns-expiration": notice.at.plus(NOTICE_SECONDS).seconds().to_string(),
+            },
             "payload": {"aps": {"content-available": 1}},
         },
     }})

@@ -5,7 +5,7 @@ use std::fmt;
 
 use thiserror::Error;
 
-use crate::values::language::{Language, Languages, MessagePurpose};
+use crate::values::language::{Language, Languages, MessagePurpose, NumberNotice};
 use crate::values::otp_code::OtpCode;
 use crate::values::text::{AndroidAppHash, AppName, Site, WebDomain};
 
@@ -84,6 +84,14 @@ impl MessageFormat {
         self.fitting(language, purpose, &code.reveal())
     }
 
+    /// What the number of an account is told, in the organization's preferred language: the language of a request is chosen
+    /// by whoever changes the number.
+    pub fn notice(&self, notice: NumberNotice, hours: u32) -> Message {
+        let language = self.languages().first();
+        let write = |app: &str| Message { text: language.notice(notice, app, hours), for_retriever: false };
+        shortened(self.0.app_name.as_str()).map(write).find(Message::fits).unwrap_or_else(|| write(""))
+    }
+
     /// The message with as much of the format as fits. Only a sign-in's is checked when the format is configured. The others
     /// say more, so they may lose the site, then the app's hash, then the domain, then the end of the app's name.
     fn fitting(&self, language: &Language, purpose: MessagePurpose, code: &str) -> Message {
@@ -96,11 +104,7 @@ impl MessageFormat {
         };
         let bare = Lines { site: None, hash: None, domain: None, ..whole };
         let fewer = [whole, Lines { site: None, ..whole }, Lines { hash: None, site: None, ..whole }, bare];
-        let shorter = app_name
-            .as_str()
-            .char_indices()
-            .rev()
-            .map(|(end, _)| Lines { app: app_name.as_str().split_at(end).0.trim_end(), ..bare });
+        let shorter = shortened(app_name.as_str()).skip(1).map(|app| Lines { app, ..bare });
         let mut candidates = fewer.into_iter().chain(shorter).map(|lines| lines.write(language, purpose, code));
         let first = candidates.next().unwrap_or_else(|| bare.write(language, purpose, code));
         if purpose == MessagePurpose::SignIn || first.fits() {
@@ -108,6 +112,12 @@ impl MessageFormat {
         }
         candidates.find(Message::fits).unwrap_or(first)
     }
+}
+
+/// A name, then without its last character, and so on.
+fn shortened(name: &str) -> impl Iterator<Item = &str> {
+    let cut = name.char_indices().rev().map(|(end, _)| name.split_at(end).0.trim_end());
+    std::iter::once(name).chain(cut)
 }
 
 /// What of a format a message contains.
@@ -304,6 +314,26 @@ mod tests {
             .unwrap();
         println!("{} formats accepted, {} refused", accepted.get(), refused.get());
         assert!(accepted.get() >= 10_000 && refused.get() >= 1_000);
+    }
+
+    #[test]
+    fn a_notice_to_a_number_fits_one_segment_and_contains_nothing_like_a_code_or_a_link() {
+        let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::default() });
+        let formats = (parts(), 1_u32..=720);
+        runner
+            .run(&formats, |(parts, hours)| {
+                for notice in [NumberNotice::ChangePending, NumberNotice::Changed] {
+                    let message = MessageFormat(parts.clone()).notice(notice, hours);
+                    let text = message.reveal();
+                    prop_assert!(is_one_segment(text), "{text}");
+                    let sentence = parts.languages.first().notice(notice, "", hours);
+                    let own = sentence.split(|c: char| !c.is_numeric()).filter(|digits| !digits.is_empty());
+                    prop_assert_eq!(own.collect::<Vec<_>>(), [hours.to_string()]);
+                    prop_assert!(!["/", "www.", "@", "#"].iter().any(|part| sentence.contains(part)));
+                }
+                Ok(())
+            })
+            .unwrap();
     }
 
     fn written_for(

@@ -8,6 +8,7 @@ pub mod failures;
 pub mod firebase_token;
 pub mod limits;
 pub mod message;
+pub mod notice;
 pub mod organization;
 pub mod pumping;
 pub mod session;

@@ -5,6 +5,7 @@ use std::future::Future;
 use thiserror::Error;
 
 use crate::rules::limits::Limits;
+use crate::rules::notice::{AccountEvent, Notice, NoticeContext};
 use crate::rules::token::Caller;
 use crate::rules::user::{KeptUsernames, User};
 use crate::values::ids::{SessionId, UserId};
@@ -56,16 +57,18 @@ pub trait AccountStore: Sync {
         seen: &Account,
         change: &ProfileChange,
         kept: &KeptUsernames,
+        notice: Option<&Notice>,
         now: Timestamp,
     ) -> impl Future<Output = Result<ChangeOutcome, Unavailable>> + Send;
     /// Deletes the user, sessions and pending codes, and keeps the username, unless phone or username differ from `seen`.
     /// The user and the phone are kept for an undo until then, if there is a phone to prove. Returns whether it did. If it
-    /// fails, the session `own` still exists, so that its device can ask again.
+    /// fails, the session `own` still exists, so that its device can ask again. The devices of the other sessions are told.
     fn delete_account(
         &self,
         seen: &User,
         own: &SessionId,
         undo_until: Timestamp,
+        notices: Option<&NoticeContext>,
         now: Timestamp,
     ) -> impl Future<Output = Result<bool, Unavailable>> + Send;
     /// Stamps the time on the session always, and writes the token only if it changed.
@@ -106,6 +109,7 @@ pub async fn change_profile(
     store: &impl AccountStore,
     caller: &Caller,
     change: &ProfileChange,
+    notices: Option<&NoticeContext>,
     now: Timestamp,
 ) -> Result<User, AccountError> {
     for _ in 0..MAX_RETRIES {
@@ -126,7 +130,11 @@ pub async fn change_profile(
             }
             _ => seen.kept_usernames.clone(),
         };
-        match store.change_profile(&seen, change, &kept, now).await? {
+        let is_renamed = change.username.as_ref().is_some_and(|username| username != former);
+        let notice = notices
+            .filter(|_| is_renamed)
+            .and_then(|notices| notices.to_devices(AccountEvent::UsernameChanged, &caller.user, Some(&caller.session)));
+        match store.change_profile(&seen, change, &kept, notice.as_ref(), now).await? {
             ChangeOutcome::Changed(user) => return Ok(*user),
             ChangeOutcome::UsernameTaken => return Err(AccountError::UsernameTaken),
             ChangeOutcome::Stale => {}
@@ -141,6 +149,7 @@ pub async fn delete_account(
     store: &impl AccountStore,
     limits: &Limits,
     caller: &Caller,
+    notices: Option<&NoticeContext>,
     now: Timestamp,
 ) -> Result<(), AccountError> {
     if !caller.fresh {
@@ -148,7 +157,8 @@ pub async fn delete_account(
     }
     for _ in 0..MAX_RETRIES {
         let seen = read_profile(store, &caller.user).await?;
-        if store.delete_account(&seen, &caller.session, now.plus(limits.undo_seconds), now).await? {
+        let undo_until = now.plus(limits.undo_seconds);
+        if store.delete_account(&seen, &caller.session, undo_until, notices, now).await? {
             return Ok(());
         }
     }

@@ -6,7 +6,9 @@ use std::future::Future;
 use thiserror::Error;
 
 use crate::rules::challenge::{Challenge, Claim};
+use crate::rules::notice::{AccountEvent, Notice, NoticeContext};
 use crate::rules::session::Session;
+use crate::rules::token::Caller;
 use crate::rules::user::User;
 use crate::values::ids::{ChallengeId, UserId};
 use crate::values::phone::PhoneNumber;
@@ -79,7 +81,7 @@ pub(super) async fn request_approval(
     let Some(pushes) = pushes.filter(|_| !challenge.approval_requested) else {
         return Ok(challenge.approval_requested);
     };
-    let devices = devices_to_ask(store.devices(holder, claim.now).await?);
+    let devices = one_session_for_each_token(store.devices(holder, claim.now).await?, MAX_DEVICES);
     if devices.is_empty() || !store.claim_approval_request(claim, &challenge.id).await? {
         return Ok(false);
     }
@@ -100,12 +102,12 @@ pub(super) async fn request_approval(
     Ok(is_asked)
 }
 
-/// The devices to ask, with their FCM tokens; each token once.
-fn devices_to_ask(sessions: Vec<Session>) -> Vec<(Session, FcmToken)> {
+/// The first `max` of the sessions whose devices can be reached, with their FCM tokens; each token once.
+pub(super) fn one_session_for_each_token(sessions: Vec<Session>, max: usize) -> Vec<(Session, FcmToken)> {
     let mut devices: Vec<(Session, FcmToken)> = Vec::new();
     for session in sessions {
         let Some(token) = session.fcm_token.clone() else { continue };
-        if devices.len() < MAX_DEVICES && !devices.iter().any(|(_, asked)| *asked == token) {
+        if devices.len() < max && !devices.iter().any(|(_, asked)| *asked == token) {
             devices.push((session, token));
         }
     }
@@ -121,6 +123,7 @@ pub trait ApprovalStore: Sync {
         phone: &PhoneNumber,
         challenge: &ChallengeId,
         by: &UserId,
+        notice: Option<&Notice>,
         now: Timestamp,
     ) -> impl Future<Output = Result<bool, Unavailable>> + Send;
 }
@@ -139,13 +142,21 @@ pub enum ApprovalError {
 /// error nothing was approved.
 pub async fn approve_sign_in(
     store: &impl ApprovalStore,
-    caller: &UserId,
+    caller: &Caller,
     challenge: &ChallengeId,
+    notices: Option<&NoticeContext>,
     now: Timestamp,
 ) -> Result<(), ApprovalError> {
-    let approver = store.approver(caller).await?.ok_or(ApprovalError::NoSuchUser)?;
+    let user = &caller.user;
+    let approver = store.approver(user).await?.ok_or(ApprovalError::NoSuchUser)?;
     let phone = approver.phone.ok_or(ApprovalError::NothingToApprove)?;
-    if store.approve(&phone, challenge, caller, now).await? { Ok(()) } else { Err(ApprovalError::NothingToApprove) }
+    let notice =
+        notices.and_then(|notices| notices.to_devices(AccountEvent::SignInApproved, user, Some(&caller.session)));
+    if store.approve(&phone, challenge, user, notice.as_ref(), now).await? {
+        Ok(())
+    } else {
+        Err(ApprovalError::NothingToApprove)
+    }
 }
 
 #[cfg(test)]
@@ -168,8 +179,10 @@ mod tests {
         };
         let tokens = [Some("a"), None, Some("b"), Some("a"), Some("c"), Some("d"), Some("e"), Some("f")];
         let sessions = (0..).zip(tokens).map(|(n, token)| session(n, token)).collect();
-        let asked: Vec<String> =
-            devices_to_ask(sessions).into_iter().map(|(_, token)| token.as_str().to_owned()).collect();
+        let asked: Vec<String> = one_session_for_each_token(sessions, MAX_DEVICES)
+            .into_iter()
+            .map(|(_, token)| token.as_str().to_owned())
+            .collect();
         assert_eq!(asked, ["a", "b", "c", "d", "e"]);
     }
 }

@@ -4,6 +4,7 @@ pub mod account;
 pub mod approval;
 pub mod authorize;
 pub mod check_code;
+pub mod deliver_notice;
 pub mod open_session;
 pub mod refresh;
 pub mod send_otp;

@@ -6,6 +6,7 @@ use std::future::Future;
 use crate::rules::challenge::{Challenge, Consumption, GuessLane, IdempotencyDigest};
 use crate::rules::firebase_token::TokenDigest;
 use crate::rules::limits::Limits;
+use crate::rules::notice::{AccountEvent, Notice, NoticeContext};
 use crate::rules::organization::Membership;
 use crate::rules::session::{Device, PresentedRefreshToken, Session};
 use crate::rules::undo::UndoneChange;
@@ -48,6 +49,8 @@ pub struct SignInContext {
     /// The id of the user, if they are new.
     pub new_user: UserId,
     pub new_session: SessionId,
+    /// None where nobody is told of sign-ins.
+    pub notices: Option<NoticeContext>,
 }
 
 /// What proved the phone. Each proof opens one session.
@@ -164,6 +167,8 @@ pub struct SignIn {
     pub session: Session,
     /// Keys of an existing user's devices that the session's key supersedes.
     pub forgotten_keys: Vec<KeyThumbprint>,
+    /// What the user's other devices are told.
+    pub notice: Option<Notice>,
 }
 
 #[derive(Clone, Debug)]
@@ -307,7 +312,8 @@ pub(super) async fn open_session(
             _ => Vec::new(),
         };
         let (is_new_user, former_holder) = (user.is_new(), user.former_holder());
-        let sign_in = sign_in(limits, &phone, &proof, user, forgotten_keys, &context);
+        let notice = notice(&user, holder.as_ref(), &context);
+        let sign_in = SignIn { notice, ..sign_in(limits, &phone, &proof, user, forgotten_keys, &context) };
         match store.sign_in(&sign_in).await? {
             SignInOutcome::SignedIn { user, other_sessions } => {
                 let carrier = proof.challenge().and_then(|challenge| challenge.carrier);
@@ -451,7 +457,21 @@ fn sign_in(
         joins: context.membership == Membership::Open,
         session,
         forgotten_keys,
+        notice: None,
     }
+}
+
+/// What the other devices of whoever signs in are told.
+fn notice(user: &SignInUser, holder: Option<&PhoneHolder>, context: &SignInContext) -> Option<Notice> {
+    let event = match user {
+        SignInUser::Existing(_) => {
+            let is_known = holder.is_some_and(|holder| is_known_device(holder, &context.device, context.now));
+            (!is_known).then_some(AccountEvent::NewDevice)?
+        }
+        SignInUser::Restored(restoration) if restoration.change.is_some() => AccountEvent::PhoneChangeUndone,
+        SignInUser::New(_) | SignInUser::Replacing { .. } | SignInUser::Restored(_) => return None,
+    };
+    context.notices.as_ref()?.to_devices(event, user.id(), Some(&context.new_session))
 }
 
 /// Whether the device proved a key with which the holder of the phone signed in before.

@@ -6,6 +6,7 @@ use std::future::Future;
 use thiserror::Error;
 
 use crate::rules::device_proof::{ProofRefusal, require_key};
+use crate::rules::notice::{AccountEvent, Notice, NoticeContext};
 use crate::rules::session::Session;
 use crate::rules::token::Caller;
 use crate::rules::undo::UndoneChange;
@@ -34,7 +35,11 @@ pub trait UndoChangeStore: Sync {
         user: &UserId,
     ) -> impl Future<Output = Result<Option<(User, Vec<Session>)>, Unavailable>> + Send;
     /// The number returns, the later ones are free, and the sessions end: all or nothing.
-    fn undo_change(&self, undone: &UndoneChange) -> impl Future<Output = Result<UndoOutcome, Unavailable>> + Send;
+    fn undo_change(
+        &self,
+        undone: &UndoneChange,
+        notice: Option<&Notice>,
+    ) -> impl Future<Output = Result<UndoOutcome, Unavailable>> + Send;
 }
 
 #[derive(Debug, Error)]
@@ -58,6 +63,7 @@ pub async fn undo_change(
     store: &impl UndoChangeStore,
     caller: &Caller,
     proven: Option<&KeyThumbprint>,
+    notices: Option<&NoticeContext>,
     now: Timestamp,
 ) -> Result<User, UndoChangeError> {
     for _ in 0..MAX_RETRIES {
@@ -68,7 +74,11 @@ pub async fn undo_change(
         let former = user.former_phone_of(own, now).map(|former| former.phone.clone());
         let former = former.ok_or(UndoChangeError::NothingToUndo)?;
         let undone = user.undo_change(&former, &sessions, Some(&caller.session), now);
-        match store.undo_change(&undone.ok_or(UndoChangeError::NothingToUndo)?).await? {
+        let notice = notices.and_then(|notices| {
+            notices.to_devices(AccountEvent::PhoneChangeUndone, &caller.user, Some(&caller.session))
+        });
+        let undone = undone.ok_or(UndoChangeError::NothingToUndo)?;
+        match store.undo_change(&undone, notice.as_ref()).await? {
             UndoOutcome::Undone(user) => return Ok(*user),
             UndoOutcome::NumberTaken => return Err(UndoChangeError::NumberTaken),
             UndoOutcome::Stale => {}

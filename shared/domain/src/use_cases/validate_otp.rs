@@ -10,6 +10,7 @@ use super::check_code::{
 use crate::rules::challenge::{Challenge, Claim, ClaimRefusal, CodeRefusal, Consumption, GuessLane};
 use crate::rules::failures::Closed;
 use crate::rules::limits::Limits;
+use crate::rules::notice::{AccountEvent, Notice, NoticeContext};
 use crate::rules::pumping::VerificationCredit;
 use crate::rules::user::{FormerPhone, PhoneHolder, User};
 use crate::values::gateway::Gateway;
@@ -37,6 +38,8 @@ pub struct ValidateOtpRequest {
     pub code: OtpCode,
     pub challenge_id: Option<ChallengeId>,
     pub source: SourceAddress,
+    /// None where nobody is told of changes.
+    pub notices: Option<NoticeContext>,
     pub now: Timestamp,
 }
 
@@ -55,6 +58,8 @@ pub struct PhoneBinding {
     /// The numbers that the user may take back after the change.
     pub former_phones: Vec<FormerPhone>,
     pub credit: Option<VerificationCredit>,
+    /// What the devices and the former number are told of a change.
+    pub notices: Vec<Notice>,
     pub now: Timestamp,
 }
 
@@ -194,8 +199,10 @@ async fn bind_phone(
 ) -> Result<VerifiedPhone, ValidateOtpError> {
     let mut former_holder = None;
     for _ in 0..MAX_RETRIES {
+        let former_phones = former_phones(&user, limits, &request)?;
         let binding = PhoneBinding {
-            former_phones: former_phones(&user, limits, &request)?,
+            notices: notices(&user, &former_phones, &request),
+            former_phones,
             user,
             organization: request.organization.clone(),
             phone: request.phone.clone(),
@@ -246,6 +253,19 @@ fn former_phones(
     let after = user.former_phones_after(&request.phone, &request.session, request.now, limits);
     after
         .map_err(|room_at| ValidateOtpError::TooManyChanges { retry_after_seconds: request.now.seconds_until(room_at) })
+}
+
+/// Who is told of a change: the other devices, and the former number if it can take the change back.
+fn notices(user: &User, former_phones: &[FormerPhone], request: &ValidateOtpRequest) -> Vec<Notice> {
+    let (Some(context), Some(former)) = (&request.notices, &user.phone) else { return Vec::new() };
+    if *former == request.phone {
+        return Vec::new();
+    }
+    let to_devices = context.to_devices(AccountEvent::PhoneChanged, &user.id, Some(&request.session));
+    let kept = former_phones.iter().find(|kept| kept.phone == *former);
+    let to_number =
+        kept.map(|kept| context.to_number(AccountEvent::PhoneChanged, &user.id, kept.phone.clone(), kept.until));
+    to_devices.into_iter().chain(to_number).collect()
 }
 
 /// Whether a phone that names a holder may go to somebody else.

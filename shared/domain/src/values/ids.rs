@@ -86,6 +86,10 @@ identifier!(
     ChallengeId, "chl_"
 );
 identifier!(
+    /// What a user is told of their account, once.
+    NoticeId, "ntc_"
+);
+identifier!(
     /// `jti` of a token.
     TokenId, "tok_"
 );

@@ -12,6 +12,8 @@ pub struct Language {
     sign_in: Sentences,
     verify: Sentences,
     change: Sentences,
+    phone_change_pending: &'static str,
+    phone_changed: &'static str,
 }
 
 /// What a message says about its code.
@@ -43,6 +45,14 @@ impl MessagePurpose {
     }
 }
 
+/// What the number of an account is told, without a code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NumberNotice {
+    /// The account will get another number.
+    ChangePending,
+    Changed,
+}
+
 /// English, then the others, sorted by tag.
 static LANGUAGES: (Language, &[Language]) = include!(concat!(env!("OUT_DIR"), "/languages.rs"));
 
@@ -59,6 +69,14 @@ impl Language {
     /// The language's word for a code. Phones look for it before they offer to fill in a code.
     pub const fn word(&self) -> &'static str {
         self.word
+    }
+
+    pub(crate) fn notice(&self, notice: NumberNotice, app: &str, hours: u32) -> String {
+        let sentence = match notice {
+            NumberNotice::ChangePending => self.phone_change_pending,
+            NumberNotice::Changed => self.phone_changed,
+        };
+        sentence.replace("{hours}", &hours.to_string()).replace("{app}", app)
     }
 
     pub(crate) const fn sentences(&self, purpose: MessagePurpose) -> &Sentences {
@@ -135,6 +153,10 @@ impl fmt::Display for Languages {
 }
 
 impl Languages {
+    pub const fn first(&self) -> &'static Language {
+        self.preferred
+    }
+
     /// The preferred language first.
     pub fn iter(&self) -> impl Iterator<Item = &'static Language> {
         std::iter::once(self.preferred).chain(self.others.iter().copied())

@@ -4,6 +4,7 @@ pub(super) mod attributes;
 pub(super) mod challenge;
 pub(super) mod failures;
 pub(super) mod firebase_token;
+pub(super) mod notice;
 pub(super) mod organization;
 pub(super) mod public_keys;
 pub(super) mod session;

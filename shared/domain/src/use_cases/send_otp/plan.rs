@@ -6,6 +6,7 @@ use crate::rules::challenge::{Challenge, ChallengeRecord, MAX_ISSUED_IDS};
 use crate::rules::code_key::CodeKeyVersion;
 use crate::rules::device_keys::DeviceKeys;
 use crate::rules::limits::Limits;
+use crate::rules::notice::{AccountEvent, Notice, NoticeContext};
 use crate::rules::organization::Organization;
 use crate::rules::pumping::{Budget, CounterReservation, CounterScope, MessageCounts, VerificationCredit};
 use crate::rules::token::Caller;
@@ -65,6 +66,8 @@ pub struct SendRequest {
     /// Any random number: the counter shard to try first.
     pub shard_seed: u32,
     pub language: &'static Language,
+    /// None where nobody is told of changes.
+    pub notices: Option<NoticeContext>,
 }
 
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
@@ -225,6 +228,8 @@ pub struct SendReservation {
     pub over: Vec<Purpose>,
     /// None where no message is sent.
     pub counters: Option<CounterReservation>,
+    /// What the caller's other devices are told of a change of number that begins.
+    pub notice: Option<Notice>,
     pub now: Timestamp,
 }
 
@@ -312,12 +317,23 @@ pub(super) fn plan(
         schedule_before: state.schedule.clone(),
         schedule,
         seen_revision: state.revision,
+        notice: notice(&request.purpose, &change, request.notices.as_ref()),
         challenge: change,
         over: state.over.clone(),
         counters,
         now,
     };
     Ok(Plan { reservation, challenge, issued_id, attempts, exceeded, next_send_at })
+}
+
+/// A resend asks for nothing new.
+fn notice(purpose: &SendPurpose, change: &ChallengeChange, context: Option<&NoticeContext>) -> Option<Notice> {
+    match (purpose, change) {
+        (SendPurpose::VerifyPhone { caller, change: true }, ChallengeChange::Start(_)) => {
+            context?.to_devices(AccountEvent::PhoneChangeRequested, &caller.user, Some(&caller.session))
+        }
+        _ => None,
+    }
 }
 
 /// When the next send is possible after those of `schedule`. A known device may draw on the reserve at once, but is told

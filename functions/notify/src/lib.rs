@@ -1,0 +1,132 @@
+//! Delivers notices: the stream of the table of notices calls it with those that were written.
+//!
+//! Lambda repeats a batch from its first notice that was not delivered. A notice that was delivered is gone by then.
+//! <https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-batchfailurereporting.html>
+
+use adapters::app::App;
+use adapters::config::ConfigError;
+use adapters::dynamodb::{NoticeTables, Store};
+use adapters::google::push::Push;
+use adapters::sms::Gateways;
+use adapters::telemetry;
+use domain::rules::notice::Notice;
+use domain::use_cases::deliver_notice::{DeliverNoticeStore, Delivery, NoticeChannels, deliver_notice};
+use domain::values::ids::{NoticeId, UserId};
+use domain::values::unavailable::Unavailable;
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone)]
+pub struct Notify {
+    app: App,
+    store: Store<NoticeTables>,
+    push: Option<Push>,
+    gateways: Gateways,
+}
+
+/// Of DynamoDB's event, what is used.
+#[derive(Deserialize)]
+pub struct StreamEvent {
+    #[serde(rename = "Records")]
+    records: Vec<Record>,
+}
+
+#[derive(Deserialize)]
+struct Record {
+    #[serde(rename = "eventName")]
+    name: String,
+    dynamodb: Change,
+}
+
+#[derive(Deserialize)]
+struct Change {
+    #[serde(rename = "Keys")]
+    keys: Keys,
+    #[serde(rename = "SequenceNumber")]
+    sequence_number: String,
+}
+
+#[derive(Deserialize)]
+struct Keys {
+    pk: Text,
+    sk: Text,
+}
+
+impl Keys {
+    /// None if the item is no notice.
+    fn notice(&self) -> Option<(UserId, NoticeId)> {
+        let user = self.pk.text.strip_prefix("user#")?;
+        Some((user.parse().ok()?, self.sk.text.parse().ok()?))
+    }
+}
+
+#[derive(Deserialize)]
+struct Text {
+    #[serde(rename = "S")]
+    text: String,
+}
+
+/// The notices that were not delivered.
+#[derive(Default, Serialize)]
+pub struct BatchResponse {
+    #[serde(rename = "batchItemFailures")]
+    failures: Vec<Failure>,
+}
+
+#[derive(Serialize)]
+struct Failure {
+    #[serde(rename = "itemIdentifier")]
+    sequence_number: String,
+}
+
+impl Notify {
+    pub fn new(app: &App) -> Result<Self, ConfigError> {
+        Ok(Self { app: app.clone(), store: Store::new(app)?, push: Push::new(app)?, gateways: Gateways::new(app)? })
+    }
+
+    pub async fn handle(&self, event: StreamEvent) -> BatchResponse {
+        let mut response = BatchResponse::default();
+        for Record { name, dynamodb: Change { keys, sequence_number } } in event.records {
+            let Some((user, id)) = keys.notice() else { continue };
+            if name == "INSERT" && !self.deliver(&user, &id).await {
+                response.failures.push(Failure { sequence_number });
+            }
+        }
+        response
+    }
+
+    /// Returns whether the notice needs no further delivery.
+    async fn deliver(&self, user: &UserId, id: &NoticeId) -> bool {
+        let notice = match self.store.pending_notice(user, id).await {
+            Ok(Some(notice)) => notice,
+            Ok(None) => return true,
+            Err(unavailable) => {
+                telemetry::unavailable("notify", &unavailable);
+                return false;
+            }
+        };
+        let (event, now) = (notice.event, self.app.clock.now());
+        match self.try_to_deliver(&notice).await {
+            Ok(delivery) => {
+                telemetry::notice(event, delivery, now);
+                true
+            }
+            Err(unavailable) => {
+                telemetry::notice_failed(event, &unavailable, now);
+                false
+            }
+        }
+    }
+
+    async fn try_to_deliver(&self, notice: &Notice) -> Result<Delivery, Unavailable> {
+        let (now, default) = (self.app.clock.now(), &self.app.config.default_organization);
+        let organization = self.store.organization(&notice.organization, default, now).await?;
+        let channels = NoticeChannels {
+            pushes: self.push.as_ref(),
+            messages: &self.gateways,
+            // A message of an organization that was removed since is the default one's.
+            organization: organization.as_ref().unwrap_or(default),
+            plan: &self.app.numbering_plan,
+        };
+        deliver_notice(&self.store, &channels, notice, now).await.map_err(|error| Unavailable::new("deliver", error))
+    }
+}

@@ -1,0 +1,107 @@
+//! The streams of the tables, read as Lambda's event source mappings read them
+//! (<https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html>): a function is called with each batch of records, and
+//! called again from the first record that it did not take, as often as the template says. Then they are dropped.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tokio::sync::{Mutex, Notify};
+
+use crate::cloudformation::EventSource;
+use crate::dynamodb::engine::Engine;
+use crate::functions::Functions;
+
+pub struct Streams {
+    engine: Engine,
+    functions: Arc<Functions>,
+    readers: Mutex<Vec<Reader>>,
+    tables: BTreeSet<String>,
+    written: Notify,
+}
+
+struct Reader {
+    source: EventSource,
+    /// Where the next records are; none before the first ones were read.
+    position: Option<String>,
+}
+
+impl Streams {
+    pub fn new(engine: Engine, functions: Arc<Functions>, sources: Vec<EventSource>) -> Self {
+        let tables = sources.iter().map(|source| source.table.clone()).collect();
+        let readers = sources.into_iter().map(|source| Reader { source, position: None }).collect();
+        Self { engine, functions, readers: Mutex::new(readers), tables, written: Notify::new() }
+    }
+
+    /// Delivers whatever is written, until the task is dropped.
+    pub async fn run(self: Arc<Self>) {
+        loop {
+            self.deliver().await;
+            self.written.notified().await;
+        }
+    }
+
+    /// Called after a request that names these tables.
+    pub fn note_write(&self, tables: &[String]) {
+        if tables.iter().any(|table| self.tables.contains(table)) {
+            self.written.notify_one();
+        }
+    }
+
+    /// Calls the functions with everything that was written, and returns when they are done.
+    pub async fn deliver(&self) {
+        for reader in &mut *self.readers.lock().await {
+            while let Some(records) = self.read(reader).await {
+                self.call(&reader.source, records).await;
+            }
+        }
+    }
+
+    /// The next records; none if there are none.
+    async fn read(&self, reader: &mut Reader) -> Option<Vec<Value>> {
+        let iterator = match reader.position.take() {
+            Some(position) => position,
+            None => self.first_position(&reader.source.table).await?,
+        };
+        let request = json!({"ShardIterator": iterator, "Limit": reader.source.batch_size});
+        let answer = self.ask("GetRecords", &request).await;
+        let next = answer.get("NextShardIterator").and_then(Value::as_str);
+        reader.position = Some(next.map_or(iterator, str::to_owned));
+        answer.get("Records").and_then(Value::as_array).filter(|records| !records.is_empty()).cloned()
+    }
+
+    async fn first_position(&self, table: &str) -> Option<String> {
+        let streams = self.ask("ListStreams", &json!({ "TableName": table })).await;
+        let arn = streams.pointer("/Streams/0/StreamArn")?;
+        let described = self.ask("DescribeStream", &json!({ "StreamArn": arn })).await;
+        let shard = described.pointer("/StreamDescription/Shards/0/ShardId")?;
+        let request = json!({"StreamArn": arn, "ShardId": shard, "ShardIteratorType": "TRIM_HORIZON"});
+        let answer = self.ask("GetShardIterator", &request).await;
+        answer.get("ShardIterator").and_then(Value::as_str).map(str::to_owned)
+    }
+
+    async fn ask(&self, operation: &str, request: &Value) -> Value {
+        let (_, answer) = self.engine.execute(operation, request.to_string().into()).await;
+        serde_json::from_str(&answer).unwrap_or_default()
+    }
+
+    async fn call(&self, source: &EventSource, mut records: Vec<Value>) {
+        for _ in 0..=source.retries {
+            let answer = self.functions.invoke(&source.function, json!({ "Records": records })).await;
+            match answer.as_ref().ok().map(|answer| first_failure(answer, &records)) {
+                Some(None) => return,
+                Some(Some(place)) => records = records.split_off(place),
+                // The whole batch failed.
+                None => {}
+            }
+        }
+    }
+}
+
+/// The place of the first record that the function did not take.
+fn first_failure(answer: &Value, records: &[Value]) -> Option<usize> {
+    let failures = answer.get("batchItemFailures").and_then(Value::as_array).into_iter().flatten();
+    let failed: Vec<&Value> = failures.filter_map(|failure| failure.get("itemIdentifier")).collect();
+    let number = |record: &Value| record.pointer("/dynamodb/SequenceNumber").cloned();
+    records.iter().position(|record| number(record).is_some_and(|number| failed.contains(&&number)))
+}
