@@ -25,6 +25,8 @@ pub struct Template {
     /// The environment of each function, by logical id.
     pub functions: BTreeMap<String, BTreeMap<String, String>>,
     pub event_sources: Vec<EventSource>,
+    /// The functions that are called every hour, by logical id.
+    pub hourly: Vec<String>,
     pub tables: Vec<Table>,
     pub secrets: Vec<Secret>,
     pub rotations: Vec<Rotation>,
@@ -58,6 +60,8 @@ pub struct EventSource {
     pub batch_size: u32,
     /// How often a batch is repeated.
     pub retries: u32,
+    /// The patterns of which a record must match one.
+    pub filters: Vec<Value>,
 }
 
 #[derive(Debug)]
@@ -173,7 +177,14 @@ impl Template {
                 function: id.to_owned(),
                 batch_size: number("BatchSize")?,
                 retries: number("MaximumRetryAttempts")?,
+                filters: filters(event)?,
             });
+        }
+        for (_, event) in members(properties.get("Events")).filter(|(_, event)| kind(event) == "Schedule") {
+            if resolver.text_at(event, "/Properties/Schedule")?.as_deref() != Some("rate(1 hour)") {
+                return Err(wrong("a schedule is not rate(1 hour)".to_owned()));
+            }
+            self.hourly.push(id.to_owned());
         }
         Ok(())
     }
@@ -446,6 +457,16 @@ fn text(value: &Value) -> Result<String, TemplateError> {
 
 fn kind(resource: &Value) -> &str {
     resource.get("Type").and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The patterns of an event source. In the template each is JSON in a text.
+fn filters(event: &Value) -> Result<Vec<Value>, TemplateError> {
+    let filters = event.pointer("/Properties/FilterCriteria/Filters").and_then(Value::as_array);
+    let pattern = |filter: &Value| {
+        let text = filter.get("Pattern").and_then(Value::as_str).unwrap_or_default();
+        serde_json::from_str(text).map_err(|error| wrong(format!("a filter is not JSON: {error}")))
+    };
+    filters.into_iter().flatten().map(pattern).collect()
 }
 
 fn members(value: Option<&Value>) -> impl Iterator<Item = (&String, &Value)> {

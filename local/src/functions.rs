@@ -29,6 +29,7 @@ struct Process {
 enum Function {
     Account(account::Account),
     Authorizer(authorizer::Authorizer),
+    Due(due::DueWork),
     Jwks(jwks::Jwks),
     Notify(Box<notify::Notify>),
     RotateKeys(rotate_keys::RotateKeys),
@@ -118,6 +119,7 @@ impl Function {
         Ok(match id {
             "AccountFunction" => Self::Account(account::Account::new(app).map_err(wrong)?),
             "AuthorizerFunction" => Self::Authorizer(authorizer::Authorizer::new(app).map_err(wrong)?),
+            "DueFunction" => Self::Due(due::DueWork::new(app).map_err(wrong)?),
             "JwksFunction" => Self::Jwks(jwks::Jwks::new(app).map_err(wrong)?),
             "NotifyFunction" => Self::Notify(Box::new(notify::Notify::new(app).map_err(wrong)?)),
             "RotateKeysFunction" => Self::RotateKeys(rotate_keys::RotateKeys::new(app).map_err(wrong)?),
@@ -134,7 +136,7 @@ impl Function {
             Self::Account(function) => function.prepare().await,
             Self::Authorizer(function) => function.prepare().await,
             Self::Jwks(function) => function.prepare().await,
-            Self::Notify(_) | Self::RotateKeys(_) => {}
+            Self::Due(_) | Self::Notify(_) | Self::RotateKeys(_) => {}
             Self::SendOtp(function) => function.prepare().await,
             Self::Session(function) => function.prepare().await,
             Self::SubmitOtp(function) => function.prepare().await,
@@ -154,6 +156,7 @@ impl Function {
             Self::Authorizer(function) => {
                 answer(&function.handle(read(event)?).await.map_err(|error| error.to_string())?)
             }
+            Self::Due(function) => answer(&function.handle().await.map_err(|error| error.to_string())?),
             Self::RotateKeys(function) => {
                 function.handle(read(event)?).await.map_err(|error| error.to_string())?;
                 Ok(Value::Null)

@@ -18,6 +18,7 @@ mod options;
 mod page;
 mod private_file;
 mod random;
+mod schedule;
 mod secrets_manager;
 mod server;
 mod start_error;

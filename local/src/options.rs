@@ -24,8 +24,9 @@ pub struct Options {
     pub overrides: BTreeMap<String, String>,
     /// How long every function waits for AWS.
     pub timeouts: Timeouts,
-    /// Whether what is written to a stream is delivered at once, or when [`crate::System::deliver_streams`] is called.
-    pub deliver_streams: bool,
+    /// Whether functions are called when something is written to a stream and at each hour. If not, call
+    /// [`crate::System::deliver_streams`] and [`crate::System::invoke`].
+    pub calls_by_itself: bool,
 }
 
 impl Default for Options {
@@ -40,7 +41,7 @@ impl Default for Options {
             template: Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("template.yaml"),
             overrides: BTreeMap::new(),
             timeouts: Timeouts::default(),
-            deliver_streams: false,
+            calls_by_itself: false,
         }
     }
 }

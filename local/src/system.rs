@@ -23,6 +23,7 @@ use crate::functions::Functions;
 use crate::local_routes::{self, Controls};
 use crate::options::Options;
 use crate::page;
+use crate::schedule;
 use crate::secrets_manager::rotation;
 use crate::secrets_manager::store::{Refusal, SecretsManager};
 use crate::server::{self, Server};
@@ -95,9 +96,11 @@ impl System {
 
         let streams = Streams::new(engine, Arc::clone(&functions), std::mem::take(&mut template.event_sources));
         let streams = Arc::new(streams);
-        if options.deliver_streams {
+        if options.calls_by_itself {
             proxy.feed(Arc::clone(&streams));
             tokio::spawn(Arc::clone(&streams).run());
+            let hourly = std::mem::take(&mut template.hourly);
+            tokio::spawn(schedule::run(Arc::clone(&functions), hourly, clock.clone()));
         }
 
         let controls = controls(&vendors, &clock, &data);

@@ -35,14 +35,20 @@ pub enum Step {
     SignIn,
     /// On a device with a key.
     SignInWithKey,
+    /// So that the token of the last device, which has the key, is not fresh.
+    RefreshWithKey,
     SignUpByName,
     Request(ApiRequest),
+    /// One that is refused, and is remembered.
+    Asked(ApiRequest),
     /// Finds what the stream of the notices would bring.
     ReadNotices,
     /// Makes the user one who was imported without a phone.
     LosePhone,
     /// Makes a sign-in need a second signal.
     AgePhoneProof,
+    /// Makes a recovery that was asked for one that opens now.
+    AgeRecovery,
     /// Makes the phone a test number of an organization of its own.
     AddTestNumber,
 }
@@ -208,6 +214,17 @@ impl Step {
                     case.devices.push(person(&case.phone, &reply));
                 }
             }
+            Self::RefreshWithKey => {
+                let device = case.devices.last().unwrap();
+                let reply = refresh_with(world, &device.refresh).proven_by(&case.key).send().await;
+                let tokens = Person {
+                    access: reply.text("access_token"),
+                    refresh: reply.text("refresh_token"),
+                    ..device.clone()
+                };
+                *case.devices.last_mut().unwrap() = tokens;
+            }
+            Self::Asked(call) => assert!(call(world, case).send().await.status == 403),
             Self::ReadNotices => case.notices = pending_notices(world, case).await,
             Self::LosePhone => world.remove_phone(case.person()).await,
             Self::AgePhoneProof => {
@@ -216,6 +233,16 @@ impl Step {
                     "ExpressionAttributeValues": {":then": {"N": "0"}},
                 });
                 world.update_user(&format!("phone#{}", case.phone), long_ago).await;
+            }
+            Self::AgeRecovery => {
+                let now = world.now();
+                let week_ago = json!({
+                    "UpdateExpression": "SET phone_proven_at = :then, recovery.requested_at = :week_ago, recovery.opens_at = :now",
+                    "ExpressionAttributeValues": {
+                        ":then": {"N": "0"}, ":week_ago": {"N": (now - 7 * 86_400).to_string()}, ":now": {"N": now.to_string()},
+                    },
+                });
+                world.update_user(&format!("user#{}", case.person().user_id), week_ago).await;
             }
             Self::AddTestNumber => {
                 world.create_test_number(&case.organization(), &case.phone, FIXED_CODE, "2199-01-01").await;
@@ -266,6 +293,33 @@ fn validate_code<'a>(world: &'a World, case: &Case, Sent { challenge_id, code }:
     let phone = &case.other_phone;
     let body = json!({"phone_number": phone, "otp": code, "username": case.username, "challenge_id": challenge_id});
     as_user(world, case, "POST", "/v1/phone/otp/validate").json(body)
+}
+
+pub fn send_without_the_old_number<'a>(world: &'a World, case: &Case) -> Call<'a> {
+    let call = world.post("/v1/phone/otp/send", json!({"phone_number": case.other_phone, "change": true}));
+    call.as_person(case.devices.last().unwrap()).proven_by(&case.key)
+}
+
+pub fn ask_without_the_old_number<'a>(world: &'a World, case: &Case) -> Call<'a> {
+    let Sent { challenge_id, code } = case.sent();
+    let body = json!({
+        "phone_number": case.other_phone, "otp": code, "challenge_id": challenge_id, "username": case.username,
+    });
+    world.post("/v1/phone/otp/validate", body).as_person(case.devices.last().unwrap())
+}
+
+pub fn refuse_change<'a>(world: &'a World, case: &Case) -> Call<'a> {
+    as_user(world, case, "POST", "/v1/phone/change/cancel")
+}
+
+pub fn recover<'a>(world: &'a World, case: &Case) -> Call<'a> {
+    let Sent { challenge_id, code } = case.sent();
+    let body = json!({"phone_number": case.phone, "otp": code, "challenge_id": challenge_id, "recover": true});
+    world.post("/v1/otp/submit", body).header("idempotency-key", &case.idempotency_key)
+}
+
+pub fn refuse_recovery<'a>(world: &'a World, case: &Case) -> Call<'a> {
+    as_user(world, case, "POST", "/v1/recovery/cancel")
 }
 
 pub fn refresh<'a>(world: &'a World, case: &Case) -> Call<'a> {
@@ -356,6 +410,11 @@ fn submit_fixed_code_without_key<'a>(world: &'a World, case: &Case) -> Call<'a> 
     world.post("/v1/otp/submit", body)
 }
 
+/// What EventBridge calls each hour.
+pub fn do_due(_: &Case) -> Vec<(&'static str, Value)> {
+    vec![("DueFunction", json!({}))]
+}
+
 /// A request to a backend's own route.
 pub fn authorize(case: &Case) -> Vec<(&'static str, Value)> {
     let mut event: Value =
@@ -440,6 +499,71 @@ pub async fn the_number_is_changed(world: &World, case: &Case, reply: &Reply) {
     the_other_phone_is_theirs(world, case, reply).await;
     world.advance(72 * 3_600);
     assert_ne!(world.sign_in(&case.phone).await.user_id, case.person().user_id, "the previous number is free");
+}
+
+const CHANGE_WAITS_SECONDS: u64 = 72 * 3_600;
+
+/// The change waits once, and is made when it is due.
+pub async fn the_change_waits_and_is_made(world: &World, case: &Case, _: &Reply) {
+    let access = &case.devices.last().unwrap().access;
+    assert_eq!(profile(world, access).await["pending_phone_change"]["phone_number"], json!(case.other_phone));
+    world.advance(CHANGE_WAITS_SECONDS);
+    world.system.invoke("DueFunction", json!({})).await.unwrap();
+    the_change_is_made(world, case).await;
+}
+
+pub async fn the_change_that_was_due_is_made_once(world: &World, case: &Case, _: &Reply) {
+    world.system.invoke("DueFunction", json!({})).await.unwrap();
+    the_change_is_made(world, case).await;
+}
+
+async fn the_change_is_made(world: &World, case: &Case) {
+    let by_new_number = world.sign_in(&case.other_phone).await;
+    assert_eq!(by_new_number.user_id, case.person().user_id);
+    let due = world.items("NoticesTable").await;
+    let of_case =
+        |item: &&Value| item["pk"]["S"] == json!("due") && item["user_id"]["S"] == json!(case.person().user_id);
+    assert_eq!(due.iter().filter(of_case).count(), 0, "nothing is left to do");
+    // The former number is kept for an undo, and then it is free.
+    world.advance(CHANGE_WAITS_SECONDS);
+    assert_ne!(world.sign_in(&case.phone).await.user_id, case.person().user_id);
+}
+
+pub async fn the_change_is_not_made(world: &World, case: &Case, _: &Reply) {
+    assert_eq!(profile(world, &case.person().access).await["pending_phone_change"], Value::Null);
+    world.advance(CHANGE_WAITS_SECONDS);
+    world.system.invoke("DueFunction", json!({})).await.unwrap();
+    assert_eq!(world.sign_in(&case.phone).await.user_id, case.person().user_id);
+}
+
+pub async fn the_account_opens_after_seven_days(world: &World, case: &Case, reply: &Reply) {
+    assert_eq!(profile(world, &case.person().access).await["recovery"]["opens_at"], reply.body["opens_at"]);
+    world.advance(7 * 86_400);
+    let sent = world.send_code(&case.phone).await;
+    let body = json!({"phone_number": case.phone, "otp": sent.code, "recover": true});
+    let opened = world.post("/v1/otp/submit", body).send().await.ok();
+    assert_eq!(opened["user"]["user_id"], json!(case.person().user_id));
+}
+
+pub async fn the_account_is_open(world: &World, case: &Case, reply: &Reply) {
+    assert_eq!(reply.body["user"]["user_id"], json!(case.person().user_id));
+    world.advance(300);
+    assert_eq!(world.sign_in(&case.phone).await.user_id, case.person().user_id, "the number is proven");
+}
+
+pub async fn the_recovery_is_refused(world: &World, case: &Case, _: &Reply) {
+    assert_eq!(profile(world, &case.person().access).await["recovery"], Value::Null);
+    world.advance(7 * 86_400);
+    let sent = world.send_code(&case.phone).await;
+    let body = json!({"phone_number": case.phone, "otp": sent.code, "recover": true});
+    world.post("/v1/otp/submit", body).send().await.assert_problem(403, "recovery_refused");
+    // A new account ends the flow as any other.
+    let sent = {
+        world.advance(300);
+        world.send_code(&case.phone).await
+    };
+    let body = json!({"phone_number": case.phone, "otp": sent.code, "fresh_account": true});
+    world.post("/v1/otp/submit", body).send().await.ok();
 }
 
 /// Shows that the number gets a code and that the code is compared. Where the flow gave the number up, it may be kept.

@@ -13,8 +13,8 @@ mod sweep;
 use flows::End::{Problem, SuccessOrOnRetry};
 use flows::Request::{Api, Functions};
 use flows::Step::{
-    AddTestNumber, AgePhoneProof, FailOnce, LosePhone, ReadNotices, Request, SendCode, SendToOtherPhone, SignIn,
-    SignInWithKey, SignUpByName, Wait,
+    AddTestNumber, AgePhoneProof, AgeRecovery, Asked, FailOnce, LosePhone, ReadNotices, RefreshWithKey, Request,
+    SendCode, SendToOtherPhone, SignIn, SignInWithKey, SignUpByName, Wait,
 };
 use flows::*;
 
@@ -60,8 +60,31 @@ flows! {
         [SignUpByName, SendToOtherPhone(send_to_change)] => Api(validate) => the_number_is_changed,
         end: SuccessOrOnRetry(403, "already_verified");
 
+    no_fault_harms_a_request_for_a_number_without_the_old_one:
+        [SignUpByName, SignInWithKey, RefreshWithKey, SendToOtherPhone(send_without_the_old_number)]
+        => Api(ask_without_the_old_number) => the_change_waits_and_is_made,
+        end: SuccessOrOnRetry(403, "already_verified");
+    no_fault_harms_a_change_that_is_due:
+        [SignUpByName, SignInWithKey, RefreshWithKey, SendToOtherPhone(send_without_the_old_number),
+         Request(ask_without_the_old_number), Wait(72 * 3_600)]
+        => Functions(do_due) => the_change_that_was_due_is_made_once;
+    no_fault_harms_a_refusal_of_a_change:
+        [SignUpByName, SignInWithKey, RefreshWithKey, SendToOtherPhone(send_without_the_old_number),
+         Request(ask_without_the_old_number)]
+        => Api(refuse_change) => the_change_is_not_made, end: SuccessOrOnRetry(404, "nothing_pending");
+    no_fault_harms_a_request_for_an_account:
+        [SignUpByName, SendCode, AgePhoneProof] => Api(recover) => the_account_opens_after_seven_days,
+        end: Problem(403, "recovery_pending");
+    no_fault_harms_the_opening_of_an_account:
+        [SignUpByName, SendCode, AgePhoneProof, Request(sign_out), Asked(recover), AgeRecovery]
+        => Api(recover) => the_account_is_open;
+    no_fault_harms_a_refusal_of_a_recovery:
+        [SignUpByName, SendCode, AgePhoneProof, Asked(recover)] => Api(refuse_recovery) => the_recovery_is_refused,
+        end: SuccessOrOnRetry(404, "nothing_pending");
+
     no_fault_harms_the_notices_of_a_change_of_number:
-        [SignUpByName, SignIn, Request(put_fcm_token_on_the_other_device), SendToOtherPhone(send_to_change), Request(validate), ReadNotices]
+        [SignUpByName, SignIn, Request(put_fcm_token_on_the_other_device), SendToOtherPhone(send_to_change),
+         Request(validate), ReadNotices]
         => Functions(deliver_notices) => everybody_was_told_of_the_change;
 
     no_fault_harms_an_undo_by_code:

@@ -5,6 +5,7 @@
 mod account;
 mod authorizer;
 mod code_key;
+mod delayed_change;
 mod device_keys;
 mod jwks;
 mod notices;

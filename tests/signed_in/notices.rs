@@ -65,8 +65,10 @@ async fn a_change_of_number_is_told_when_it_is_asked_for_and_when_it_is_made_and
     let before = world.inbox(PHONE).await.len();
     let body = json!({"phone_number": OTHER, "otp": world.code(OTHER).await, "username": "sita"});
     world.post("/v1/phone/otp/validate", body).as_person(&thief).send().await.ok();
-    let expected = ["new_device", "username_changed", "phone_change_requested", "phone_changed"];
-    assert_eq!(told(&world).await, expected.map(|event| to("phone", event)));
+    let mut told = told(&world).await;
+    told.sort();
+    let expected = ["new_device", "phone_change_requested", "phone_changed", "username_changed"];
+    assert_eq!(told, expected.map(|event| to("phone", event)));
     let inbox = world.inbox(PHONE).await;
     assert_eq!(inbox.len(), before + 1);
     let text = "The number of your Latchkey account was changed. Not you? Sign in with this number within 72 hours.";
@@ -81,7 +83,8 @@ async fn whoever_is_signed_out_by_somebody_else_is_told_although_the_session_is_
     let code = world.send_code(PHONE).await.code;
     let body = json!({"phone_number": PHONE, "otp": code, "sign_out_others": true, "fcm_token": "thief"});
     world.post("/v1/otp/submit", body).send().await.ok();
-    assert!(told(&world).await.contains(&to("phone", "signed_out")));
+    // The sign-in itself would be told to the device too, but its session is gone when that is delivered.
+    assert_eq!(told(&world).await, [to("phone", "signed_out")]);
 }
 
 #[tokio::test]
@@ -197,4 +200,39 @@ async fn a_notice_has_the_documented_members_and_no_number() {
     assert_eq!(names, ["at", "event", "notice_id", "type", "user_id"]);
     assert_eq!(data["user_id"], json!(person.user_id));
     assert_eq!(world.items("NoticesTable").await, Vec::<Value>::new(), "a delivered notice is removed");
+}
+
+#[tokio::test]
+async fn a_device_is_not_told_of_what_it_does_itself_in_another_session() {
+    let world = World::with(LONG_TOKENS).await;
+    on(&world, PHONE, "phone").await;
+    let again = on(&world, PHONE, "phone").await;
+    world.call("PATCH", "/v1/me").as_person(&again).json(json!({"username": "sita"})).send().await.ok();
+    assert_eq!(told(&world).await, []);
+    world.advance(600);
+    let code = world.send_code(PHONE).await.code;
+    let body = json!({"phone_number": PHONE, "otp": code, "sign_out_others": true, "fcm_token": "phone"});
+    let last = person(PHONE, &world.post("/v1/otp/submit", body).send().await);
+    assert_eq!(told(&world).await, []);
+    world.advance(600);
+    world.call("DELETE", "/v1/me").as_person(&last).send().await;
+    assert_eq!(told(&world).await, []);
+}
+
+#[tokio::test]
+async fn whoever_changes_the_username_back_and_forth_tells_the_devices_once_an_hour() {
+    let world = World::with(LONG_TOKENS).await;
+    on(&world, PHONE, "phone").await;
+    let thief = on(&world, PHONE, "thief").await;
+    for n in 0..6 {
+        let name = if n % 2 == 0 { json!({"username": "sita"}) } else { json!({"username": "gita"}) };
+        world.call("PATCH", "/v1/me").as_person(&thief).json(name).send().await.ok();
+        world.advance(60);
+    }
+    let renames = |told: &[(String, String)]| told.iter().filter(|(_, event)| event == "username_changed").count();
+    // The first name, and the first one given up.
+    assert_eq!(renames(&told(&world).await), 2);
+    world.advance(3_600);
+    world.call("PATCH", "/v1/me").as_person(&thief).json(json!({"username": "sita"})).send().await.ok();
+    assert_eq!(renames(&told(&world).await), 3);
 }

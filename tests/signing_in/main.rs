@@ -16,6 +16,7 @@ mod organizations;
 mod other_sessions;
 mod pumping;
 mod races;
+mod recovery;
 mod recycled_numbers;
 mod send_otp;
 mod setup;

@@ -50,7 +50,7 @@ pub async fn refresh_until_dormant(world: &World, devices: &mut [Person]) {
 pub async fn everything(world: &World) -> Value {
     let inbox = world.call("GET", "/local/inbox").send().await.ok();
     let mut state = json!({"inbox": inbox});
-    for table in ["OtpsTable", "UsersTable", "SessionsTable", "SettingsTable"] {
+    for table in ["OtpsTable", "UsersTable", "SessionsTable", "SettingsTable", "NoticesTable"] {
         state[table] = json!(world.items(table).await);
     }
     state

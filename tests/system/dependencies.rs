@@ -30,6 +30,7 @@ fn the_workspace_has_exactly_these_members() {
     let functions = set([
         "account",
         "authorizer",
+        "due",
         "jwks",
         "notify",
         "rotate-keys",

@@ -1,12 +1,16 @@
-//! `GET`, `PATCH` and `DELETE /v1/me`, `PUT /v1/me/fcm-token`, `POST /v1/me/sign-in-approval`: the caller's own account.
+//! `GET`, `PATCH` and `DELETE /v1/me`, `PUT /v1/me/fcm-token`, `POST /v1/me/sign-in-approval`,
+//! `POST /v1/phone/change/cancel`, `POST /v1/recovery/cancel`: the caller's own account.
 
 use adapters::app::{App, during_init};
 use adapters::config::ConfigError;
 use adapters::dynamodb::{AllTables, Store};
 use adapters::http::{Answer, Code, Guard, Problem, Request, Route, challenge_id, member, nullable, serve, user_json};
+use adapters::telemetry::{self, Delayed, Fate};
 use domain::rules::token::Caller;
+use domain::rules::user::Ending;
 use domain::use_cases::account::{ProfileChange, change_profile, delete_account, read_profile, register_fcm_token};
 use domain::use_cases::approval::approve_sign_in;
+use domain::use_cases::refuse::{refuse_recovery, stop_change};
 use domain::values::ids::ChallengeId;
 use domain::values::text::{FcmToken, ImageUrl, MalformedText, Name, Username};
 use domain::values::time::Timestamp;
@@ -80,6 +84,19 @@ impl Account {
             }
             Route::ApproveSignIn => {
                 approve_sign_in(&self.store, caller, &read_approval(request)?, notices, now).await?;
+                return Ok(Answer::empty());
+            }
+            Route::CancelPhoneChange => {
+                let fate = match stop_change(&self.store, caller, notices, now).await? {
+                    Ending::Withdrawn => Fate::Withdrawn,
+                    Ending::Refused { .. } => Fate::Refused,
+                };
+                telemetry::delayed(Delayed::PhoneChange, fate, now);
+                return Ok(Answer::empty());
+            }
+            Route::CancelRecovery => {
+                refuse_recovery(&self.store, &self.app.config.limits, caller, notices, now).await?;
+                telemetry::delayed(Delayed::Recovery, Fate::Refused, now);
                 return Ok(Answer::empty());
             }
             Route::DeleteAccount => {

@@ -1,6 +1,7 @@
 //! Delivers notices: the stream of the table of notices calls it with those that were written.
 //!
-//! Lambda repeats a batch from its first notice that was not delivered. A notice that was delivered is gone by then.
+//! All notices of a batch go out at the same time. Lambda repeats a batch from its first notice that was not delivered. A notice
+//! that was delivered is gone by then.
 //! <https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-batchfailurereporting.html>
 
 use adapters::app::App;
@@ -14,6 +15,7 @@ use domain::use_cases::deliver_notice::{DeliverNoticeStore, Delivery, NoticeChan
 use domain::values::ids::{NoticeId, UserId};
 use domain::values::unavailable::Unavailable;
 use serde::{Deserialize, Serialize};
+use tokio::task::JoinSet;
 
 #[derive(Clone)]
 pub struct Notify {
@@ -84,14 +86,16 @@ impl Notify {
     }
 
     pub async fn handle(&self, event: StreamEvent) -> BatchResponse {
-        let mut response = BatchResponse::default();
+        let mut running = JoinSet::new();
         for Record { name, dynamodb: Change { keys, sequence_number } } in event.records {
             let Some((user, id)) = keys.notice() else { continue };
-            if name == "INSERT" && !self.deliver(&user, &id).await {
-                response.failures.push(Failure { sequence_number });
+            if name == "INSERT" {
+                let function = self.clone();
+                running
+                    .spawn(async move { (!function.deliver(&user, &id).await).then_some(Failure { sequence_number }) });
             }
         }
-        response
+        BatchResponse { failures: running.join_all().await.into_iter().flatten().collect() }
     }
 
     /// Returns whether the notice needs no further delivery.

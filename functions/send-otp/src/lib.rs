@@ -138,12 +138,15 @@ impl SendOtp {
 }
 
 fn render(sent: &SentOtp) -> Answer {
-    let body = json!({
+    let mut body = json!({
         "message": "sent otp",
         "challenge_id": sent.challenge.as_str(),
         "expires_in": sent.expires_in_seconds,
         "resend_in": sent.resend_in_seconds,
         "attempts_left": sent.attempts_left,
     });
+    if let (Some(seconds), Some(members)) = (sent.change_waits_seconds, body.as_object_mut()) {
+        members.insert("change_in".into(), json!(seconds));
+    }
     Answer::json(200, &body).uncached()
 }

@@ -9,9 +9,10 @@ use adapters::http::{
     Answer, Code, Guard, Problem, RawPhoneNumber, Request, Route, challenge_id_of_guess, optional_member, otp,
     requested_organization, serve, user_json,
 };
+use adapters::random;
 use adapters::secrets::{CodeKeySecret, SigningKeySecret, read_together};
+use adapters::telemetry::{self, Delayed, Fate};
 use adapters::tokens::new_token_ids;
-use adapters::{random, telemetry};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::rules::challenge::IdempotencyDigest;
@@ -19,12 +20,12 @@ use domain::rules::limits::Limits;
 use domain::rules::organization::Organization;
 use domain::rules::session::Device;
 use domain::rules::token::Grant;
-use domain::rules::user::NewProfile;
+use domain::rules::user::{NewProfile, Recovery};
 use domain::use_cases::check_code::SubmittedCode;
 use domain::use_cases::open_session::{SecondSignal, SignInContext, SignedIn};
 use domain::use_cases::sessions::end_other_sessions;
-use domain::use_cases::submit_firebase::{SubmitFirebaseRequest, submit_firebase};
-use domain::use_cases::submit_otp::{SubmitOtpRequest, submit_otp};
+use domain::use_cases::submit_firebase::{SubmitFirebaseError, SubmitFirebaseRequest, submit_firebase};
+use domain::use_cases::submit_otp::{SubmitOtpError, SubmitOtpRequest, submit_otp};
 use domain::use_cases::undo_change::undo_change;
 use domain::values::ids::{ChallengeId, SessionId, UserId};
 use domain::values::key_thumbprint::KeyThumbprint;
@@ -56,6 +57,7 @@ struct Body {
     refresh_token: Option<String>,
     fresh_account: Option<bool>,
     restore: Option<bool>,
+    recover: Option<bool>,
     sign_out_others: Option<bool>,
     challenge_id: Option<String>,
     name: Option<String>,
@@ -100,6 +102,7 @@ enum SubmittedSignal {
     FreshAccount,
     Restore,
     UndoChange,
+    Recover,
 }
 
 impl ParsedRequest {
@@ -129,14 +132,18 @@ impl ParsedRequest {
 
 impl SubmittedSignal {
     fn parse(body: &Body) -> Result<Option<Self>, Problem> {
-        let (fresh_account, restore) = (body.fresh_account.unwrap_or(false), body.restore.unwrap_or(false));
-        match (&body.refresh_token, fresh_account, restore) {
-            (_, true, true) => Err(Problem::malformed("fresh_account, restore: expected at most one of the two.")),
-            (_, false, true) => Ok(Some(Self::Restore)),
-            (Some(token), _, false) => Ok(Some(Self::RefreshToken(token.clone()))),
-            (None, true, false) => Ok(Some(Self::FreshAccount)),
-            (None, false, false) => Ok(None),
+        let wishes =
+            [(body.fresh_account, Self::FreshAccount), (body.restore, Self::Restore), (body.recover, Self::Recover)];
+        let wished = wishes.into_iter().filter(|(wish, _)| *wish == Some(true)).map(|(_, signal)| signal);
+        let mut wished: Vec<Self> = wished.collect();
+        if wished.len() > 1 {
+            return Err(Problem::malformed("fresh_account, restore, recover: expected at most one of the three."));
         }
+        Ok(match (wished.pop(), &body.refresh_token) {
+            (Some(Self::Restore), _) => Some(Self::Restore),
+            (_, Some(token)) => Some(Self::RefreshToken(token.clone())),
+            (wish, None) => wish,
+        })
     }
 }
 
@@ -254,9 +261,14 @@ impl SubmitOtp {
         let key = self.signing.signing_key(now).await?;
         let ids = new_token_ids()?;
         let (signed_in, grant) = self.sign_in(request, proof, idempotency, &organization, context).await?;
-        let SignedIn { user, session, other_sessions, is_new_user, is_test_number, former_holder, .. } = signed_in;
+        let SignedIn {
+            user, session, other_sessions, is_new_user, is_test_number, is_recovered, former_holder, ..
+        } = signed_in;
         if is_test_number {
             telemetry::test_number_used("submit-otp", &organization.id);
+        }
+        if is_recovered {
+            telemetry::delayed(Delayed::Recovery, Fate::Granted, now);
         }
         if let Some(former) = former_holder {
             telemetry::phone_reassigned("submit-otp", &former, &user.id);
@@ -289,6 +301,7 @@ impl SubmitOtp {
             Some(SubmittedSignal::FreshAccount) => Ok(Some(SecondSignal::FreshAccount)),
             Some(SubmittedSignal::Restore) => Ok(Some(SecondSignal::Restore)),
             Some(SubmittedSignal::UndoChange) => Ok(Some(SecondSignal::UndoChange)),
+            Some(SubmittedSignal::Recover) => Ok(Some(SecondSignal::Recover)),
             // An invalid token is no signal, and no reason to refuse a number that needs none.
             Some(SubmittedSignal::RefreshToken(token)) => {
                 Ok(self.guard.second_signal(&token, proven, now).await?.map(SecondSignal::RefreshToken))
@@ -314,7 +327,11 @@ impl SubmitOtp {
                 let source = request.source();
                 let submit = SubmitOtpRequest { phone: number, code, challenge_id, idempotency, source, context };
                 telemetry::trace("a code is submitted", &submit);
-                let signed_in = submit_otp(&self.store, &self.code_keys, self.push.as_ref(), limits, submit).await?;
+                let signed_in = submit_otp(&self.store, &self.code_keys, self.push.as_ref(), limits, submit).await;
+                if let Err(SubmitOtpError::RecoveryPending(recovery)) = &signed_in {
+                    count_request(recovery, now);
+                }
+                let signed_in = signed_in?;
                 if let Some(gateway) = signed_in.carrier {
                     telemetry::code_accepted(gateway, country, now);
                 }
@@ -335,8 +352,19 @@ impl SubmitOtp {
                 let grant = token.grant(limits, now);
                 let submit = SubmitFirebaseRequest { token, phone, idempotency, context };
                 telemetry::trace("a Firebase token is submitted", &submit);
-                Ok((submit_firebase(&self.store, organization, limits, submit).await?, grant))
+                let signed_in = submit_firebase(&self.store, organization, limits, submit).await;
+                if let Err(SubmitFirebaseError::RecoveryPending(recovery)) = &signed_in {
+                    count_request(recovery, now);
+                }
+                Ok((signed_in?, grant))
             }
         }
+    }
+}
+
+/// A repeated request asks for nothing new.
+fn count_request(recovery: &Recovery, now: Timestamp) {
+    if recovery.requested_at == now {
+        telemetry::delayed(Delayed::Recovery, Fate::Requested, now);
     }
 }

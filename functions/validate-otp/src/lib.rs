@@ -8,7 +8,7 @@ use adapters::http::{
     organization_of_caller, otp, requested_organization, serve,
 };
 use adapters::secrets::CodeKeySecret;
-use adapters::telemetry;
+use adapters::telemetry::{self, Delayed, Fate};
 use domain::rules::limits::Limits;
 use domain::use_cases::check_code::CodeKeys;
 use domain::use_cases::validate_otp::{ValidateOtpRequest, VerifiedPhone, validate_otp};
@@ -115,13 +115,19 @@ impl ValidateOtp {
             now,
         };
         telemetry::trace("a code is validated", &validation);
-        let VerifiedPhone { former_holder, carrier } =
+        let VerifiedPhone { pending, former_holder, carrier } =
             validate_otp(&self.store, &self.code_keys, limits, validation).await?;
         if let Some(gateway) = carrier {
             telemetry::code_accepted(gateway, country, now);
         }
         if let Some(former) = former_holder {
             telemetry::phone_reassigned("validate-otp", &former, &caller.user);
+        }
+        if let Some(change) = pending {
+            telemetry::delayed(Delayed::PhoneChange, Fate::Requested, now);
+            let message = "The number is yours. It becomes the number of your account at change_due_at.";
+            let body = json!({"message": message, "change_due_at": change.due_at.seconds()});
+            return Ok(Answer::json(202, &body).uncached());
         }
         Ok(Answer::json(200, &json!({"message": "Success! You have verified your phone number."})).uncached())
     }

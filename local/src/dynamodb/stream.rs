@@ -51,8 +51,12 @@ impl Streams {
     /// Calls the functions with everything that was written, and returns when they are done.
     pub async fn deliver(&self) {
         for reader in &mut *self.readers.lock().await {
-            while let Some(records) = self.read(reader).await {
-                self.call(&reader.source, records).await;
+            while let Some(mut records) = self.read(reader).await {
+                let filters = &reader.source.filters;
+                records.retain(|record| filters.is_empty() || filters.iter().any(|filter| matches(filter, record)));
+                if !records.is_empty() {
+                    self.call(&reader.source, records).await;
+                }
             }
         }
     }
@@ -95,6 +99,21 @@ impl Streams {
                 None => {}
             }
         }
+    }
+}
+
+/// Whether a record matches a pattern of EventBridge: an object names members, and an array lists what a member may be.
+/// Understands texts and `prefix`.
+fn matches(pattern: &Value, record: &Value) -> bool {
+    match pattern {
+        Value::Object(members) => {
+            members.iter().all(|(name, pattern)| record.get(name).is_some_and(|member| matches(pattern, member)))
+        }
+        Value::Array(choices) => choices.iter().any(|choice| match (choice.get("prefix"), record.as_str()) {
+            (Some(prefix), Some(text)) => prefix.as_str().is_some_and(|prefix| text.starts_with(prefix)),
+            _ => choice == record,
+        }),
+        _ => false,
     }
 }
 

@@ -178,6 +178,47 @@ fn notice_outcome(event: AccountEvent, outcome: &'static str, at: Timestamp) {
     );
 }
 
+/// What happens only after a wait in which somebody can refuse it.
+#[derive(Clone, Copy, Debug)]
+pub enum Delayed {
+    PhoneChange,
+    Recovery,
+}
+
+/// What became of it.
+#[derive(Clone, Copy, Debug)]
+pub enum Fate {
+    Requested,
+    Withdrawn,
+    Refused,
+    /// The new number has another account by then.
+    Dropped,
+    /// The change was made, or the account was opened.
+    Granted,
+}
+
+/// Counts what became of a change of number, or of a recovery, that waits.
+pub fn delayed(kind: Delayed, fate: Fate, at: Timestamp) {
+    let kind = match kind {
+        Delayed::PhoneChange => "phone_change",
+        Delayed::Recovery => "recovery",
+    };
+    let outcome = match fate {
+        Fate::Requested => "requested",
+        Fate::Withdrawn => "withdrawn",
+        Fate::Refused => "refused",
+        Fate::Dropped => "dropped",
+        Fate::Granted => "granted",
+    };
+    tracing::info!(
+        target: METRICS,
+        DelayedRequests = 1_u64,
+        Kind = kind,
+        Outcome = outcome,
+        at = at.seconds(),
+    );
+}
+
 /// Logs the use of a test number by organization, without the number.
 pub fn test_number_used(function: &'static str, organization: &OrganizationId) {
     tracing::info!(function, organization = organization.as_str(), "a test number was used");

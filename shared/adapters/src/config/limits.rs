@@ -26,6 +26,10 @@ pub(super) fn read(variables: &Variables) -> Result<Limits, ConfigError> {
         country_sends_per_day: positive("COUNTRY_SENDS_PER_DAY", default.country_sends_per_day)?,
         phone_dormant_seconds: positive("PHONE_DORMANT_DAYS", default.phone_dormant_seconds / DAY)?.saturating_mul(DAY),
         undo_seconds: undo_hours(variables, default.undo_seconds / HOUR)?.saturating_mul(HOUR),
+        delayed_change_seconds: positive("PHONE_CHANGE_DELAY_HOURS", default.delayed_change_seconds / HOUR)?
+            .saturating_mul(HOUR),
+        recovery_seconds: positive("RECOVERY_DELAY_DAYS", default.recovery_seconds / DAY)?.saturating_mul(DAY),
+        refusal_seconds: positive("REFUSAL_DAYS", default.refusal_seconds / DAY)?.saturating_mul(DAY),
         budget_mode: variables.parsed("PUMPING_BUDGETS", str::parse::<BudgetMode>)?.unwrap_or(default.budget_mode),
         access_token_seconds: positive("ACCESS_TOKEN_SECONDS", default.access_token_seconds)?,
         refresh_idle_seconds: positive("REFRESH_IDLE_SECONDS", default.refresh_idle_seconds)?,

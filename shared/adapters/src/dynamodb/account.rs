@@ -113,8 +113,11 @@ impl<T: HasUsers + HasOtps + HasSessions + HasNotices> AccountStore for Store<T>
         let (items, codes, item) =
             tokio::try_join!(self.session_items(&seen.id), self.own_challenges(seen), self.find_user_item(&seen.id))?;
         let Some(item) = item else { return Ok(false) };
-        let others = items.iter().filter(|item| session_key_of(item) != Some(session_key(&seen.id, own)));
-        let devices = others.filter_map(|item| FcmToken::parse(Row(item).text("fcm_token").ok()?).ok()).collect();
+        let fcm_token = |item: &Item| FcmToken::parse(Row(item).text("fcm_token").ok()?).ok();
+        let is_own = |item: &&Item| session_key_of(item) == Some(session_key(&seen.id, own));
+        let own_token = items.iter().find(is_own).and_then(fcm_token);
+        // An earlier session of the same device has the same token.
+        let devices = items.iter().filter_map(fcm_token).filter(|token| Some(token) != own_token.as_ref()).collect();
         let notice = notices.and_then(|notices| notices.to_ended(AccountEvent::AccountDeleted, &seen.id, devices));
         let mut sessions: Vec<Item> = items.iter().filter_map(session_key_of).collect();
         // A user may have more sessions than a transaction takes. The surplus is ended first. The caller's own session ends

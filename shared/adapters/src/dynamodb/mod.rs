@@ -6,15 +6,18 @@
 mod account;
 mod approval;
 mod authorize;
+mod bind_phone;
 mod check_code;
 mod contention;
 mod counters;
 mod deliver_notice;
+mod do_due;
 mod expression;
 mod items;
 mod open_session;
 mod organizations;
 mod refresh;
+mod refuse;
 mod send_otp;
 mod sessions;
 mod signing_keys;
@@ -28,6 +31,6 @@ mod validate_otp;
 
 pub use self::store::Store;
 pub use self::tables::{
-    AllTables, DeviceTables, HasNotices, HasOtps, HasSessions, HasSettings, HasUsers, NoticeTables, SessionTables,
-    SettingsTable, TableSet,
+    AllTables, DeviceTables, DueTables, HasNotices, HasOtps, HasSessions, HasSettings, HasUsers, NoticeTables,
+    SessionTables, SettingsTable, TableSet,
 };

@@ -4,7 +4,8 @@ use domain::rules::challenge::Consumption;
 use domain::rules::session::Session;
 use domain::rules::user::{DEFAULT_ROLE, PhoneHolder, User};
 use domain::use_cases::open_session::{
-    AccountState, OpenSessionStore, PhoneProof, Restoration, ResumedSession, SignIn, SignInOutcome, SignInUser,
+    AccountState, OpenSessionStore, PhoneProof, RecoveryRequest, Restoration, ResumedSession, SignIn, SignInOutcome,
+    SignInUser,
 };
 use domain::values::ids::{SessionId, UserId};
 use domain::values::phone::PhoneNumber;
@@ -14,14 +15,15 @@ use domain::values::time::Timestamp;
 use domain::values::unavailable::Unavailable;
 
 use super::expression::Expression;
-use super::items::attributes::{Corrupt, Item, Row, moment, number};
+use super::items::attributes::{Corrupt, Item, Row, moment, number, text};
 use super::items::challenge::{consume, consumption, record, record_key};
+use super::items::due::due_item;
 use super::items::firebase_token::token_item;
 use super::items::session::{session, session_item, session_key};
 use super::items::user::{
     ROLE_PREFIX, deleted_user_key, device_keys, if_held_by, if_phone_of, if_released, if_still_held_by, know_device,
-    lose_phone, organization_set, phone_holder, phone_lock, phone_lock_key, release, user, user_item, user_key,
-    username_lock_key,
+    lose_phone, organization_set, phone_holder, phone_lock, phone_lock_key, recovery_value, release, user, user_item,
+    user_key, username_lock_key,
 };
 use super::store::Store;
 use super::tables::{HasNotices, HasOtps, HasSessions, HasUsers};
@@ -67,7 +69,7 @@ impl<T: HasUsers + HasOtps + HasSessions + HasNotices> OpenSessionStore for Stor
                 let (user, others) = tokio::join!(self.find_user(id), self.count_other_sessions(id, session, now));
                 (written, user?, others.ok())
             }
-            SignInUser::Existing(id) => {
+            SignInUser::Existing(id) | SignInUser::Recovered(id, _) => {
                 // A failed read must neither abandon the transaction nor hide that it consumed the proof.
                 let (written, user, others) = tokio::join!(
                     self.transact(transaction),
@@ -111,6 +113,26 @@ impl<T: HasUsers + HasOtps + HasSessions + HasNotices> OpenSessionStore for Stor
 
     async fn read_user_and_sessions(&self, id: &UserId) -> Result<Option<(User, Vec<Session>)>, Unavailable> {
         self.find_user_and_sessions(id).await
+    }
+
+    async fn request_recovery(&self, request: &RecoveryRequest) -> Result<bool, Unavailable> {
+        trace("a recovery writes", request);
+        let RecoveryRequest { user: seen, recovery, reminder, notice } = request;
+        let asked = Expression::new()
+            .set("recovery", recovery_value(recovery))
+            .if_equals_or_absent("recovery", seen.recovery.as_deref().map(recovery_value))
+            .if_equals_or_absent("phone", seen.phone.as_ref().map(|phone| text(phone.e164())))
+            .if_equals_or_absent("phone_proven_at", seen.phone_proven_at.map(moment));
+        let users = self.tables.users();
+        let mut transaction = Transaction::new("ask for an account").update((), users, user_key(&seen.id), asked);
+        if let Some(reminder) = reminder {
+            transaction = transaction.put((), self.tables.notices(), due_item(reminder), Expression::new());
+        }
+        Ok(self.transact(self.telling(transaction, (), notice)).await?.is_done())
+    }
+
+    async fn phone_holder(&self, phone: &PhoneNumber) -> Result<Option<PhoneHolder>, Unavailable> {
+        self.find_holder(phone).await
     }
 
     async fn read_session(&self, user: &UserId, session: &SessionId) -> Result<Option<Session>, Unavailable> {
@@ -174,8 +196,15 @@ impl<T: HasUsers + HasOtps + HasSessions + HasNotices> Store<T> {
                     Expression::new().if_absent("pk"),
                 )
             }
-            SignInUser::Existing(id) => {
+            SignInUser::Existing(id) | SignInUser::Recovered(id, _) => {
                 let signed_in = signed_in(Expression::new(), sign_in).if_exists("pk");
+                let signed_in = match &sign_in.user {
+                    // Nobody refused it meanwhile.
+                    SignInUser::Recovered(_, recovery) => {
+                        signed_in.remove("recovery").if_equals("recovery", recovery_value(recovery))
+                    }
+                    _ => signed_in,
+                };
                 let proven = know_device(if_phone_of(id).set("proven_at", moment(now)), key, forgotten, now);
                 transaction.update(Step::PhoneLock, users, phone_lock_key(&sign_in.phone), proven).update(
                     Step::User,

@@ -8,11 +8,12 @@ use domain::rules::user::User;
 use domain::use_cases::sessions::SessionsStore;
 use domain::values::ids::{SessionId, UserId};
 use domain::values::key_thumbprint::KeyThumbprint;
+use domain::values::text::FcmToken;
 use domain::values::time::Timestamp;
 use domain::values::unavailable::Unavailable;
 
 use super::expression::Expression;
-use super::items::attributes::{Item, text};
+use super::items::attributes::{Item, Row, text};
 use super::items::session::{session, session_key};
 use super::items::user::{forget_devices, if_phone_of, phone_lock_key, user_key};
 use super::store::Store;
@@ -67,14 +68,20 @@ impl<T: HasUsers + HasSessions + HasNotices> SessionsStore for Store<T> {
         kept: &SessionId,
         notices: Option<&NoticeContext>,
     ) -> Result<(), Unavailable> {
-        let sessions = self.session_items(user).await?;
-        let sessions = sessions.iter().map(session).collect::<Result<Vec<_>, _>>()?;
-        let others: Vec<&Session> = sessions.iter().filter(|session| session.id != *kept).collect();
-        let devices = others.iter().filter_map(|session| session.fcm_token.clone()).collect();
+        let (mut others, mut devices) = (Vec::new(), Vec::new());
+        for item in self.session_items(user).await? {
+            let row = Row(&item);
+            let id = row.parsed("session_id", str::parse::<SessionId>)?;
+            if id != *kept {
+                others.push(id);
+                // What else the item has is no reason to leave the session open.
+                devices.extend(row.optional("fcm_token", FcmToken::parse).ok().flatten());
+            }
+        }
         let notice = notices.and_then(|notices| notices.to_ended(AccountEvent::SignedOut, user, devices));
         self.tell(notice.as_ref()).await?;
         for session in others {
-            self.delete_session(user, &session.id).await?;
+            self.delete_session(user, &session).await?;
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::error::{BuildError, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
-    CancellationReason, Delete, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
+    CancellationReason, ConditionCheck, Delete, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
 };
 use domain::values::unavailable::Unavailable;
 use tokio::time::timeout;
@@ -99,6 +99,21 @@ impl<Tag> Transaction<Tag> {
             .set_expression_attribute_values(expression.values)
             .return_values_on_condition_check_failure(ALL_OLD);
         self.steps.push((tag, delete.build().map(|delete| TransactWriteItem::builder().delete(delete).build())));
+        self
+    }
+
+    /// Writes nothing, but the transaction is refused unless the condition holds.
+    pub(super) fn check(mut self, tag: Tag, table: &str, key: Item, expression: Expression) -> Self {
+        let expression = expression.build();
+        let check = ConditionCheck::builder()
+            .table_name(table)
+            .set_key(Some(key))
+            .set_condition_expression(expression.condition)
+            .set_expression_attribute_names(expression.names)
+            .set_expression_attribute_values(expression.values)
+            .return_values_on_condition_check_failure(ALL_OLD);
+        let step = check.build().map(|check| TransactWriteItem::builder().condition_check(check).build());
+        self.steps.push((tag, step));
         self
     }
 }

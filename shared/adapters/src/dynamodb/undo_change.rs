@@ -14,8 +14,8 @@ use super::expression::Expression;
 use super::items::attributes::{moment, number, text};
 use super::items::session::session_key;
 use super::items::user::{
-    device_key_name, forget_devices, former_phones_value, if_phone_of, if_released, phone_lock, phone_lock_key,
-    user_key,
+    device_key_name, forget_devices, former_phones_value, if_phone_of, if_released, overtake_change, phone_lock,
+    phone_lock_key, user_key,
 };
 use super::store::Store;
 use super::tables::{HasNotices, HasSessions, HasUsers};
@@ -104,6 +104,7 @@ impl<T: HasUsers + HasSessions> Store<T> {
             .if_equals_or_absent("former_phones", former_phones_value(&undone.user.former_phones))
             // A sign-in since the user was read has opened a session that is not in the list.
             .if_equals_or_absent("sign_ins", (undone.user.sign_ins > 0).then(|| number(undone.user.sign_ins)));
+        let user = overtake_change(user, &undone.user, undone.now);
         // The lock gets copies of the device keys, so none of them may have been forgotten since.
         let user = known.0.keys().fold(user, |user, key| user.if_exists(&device_key_name(key)));
         known.0.extend(proven.by.map(|key| (key.clone(), proven.at)));

@@ -1,23 +1,22 @@
-//! Validating a code: the claim and the caller at the same time, then one transaction that binds the phone.
+//! Validating a code: the claim and the caller at the same time, then one transaction that binds the phone, or writes a
+//! change that waits.
 
 use domain::rules::challenge::Claim;
 use domain::rules::limits::Limits;
-use domain::rules::user::{Release, ReleaseReason};
+use domain::use_cases::bind_phone::{BindOutcome, ConsumedCode, PhoneBinding};
 use domain::use_cases::check_code::{CheckCodeStore, GuessCounts};
-use domain::use_cases::validate_otp::{BindOutcome, CallerCount, PhoneBinding, ValidateOtpStore};
+use domain::use_cases::validate_otp::{CallerCount, ChangeRequest, ChangeRequestOutcome, ValidateOtpStore};
 use domain::values::ids::{SessionId, UserId};
-use domain::values::purpose::Purpose;
 use domain::values::time::Timestamp;
 use domain::values::unavailable::Unavailable;
 
+use super::bind_phone::{Step, if_available};
 use super::expression::Expression;
 use super::items::attributes::{Row, moment, text};
-use super::items::challenge::{consume, record_key};
+use super::items::due::due_item;
 use super::items::failures::OF_CALLER;
-use super::items::user::{
-    device_key_name, former_phones_value, if_free_or_held_by, if_phone_of, if_still_held_by, lose_phone, phone_lock,
-    phone_lock_key, release_phone, user, user_key,
-};
+use super::items::session::session_key;
+use super::items::user::{delayed_change_value, device_key_name, phone_lock_key, user, user_key};
 use super::store::{Store, Updated};
 use super::tables::{HasNotices, HasOtps, HasSessions, HasUsers};
 use super::transaction::{Transaction, Written};
@@ -25,17 +24,6 @@ use crate::telemetry::trace;
 
 /// How often a count is retried because another guess of the caller changed it. Soon one of them closes.
 const MAX_ROUNDS: usize = 8;
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Step {
-    Code,
-    User,
-    PhoneLock,
-    FormerLock,
-    FormerHolder,
-    Credit,
-    Notice,
-}
 
 impl<T: HasUsers + HasOtps + HasSessions + HasNotices> ValidateOtpStore for Store<T> {
     async fn count_guess_of_caller(
@@ -53,65 +41,51 @@ impl<T: HasUsers + HasOtps + HasSessions + HasNotices> ValidateOtpStore for Stor
         Ok(self.find_session(user, session).await?.is_some_and(|session| session.is_live(now)))
     }
 
-    async fn bind_phone(&self, binding: &PhoneBinding) -> Result<BindOutcome, Unavailable> {
+    async fn bind_phone(&self, code: &ConsumedCode, binding: &PhoneBinding) -> Result<BindOutcome, Unavailable> {
         trace("a verification writes", binding);
-        let (users, PhoneBinding { user: seen, phone, challenge, former_holder, now, .. }) =
-            (self.tables.users(), binding);
-        let purpose = Purpose::VerifyPhone { organization: binding.organization.clone(), caller: seen.id.clone() };
-        let own_phone = seen.phone.as_ref().map(|phone| text(phone.e164()));
-        let changed = Expression::new()
-            .set("phone", text(phone.e164()))
-            .set("phone_proven_at", moment(*now))
-            .set_or_remove("former_phones", former_phones_value(&binding.former_phones))
-            .if_equals_or_absent("former_phones", former_phones_value(&seen.former_phones))
-            .if_exists("pk")
-            .if_equals_or_absent("phone", own_phone);
-        // The new lock gets copies of the device keys, so none of them may have been forgotten since.
-        let changed = seen.device_keys.0.keys().fold(changed, |changed, key| changed.if_exists(&device_key_name(key)));
-        let changed = OF_CALLER.reset(changed);
-        let lock_condition = match former_holder {
-            Some(former) => if_still_held_by(former),
-            None => if_free_or_held_by(&seen.id),
-        };
-        let mut transaction = Transaction::new("bind a phone")
-            .update(
-                Step::Code,
-                self.tables.otps(),
-                record_key(phone),
-                consume(&purpose, challenge, binding.lane, &binding.consumption()),
-            )
-            .update(Step::User, users, user_key(&seen.id), changed)
-            .put(Step::PhoneLock, users, phone_lock(phone, &seen.id, *now, &seen.device_keys), lock_condition);
-        if let Some(before) = seen.phone.as_ref().filter(|before| *before != phone) {
-            let former = binding.former_phones.iter().find(|former| former.phone == *before);
-            transaction = match former.map(|former| former.until) {
-                Some(until) => {
-                    let release = Release { reason: ReleaseReason::NumberChanged, until };
-                    let released = release_phone(&seen.id, release);
-                    transaction.update(Step::FormerLock, users, phone_lock_key(before), released)
-                }
-                // A change back: nobody may return to the number in between.
-                None => transaction.delete(Step::FormerLock, users, phone_lock_key(before), if_phone_of(&seen.id)),
-            };
+        let transaction = self.consuming(Transaction::new("bind a phone"), code);
+        match self.transact(self.binding(transaction, binding)).await? {
+            Written::Done => Ok(BindOutcome::Bound),
+            Written::Refused(refusal) => self.refused_binding(binding, &refusal).await,
         }
-        if let Some(former) = former_holder.as_ref().filter(|former| former.has_phone()) {
-            let lost = lose_phone(phone, &seen.id, *now);
-            transaction = transaction.update(Step::FormerHolder, users, user_key(&former.user), lost);
+    }
+
+    async fn request_change(&self, request: &ChangeRequest) -> Result<ChangeRequestOutcome, Unavailable> {
+        trace("a change that waits writes", request);
+        let ChangeRequest { user: seen, code, change, holder, due, notices } = request;
+        let (users, key) = (self.tables.users(), &change.device_key);
+        // Whoever proves the number in between refuses the change by that.
+        let asked = OF_CALLER
+            .reset(Expression::new())
+            .set("delayed_change", delayed_change_value(change))
+            .if_equals_or_absent("delayed_change", seen.delayed_change.as_deref().map(delayed_change_value))
+            .if_equals_or_absent("phone", seen.phone.as_ref().map(|phone| text(phone.e164())))
+            .if_equals_or_absent("phone_proven_at", seen.phone_proven_at.map(moment))
+            .if_exists(&device_key_name(key))
+            .if_exists("pk");
+        let transaction = self.consuming(Transaction::new("ask for a change of number"), code);
+        // Whoever ends the session of the device stops the change, so the key must be the session's own.
+        let session = Expression::new().if_equals("device_key", text(key.as_str()));
+        let mut transaction = transaction
+            .update(Step::User, users, user_key(&seen.id), asked)
+            .check(Step::PhoneLock, users, phone_lock_key(&change.to), if_available(&seen.id, holder.as_ref()))
+            .check(Step::Session, self.tables.sessions(), session_key(&seen.id, &change.requested_by), session);
+        for due in due {
+            transaction = transaction.put(Step::Notice, self.tables.notices(), due_item(due), Expression::new());
         }
-        transaction = self.telling(transaction, Step::Notice, &binding.notices);
-        transaction = self.credit_messages(transaction, Step::Credit, challenge, binding.credit.as_ref());
-        let refusal = match self.transact(transaction).await? {
-            Written::Done => return Ok(BindOutcome::Bound),
+        let refusal = match self.transact(self.telling(transaction, Step::Notice, notices)).await? {
+            Written::Done => return Ok(ChangeRequestOutcome::Requested),
             Written::Refused(refusal) => refusal,
         };
-        if refusal.failed_condition(Step::Code).is_some() {
-            Ok(BindOutcome::AlreadyConsumed)
-        } else if let Some(failed) = refusal.failed_condition(Step::User) {
-            Ok(BindOutcome::UserChanged(failed.item.as_ref().map(user).transpose()?))
-        } else if let Some(failed) = refusal.failed_condition(Step::PhoneLock) {
-            Ok(BindOutcome::PhoneTaken(self.holder_of(failed.item.as_ref()).await?))
+        if refusal.failed_condition(Step::Proof).is_some() {
+            Ok(ChangeRequestOutcome::AlreadyConsumed)
+        } else if refusal.failed_condition(Step::Session).is_some() {
+            Ok(ChangeRequestOutcome::OtherSession)
+        } else if refusal.failed_condition(Step::User).is_some() {
+            Ok(ChangeRequestOutcome::UserChanged(self.find_user(&seen.id).await?.map(Box::new)))
         } else {
-            Ok(BindOutcome::UserChanged(self.find_user(&seen.id).await?))
+            let lock = refusal.failed_condition(Step::PhoneLock).and_then(|failed| failed.item.as_ref());
+            Ok(ChangeRequestOutcome::PhoneTaken(self.holder_of(lock).await?))
         }
     }
 }

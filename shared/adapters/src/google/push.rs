@@ -31,7 +31,7 @@ use crate::telemetry::causes;
 
 /// How long the bearer token and all pushes may take together.
 const PUSHING_TIME: Duration = Duration::from_millis(3_000);
-/// How long FCM and APNs keep a notice for a device that is off.
+/// How long FCM and APNs keep a notice for a device that is off: three days, as long as a change can be taken back.
 const NOTICE_SECONDS: u32 = 3 * DAY;
 const SCOPE: &str = "https://www.googleapis.com/auth/firebase.messaging";
 /// RFC 7523 §2.1.
@@ -187,7 +187,7 @@ fn approval_message(device: &FcmToken, request: &ApprovalRequest, now: Timestamp
     }})
 }
 
-/// A data message: the app shows it in the words of its own language. Seconds of three days, in which a change can be undone.
+/// A data message: the app shows it in the words of its own language.
 fn notice_message(device: &FcmToken, notice: &Notice) -> Value {
     let data = json!({
         "type": "account_notice", "event": notice.event.name(), "notice_id": notice.id.as_str(),

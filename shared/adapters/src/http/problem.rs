@@ -5,17 +5,19 @@ use std::borrow::Cow;
 use domain::rules::challenge::CodeRefusal;
 use domain::rules::device_proof::ProofRefusal;
 use domain::rules::firebase_token::FirebaseRefusal;
-use domain::rules::user::{Release, ReleaseReason};
+use domain::rules::user::{Recovery, Release, ReleaseReason};
 use domain::use_cases::account::AccountError;
 use domain::use_cases::approval::ApprovalError;
 use domain::use_cases::authorize::AuthorizeError;
 use domain::use_cases::refresh::RefreshError;
+use domain::use_cases::refuse::RefusalError;
 use domain::use_cases::send_otp::{ContextError, SendOtpError};
 use domain::use_cases::sessions::SessionsError;
 use domain::use_cases::submit_firebase::SubmitFirebaseError;
 use domain::use_cases::submit_otp::SubmitOtpError;
 use domain::use_cases::undo_change::UndoChangeError;
 use domain::use_cases::validate_otp::ValidateOtpError;
+use domain::values::time::Timestamp;
 use domain::values::unavailable::Unavailable;
 use serde_json::{Map, Value, json};
 
@@ -43,10 +45,14 @@ pub enum Code {
     NotAMember,
     SecondSignalRequired,
     NumberReleased,
+    RecoveryPending,
+    RecoveryRefused,
+    ChangePending,
     UsernameTaken,
     NoSuchUser,
     NothingToApprove,
     NothingToUndo,
+    NothingPending,
     TokenRequired,
     TokenInvalid,
     TokenExpired,
@@ -163,7 +169,8 @@ impl Code {
                 "This number has not been verified for a long time and may belong to another person now. Send the same \
                  request again with a proof by a device that signed in before, with the newest refresh_token of a device \
                  that is or was signed in, with fresh_account to create a new account, or, if approval_asked is true, \
-                 after a signed-in device has approved the sign-in.",
+                 after a signed-in device has approved the sign-in. If no \
+                 device is left, ask for the account with recover.",
             ),
             Self::NumberReleased => Entry(
                 403,
@@ -171,6 +178,26 @@ impl Code {
                 "number released",
                 "A short time ago, the account of this number was deleted. Send the same request again with restore to take \
                  that back, or with fresh_account to create a new account.",
+            ),
+            Self::RecoveryPending => Entry(
+                403,
+                "recovery_pending",
+                "recovery pending",
+                "The account can be opened from opens_at to closes_at, by a new code and the same request, if no device of the \
+                 account refuses or is used before.",
+            ),
+            Self::RecoveryRefused => Entry(
+                403,
+                "recovery_refused",
+                "recovery refused",
+                "A device of this account refused to give it to whoever has the number. It can be asked for again from \
+                 possible_at on. To create a new account, send fresh_account.",
+            ),
+            Self::ChangePending => Entry(
+                409,
+                "change_pending",
+                "change pending",
+                "A change of number waits until due_at. Cancel it to ask for another one.",
             ),
             Self::UsernameTaken => Entry(
                 409,
@@ -226,6 +253,12 @@ impl Code {
                 "nothing to undo",
                 "No change of number can be taken back: there was none, its time has passed, it was taken back, or this \
                  session is newer than the change.",
+            ),
+            Self::NothingPending => Entry(
+                404,
+                "nothing_pending",
+                "nothing pending",
+                "Nothing waits that could be cancelled: it was made, was cancelled, or was never asked for.",
             ),
             Self::NotFound => Entry(404, "not_found", "not found", "No route has this path and method."),
             Self::SmsGatewayUnavailable => Entry(
@@ -293,6 +326,10 @@ impl Code {
             | Self::SecondSignalRequired
             | Self::NumberReleased
             | Self::NothingToUndo
+            | Self::NothingPending
+            | Self::RecoveryPending
+            | Self::RecoveryRefused
+            | Self::ChangePending
             | Self::UsernameTaken
             | Self::NoSuchUser
             | Self::NothingToApprove
@@ -315,6 +352,8 @@ pub struct Problem {
     attempts_left: Option<u32>,
     approval_requested: bool,
     release: Option<Release>,
+    /// Further members that are moments.
+    moments: Vec<(&'static str, Timestamp)>,
     proof_refusal: Option<ProofRefusal>,
     source: Option<Unavailable>,
 }
@@ -329,6 +368,7 @@ impl Problem {
             attempts_left: None,
             approval_requested: false,
             release: None,
+            moments: Vec::new(),
             proof_refusal: None,
             source: None,
         }
@@ -396,6 +436,7 @@ impl Problem {
             members.insert("undoes".into(), json!(what));
             members.insert("undo_until".into(), json!(until.seconds()));
         }
+        members.extend(self.moments.into_iter().map(|(name, at)| (name.to_owned(), json!(at.seconds()))));
         let mut answer = Answer::json(status, &Value::Object(members))
             .with_header("content-type", "application/problem+json")
             .with_header("cache-control", "no-store");
@@ -438,6 +479,7 @@ impl From<SendOtpError> for Problem {
             SendOtpError::Context(ContextError::FreshTokenRequired) => Self::new(Code::FreshTokenRequired),
             SendOtpError::NoSuchUser => Self::new(Code::NoSuchUser),
             SendOtpError::AlreadyVerified => Self::new(Code::AlreadyVerified),
+            SendOtpError::ChangePending { due_at } => Self::change_pending(due_at),
             SendOtpError::TooManyRequests { retry_after_seconds } => {
                 Self::later(Code::TooManyRequests, retry_after_seconds)
             }
@@ -480,6 +522,31 @@ impl From<Release> for Problem {
     }
 }
 
+impl Problem {
+    fn change_pending(due_at: Timestamp) -> Self {
+        Self { moments: vec![("due_at", due_at)], ..Self::new(Code::ChangePending) }
+    }
+
+    fn recovery_pending(recovery: &Recovery) -> Self {
+        let moments = vec![("opens_at", recovery.opens_at), ("closes_at", recovery.closes_at())];
+        Self { moments, ..Self::new(Code::RecoveryPending) }
+    }
+
+    fn recovery_refused(until: Timestamp) -> Self {
+        Self { moments: vec![("possible_at", until)], ..Self::new(Code::RecoveryRefused) }
+    }
+}
+
+impl From<RefusalError> for Problem {
+    fn from(error: RefusalError) -> Self {
+        match error {
+            RefusalError::NoSuchUser => Self::new(Code::NoSuchUser),
+            RefusalError::NothingPending => Self::new(Code::NothingPending),
+            RefusalError::Unavailable(source) => source.into(),
+        }
+    }
+}
+
 impl From<UndoChangeError> for Problem {
     fn from(error: UndoChangeError) -> Self {
         match error {
@@ -503,6 +570,8 @@ impl From<SubmitOtpError> for Problem {
             }
             SubmitOtpError::NothingToUndo => Self::new(Code::NothingToUndo),
             SubmitOtpError::Released(release) => release.into(),
+            SubmitOtpError::RecoveryPending(recovery) => Self::recovery_pending(&recovery),
+            SubmitOtpError::RecoveryRefused { until } => Self::recovery_refused(until),
             SubmitOtpError::Unavailable(source) => source.into(),
         }
     }
@@ -519,6 +588,8 @@ impl From<SubmitFirebaseError> for Problem {
             SubmitFirebaseError::SecondSignalRequired => Self::new(Code::SecondSignalRequired),
             SubmitFirebaseError::NothingToUndo => Self::new(Code::NothingToUndo),
             SubmitFirebaseError::Released(release) => release.into(),
+            SubmitFirebaseError::RecoveryPending(recovery) => Self::recovery_pending(&recovery),
+            SubmitFirebaseError::RecoveryRefused { until } => Self::recovery_refused(until),
             SubmitFirebaseError::Unavailable(source) => source.into(),
         }
     }
@@ -533,6 +604,8 @@ impl From<ValidateOtpError> for Problem {
             ValidateOtpError::AlreadyVerified => Self::new(Code::AlreadyVerified),
             ValidateOtpError::Code(refusal) => refusal.into(),
             ValidateOtpError::SessionRevoked => Self::new(Code::SessionRevoked),
+            ValidateOtpError::UnknownDevice => Self::new(Code::FreshTokenRequired),
+            ValidateOtpError::ChangePending { due_at } => Self::change_pending(due_at),
             ValidateOtpError::TooManyChanges { retry_after_seconds } => {
                 Self::later(Code::TooManyRequests, retry_after_seconds)
             }

@@ -33,5 +33,21 @@ pub fn user_json(user: &User, limits: &Limits, now: Timestamp) -> Value {
         let change = json!({"changed_at": former.changed_at.seconds(), "undo_until": former.until.seconds()});
         members.insert("phone_change".into(), change);
     }
+    if let (Some(change), Some(members)) = (user.pending_change(now), json.as_object_mut()) {
+        let change = json!({
+            "phone_number": change.to.e164(),
+            "requested_at": change.requested_at.seconds(),
+            "due_at": change.due_at.seconds(),
+        });
+        members.insert("pending_phone_change".into(), change);
+    }
+    if let (Some(recovery), Some(members)) = (user.pending_recovery(limits, now), json.as_object_mut()) {
+        let recovery = json!({
+            "requested_at": recovery.requested_at.seconds(),
+            "opens_at": recovery.opens_at.seconds(),
+            "closes_at": recovery.closes_at().seconds(),
+        });
+        members.insert("recovery".into(), recovery);
+    }
     json
 }

@@ -20,6 +20,8 @@ pub enum Route {
     SendPhoneOtp,
     ValidatePhoneOtp,
     UndoPhoneChange,
+    CancelPhoneChange,
+    CancelRecovery,
     RefreshSession,
     ListSessions,
     EndAllSessions,
@@ -38,12 +40,14 @@ pub enum Route {
 struct Entry(&'static str, &'static str, &'static str, RouteGuard);
 
 impl Route {
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::SendOtp,
         Self::SubmitOtp,
         Self::SendPhoneOtp,
         Self::ValidatePhoneOtp,
         Self::UndoPhoneChange,
+        Self::CancelPhoneChange,
+        Self::CancelRecovery,
         Self::RefreshSession,
         Self::ListSessions,
         Self::EndAllSessions,
@@ -67,6 +71,8 @@ impl Route {
             Self::ValidatePhoneOtp => Entry("POST", "/v1/phone/otp/validate", "validate-otp", Authorizer),
             // A code or an access token guards it; the function checks either.
             Self::UndoPhoneChange => Entry("POST", "/v1/phone/change/undo", "submit-otp", None),
+            Self::CancelPhoneChange => Entry("POST", "/v1/phone/change/cancel", "account", Authorizer),
+            Self::CancelRecovery => Entry("POST", "/v1/recovery/cancel", "account", Authorizer),
             Self::RefreshSession => Entry("POST", "/v1/session/refresh", "session", RefreshToken),
             Self::ListSessions => Entry("GET", "/v1/sessions", "session", Authorizer),
             Self::EndAllSessions => Entry("DELETE", "/v1/sessions", "session", Authorizer),

@@ -10,6 +10,7 @@ use super::limits::Limits;
 use super::pumping::VerificationCredit;
 use crate::values::gateway::Gateway;
 use crate::values::ids::{ChallengeId, SessionId, UserId};
+use crate::values::key_thumbprint::KeyThumbprint;
 use crate::values::phone::PhoneNumber;
 use crate::values::purpose::Purpose;
 use crate::values::source_address::SourceAddress;
@@ -66,6 +67,8 @@ pub struct Challenge {
     pub expires_at: Timestamp,
     /// Whether the caller asked to change a number that is already verified.
     pub changes_number: bool,
+    /// The key of the device that asked for a change without the old number, so that the change waits.
+    pub delayed_by: Option<KeyThumbprint>,
     /// Whether the organization's fixed code for the phone is expected instead of a derived one.
     pub has_fixed_code: bool,
     /// The ids that sends issued, and the attempts under each. Whoever requests a resend uses up attempts of their own id,
@@ -93,6 +96,7 @@ impl Challenge {
             key_version,
             expires_at: now.plus(limits.code_lifetime_seconds),
             changes_number: false,
+            delayed_by: None,
             has_fixed_code: false,
             guesses_before: 0,
             consumption: None,

@@ -90,6 +90,12 @@ pub struct Limits {
     pub phone_dormant_seconds: u32,
     /// For how long a change of number, or a deletion, can be taken back: 72 hours, so that it outlasts a weekend.
     pub undo_seconds: u32,
+    /// How long a change of number waits that is asked for without the old number: 72 hours, as long as it can be taken back.
+    pub delayed_change_seconds: u32,
+    /// How long whoever has a dormant number waits for its account: 7 days, as Signal's registration lock does.
+    pub recovery_seconds: u32,
+    /// How long after a refused request, of either kind, nobody can ask again: 30 days.
+    pub refusal_seconds: u32,
     /// Shadow, which refuses nobody (Authgear's default too).
     pub budget_mode: BudgetMode,
     /// The lifetime of an access token: 15 minutes (RFC 9700 §2.2 asks for short lifetimes).
@@ -120,6 +126,9 @@ impl Default for Limits {
             country_sends_per_day: 5_000,
             phone_dormant_seconds: 180 * DAY,
             undo_seconds: 3 * DAY,
+            delayed_change_seconds: 3 * DAY,
+            recovery_seconds: 7 * DAY,
+            refusal_seconds: 30 * DAY,
             budget_mode: BudgetMode::default(),
             access_token_seconds: 15 * MINUTE,
             refresh_idle_seconds: 30 * DAY,

@@ -2,8 +2,10 @@
 
 pub mod challenge;
 pub mod code_key;
+pub mod delayed_change;
 pub mod device_keys;
 pub mod device_proof;
+pub mod due;
 pub mod failures;
 pub mod firebase_token;
 pub mod limits;
@@ -11,6 +13,7 @@ pub mod message;
 pub mod notice;
 pub mod organization;
 pub mod pumping;
+pub mod recovery;
 pub mod session;
 pub mod signing_keys;
 pub mod token;

@@ -45,8 +45,21 @@ pub enum AccountEvent {
     NewDevice,
     SignInApproved,
     PhoneChangeRequested,
+    /// A change of number will be made unless somebody refuses it.
+    PhoneChangePending,
+    /// It will be made within a day.
+    PhoneChangeDue,
+    /// It will not be made.
+    PhoneChangeStopped,
     PhoneChanged,
     PhoneChangeUndone,
+    /// Whoever has the dormant number asked for the account.
+    RecoveryRequested,
+    /// Whoever has the number can open the account within a day.
+    RecoveryDue,
+    RecoveryStopped,
+    /// Whoever has the number opened the account.
+    AccountRecovered,
     UsernameChanged,
     /// Another device ended the session of this one.
     SignedOut,
@@ -54,12 +67,19 @@ pub enum AccountEvent {
 }
 
 impl AccountEvent {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 15] = [
         Self::NewDevice,
         Self::SignInApproved,
         Self::PhoneChangeRequested,
+        Self::PhoneChangePending,
+        Self::PhoneChangeDue,
+        Self::PhoneChangeStopped,
         Self::PhoneChanged,
         Self::PhoneChangeUndone,
+        Self::RecoveryRequested,
+        Self::RecoveryDue,
+        Self::RecoveryStopped,
+        Self::AccountRecovered,
         Self::UsernameChanged,
         Self::SignedOut,
         Self::AccountDeleted,
@@ -71,8 +91,15 @@ impl AccountEvent {
             Self::NewDevice => "new_device",
             Self::SignInApproved => "sign_in_approved",
             Self::PhoneChangeRequested => "phone_change_requested",
+            Self::PhoneChangePending => "phone_change_pending",
+            Self::PhoneChangeDue => "phone_change_due",
+            Self::PhoneChangeStopped => "phone_change_stopped",
             Self::PhoneChanged => "phone_changed",
             Self::PhoneChangeUndone => "phone_change_undone",
+            Self::RecoveryRequested => "recovery_requested",
+            Self::RecoveryDue => "recovery_due",
+            Self::RecoveryStopped => "recovery_stopped",
+            Self::AccountRecovered => "account_recovered",
             Self::UsernameChanged => "username_changed",
             Self::SignedOut => "signed_out",
             Self::AccountDeleted => "account_deleted",

@@ -25,6 +25,7 @@ pub struct UndoneChange {
     pub sessions: Vec<SessionId>,
     /// The keys of their devices, which are no longer known.
     pub device_keys: Vec<KeyThumbprint>,
+    pub now: Timestamp,
 }
 
 impl User {
@@ -95,7 +96,7 @@ impl User {
         device_keys.retain(|key| self.device_keys.0.contains_key(key));
         device_keys.retain(|key| own.and_then(|own| own.device_key.as_ref()) != Some(key));
         let sessions = ended.iter().map(|session| session.id.clone()).collect();
-        Some(UndoneChange { user: self, former, earlier, sessions, device_keys })
+        Some(UndoneChange { user: self, former, earlier, sessions, device_keys, now })
     }
 }
 

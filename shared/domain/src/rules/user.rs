@@ -8,7 +8,7 @@ use crate::values::ids::{SessionId, UserId};
 use crate::values::key_thumbprint::KeyThumbprint;
 use crate::values::phone::PhoneNumber;
 use crate::values::text::{ImageUrl, Name, OrganizationId, Source, Username};
-use crate::values::time::{DAY, Timestamp};
+use crate::values::time::{DAY, HOUR, Timestamp};
 
 /// The role that signing in to an organization gives.
 pub const DEFAULT_ROLE: &str = "default";
@@ -47,6 +47,10 @@ pub struct User {
     pub device_keys: DeviceKeys,
     /// Oldest change first.
     pub former_phones: Vec<FormerPhone>,
+    /// The last change of number that was asked for without the old number.
+    pub delayed_change: Option<Box<DelayedChange>>,
+    /// The last recovery that was asked for.
+    pub recovery: Option<Box<Recovery>>,
 }
 
 /// What a client may say about a new user.
@@ -82,6 +86,8 @@ impl User {
             has_lost_phone: false,
             device_keys: DeviceKeys(device_key.into_iter().map(|key| (key, now)).collect()),
             former_phones: Vec::new(),
+            delayed_change: None,
+            recovery: None,
         };
         user.join(organization);
         user
@@ -155,6 +161,13 @@ impl KeptUsernames {
     }
 }
 
+impl KeptUsernames {
+    /// Whether a username was given up a short time ago. Who changes back and forth tells nobody again.
+    pub fn changed_within_an_hour(&self, now: Timestamp) -> bool {
+        self.0.values().any(|until| now.plus(USERNAME_KEPT_SECONDS) < until.plus(HOUR))
+    }
+}
+
 /// A number that a user gave up for another one, and may take back.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct FormerPhone {
@@ -166,6 +179,44 @@ pub struct FormerPhone {
     pub changed_by: SessionId,
     /// From then on the change is final.
     pub until: Timestamp,
+}
+
+/// How a request ended before it was granted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Ending {
+    /// By whoever asked.
+    Withdrawn,
+    Refused {
+        at: Timestamp,
+    },
+}
+
+/// A change of number that a known device asked for without the old number.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct DelayedChange {
+    /// The user's number when the change was asked for.
+    pub from: Option<PhoneNumber>,
+    pub to: PhoneNumber,
+    pub requested_at: Timestamp,
+    pub due_at: Timestamp,
+    pub requested_by: SessionId,
+    /// The key of the device that asked.
+    pub device_key: KeyThumbprint,
+    pub organization: OrganizationId,
+    pub ended: Option<Ending>,
+}
+
+/// What whoever has a dormant number asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Recovery {
+    pub phone: PhoneNumber,
+    pub requested_at: Timestamp,
+    /// From then on the right code opens the account.
+    pub opens_at: Timestamp,
+    pub organization: OrganizationId,
+    /// How many records of sessions the user had. One that is gone was signed out by somebody.
+    pub sessions: u32,
+    pub refused_at: Option<Timestamp>,
 }
 
 /// Why a phone's lock names a user who no longer has the phone.

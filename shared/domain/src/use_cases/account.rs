@@ -132,7 +132,7 @@ pub async fn change_profile(
         };
         let is_renamed = change.username.as_ref().is_some_and(|username| username != former);
         let notice = notices
-            .filter(|_| is_renamed)
+            .filter(|_| is_renamed && !seen.kept_usernames.changed_within_an_hour(now))
             .and_then(|notices| notices.to_devices(AccountEvent::UsernameChanged, &caller.user, Some(&caller.session)));
         match store.change_profile(&seen, change, &kept, notice.as_ref(), now).await? {
             ChangeOutcome::Changed(user) => return Ok(*user),

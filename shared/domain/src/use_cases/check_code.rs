@@ -77,6 +77,15 @@ pub enum ClaimOutcome {
     Refused(ClaimRefusal, Option<Challenge>),
 }
 
+impl ClaimOutcome {
+    pub const fn challenge(&self) -> Option<&Challenge> {
+        match self {
+            Self::Granted(granted) => Some(granted.challenge()),
+            Self::Refused(_, challenge) => challenge.as_ref(),
+        }
+    }
+}
+
 /// Who makes a guess.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {

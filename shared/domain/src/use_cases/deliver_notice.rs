@@ -84,8 +84,8 @@ pub struct NoticeChannels<'a, Pushes, Messages> {
     pub plan: &'a NumberingPlan,
 }
 
-/// Delivers a notice that is pending. After an error the notice stays and the delivery may be repeated; a device that was told is then told
-/// again, with the same id.
+/// Delivers a notice that is pending. After an error the notice stays and the delivery may be repeated; a device that was
+/// told is then told again, with the same id.
 pub async fn deliver_notice(
     store: &impl DeliverNoticeStore,
     channels: &NoticeChannels<'_, impl NoticeGateway, impl SmsGateways>,
@@ -95,12 +95,21 @@ pub async fn deliver_notice(
     let delivery = match &notice.recipient {
         Recipient::Number { phone, until } => text(channels, notice.event, phone, now.seconds_until(*until)).await?,
         Recipient::Devices(devices) => {
-            let outcomes = push(channels.pushes, devices, notice, now).await;
+            let sessions = store.devices(&notice.user, now).await?;
+            // A device that is signed in again was not signed out by somebody else.
+            let is_signed_in =
+                |token: &FcmToken| sessions.iter().any(|session| session.fcm_token.as_ref() == Some(token));
+            let devices: Vec<FcmToken> = devices.iter().filter(|token| !is_signed_in(token)).cloned().collect();
+            let outcomes = push(channels.pushes, &devices, notice, now).await;
             told(&outcomes)?
         }
         Recipient::DevicesBut(by) => {
-            let sessions = store.devices(&notice.user, now).await?;
-            let others = sessions.into_iter().filter(|session| by.as_ref() != Some(&session.id)).collect();
+            let mut others = store.devices(&notice.user, now).await?;
+            if let Some(by) = by {
+                // An earlier session of the same device has the same token.
+                let own = others.iter().find(|session| session.id == *by).and_then(|session| session.fcm_token.clone());
+                others.retain(|session| session.id != *by && (own.is_none() || session.fcm_token != own));
+            }
             let devices = one_session_for_each_token(others, MAX_DEVICES);
             let tokens: Vec<FcmToken> = devices.iter().map(|(_, token)| token.clone()).collect();
             let outcomes = push(channels.pushes, &tokens, notice, now).await;

@@ -3,10 +3,13 @@
 pub mod account;
 pub mod approval;
 pub mod authorize;
+pub mod bind_phone;
 pub mod check_code;
 pub mod deliver_notice;
+pub mod do_due;
 pub mod open_session;
 pub mod refresh;
+pub mod refuse;
 pub mod send_otp;
 pub mod sessions;
 pub mod submit_firebase;

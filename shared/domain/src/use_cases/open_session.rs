@@ -4,13 +4,15 @@
 use std::future::Future;
 
 use crate::rules::challenge::{Challenge, Consumption, GuessLane, IdempotencyDigest};
+use crate::rules::due::{Due, DueKind};
 use crate::rules::firebase_token::TokenDigest;
 use crate::rules::limits::Limits;
 use crate::rules::notice::{AccountEvent, Notice, NoticeContext};
 use crate::rules::organization::Membership;
+use crate::rules::recovery::{RecoveryState, is_in_use};
 use crate::rules::session::{Device, PresentedRefreshToken, Session};
 use crate::rules::undo::UndoneChange;
-use crate::rules::user::{NewProfile, PhoneHolder, Release, ReleaseReason, User};
+use crate::rules::user::{NewProfile, PhoneHolder, Recovery, Release, ReleaseReason, User};
 use crate::values::gateway::Gateway;
 use crate::values::ids::{SessionId, UserId};
 use crate::values::key_thumbprint::KeyThumbprint;
@@ -34,6 +36,8 @@ pub enum SecondSignal {
     Restore,
     /// The change of number is to be taken back, and nothing else is wanted.
     UndoChange,
+    /// The account is asked for although the devices are gone, or opened because nobody refused that in time.
+    Recover,
 }
 
 /// Everything that comes with a proof.
@@ -105,6 +109,8 @@ pub enum SignInUser {
     /// Nobody has this phone: a user is created.
     New(User),
     Existing(UserId),
+    /// Nobody refused the recovery in time.
+    Recovered(UserId, Recovery),
     /// A user is created and takes over the phone of a former holder.
     Replacing {
         new: User,
@@ -135,7 +141,7 @@ pub enum AccountState {
 impl SignInUser {
     const fn id(&self) -> &UserId {
         match self {
-            Self::Existing(user) => user,
+            Self::Existing(user) | Self::Recovered(user, _) => user,
             Self::New(new) | Self::Replacing { new, .. } => &new.id,
             Self::Restored(restoration) => &restoration.user.id,
         }
@@ -181,8 +187,20 @@ pub enum SignInOutcome {
     },
     /// Another request used up the proof first.
     AlreadyConsumed(Option<Consumption>),
-    /// The phone has another holder by now, or the former holder has proven it again.
+    /// The phone has another holder by now, or the former holder has proven it again, or the recovery was refused.
     HolderChanged(Option<PhoneHolder>),
+}
+
+/// A recovery that is asked for, written as one transaction.
+#[derive(Clone, Debug)]
+pub struct RecoveryRequest {
+    /// As they were read.
+    pub user: User,
+    pub recovery: Recovery,
+    /// When the devices are told again.
+    pub reminder: Option<Due>,
+    /// What the devices are told.
+    pub notice: Option<Notice>,
 }
 
 pub trait OpenSessionStore: Sync {
@@ -200,6 +218,13 @@ pub trait OpenSessionStore: Sync {
         &self,
         user: &UserId,
     ) -> impl Future<Output = Result<Option<(User, Vec<Session>)>, Unavailable>> + Send;
+    /// Writes what is asked for, unless the user's number, its last proof or an earlier recovery changed since they were
+    /// read. Returns whether it did.
+    fn request_recovery(&self, request: &RecoveryRequest) -> impl Future<Output = Result<bool, Unavailable>> + Send;
+    fn phone_holder(
+        &self,
+        phone: &PhoneNumber,
+    ) -> impl Future<Output = Result<Option<PhoneHolder>, Unavailable>> + Send;
     fn read_session(
         &self,
         user: &UserId,
@@ -233,6 +258,8 @@ pub struct SignedIn {
     pub is_new_user: bool,
     /// Whether the proof was, or may have been, a test number's fixed code.
     pub is_test_number: bool,
+    /// Whether the account was opened because nobody refused that in time.
+    pub is_recovered: bool,
     /// The user who lost the phone, because they had not proven it for long.
     pub former_holder: Option<UserId>,
     /// The gateway that carried the code, as far as is known; none in a replayed answer.
@@ -255,20 +282,40 @@ pub(super) enum OpenOutcome {
     TestNumberRefused,
     /// The organization admits only its members, and the person is not one of them.
     NotAMember,
-    /// The number is dormant. Holds its holder.
-    SecondSignalRequired(UserId),
+    /// The number is dormant. Holds its holder, if one of their devices can approve the sign-in.
+    SecondSignalRequired(Option<UserId>),
     /// The number's account was deleted or got another number a short time ago.
     Released(Release),
     /// The client wants a change of number taken back, and there is none.
     NothingToUndo,
+    /// The account can be opened later, unless a device refuses.
+    RecoveryPending(Recovery),
+    /// A device refused.
+    RecoveryRefused {
+        until: Timestamp,
+    },
 }
 
 /// What follows from the holder of a proven phone.
 enum Choice {
     SignIn(Box<SignInUser>),
-    SecondSignalRequired(UserId),
+    SecondSignalRequired(Option<UserId>),
     Released(Release),
     NothingToUndo,
+    Recover(UserId),
+}
+
+/// What asking for a recovery did.
+enum RecoveryChoice {
+    Opens(UserId, Recovery),
+    Pending(Recovery),
+    Refused {
+        until: Timestamp,
+    },
+    /// The devices are not gone.
+    InUse(UserId),
+    /// The holder or their account changed in between.
+    Stale,
 }
 
 /// Opens a session for the holder of the proven phone, who is created as a user if there is none.
@@ -303,24 +350,44 @@ pub(super) async fn open_session(
             Choice::SecondSignalRequired(holder) => return Ok(OpenOutcome::SecondSignalRequired(holder)),
             Choice::Released(release) => return Ok(OpenOutcome::Released(release)),
             Choice::NothingToUndo => return Ok(OpenOutcome::NothingToUndo),
+            Choice::Recover(user) => match recover(store, limits, &phone, &user, &context).await? {
+                RecoveryChoice::Opens(user, recovery) => SignInUser::Recovered(user, recovery),
+                RecoveryChoice::Pending(recovery) => return Ok(OpenOutcome::RecoveryPending(recovery)),
+                RecoveryChoice::Refused { until } => return Ok(OpenOutcome::RecoveryRefused { until }),
+                RecoveryChoice::InUse(user) => return Ok(OpenOutcome::SecondSignalRequired(Some(user))),
+                RecoveryChoice::Stale => {
+                    holder = store.phone_holder(&phone).await?;
+                    continue;
+                }
+            },
         };
         if user.is_new() && context.membership == Membership::Invited {
             return Ok(OpenOutcome::NotAMember);
         }
         let forgotten_keys = match (&user, &holder, &context.device.key) {
-            (SignInUser::Existing(_), Some(holder), Some(key)) => holder.device_keys.superseded_by(key),
+            (SignInUser::Existing(_) | SignInUser::Recovered(..), Some(holder), Some(key)) => {
+                holder.device_keys.superseded_by(key)
+            }
             _ => Vec::new(),
         };
         let (is_new_user, former_holder) = (user.is_new(), user.former_holder());
+        let is_recovered = matches!(user, SignInUser::Recovered(..));
         let notice = notice(&user, holder.as_ref(), &context);
-        let sign_in = SignIn { notice, ..sign_in(limits, &phone, &proof, user, forgotten_keys, &context) };
+        let sign_in = sign_in(limits, &phone, &proof, user, forgotten_keys, notice, &context);
         match store.sign_in(&sign_in).await? {
             SignInOutcome::SignedIn { user, other_sessions } => {
                 let carrier = proof.challenge().and_then(|challenge| challenge.carrier);
                 let session = sign_in.session;
-                let signed_in =
-                    SignedIn { user, session, other_sessions, is_new_user, is_test_number, former_holder, carrier };
-                return Ok(OpenOutcome::SignedIn(Box::new(signed_in)));
+                return Ok(OpenOutcome::SignedIn(Box::new(SignedIn {
+                    user,
+                    session,
+                    other_sessions,
+                    is_new_user,
+                    is_test_number,
+                    is_recovered,
+                    former_holder,
+                    carrier,
+                })));
             }
             SignInOutcome::AlreadyConsumed(consumption) => return Ok(OpenOutcome::AlreadyConsumed(consumption)),
             SignInOutcome::HolderChanged(current) => holder = current,
@@ -359,7 +426,12 @@ async fn choose_user(
             Some(release) => restorable(store, phone, holder, release, context).await?.map(|found| (release, found)),
             None => None,
         };
+        // Nobody had proven the number for long when the account gave it up: whoever has it now may be another person.
+        let is_doubtful = holder.is_dormant(limits, now) && !is_known_device(holder, &context.device, now);
         return Ok(match (restorable, second_signal) {
+            (Some(_), None | Some(SecondSignal::Restore | SecondSignal::UndoChange)) if is_doubtful => {
+                Choice::SecondSignalRequired(None)
+            }
             (Some((_, found)), Some(SecondSignal::Restore)) => sign_in_as(SignInUser::Restored(Box::new(found))),
             (Some((_, found)), Some(SecondSignal::UndoChange)) if found.change.is_some() => {
                 sign_in_as(SignInUser::Restored(Box::new(found)))
@@ -388,10 +460,44 @@ async fn choose_user(
         Some(SecondSignal::RefreshToken(token)) if is_of_holder(store, limits, holder, token, now).await? => {
             Ok(existing)
         }
-        Some(SecondSignal::RefreshToken(_) | SecondSignal::Restore | SecondSignal::UndoChange) | None => {
-            Ok(Choice::SecondSignalRequired(holder.user.clone()))
-        }
+        // Several people know a fixed code.
+        Some(SecondSignal::Recover) if !proof.is_fixed_code() => Ok(Choice::Recover(holder.user.clone())),
+        _ => Ok(Choice::SecondSignalRequired(Some(holder.user.clone()))),
     }
+}
+
+/// Asks for the account of a dormant number, or finds that it may be opened.
+async fn recover(
+    store: &impl OpenSessionStore,
+    limits: &Limits,
+    phone: &PhoneNumber,
+    user: &UserId,
+    context: &SignInContext,
+) -> Result<RecoveryChoice, Unavailable> {
+    let now = context.now;
+    let found = store.read_user_and_sessions(user).await?;
+    let Some((user, sessions)) = found.filter(|(user, _)| user.phone.as_ref() == Some(phone)) else {
+        return Ok(RecoveryChoice::Stale);
+    };
+    let recovery = match user.recovery_state(limits, now) {
+        RecoveryState::Refused { until } => return Ok(RecoveryChoice::Refused { until }),
+        RecoveryState::Open(recovery) if is_in_use(&sessions, &recovery) => return Ok(RecoveryChoice::InUse(user.id)),
+        RecoveryState::Open(recovery) => return Ok(RecoveryChoice::Opens(user.id, recovery)),
+        RecoveryState::Waiting(recovery) => return Ok(RecoveryChoice::Pending(recovery)),
+        RecoveryState::Closed => Recovery::request(phone.clone(), context.organization.clone(), &sessions, limits, now),
+    };
+    let reminder = |at| Due { at, kind: DueKind::RecoveryReminder, user: user.id.clone(), requested_at: now };
+    let request = RecoveryRequest {
+        reminder: recovery.reminder_at().map(reminder),
+        notice: context
+            .notices
+            .as_ref()
+            .and_then(|notices| notices.to_devices(AccountEvent::RecoveryRequested, &user.id, None)),
+        recovery: recovery.clone(),
+        user,
+    };
+    let is_requested = store.request_recovery(&request).await?;
+    Ok(if is_requested { RecoveryChoice::Pending(recovery) } else { RecoveryChoice::Stale })
 }
 
 /// What taking back a pending release would restore; none if nothing does any more.
@@ -433,6 +539,7 @@ fn sign_in(
     proof: &PhoneProof,
     user: SignInUser,
     forgotten_keys: Vec<KeyThumbprint>,
+    notice: Option<Notice>,
     context: &SignInContext,
 ) -> SignIn {
     let session = Session::open(
@@ -457,7 +564,7 @@ fn sign_in(
         joins: context.membership == Membership::Open,
         session,
         forgotten_keys,
-        notice: None,
+        notice,
     }
 }
 
@@ -468,6 +575,7 @@ fn notice(user: &SignInUser, holder: Option<&PhoneHolder>, context: &SignInConte
             let is_known = holder.is_some_and(|holder| is_known_device(holder, &context.device, context.now));
             (!is_known).then_some(AccountEvent::NewDevice)?
         }
+        SignInUser::Recovered(..) => AccountEvent::AccountRecovered,
         SignInUser::Restored(restoration) if restoration.change.is_some() => AccountEvent::PhoneChangeUndone,
         SignInUser::New(_) | SignInUser::Replacing { .. } | SignInUser::Restored(_) => return None,
     };
@@ -519,6 +627,15 @@ pub(super) async fn resume_session(
     Ok(found.map(|ResumedSession { user, session, other_sessions }| {
         let is_new_user = user.created_at == session.created_at;
         let is_test_number = *is_test_number;
-        SignedIn { user, session, other_sessions, is_new_user, is_test_number, former_holder: None, carrier: None }
+        SignedIn {
+            user,
+            session,
+            other_sessions,
+            is_new_user,
+            is_test_number,
+            is_recovered: false,
+            former_holder: None,
+            carrier: None,
+        }
     }))
 }

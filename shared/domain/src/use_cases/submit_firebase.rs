@@ -12,8 +12,9 @@ use crate::rules::challenge::{Consumption, IdempotencyDigest};
 use crate::rules::firebase_token::{FirebaseRefusal, TokenDigest, VerifiedToken};
 use crate::rules::limits::Limits;
 use crate::rules::organization::Organization;
-use crate::rules::user::{PhoneHolder, Release};
+use crate::rules::user::{PhoneHolder, Recovery, Release};
 use crate::values::phone::{DialledNumber, PhoneNumber};
+use crate::values::time::Timestamp;
 use crate::values::unavailable::Unavailable;
 
 #[derive(Clone, Debug)]
@@ -51,6 +52,10 @@ pub enum SubmitFirebaseError {
     Released(Release),
     #[error("no change of this number can be taken back")]
     NothingToUndo,
+    #[error("the account can be opened later, unless a device refuses")]
+    RecoveryPending(Recovery),
+    #[error("a device refused to give the account to whoever has its number")]
+    RecoveryRefused { until: Timestamp },
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
 }
@@ -87,6 +92,8 @@ pub async fn submit_firebase(
                 OpenOutcome::SignedIn(signed_in) => return Ok(*signed_in),
                 OpenOutcome::AlreadyConsumed(consumption) => consumption,
                 OpenOutcome::NothingToUndo => return Err(SubmitFirebaseError::NothingToUndo),
+                OpenOutcome::RecoveryPending(recovery) => return Err(SubmitFirebaseError::RecoveryPending(recovery)),
+                OpenOutcome::RecoveryRefused { until } => return Err(SubmitFirebaseError::RecoveryRefused { until }),
                 OpenOutcome::Released(release) => return Err(SubmitFirebaseError::Released(release)),
                 OpenOutcome::SecondSignalRequired(_) => return Err(SubmitFirebaseError::SecondSignalRequired),
                 OpenOutcome::NotAMember => return Err(SubmitFirebaseError::NotAMember),

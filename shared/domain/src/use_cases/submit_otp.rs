@@ -14,11 +14,12 @@ use super::open_session::{
 };
 use crate::rules::challenge::{Claim, ClaimRefusal, CodeRefusal, Consumption, GuessLane, IdempotencyDigest};
 use crate::rules::limits::Limits;
-use crate::rules::user::{PhoneHolder, Release};
+use crate::rules::user::{PhoneHolder, Recovery, Release};
 use crate::values::ids::ChallengeId;
 use crate::values::phone::PhoneNumber;
 use crate::values::purpose::Purpose;
 use crate::values::source_address::SourceAddress;
+use crate::values::time::Timestamp;
 use crate::values::unavailable::Unavailable;
 
 #[derive(Clone, Debug)]
@@ -62,6 +63,12 @@ pub enum SubmitOtpError {
     /// The code was not consumed.
     #[error("no change of this number can be taken back")]
     NothingToUndo,
+    /// The code was not consumed.
+    #[error("the account can be opened later, unless a device refuses")]
+    RecoveryPending(Recovery),
+    /// The code was not consumed.
+    #[error("a device refused to give the account to whoever has its number")]
+    RecoveryRefused { until: Timestamp },
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
 }
@@ -122,8 +129,13 @@ pub async fn submit_otp(
         OpenOutcome::NotAMember => Err(SubmitOtpError::NotAMember),
         OpenOutcome::NothingToUndo => Err(SubmitOtpError::NothingToUndo),
         OpenOutcome::Released(release) => Err(SubmitOtpError::Released(release)),
+        OpenOutcome::RecoveryPending(recovery) => Err(SubmitOtpError::RecoveryPending(recovery)),
+        OpenOutcome::RecoveryRefused { until } => Err(SubmitOtpError::RecoveryRefused { until }),
         OpenOutcome::SecondSignalRequired(holder) => {
-            let approval_requested = request_approval(store, pushes, &holder, &claim, &challenge).await?;
+            let approval_requested = match holder {
+                Some(holder) => request_approval(store, pushes, &holder, &claim, &challenge).await?,
+                None => false,
+            };
             Err(SubmitOtpError::SecondSignalRequired { approval_requested })
         }
         OpenOutcome::AlreadyConsumed(consumption) => {

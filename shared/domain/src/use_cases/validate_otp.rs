@@ -1,20 +1,24 @@
-//! Verifying or changing the caller's phone: the five outcomes of the older system, in their order.
+//! Verifying or changing the caller's phone: the five outcomes of the older system, in their order. A change that a known
+//! device asks for without the old number waits first.
 
 use std::future::Future;
 
 use thiserror::Error;
 
+use super::bind_phone::{BindOutcome, ConsumedCode, PhoneBinding, is_available, notices};
 use super::check_code::{
     CheckCodeStore, ClaimOutcome, CodeKeys, Comparison, GuessCounts, Standing, SubmittedCode, claim_attempt,
 };
-use crate::rules::challenge::{Challenge, Claim, ClaimRefusal, CodeRefusal, Consumption, GuessLane};
+use crate::rules::challenge::{Challenge, Claim, ClaimRefusal, CodeRefusal, GuessLane};
+use crate::rules::delayed_change::ChangeRefusal;
+use crate::rules::due::{Due, DueKind};
 use crate::rules::failures::Closed;
 use crate::rules::limits::Limits;
 use crate::rules::notice::{AccountEvent, Notice, NoticeContext};
-use crate::rules::pumping::VerificationCredit;
-use crate::rules::user::{FormerPhone, PhoneHolder, User};
+use crate::rules::user::{DelayedChange, FormerPhone, PhoneHolder, User};
 use crate::values::gateway::Gateway;
 use crate::values::ids::{ChallengeId, SessionId, UserId};
+use crate::values::key_thumbprint::KeyThumbprint;
 use crate::values::otp_code::OtpCode;
 use crate::values::phone::PhoneNumber;
 use crate::values::purpose::Purpose;
@@ -43,42 +47,38 @@ pub struct ValidateOtpRequest {
     pub now: Timestamp,
 }
 
-/// A proven phone and the user to bind it to, written as one transaction.
-#[derive(Clone, Debug)]
-pub struct PhoneBinding {
-    /// The user as they were read.
-    pub user: User,
-    pub organization: OrganizationId,
-    pub phone: PhoneNumber,
-    /// Not consumed when it was claimed.
-    pub challenge: ChallengeId,
-    pub lane: GuessLane,
-    /// Whom the phone's lock names: a user who has not proven it for long and loses it, or one who could once take it back.
-    pub former_holder: Option<PhoneHolder>,
-    /// The numbers that the user may take back after the change.
-    pub former_phones: Vec<FormerPhone>,
-    pub credit: Option<VerificationCredit>,
-    /// What the devices and the former number are told of a change.
-    pub notices: Vec<Notice>,
-    pub now: Timestamp,
-}
-
-impl PhoneBinding {
-    pub fn consumption(&self) -> Consumption {
-        Consumption { at: self.now, idempotency: None, user: self.user.id.clone(), session: None }
+impl ValidateOtpRequest {
+    fn consumed_code(&self, challenge: &Challenge) -> ConsumedCode {
+        let lane = GuessLane::of(self.challenge_id.as_ref());
+        ConsumedCode::new(challenge, lane, &self.organization, &self.phone, &self.caller, self.now)
     }
 }
 
+/// A change of number that waits, written as one transaction.
 #[derive(Clone, Debug)]
-pub enum BindOutcome {
-    /// The phone is the caller's. The number they had before is kept for an undo.
-    Bound,
+pub struct ChangeRequest {
+    /// The user as they were read.
+    pub user: User,
+    pub code: ConsumedCode,
+    pub change: DelayedChange,
+    /// Whom the new number's lock names, if they may lose it.
+    pub holder: Option<PhoneHolder>,
+    /// What is to happen at its time.
+    pub due: Vec<Due>,
+    pub notices: Vec<Notice>,
+}
+
+#[derive(Clone, Debug)]
+pub enum ChangeRequestOutcome {
+    Requested,
     /// Another request consumed the code first.
     AlreadyConsumed,
-    /// Another user has the phone.
+    /// The session has ended, or does not belong to the device that asked.
+    OtherSession,
+    /// Somebody has the new number.
     PhoneTaken(Option<PhoneHolder>),
-    /// The caller's phone changed since it was read. Holds the user as they are now.
-    UserChanged(Option<User>),
+    /// The user changed since they were read. Holds them as they are now.
+    UserChanged(Option<Box<User>>),
 }
 
 /// What counting a guess of the caller's did.
@@ -105,11 +105,22 @@ pub trait ValidateOtpStore: CheckCodeStore {
         now: Timestamp,
     ) -> impl Future<Output = Result<bool, Unavailable>> + Send;
     /// Consumes the code and binds the phone to the caller: all or nothing.
-    fn bind_phone(&self, binding: &PhoneBinding) -> impl Future<Output = Result<BindOutcome, Unavailable>> + Send;
+    fn bind_phone(
+        &self,
+        code: &ConsumedCode,
+        binding: &PhoneBinding,
+    ) -> impl Future<Output = Result<BindOutcome, Unavailable>> + Send;
+    /// Consumes the code, and writes a change that waits and what is to happen at its time: all or nothing.
+    fn request_change(
+        &self,
+        request: &ChangeRequest,
+    ) -> impl Future<Output = Result<ChangeRequestOutcome, Unavailable>> + Send;
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedPhone {
+    /// Set if the phone is not the caller's yet: the change waits.
+    pub pending: Option<DelayedChange>,
     /// The user who lost the phone, because they had not proven it for long.
     pub former_holder: Option<UserId>,
     /// The gateway that carried the code, as far as is known.
@@ -130,7 +141,11 @@ pub enum ValidateOtpError {
     Code(CodeRefusal),
     #[error("the session was ended")]
     SessionRevoked,
-    #[error("the caller changed their number too often in a few days")]
+    #[error("the device is no longer known")]
+    UnknownDevice,
+    #[error("another change of number waits")]
+    ChangePending { due_at: Timestamp },
+    #[error("the caller changed their number, or asked for that, too often in a few days")]
     TooManyChanges { retry_after_seconds: u32 },
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
@@ -165,9 +180,12 @@ pub async fn validate_otp(
         (outcome, None) => outcome,
     };
     let user = user.ok_or(ValidateOtpError::NoSuchUser)?;
+    let waits = outcome.challenge().is_some_and(|challenge| challenge.delayed_by.is_some());
+    // A username is set with a fresh token, which whoever lost the number cannot get.
+    let needs_no_username = user.phone.as_ref() == Some(&request.phone) || waits;
     match (&user.username, &request.username) {
         (Some(own), Some(named)) if own.is(named) => {}
-        (None, None) if user.phone.as_ref() == Some(&request.phone) => {}
+        (None, None) if needs_no_username => {}
         (_, None) => return Err(ValidateOtpError::UsernameMissing),
         (_, Some(_)) => return Err(ValidateOtpError::PhoneOrUsernameMistaken),
     }
@@ -187,7 +205,100 @@ pub async fn validate_otp(
         Comparison::Correct(challenge) => challenge,
         Comparison::Incorrect(refusal) => return Err(ValidateOtpError::Code(refusal)),
     };
-    bind_phone(store, limits, &challenge, user, request).await
+    match &challenge.delayed_by {
+        Some(key) => request_change(store, limits, &challenge, key, user, request).await,
+        None => bind_phone(store, limits, &challenge, user, request).await,
+    }
+}
+
+async fn request_change(
+    store: &impl ValidateOtpStore,
+    limits: &Limits,
+    challenge: &Challenge,
+    device_key: &KeyThumbprint,
+    mut user: User,
+    request: ValidateOtpRequest,
+) -> Result<VerifiedPhone, ValidateOtpError> {
+    let mut holder = None;
+    for _ in 0..MAX_RETRIES {
+        let change = delayed_change(&user, device_key, limits, &request)?;
+        let due = |kind, at| Due { at, kind, user: user.id.clone(), requested_at: change.requested_at };
+        let reminder = change.reminder_at().map(|at| due(DueKind::ChangeReminder, at));
+        let asked = ChangeRequest {
+            code: request.consumed_code(challenge),
+            due: reminder.into_iter().chain([due(DueKind::Change, change.due_at)]).collect(),
+            notices: notices_of_pending(&user, &change, limits, &request),
+            holder: holder.clone(),
+            change,
+            user,
+        };
+        match store.request_change(&asked).await? {
+            ChangeRequestOutcome::Requested => {
+                let pending = Some(asked.change);
+                return Ok(VerifiedPhone { pending, former_holder: None, carrier: challenge.carrier });
+            }
+            ChangeRequestOutcome::AlreadyConsumed => return Err(ValidateOtpError::AlreadyVerified),
+            ChangeRequestOutcome::OtherSession => return Err(ValidateOtpError::UnknownDevice),
+            ChangeRequestOutcome::PhoneTaken(Some(taken)) if is_available(&taken, limits, request.now) => {
+                holder = Some(taken);
+                user = asked.user;
+            }
+            ChangeRequestOutcome::PhoneTaken(None) => {
+                holder = None;
+                user = asked.user;
+            }
+            ChangeRequestOutcome::PhoneTaken(Some(_)) => return Err(ValidateOtpError::AlreadyVerified),
+            ChangeRequestOutcome::UserChanged(current) => user = *current.ok_or(ValidateOtpError::NoSuchUser)?,
+        }
+    }
+    Err(Unavailable::new("ask for a change of number", "the user changed each time").into())
+}
+
+/// The change that the caller may ask for.
+fn delayed_change(
+    user: &User,
+    device_key: &KeyThumbprint,
+    limits: &Limits,
+    request: &ValidateOtpRequest,
+) -> Result<DelayedChange, ValidateOtpError> {
+    let now = request.now;
+    if user.phone.as_ref() == Some(&request.phone) {
+        return Err(ValidateOtpError::AlreadyVerified);
+    }
+    user.may_ask_for_change(device_key, limits, now).map_err(|refusal| match refusal {
+        ChangeRefusal::UnknownDevice => ValidateOtpError::UnknownDevice,
+        ChangeRefusal::Pending { due_at } => ValidateOtpError::ChangePending { due_at },
+        ChangeRefusal::Closed { until } => {
+            ValidateOtpError::TooManyChanges { retry_after_seconds: now.seconds_until(until) }
+        }
+    })?;
+    // A proof of the number in this second came before, and so refuses nothing.
+    let requested_at = user.phone_proven_at.map_or(now, |at| now.max(at.plus(1)));
+    Ok(DelayedChange {
+        from: user.phone.clone(),
+        to: request.phone.clone(),
+        requested_at,
+        due_at: requested_at.plus(limits.delayed_change_seconds),
+        requested_by: request.session.clone(),
+        device_key: device_key.clone(),
+        organization: request.organization.clone(),
+        ended: None,
+    })
+}
+
+/// The other devices and the number are told of a change that waits.
+fn notices_of_pending(
+    user: &User,
+    change: &DelayedChange,
+    limits: &Limits,
+    request: &ValidateOtpRequest,
+) -> Vec<Notice> {
+    let Some(context) = &request.notices else { return Vec::new() };
+    let event = AccountEvent::PhoneChangePending;
+    let to_devices = context.to_devices(event, &user.id, Some(&change.requested_by));
+    let number = user.reachable_number(limits, request.now).cloned();
+    let to_number = number.map(|phone| context.to_number(event, &user.id, phone, change.due_at));
+    to_devices.into_iter().chain(to_number).collect()
 }
 
 async fn bind_phone(
@@ -201,21 +312,19 @@ async fn bind_phone(
     for _ in 0..MAX_RETRIES {
         let former_phones = former_phones(&user, limits, &request)?;
         let binding = PhoneBinding {
-            notices: notices(&user, &former_phones, &request),
+            notices: notices(&user, &request.phone, &former_phones, Some(&request.session), request.notices.as_ref()),
             former_phones,
             user,
-            organization: request.organization.clone(),
             phone: request.phone.clone(),
-            challenge: challenge.id.clone(),
-            lane: GuessLane::of(request.challenge_id.as_ref()),
+            proven_at: request.now,
+            waited: None,
             former_holder: former_holder.clone(),
-            credit: challenge.credit.clone(),
             now: request.now,
         };
-        match store.bind_phone(&binding).await? {
+        match store.bind_phone(&request.consumed_code(challenge), &binding).await? {
             BindOutcome::Bound => {
                 let former_holder = former_holder.filter(PhoneHolder::has_phone).map(|holder| holder.user);
-                return Ok(VerifiedPhone { former_holder, carrier: challenge.carrier });
+                return Ok(VerifiedPhone { pending: None, former_holder, carrier: challenge.carrier });
             }
             BindOutcome::PhoneTaken(Some(holder)) if is_available(&holder, limits, request.now) => {
                 former_holder = Some(holder);
@@ -253,27 +362,6 @@ fn former_phones(
     let after = user.former_phones_after(&request.phone, &request.session, request.now, limits);
     after
         .map_err(|room_at| ValidateOtpError::TooManyChanges { retry_after_seconds: request.now.seconds_until(room_at) })
-}
-
-/// Who is told of a change: the other devices, and the former number if it can take the change back.
-fn notices(user: &User, former_phones: &[FormerPhone], request: &ValidateOtpRequest) -> Vec<Notice> {
-    let (Some(context), Some(former)) = (&request.notices, &user.phone) else { return Vec::new() };
-    if *former == request.phone {
-        return Vec::new();
-    }
-    let to_devices = context.to_devices(AccountEvent::PhoneChanged, &user.id, Some(&request.session));
-    let kept = former_phones.iter().find(|kept| kept.phone == *former);
-    let to_number =
-        kept.map(|kept| context.to_number(AccountEvent::PhoneChanged, &user.id, kept.phone.clone(), kept.until));
-    to_devices.into_iter().chain(to_number).collect()
-}
-
-/// Whether a phone that names a holder may go to somebody else.
-fn is_available(holder: &PhoneHolder, limits: &Limits, now: Timestamp) -> bool {
-    match holder.release {
-        Some(release) => !release.is_pending(now),
-        None => holder.is_dormant(limits, now),
-    }
 }
 
 fn refused(refusal: &ClaimRefusal, user: &User, changes_number: bool, claim: &Claim) -> ValidateOtpError {

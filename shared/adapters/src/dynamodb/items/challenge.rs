@@ -10,6 +10,7 @@ use domain::rules::code_key::CodeKeyVersion;
 use domain::rules::pumping::{CounterScope, VerificationCredit};
 use domain::values::country::Country;
 use domain::values::ids::{ChallengeId, SessionId, UserId};
+use domain::values::key_thumbprint::KeyThumbprint;
 use domain::values::phone::PhoneNumber;
 use domain::values::purpose::Purpose;
 use domain::values::source_address::SourceAddress;
@@ -70,6 +71,7 @@ fn challenge(row: &Row<'_>) -> Result<Challenge, Corrupt> {
         key_version: CodeKeyVersion::new(row.text("key_version")?),
         expires_at: row.moment("code_expires_at")?,
         changes_number: row.flag("changes_number")?,
+        delayed_by: row.optional("delayed_by", str::parse::<KeyThumbprint>)?,
         has_fixed_code: row.flag("has_fixed_code")?,
         issued: issued(row)?,
         guesses_before: row.number("guesses_before")?,
@@ -102,6 +104,7 @@ pub(in crate::dynamodb) fn challenge_value(challenge: &Challenge) -> AttributeVa
         ("issued", AttributeValue::M(issued.collect())),
         ("guesses_before", number(challenge.guesses_before)),
     ];
+    members.extend(challenge.delayed_by.as_ref().map(|key| ("delayed_by", text(key.as_str()))));
     members.extend(challenge.carrier.map(|gateway| ("carrier", text(gateway.name()))));
     if let Some(VerificationCredit { scope, last_sent_at, messages }) = &challenge.credit {
         members.extend(credit_scope(scope));

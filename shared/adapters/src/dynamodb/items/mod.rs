@@ -2,6 +2,7 @@
 
 pub(super) mod attributes;
 pub(super) mod challenge;
+pub(super) mod due;
 pub(super) mod failures;
 pub(super) mod firebase_token;
 pub(super) mod notice;

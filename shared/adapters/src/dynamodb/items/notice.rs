@@ -9,7 +9,7 @@ use domain::values::time::DAY;
 
 use super::attributes::{Corrupt, Item, Row, moment, text};
 
-/// A notice that nobody could deliver is told to nobody later.
+/// How long the item of a notice stays that could not be delivered.
 const KEPT_SECONDS: u32 = 7 * DAY;
 
 pub(in crate::dynamodb) fn notice_key(user: &UserId, id: &NoticeId) -> Item {

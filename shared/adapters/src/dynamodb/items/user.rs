@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::rules::device_keys::DeviceKeys;
-use domain::rules::user::{FormerPhone, PhoneHolder, Release, ReleaseReason, Roles, User};
+use domain::rules::user::{
+    DelayedChange, Ending, FormerPhone, PhoneHolder, Recovery, Release, ReleaseReason, Roles, User,
+};
 use domain::values::ids::{SessionId, UserId};
 use domain::values::key_thumbprint::KeyThumbprint;
 use domain::values::phone::PhoneNumber;
@@ -164,6 +166,81 @@ fn former_phones(row: &Row<'_>) -> Result<Vec<FormerPhone>, Corrupt> {
     value.as_l().map_err(|_| Corrupt::new(NAME))?.iter().map(one).collect()
 }
 
+pub(in crate::dynamodb) fn delayed_change_value(change: &DelayedChange) -> AttributeValue {
+    let mut members = Item::from([
+        ("to".to_owned(), text(change.to.e164())),
+        ("requested_at".to_owned(), moment(change.requested_at)),
+        ("due_at".to_owned(), moment(change.due_at)),
+        ("requested_by".to_owned(), text(change.requested_by.as_str())),
+        ("device_key".to_owned(), text(change.device_key.as_str())),
+        ("organization".to_owned(), text(change.organization.as_str())),
+    ]);
+    members.extend(change.from.as_ref().map(|phone| ("from".to_owned(), text(phone.e164()))));
+    members.extend(change.ended.map(|ending| ("ended".to_owned(), text(ending.name()))));
+    if let Some(Ending::Refused { at }) = change.ended {
+        members.insert("refused_at".to_owned(), moment(at));
+    }
+    AttributeValue::M(members)
+}
+
+/// Ends a change that waits, because the number changes in another way.
+pub(in crate::dynamodb) fn overtake_change(expression: Expression, seen: &User, now: Timestamp) -> Expression {
+    match (&seen.delayed_change, seen.overtaken_change(now)) {
+        (Some(waiting), Some(ended)) => expression
+            .set("delayed_change", delayed_change_value(&ended))
+            .if_equals("delayed_change", delayed_change_value(waiting)),
+        (None, _) => expression.if_absent("delayed_change"),
+        (Some(_), None) => expression,
+    }
+}
+
+fn delayed_change(row: &Row<'_>) -> Result<Option<DelayedChange>, Corrupt> {
+    const NAME: &str = "delayed_change";
+    let Some(value) = row.0.get(NAME) else { return Ok(None) };
+    let row = Row(value.as_m().map_err(|_| Corrupt::new(NAME))?);
+    let ended = match (row.optional_text("ended")?, row.optional_moment("refused_at")?) {
+        (None, _) => None,
+        (Some(_), Some(at)) => Some(Ending::Refused { at }),
+        (Some(_), None) => Some(Ending::Withdrawn),
+    };
+    Ok(Some(DelayedChange {
+        from: row.optional("from", PhoneNumber::from_e164)?,
+        to: row.parsed("to", PhoneNumber::from_e164)?,
+        requested_at: row.moment("requested_at")?,
+        due_at: row.moment("due_at")?,
+        requested_by: row.parsed("requested_by", str::parse::<SessionId>)?,
+        device_key: row.parsed("device_key", str::parse::<KeyThumbprint>)?,
+        organization: row.parsed("organization", OrganizationId::parse)?,
+        ended,
+    }))
+}
+
+pub(in crate::dynamodb) fn recovery_value(recovery: &Recovery) -> AttributeValue {
+    let mut members = Item::from([
+        ("phone".to_owned(), text(recovery.phone.e164())),
+        ("requested_at".to_owned(), moment(recovery.requested_at)),
+        ("opens_at".to_owned(), moment(recovery.opens_at)),
+        ("organization".to_owned(), text(recovery.organization.as_str())),
+        ("sessions".to_owned(), number(recovery.sessions)),
+    ]);
+    members.extend(recovery.refused_at.map(|at| ("refused_at".to_owned(), moment(at))));
+    AttributeValue::M(members)
+}
+
+fn recovery(row: &Row<'_>) -> Result<Option<Recovery>, Corrupt> {
+    const NAME: &str = "recovery";
+    let Some(value) = row.0.get(NAME) else { return Ok(None) };
+    let row = Row(value.as_m().map_err(|_| Corrupt::new(NAME))?);
+    Ok(Some(Recovery {
+        phone: row.parsed("phone", PhoneNumber::from_e164)?,
+        requested_at: row.moment("requested_at")?,
+        opens_at: row.moment("opens_at")?,
+        organization: row.parsed("organization", OrganizationId::parse)?,
+        sessions: row.number("sessions")?,
+        refused_at: row.optional_moment("refused_at")?,
+    }))
+}
+
 /// The user whom a phone's lock names, and when they last proved the phone, if that was recorded.
 pub(in crate::dynamodb) fn phone_holder(lock: &Item) -> Result<(UserId, Option<Timestamp>), Corrupt> {
     let row = Row(lock);
@@ -239,6 +316,8 @@ pub(in crate::dynamodb) fn user(item: &Item) -> Result<User, Corrupt> {
         has_lost_phone: item.contains_key("phone_lost_at"),
         device_keys: device_keys(item),
         former_phones: former_phones(&row)?,
+        delayed_change: delayed_change(&row)?.map(Box::new),
+        recovery: recovery(&row)?.map(Box::new),
     })
 }
 
@@ -258,6 +337,8 @@ pub(in crate::dynamodb) fn user_item(user: &User) -> Item {
     item.insert("sign_ins".into(), number(user.sign_ins));
     item.extend(key_attributes(&user.device_keys));
     item.extend(former_phones_value(&user.former_phones).map(|former| ("former_phones".to_owned(), former)));
+    item.extend(user.delayed_change.as_ref().map(|it| ("delayed_change".to_owned(), delayed_change_value(it))));
+    item.extend(user.recovery.as_ref().map(|it| ("recovery".to_owned(), recovery_value(it))));
     for (role, organizations) in &user.roles {
         item.insert(format!("{ROLE_PREFIX}{role}"), organization_set(organizations));
     }

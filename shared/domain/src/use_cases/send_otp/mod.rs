@@ -98,6 +98,8 @@ pub struct SentOtp {
     pub attempts_left: u32,
     /// Nothing was sent to a test number.
     pub is_test_number: bool,
+    /// How long the change waits for which the code is, if it waits.
+    pub change_waits_seconds: Option<u32>,
 }
 
 #[derive(Debug, Error)]
@@ -108,6 +110,8 @@ pub enum SendOtpError {
     NoSuchUser,
     #[error("the caller has another verified phone and did not ask to change it, or asked to change it to itself")]
     AlreadyVerified,
+    #[error("another change of number waits")]
+    ChangePending { due_at: Timestamp },
     #[error("a limit is reached")]
     TooManyRequests { retry_after_seconds: u32 },
     #[error("a gateway says that the number cannot receive messages")]
@@ -174,6 +178,7 @@ fn refused(error: PlanError, report: &impl Fn(Budget)) -> SendOtpError {
     match error {
         PlanError::NoSuchUser => SendOtpError::NoSuchUser,
         PlanError::AlreadyVerified => SendOtpError::AlreadyVerified,
+        PlanError::ChangePending { due_at } => SendOtpError::ChangePending { due_at },
         PlanError::FreshTokenRequired => ContextError::FreshTokenRequired.into(),
         PlanError::TooManyRequests { retry_after_seconds, exceeded } => {
             exceeded.into_iter().for_each(report);
@@ -219,6 +224,7 @@ fn sent(context: &SendContext<'_>, plan: Plan) -> SentOtp {
         expires_in_seconds: context.request.now.seconds_until(plan.challenge.expires_at),
         attempts_left: context.limits.code_attempts.saturating_sub(plan.attempts),
         is_test_number: context.is_test_number,
+        change_waits_seconds: context.delayed_by.as_ref().map(|_| context.limits.delayed_change_seconds),
     }
 }
 

@@ -4,6 +4,7 @@ use thiserror::Error;
 
 use crate::rules::challenge::{Challenge, ChallengeRecord, MAX_ISSUED_IDS};
 use crate::rules::code_key::CodeKeyVersion;
+use crate::rules::delayed_change::ChangeRefusal;
 use crate::rules::device_keys::DeviceKeys;
 use crate::rules::limits::Limits;
 use crate::rules::notice::{AccountEvent, Notice, NoticeContext};
@@ -78,6 +79,19 @@ pub enum ContextError {
     FreshTokenRequired,
 }
 
+impl SendRequest {
+    /// The key of the device, if it asks for a change with a token that is not fresh.
+    fn delayed_by(&self) -> Result<Option<KeyThumbprint>, ContextError> {
+        match (&self.purpose, &self.device_key) {
+            (SendPurpose::VerifyPhone { caller, change: true }, None) if !caller.fresh => {
+                Err(ContextError::FreshTokenRequired)
+            }
+            (SendPurpose::VerifyPhone { caller, change: true }, key) if !caller.fresh => Ok(key.clone()),
+            _ => Ok(None),
+        }
+    }
+}
+
 /// A request with all that follows from it and the settings, resolved once.
 #[derive(Clone, Debug)]
 pub struct SendContext<'a> {
@@ -87,6 +101,8 @@ pub struct SendContext<'a> {
     /// The gateway to try first; none if no route leads to the number.
     gateway: Option<Gateway>,
     pub(super) purpose: Purpose,
+    /// The key of a device that asks for a change of number without the old number.
+    pub(super) delayed_by: Option<KeyThumbprint>,
     /// Whether the phone is one of the organization's test numbers, whose fixed code can only sign in.
     pub(super) is_test_number: bool,
     /// None for a test number, to which nothing is sent.
@@ -106,11 +122,7 @@ impl<'a> SendContext<'a> {
         if !is_test_number && !organization.sends_to(*country) {
             return Err(ContextError::CountryNotAllowed);
         }
-        if let SendPurpose::VerifyPhone { caller, change: true } = &request.purpose
-            && !caller.fresh
-        {
-            return Err(ContextError::FreshTokenRequired);
-        }
+        let delayed_by = request.delayed_by()?;
         let scope =
             CounterScope { organization: organization.id.clone(), country: *country, source: request.source.clone() };
         Ok(Self {
@@ -118,6 +130,7 @@ impl<'a> SendContext<'a> {
             limits,
             gateway: first_gateway.filter(|_| !is_test_number),
             purpose: request.purpose.code_purpose(organization.id.clone()),
+            delayed_by,
             is_test_number,
             scope: (!is_test_number).then_some(scope),
             request,
@@ -137,6 +150,7 @@ impl<'a> SendContext<'a> {
     fn repeatable<'s>(&self, state: &'s SendState) -> Option<(&'s Challenge, &'s ChallengeId, u32)> {
         state.record.repeatable(self.request.now, self.limits).filter(|(challenge, ..)| {
             challenge.changes_number == self.request.purpose.changes_number()
+                && challenge.delayed_by == self.delayed_by
                 && challenge.has_fixed_code == self.is_test_number
         })
     }
@@ -257,6 +271,8 @@ pub(super) enum PlanError {
     /// The caller's number was lost to another person.
     #[error("this requires an access token that was issued for a code")]
     FreshTokenRequired,
+    #[error("another change of number waits")]
+    ChangePending { due_at: Timestamp },
     #[error("a limit is reached")]
     TooManyRequests { retry_after_seconds: u32, exceeded: Vec<Budget> },
     /// The decision allowed the message, so this is a bug.
@@ -317,7 +333,7 @@ pub(super) fn plan(
         schedule_before: state.schedule.clone(),
         schedule,
         seen_revision: state.revision,
-        notice: notice(&request.purpose, &change, request.notices.as_ref()),
+        notice: notice(context, &change),
         challenge: change,
         over: state.over.clone(),
         counters,
@@ -326,11 +342,14 @@ pub(super) fn plan(
     Ok(Plan { reservation, challenge, issued_id, attempts, exceeded, next_send_at })
 }
 
-/// A resend asks for nothing new.
-fn notice(purpose: &SendPurpose, change: &ChallengeChange, context: Option<&NoticeContext>) -> Option<Notice> {
-    match (purpose, change) {
-        (SendPurpose::VerifyPhone { caller, change: true }, ChallengeChange::Start(_)) => {
-            context?.to_devices(AccountEvent::PhoneChangeRequested, &caller.user, Some(&caller.session))
+/// A resend asks for nothing new. A change that waits is told of once the new number is proven.
+fn notice(context: &SendContext<'_>, change: &ChallengeChange) -> Option<Notice> {
+    match (&context.request.purpose, change) {
+        (SendPurpose::VerifyPhone { caller, change: true }, ChallengeChange::Start(_))
+            if context.delayed_by.is_none() =>
+        {
+            let notices = context.request.notices.as_ref();
+            notices?.to_devices(AccountEvent::PhoneChangeRequested, &caller.user, Some(&caller.session))
         }
         _ => None,
     }
@@ -355,8 +374,11 @@ fn check_caller(context: &SendContext<'_>, state: &SendState) -> Result<(), Plan
         // Without a change, a caller may only prove their own number anew.
         Some(own) if (own == context.phone()) == *change => Err(PlanError::AlreadyVerified),
         // Who finds an old device of a user who lost their number must not give the account a number.
-        None if user.has_lost_phone && !caller.fresh => Err(PlanError::FreshTokenRequired),
+        None if user.has_lost_phone && !caller.fresh && context.delayed_by.is_none() => {
+            Err(PlanError::FreshTokenRequired)
+        }
         _ => {
+            check_delayed_change(context, user)?;
             // Refused at the binding too. This spares the message.
             let (request, limits) = (&context.request, context.limits);
             let after = user.former_phones_after(context.phone(), &caller.session, request.now, limits);
@@ -366,6 +388,19 @@ fn check_caller(context: &SendContext<'_>, state: &SendState) -> Result<(), Plan
             })
         }
     }
+}
+
+/// A change without the old number is for a known device, and there is one at a time.
+fn check_delayed_change(context: &SendContext<'_>, user: &User) -> Result<(), PlanError> {
+    let Some(key) = &context.delayed_by else { return Ok(()) };
+    let now = context.request.now;
+    user.may_ask_for_change(key, context.limits, now).map_err(|refusal| match refusal {
+        ChangeRefusal::UnknownDevice => PlanError::FreshTokenRequired,
+        ChangeRefusal::Pending { due_at } => PlanError::ChangePending { due_at },
+        ChangeRefusal::Closed { until } => {
+            PlanError::TooManyRequests { retry_after_seconds: now.seconds_until(until), exceeded: Vec::new() }
+        }
+    })
 }
 
 /// The waits between sends to one phone, which a test number does not have.
@@ -436,6 +471,7 @@ fn new_challenge(
     let scope = context.budget_scope().filter(|_| is_in_budgets(counters));
     Challenge {
         changes_number: context.request.purpose.changes_number(),
+        delayed_by: context.delayed_by.clone(),
         has_fixed_code: context.is_test_number,
         carrier: context.gateway,
         credit: scope.map(|scope| VerificationCredit { scope, last_sent_at: now, messages: 1 }),

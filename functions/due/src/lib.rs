@@ -1,0 +1,60 @@
+//! Does hourly what is due: changes of number that nobody refused are made, and people are told once more of what waits.
+
+use adapters::app::App;
+use adapters::config::ConfigError;
+use adapters::dynamodb::{DueTables, Store};
+use adapters::telemetry::{self, Delayed, Fate};
+use domain::rules::due::Due;
+use domain::use_cases::do_due::{Done, DueStore, do_due};
+use domain::values::text::OrganizationId;
+use domain::values::time::Timestamp;
+use domain::values::unavailable::Unavailable;
+use serde_json::{Value, json};
+
+#[derive(Clone)]
+pub struct DueWork {
+    app: App,
+    store: Store<DueTables>,
+}
+
+impl DueWork {
+    pub fn new(app: &App) -> Result<Self, ConfigError> {
+        Ok(Self { app: app.clone(), store: Store::new(app)? })
+    }
+
+    /// Returns how much was due.
+    ///
+    /// # Errors
+    /// When something could not be done. The rest was done, and the next run tries again.
+    pub async fn handle(&self) -> Result<Value, Unavailable> {
+        let now = self.app.clock.now();
+        let due = self.store.due(now).await?;
+        let mut first_failure = None;
+        for due in &due {
+            if let Err(unavailable) = self.do_one(due, now).await {
+                telemetry::unavailable("due", &unavailable);
+                first_failure.get_or_insert(unavailable);
+            }
+        }
+        match first_failure {
+            Some(unavailable) => Err(unavailable),
+            None => Ok(json!({"seen": due.len()})),
+        }
+    }
+
+    async fn do_one(&self, due: &Due, now: Timestamp) -> Result<(), Unavailable> {
+        let notices = |organization: &OrganizationId| self.app.notices(organization, now);
+        match do_due(&self.store, &notices, &self.app.config.limits, due, now).await? {
+            Done::ChangeMade { user, former_holder } => {
+                telemetry::delayed(Delayed::PhoneChange, Fate::Granted, now);
+                if let Some(former) = former_holder {
+                    telemetry::phone_reassigned("due", &former, &user);
+                }
+            }
+            Done::ChangeDropped => telemetry::delayed(Delayed::PhoneChange, Fate::Dropped, now),
+            Done::ChangeRefused => telemetry::delayed(Delayed::PhoneChange, Fate::Refused, now),
+            Done::Reminded | Done::Nothing | Done::NotYet => {}
+        }
+        Ok(())
+    }
+}

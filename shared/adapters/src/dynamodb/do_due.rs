@@ -1,0 +1,83 @@
+//! What is due: reading it, and removing it together with what it does.
+
+use domain::rules::due::Due;
+use domain::rules::notice::Notice;
+use domain::rules::user::{DelayedChange, Ending, PhoneHolder, User};
+use domain::use_cases::bind_phone::{BindOutcome, PhoneBinding};
+use domain::use_cases::do_due::DueStore;
+use domain::values::ids::UserId;
+use domain::values::phone::PhoneNumber;
+use domain::values::time::Timestamp;
+use domain::values::unavailable::Unavailable;
+
+use super::bind_phone::Step;
+use super::expression::Expression;
+use super::items::attributes::Item;
+use super::items::due::{due, due_key, due_until};
+use super::items::user::{delayed_change_value, user_key};
+use super::store::Store;
+use super::tables::{HasNotices, HasUsers};
+use super::transaction::{Transaction, Written};
+use crate::telemetry::{trace, unavailable};
+
+/// With so many things to do, the rest is left for the next run.
+const ENOUGH: usize = 500;
+
+impl<T: HasUsers + HasNotices> DueStore for Store<T> {
+    async fn due(&self, now: Timestamp) -> Result<Vec<Due>, Unavailable> {
+        let (mut found, mut from) = (Vec::new(), None);
+        loop {
+            let query = self.client.query().table_name(self.tables.notices());
+            let query = query.key_condition_expression("pk = :partition AND sk < :end").consistent_read(true);
+            let query = due_until(now)
+                .into_iter()
+                .fold(query, |query, (name, value)| query.expression_attribute_values(name, value))
+                .set_exclusive_start_key(from);
+            let page = query.send().await.map_err(|error| Unavailable::new("read what is due", error))?;
+            // One item that cannot be read must not keep the others from being done.
+            let read = |item: &Item| due(item).inspect_err(|corrupt| unavailable("due", &(*corrupt).into())).ok();
+            found.extend(page.items.unwrap_or_default().iter().filter_map(read));
+            from = page.last_evaluated_key;
+            if from.is_none() || found.len() >= ENOUGH {
+                return Ok(found);
+            }
+        }
+    }
+
+    async fn user(&self, id: &UserId) -> Result<Option<User>, Unavailable> {
+        self.find_user(id).await
+    }
+
+    async fn phone_holder(&self, phone: &PhoneNumber) -> Result<Option<PhoneHolder>, Unavailable> {
+        self.find_holder(phone).await
+    }
+
+    async fn make_change(&self, due: &Due, binding: &PhoneBinding) -> Result<BindOutcome, Unavailable> {
+        trace("a change that is due writes", binding);
+        let transaction = self.removing(Transaction::new("make a change of number"), due);
+        match self.transact(self.binding(transaction, binding)).await? {
+            Written::Done => Ok(BindOutcome::Bound),
+            Written::Refused(refusal) => self.refused_binding(binding, &refusal).await,
+        }
+    }
+
+    async fn drop_change(&self, due: &Due, seen: &DelayedChange, notices: &[Notice]) -> Result<bool, Unavailable> {
+        let ended = Expression::new()
+            .set("delayed_change", delayed_change_value(&seen.ended(Ending::Withdrawn)))
+            .if_equals("delayed_change", delayed_change_value(seen));
+        let transaction = self.removing(Transaction::new("drop a change of number"), due);
+        let transaction = transaction.update(Step::User, self.tables.users(), user_key(&due.user), ended);
+        Ok(self.transact(self.telling(transaction, Step::Notice, notices)).await?.is_done())
+    }
+
+    async fn finish(&self, due: &Due, notices: &[Notice]) -> Result<bool, Unavailable> {
+        let transaction = self.removing(Transaction::new("remove what was due"), due);
+        Ok(self.transact(self.telling(transaction, Step::Notice, notices)).await?.is_done())
+    }
+}
+
+impl<T: HasNotices> Store<T> {
+    fn removing(&self, transaction: Transaction<Step>, due: &Due) -> Transaction<Step> {
+        transaction.delete(Step::Proof, self.tables.notices(), due_key(due), Expression::new().if_exists("pk"))
+    }
+}

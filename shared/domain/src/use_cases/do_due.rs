@@ -1,0 +1,213 @@
+//! Doing what is due: a change of number that nobody refused is made, and people are told once more of what waits.
+
+use std::future::Future;
+
+use super::bind_phone::{BindOutcome, PhoneBinding, is_available, notices};
+use crate::rules::due::{Due, DueKind};
+use crate::rules::limits::Limits;
+use crate::rules::notice::{AccountEvent, Notice, NoticeContext};
+use crate::rules::user::{DelayedChange, FormerPhone, PhoneHolder, User};
+use crate::values::ids::UserId;
+use crate::values::phone::PhoneNumber;
+use crate::values::text::OrganizationId;
+use crate::values::time::Timestamp;
+use crate::values::unavailable::Unavailable;
+
+/// How often a change is made again because the user or the phone's holder changed in between.
+const MAX_RETRIES: usize = 4;
+
+pub trait DueStore: Sync {
+    /// What is due by now, the oldest first; not all of it if it is much.
+    fn due(&self, now: Timestamp) -> impl Future<Output = Result<Vec<Due>, Unavailable>> + Send;
+    fn user(&self, id: &UserId) -> impl Future<Output = Result<Option<User>, Unavailable>> + Send;
+    fn phone_holder(
+        &self,
+        phone: &PhoneNumber,
+    ) -> impl Future<Output = Result<Option<PhoneHolder>, Unavailable>> + Send;
+    /// Binds the phone of a change that is due, and removes what was due: all or nothing.
+    fn make_change(
+        &self,
+        due: &Due,
+        binding: &PhoneBinding,
+    ) -> impl Future<Output = Result<BindOutcome, Unavailable>> + Send;
+    /// Ends a change that cannot be made, and removes what was due. Returns false, and does nothing, if the change differs from
+    /// `seen` by now, or another run did it.
+    fn drop_change(
+        &self,
+        due: &Due,
+        seen: &DelayedChange,
+        notices: &[Notice],
+    ) -> impl Future<Output = Result<bool, Unavailable>> + Send;
+    /// Writes the notices and removes what was due. Returns false, and does nothing, if another run did it.
+    fn finish(&self, due: &Due, notices: &[Notice]) -> impl Future<Output = Result<bool, Unavailable>> + Send;
+}
+
+/// What the notices of one thing that is due have in common; none where nobody is told.
+type NewContext<'a> = &'a (dyn Fn(&OrganizationId) -> Result<Option<NoticeContext>, Unavailable> + Sync);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Done {
+    Reminded,
+    ChangeMade {
+        user: UserId,
+        /// The user who lost the phone, because they had not proven it for long.
+        former_holder: Option<UserId>,
+    },
+    /// Another user has the number by now.
+    ChangeDropped,
+    /// Somebody proved the old number meanwhile.
+    ChangeRefused,
+    /// The change or the recovery ended before.
+    Nothing,
+    /// The user changed their number so often that a further change must wait. It stays due.
+    NotYet,
+}
+
+/// Does one thing that is due. After an error it stays due. `new_context` is asked for each attempt.
+pub async fn do_due(
+    store: &impl DueStore,
+    new_context: NewContext<'_>,
+    limits: &Limits,
+    due: &Due,
+    now: Timestamp,
+) -> Result<Done, Unavailable> {
+    match due.kind {
+        DueKind::ChangeReminder | DueKind::RecoveryReminder => remind(store, new_context, limits, due, now).await,
+        DueKind::Change => make_change(store, new_context, limits, due, now).await,
+    }
+}
+
+async fn remind(
+    store: &impl DueStore,
+    new_context: NewContext<'_>,
+    limits: &Limits,
+    due: &Due,
+    now: Timestamp,
+) -> Result<Done, Unavailable> {
+    let user = store.user(&due.user).await?;
+    let notices = match (&user, due.kind) {
+        (Some(user), DueKind::RecoveryReminder) => recovery_notices(user, new_context, limits, due, now)?,
+        (Some(user), _) => change_notices(user, new_context, limits, due, now)?,
+        (None, _) => None,
+    };
+    let is_finished = store.finish(due, notices.as_deref().unwrap_or_default()).await?;
+    Ok(if is_finished && notices.is_some() { Done::Reminded } else { Done::Nothing })
+}
+
+fn pending<'a>(user: &'a User, due: &Due, now: Timestamp) -> Option<&'a DelayedChange> {
+    user.pending_change(now).filter(|change| change.requested_at == due.requested_at)
+}
+
+fn change_notices(
+    user: &User,
+    new_context: NewContext<'_>,
+    limits: &Limits,
+    due: &Due,
+    now: Timestamp,
+) -> Result<Option<Vec<Notice>>, Unavailable> {
+    let Some(change) = pending(user, due, now) else { return Ok(None) };
+    let Some(context) = new_context(&change.organization)? else { return Ok(Some(Vec::new())) };
+    let event = AccountEvent::PhoneChangeDue;
+    let to_devices = context.to_devices(event, &user.id, None);
+    let number = user.reachable_number(limits, now).cloned();
+    let to_number = number.map(|phone| context.to_number(event, &user.id, phone, change.due_at));
+    Ok(Some(to_devices.into_iter().chain(to_number).collect()))
+}
+
+fn recovery_notices(
+    user: &User,
+    new_context: NewContext<'_>,
+    limits: &Limits,
+    due: &Due,
+    now: Timestamp,
+) -> Result<Option<Vec<Notice>>, Unavailable> {
+    let recovery = user.pending_recovery(limits, now).filter(|recovery| recovery.requested_at == due.requested_at);
+    let Some(recovery) = recovery else { return Ok(None) };
+    let context = new_context(&recovery.organization)?;
+    let to_devices = context.and_then(|context| context.to_devices(AccountEvent::RecoveryDue, &user.id, None));
+    Ok(Some(to_devices.into_iter().collect()))
+}
+
+async fn make_change(
+    store: &impl DueStore,
+    new_context: NewContext<'_>,
+    limits: &Limits,
+    due: &Due,
+    now: Timestamp,
+) -> Result<Done, Unavailable> {
+    for _ in 0..MAX_RETRIES {
+        let Some(user) = store.user(&due.user).await? else { return give_up(store, new_context, None, due).await };
+        let Some(change) = pending(&user, due, now).cloned() else {
+            return give_up(store, new_context, Some(&user), due).await;
+        };
+        let holder = store.phone_holder(&change.to).await?.filter(|holder| holder.user != user.id);
+        let context = new_context(&change.organization)?;
+        if holder.as_ref().is_some_and(|holder| !is_available(holder, limits, now)) {
+            let event = AccountEvent::PhoneChangeStopped;
+            let notice = context.and_then(|context| context.to_devices(event, &user.id, None));
+            if store.drop_change(due, &change, notice.as_slice()).await? {
+                return Ok(Done::ChangeDropped);
+            }
+            continue;
+        }
+        let Ok(former_phones) = user.former_phones_after(&change.to, &change.requested_by, now, limits) else {
+            return Ok(Done::NotYet);
+        };
+        let id = user.id.clone();
+        let binding = PhoneBinding {
+            notices: told(&user, &change, &former_phones, limits, context.as_ref(), now),
+            user,
+            phone: change.to.clone(),
+            proven_at: change.requested_at,
+            former_holder: holder.clone(),
+            former_phones,
+            waited: Some(change),
+            now,
+        };
+        match store.make_change(due, &binding).await? {
+            BindOutcome::Bound => {
+                let former_holder = holder.filter(PhoneHolder::has_phone).map(|holder| holder.user);
+                return Ok(Done::ChangeMade { user: id, former_holder });
+            }
+            BindOutcome::AlreadyConsumed => return Ok(Done::Nothing),
+            BindOutcome::PhoneTaken(_) | BindOutcome::UserChanged(_) => {}
+        }
+    }
+    Err(Unavailable::new("make a change of number", "the user changed each time"))
+}
+
+/// Removes what was due. A refusal by a proof of the number is told now, because the proof itself tells nobody.
+async fn give_up(
+    store: &impl DueStore,
+    new_context: NewContext<'_>,
+    user: Option<&User>,
+    due: &Due,
+) -> Result<Done, Unavailable> {
+    let refused = user.and_then(|user| {
+        let change = user.delayed_change.as_deref()?;
+        let is_this = change.requested_at == due.requested_at && change.ended.is_none();
+        (is_this && user.has_refused_by_proof(change)).then_some((user, change))
+    });
+    let Some((user, change)) = refused else {
+        store.finish(due, &[]).await?;
+        return Ok(Done::Nothing);
+    };
+    let context = new_context(&change.organization)?;
+    let notice = context.and_then(|context| context.to_devices(AccountEvent::PhoneChangeStopped, &user.id, None));
+    let is_finished = store.finish(due, notice.as_slice()).await?;
+    Ok(if is_finished { Done::ChangeRefused } else { Done::Nothing })
+}
+
+/// All devices are told of a change that waited. A number that may belong to another person by now is told nothing.
+fn told(
+    user: &User,
+    change: &DelayedChange,
+    former_phones: &[FormerPhone],
+    limits: &Limits,
+    context: Option<&NoticeContext>,
+    now: Timestamp,
+) -> Vec<Notice> {
+    let is_reachable = user.reachable_number(limits, now).is_some();
+    let former_phones = if is_reachable { former_phones } else { &[] };
+    notices(user, &change.to, former_phones, None, context)
+}
