@@ -393,9 +393,21 @@ async fn the_key_must_be_that_of_the_session_so_that_ending_the_session_ends_the
     world.advance(300);
     let body = json!({"phone_number": OTHER, "change": true});
     let send = world.post("/v1/phone/otp/send", body).as_person(&owner.person).proven_by(&former);
-    send.send().await.ok();
-    let code = world.code(OTHER).await;
-    owner.validate(&world, OTHER, &code).await.assert_problem(401, "fresh_token_required");
+    send.send().await.assert_problem(401, "fresh_token_required");
+    assert_eq!(world.inbox(OTHER).await, Vec::<Value>::new());
+}
+
+/// The code was sent to one session, and another one of the same user validates it.
+#[tokio::test]
+async fn another_session_than_that_of_the_device_cannot_validate_the_code() {
+    let world = World::with(LONG_TOKENS).await;
+    let tablet = another_device(&world).await;
+    world.advance(600);
+    let owner = Owner::of(&world).await;
+    owner.send(&world, OTHER).await.ok();
+    let body = json!({"phone_number": OTHER, "otp": world.code(OTHER).await, "username": "sita"});
+    let validate = world.post("/v1/phone/otp/validate", body).as_person(&tablet);
+    validate.send().await.assert_problem(401, "fresh_token_required");
     assert_eq!(owner.me(&world).await["pending_phone_change"], Value::Null);
 }
 

@@ -107,8 +107,11 @@ async fn an_account_whose_device_is_used_meanwhile_does_not_open() {
     recover(&world).await;
     world.advance(DAY);
     world.refresh(&owner.refresh).await.ok();
+    recover(&world).await.assert_problem(403, "second_signal_required");
     world.advance(7 * DAY);
     recover(&world).await.assert_problem(403, "second_signal_required");
+    world.advance(7 * DAY);
+    recover(&world).await.assert_problem(403, "recovery_pending");
 }
 
 #[tokio::test]

@@ -4,11 +4,11 @@ use domain::rules::challenge::ChallengeRecord;
 use domain::rules::limits::Limits;
 use domain::rules::pumping::{CounterReservation, CounterScope, MessageCounts, SharedReservation};
 use domain::use_cases::send_otp::{
-    ChallengeChange, IssuedId, Resend, ReservationOutcome, SendOtpStore, SendReservation, SendSchedule, SendState,
+    ChallengeChange, IssuedId, ProvenDevice, Resend, ReservationOutcome, SendOtpStore, SendReservation, SendSchedule,
+    SendState,
 };
 use domain::values::gateway::Gateway;
 use domain::values::ids::ChallengeId;
-use domain::values::key_thumbprint::KeyThumbprint;
 use domain::values::phone::PhoneNumber;
 use domain::values::purpose::Purpose;
 use domain::values::time::{DAY, HOUR, Timestamp};
@@ -22,7 +22,7 @@ use super::items::challenge::{
 };
 use super::items::user::{device_keys, phone_lock_key, release, user, user_key};
 use super::store::{Consistency, Store};
-use super::tables::{HasNotices, HasOtps, HasUsers};
+use super::tables::{HasNotices, HasOtps, HasSessions, HasUsers};
 use super::transaction::Transaction;
 use crate::telemetry::trace;
 
@@ -32,12 +32,12 @@ fn schedule_key(phone: &PhoneNumber) -> Item {
     key(format!("phone#{}", phone.e164()))
 }
 
-impl<T: HasUsers + HasOtps + HasNotices> SendOtpStore for Store<T> {
+impl<T: HasUsers + HasOtps + HasSessions + HasNotices> SendOtpStore for Store<T> {
     async fn read_send_state(
         &self,
         purpose: &Purpose,
         phone: &PhoneNumber,
-        device_key: Option<&KeyThumbprint>,
+        device: Option<ProvenDevice<'_>>,
         scope: Option<&CounterScope>,
         limits: &Limits,
         now: Timestamp,
@@ -46,9 +46,17 @@ impl<T: HasUsers + HasOtps + HasNotices> SendOtpStore for Store<T> {
         let caller = purpose.caller().map(user_key);
         let mut keys = vec![(otps, schedule_key(phone)), (otps, record_key(phone))];
         keys.extend(caller.clone().map(|key| (users, key)));
-        keys.extend(device_key.map(|_| (users, phone_lock_key(phone))));
+        keys.extend(device.map(|_| (users, phone_lock_key(phone))));
         keys.extend(scope.iter().flat_map(|scope| counter_keys(scope, limits, now)).map(|key| (otps, key)));
-        let found = self.get_all("read the state of a send", keys, Consistency::Strong).await?;
+        let session = async {
+            match device.and_then(|device| device.session) {
+                Some((user, session)) => self.find_session(user, session).await,
+                None => Ok(None),
+            }
+        };
+        let found = self.get_all("read the state of a send", keys, Consistency::Strong);
+        let (found, session) = tokio::try_join!(found, session)?;
+        let session_key = session.and_then(|session| session.device_key);
         let (schedule, revision) = match found.of(otps).get(&schedule_key(phone)) {
             Some(item) => {
                 let row = Row(item);
@@ -67,7 +75,7 @@ impl<T: HasUsers + HasOtps + HasNotices> SendOtpStore for Store<T> {
         let over = over.map(|(purpose, _)| purpose).collect();
         let caller = caller.and_then(|key| found.of(users).get(&key)).map(user).transpose()?;
         let counts = scope.map_or(Ok(MessageCounts::default()), |scope| counts(found.of(otps), scope, limits, now))?;
-        let state = SendState { schedule, revision, known_keys, record, over, caller, counts };
+        let state = SendState { schedule, revision, known_keys, record, over, caller, session_key, counts };
         trace("a send is planned for", &state);
         Ok(state)
     }

@@ -481,7 +481,9 @@ async fn recover(
     };
     let recovery = match user.recovery_state(limits, now) {
         RecoveryState::Refused { until } => return Ok(RecoveryChoice::Refused { until }),
-        RecoveryState::Open(recovery) if is_in_use(&sessions, &recovery) => return Ok(RecoveryChoice::InUse(user.id)),
+        RecoveryState::Waiting(recovery) | RecoveryState::Open(recovery) if is_in_use(&sessions, &recovery) => {
+            return Ok(RecoveryChoice::InUse(user.id));
+        }
         RecoveryState::Open(recovery) => return Ok(RecoveryChoice::Opens(user.id, recovery)),
         RecoveryState::Waiting(recovery) => return Ok(RecoveryChoice::Pending(recovery)),
         RecoveryState::Closed => Recovery::request(phone.clone(), context.organization.clone(), &sessions, limits, now),

@@ -13,7 +13,6 @@ use crate::rules::message::Message;
 use crate::rules::pumping::{Budget, CounterScope};
 use crate::values::gateway::Gateway;
 use crate::values::ids::ChallengeId;
-use crate::values::key_thumbprint::KeyThumbprint;
 use crate::values::otp_code::OtpCode;
 use crate::values::phone::{DialledNumber, PhoneNumber};
 use crate::values::purpose::Purpose;
@@ -21,8 +20,8 @@ use crate::values::time::Timestamp;
 use crate::values::unavailable::Unavailable;
 
 pub use self::plan::{
-    ChallengeChange, ContextError, IssuedId, Resend, SendContext, SendPurpose, SendRequest, SendReservation,
-    SendSchedule, SendState,
+    ChallengeChange, ContextError, IssuedId, ProvenDevice, Resend, SendContext, SendPurpose, SendRequest,
+    SendReservation, SendSchedule, SendState,
 };
 use self::plan::{Plan, PlanError, plan};
 
@@ -39,12 +38,12 @@ pub enum ReservationOutcome {
 
 pub trait SendOtpStore: Sync {
     /// Reads everything that a plan needs at the same time, except the highest verified day. The device keys of the phone's
-    /// holder are read only if there is a `device_key` to compare with them.
+    /// holder are read only if there is a `device` to compare with them.
     fn read_send_state(
         &self,
         purpose: &Purpose,
         phone: &PhoneNumber,
-        device_key: Option<&KeyThumbprint>,
+        device: Option<ProvenDevice<'_>>,
         scope: Option<&CounterScope>,
         limits: &Limits,
         now: Timestamp,
@@ -162,9 +161,8 @@ pub async fn send_otp(
 async fn read_state(store: &impl SendOtpStore, context: &SendContext<'_>) -> Result<SendState, Unavailable> {
     let SendContext { limits, request, purpose, scope, .. } = context;
     let scope = scope.as_ref();
-    let mut state = store
-        .read_send_state(purpose, context.phone(), request.device_key.as_ref(), scope, limits, request.now)
-        .await?;
+    let mut state =
+        store.read_send_state(purpose, context.phone(), context.device(), scope, limits, request.now).await?;
     // The highest day can only raise a budget, so it is read only if a budget would otherwise be exceeded.
     if let Some(scope) = scope
         && !state.counts.decide(limits, request.now).exceeded.is_empty()

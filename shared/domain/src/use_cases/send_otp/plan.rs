@@ -13,7 +13,7 @@ use crate::rules::pumping::{Budget, CounterReservation, CounterScope, MessageCou
 use crate::rules::token::Caller;
 use crate::rules::user::User;
 use crate::values::gateway::Gateway;
-use crate::values::ids::ChallengeId;
+use crate::values::ids::{ChallengeId, SessionId, UserId};
 use crate::values::key_thumbprint::KeyThumbprint;
 use crate::values::language::{Language, MessagePurpose};
 use crate::values::phone::{DialledNumber, PhoneNumber};
@@ -141,6 +141,14 @@ impl<'a> SendContext<'a> {
         &self.request.phone.number
     }
 
+    pub(super) fn device(&self) -> Option<ProvenDevice<'_>> {
+        let session = match (&self.request.purpose, &self.delayed_by) {
+            (SendPurpose::VerifyPhone { caller, .. }, Some(_)) => Some((&caller.user, &caller.session)),
+            _ => None,
+        };
+        Some(ProvenDevice { key: self.request.device_key.as_ref()?, session })
+    }
+
     /// The counters of the message, where budgets count it.
     fn budget_scope(&self) -> Option<CounterScope> {
         self.scope.clone().filter(|_| self.limits.budget_mode.counts())
@@ -154,6 +162,14 @@ impl<'a> SendContext<'a> {
                 && challenge.has_fixed_code == self.is_test_number
         })
     }
+}
+
+/// A device that proved a key.
+#[derive(Clone, Copy, Debug)]
+pub struct ProvenDevice<'a> {
+    pub key: &'a KeyThumbprint,
+    /// Its session, if it asks for a change without the old number.
+    pub session: Option<(&'a UserId, &'a SessionId)>,
 }
 
 /// When codes were sent to a phone, oldest first.
@@ -179,6 +195,8 @@ pub struct SendState {
     pub over: Vec<Purpose>,
     /// The caller, for a code that verifies a phone.
     pub caller: Option<User>,
+    /// The device key of the device's session, if that was asked for.
+    pub session_key: Option<KeyThumbprint>,
     pub counts: MessageCounts,
 }
 
@@ -378,7 +396,7 @@ fn check_caller(context: &SendContext<'_>, state: &SendState) -> Result<(), Plan
             Err(PlanError::FreshTokenRequired)
         }
         _ => {
-            check_delayed_change(context, user)?;
+            check_delayed_change(context, state, user)?;
             // Refused at the binding too. This spares the message.
             let (request, limits) = (&context.request, context.limits);
             let after = user.former_phones_after(context.phone(), &caller.session, request.now, limits);
@@ -391,8 +409,12 @@ fn check_caller(context: &SendContext<'_>, state: &SendState) -> Result<(), Plan
 }
 
 /// A change without the old number is for a known device, and there is one at a time.
-fn check_delayed_change(context: &SendContext<'_>, user: &User) -> Result<(), PlanError> {
+fn check_delayed_change(context: &SendContext<'_>, state: &SendState, user: &User) -> Result<(), PlanError> {
     let Some(key) = &context.delayed_by else { return Ok(()) };
+    // Whoever ends the session of the device stops the change, so the key must be the session's own.
+    if state.session_key.as_ref() != Some(key) {
+        return Err(PlanError::FreshTokenRequired);
+    }
     let now = context.request.now;
     user.may_ask_for_change(key, context.limits, now).map_err(|refusal| match refusal {
         ChangeRefusal::UnknownDevice => PlanError::FreshTokenRequired,
