@@ -71,143 +71,127 @@ pub async fn do_due(
     due: &Due,
     now: Timestamp,
 ) -> Result<Done, Unavailable> {
+    let work = Work { store, new_context, limits, due, now };
     match due.kind {
-        DueKind::ChangeReminder | DueKind::RecoveryReminder => remind(store, new_context, limits, due, now).await,
-        DueKind::Change => make_change(store, new_context, limits, due, now).await,
+        DueKind::ChangeReminder | DueKind::RecoveryReminder => work.remind().await,
+        DueKind::Change => work.make_change().await,
     }
 }
 
-async fn remind(
-    store: &impl DueStore,
-    new_context: NewContext<'_>,
-    limits: &Limits,
-    due: &Due,
+struct Work<'a, Store> {
+    store: &'a Store,
+    new_context: NewContext<'a>,
+    limits: &'a Limits,
+    due: &'a Due,
     now: Timestamp,
-) -> Result<Done, Unavailable> {
-    let user = store.user(&due.user).await?;
-    let notices = match (&user, due.kind) {
-        (Some(user), DueKind::RecoveryReminder) => recovery_notices(user, new_context, limits, due, now)?,
-        (Some(user), _) => change_notices(user, new_context, limits, due, now)?,
-        (None, _) => None,
-    };
-    let is_finished = store.finish(due, notices.as_deref().unwrap_or_default()).await?;
-    Ok(if is_finished && notices.is_some() { Done::Reminded } else { Done::Nothing })
 }
 
-fn pending<'a>(user: &'a User, due: &Due, now: Timestamp) -> Option<&'a DelayedChange> {
-    user.pending_change(now).filter(|change| change.requested_at == due.requested_at)
-}
-
-fn change_notices(
-    user: &User,
-    new_context: NewContext<'_>,
-    limits: &Limits,
-    due: &Due,
-    now: Timestamp,
-) -> Result<Option<Vec<Notice>>, Unavailable> {
-    let Some(change) = pending(user, due, now) else { return Ok(None) };
-    let Some(context) = new_context(&change.organization)? else { return Ok(Some(Vec::new())) };
-    let event = AccountEvent::PhoneChangeDue;
-    let to_devices = context.to_devices(event, &user.id, None);
-    let number = user.reachable_number(limits, now).cloned();
-    let to_number = number.map(|phone| context.to_number(event, &user.id, phone, change.due_at));
-    Ok(Some(to_devices.into_iter().chain(to_number).collect()))
-}
-
-fn recovery_notices(
-    user: &User,
-    new_context: NewContext<'_>,
-    limits: &Limits,
-    due: &Due,
-    now: Timestamp,
-) -> Result<Option<Vec<Notice>>, Unavailable> {
-    let recovery = user.pending_recovery(limits, now).filter(|recovery| recovery.requested_at == due.requested_at);
-    let Some(recovery) = recovery else { return Ok(None) };
-    let context = new_context(&recovery.organization)?;
-    let to_devices = context.and_then(|context| context.to_devices(AccountEvent::RecoveryDue, &user.id, None));
-    Ok(Some(to_devices.into_iter().collect()))
-}
-
-async fn make_change(
-    store: &impl DueStore,
-    new_context: NewContext<'_>,
-    limits: &Limits,
-    due: &Due,
-    now: Timestamp,
-) -> Result<Done, Unavailable> {
-    for _ in 0..MAX_RETRIES {
-        let Some(user) = store.user(&due.user).await? else { return give_up(store, new_context, None, due).await };
-        let Some(change) = pending(&user, due, now).cloned() else {
-            return give_up(store, new_context, Some(&user), due).await;
+impl<Store: DueStore> Work<'_, Store> {
+    async fn remind(&self) -> Result<Done, Unavailable> {
+        let user = self.store.user(&self.due.user).await?;
+        let notices = match (&user, self.due.kind) {
+            (Some(user), DueKind::RecoveryReminder) => self.recovery_notices(user)?,
+            (Some(user), _) => self.change_notices(user)?,
+            (None, _) => None,
         };
-        let holder = store.phone_holder(&change.to).await?.filter(|holder| holder.user != user.id);
-        let context = new_context(&change.organization)?;
-        if holder.as_ref().is_some_and(|holder| !is_available(holder, limits, now)) {
-            let event = AccountEvent::PhoneChangeStopped;
-            let notice = context.and_then(|context| context.to_devices(event, &user.id, None));
-            if store.drop_change(due, &change, notice.as_slice()).await? {
-                return Ok(Done::ChangeDropped);
-            }
-            continue;
-        }
-        let Ok(former_phones) = user.former_phones_after(&change.to, &change.requested_by, now, limits) else {
-            return Ok(Done::NotYet);
-        };
-        let id = user.id.clone();
-        let binding = PhoneBinding {
-            notices: told(&user, &change, &former_phones, limits, context.as_ref(), now),
-            user,
-            phone: change.to.clone(),
-            proven_at: change.requested_at,
-            former_holder: holder.clone(),
-            former_phones,
-            waited: Some(change),
-            now,
-        };
-        match store.make_change(due, &binding).await? {
-            BindOutcome::Bound => {
-                let former_holder = holder.filter(PhoneHolder::has_phone).map(|holder| holder.user);
-                return Ok(Done::ChangeMade { user: id, former_holder });
-            }
-            BindOutcome::AlreadyConsumed => return Ok(Done::Nothing),
-            BindOutcome::PhoneTaken(_) | BindOutcome::UserChanged(_) => {}
-        }
+        let is_finished = self.store.finish(self.due, notices.as_deref().unwrap_or_default()).await?;
+        Ok(if is_finished && notices.is_some() { Done::Reminded } else { Done::Nothing })
     }
-    Err(Unavailable::new("make a change of number", "the user changed each time"))
-}
 
-/// Removes what was due. A refusal by a proof of the number is told now, because the proof itself tells nobody.
-async fn give_up(
-    store: &impl DueStore,
-    new_context: NewContext<'_>,
-    user: Option<&User>,
-    due: &Due,
-) -> Result<Done, Unavailable> {
-    let refused = user.and_then(|user| {
-        let change = user.delayed_change.as_deref()?;
-        let is_this = change.requested_at == due.requested_at && change.ended.is_none();
-        (is_this && user.has_refused_by_proof(change)).then_some((user, change))
-    });
-    let Some((user, change)) = refused else {
-        store.finish(due, &[]).await?;
-        return Ok(Done::Nothing);
-    };
-    let context = new_context(&change.organization)?;
-    let notice = context.and_then(|context| context.to_devices(AccountEvent::PhoneChangeStopped, &user.id, None));
-    let is_finished = store.finish(due, notice.as_slice()).await?;
-    Ok(if is_finished { Done::ChangeRefused } else { Done::Nothing })
-}
+    /// The change that was asked for then, if nobody refused it.
+    fn pending<'u>(&self, user: &'u User) -> Option<&'u DelayedChange> {
+        user.pending_change(self.now).filter(|change| change.requested_at == self.due.requested_at)
+    }
 
-/// All devices are told of a change that waited. A number that may belong to another person by now is told nothing.
-fn told(
-    user: &User,
-    change: &DelayedChange,
-    former_phones: &[FormerPhone],
-    limits: &Limits,
-    context: Option<&NoticeContext>,
-    now: Timestamp,
-) -> Vec<Notice> {
-    let is_reachable = user.reachable_number(limits, now).is_some();
-    let former_phones = if is_reachable { former_phones } else { &[] };
-    notices(user, &change.to, former_phones, None, context)
+    /// None if the change does not wait any more.
+    fn change_notices(&self, user: &User) -> Result<Option<Vec<Notice>>, Unavailable> {
+        let Some(change) = self.pending(user) else { return Ok(None) };
+        let Some(context) = (self.new_context)(&change.organization)? else { return Ok(Some(Vec::new())) };
+        let event = AccountEvent::PhoneChangeDue;
+        let to_devices = context.to_devices(event, &user.id, None);
+        let number = user.reachable_number(self.limits, self.now).cloned();
+        let to_number = number.map(|phone| context.to_number(event, &user.id, phone, change.due_at));
+        Ok(Some(to_devices.into_iter().chain(to_number).collect()))
+    }
+
+    /// None if the recovery does not wait any more.
+    fn recovery_notices(&self, user: &User) -> Result<Option<Vec<Notice>>, Unavailable> {
+        let recovery = user.pending_recovery(self.limits, self.now);
+        let recovery = recovery.filter(|recovery| recovery.requested_at == self.due.requested_at);
+        let Some(recovery) = recovery else { return Ok(None) };
+        let context = (self.new_context)(&recovery.organization)?;
+        let to_devices = context.and_then(|context| context.to_devices(AccountEvent::RecoveryDue, &user.id, None));
+        Ok(Some(to_devices.into_iter().collect()))
+    }
+
+    async fn make_change(&self) -> Result<Done, Unavailable> {
+        let (store, limits, due, now) = (self.store, self.limits, self.due, self.now);
+        for _ in 0..MAX_RETRIES {
+            let Some(user) = store.user(&due.user).await? else { return self.give_up(None).await };
+            let Some(change) = self.pending(&user).cloned() else { return self.give_up(Some(&user)).await };
+            let holder = store.phone_holder(&change.to).await?.filter(|holder| holder.user != user.id);
+            let context = (self.new_context)(&change.organization)?;
+            if holder.as_ref().is_some_and(|holder| !is_available(holder, limits, now)) {
+                let event = AccountEvent::PhoneChangeStopped;
+                let notice = context.and_then(|context| context.to_devices(event, &user.id, None));
+                if store.drop_change(due, &change, notice.as_slice()).await? {
+                    return Ok(Done::ChangeDropped);
+                }
+                continue;
+            }
+            let Ok(former_phones) = user.former_phones_after(&change.to, &change.requested_by, now, limits) else {
+                return Ok(Done::NotYet);
+            };
+            let id = user.id.clone();
+            let binding = PhoneBinding {
+                notices: self.told(&user, &change, &former_phones, context.as_ref()),
+                user,
+                phone: change.to.clone(),
+                proven_at: change.requested_at,
+                former_holder: holder.clone(),
+                former_phones,
+                waited: Some(change),
+                now,
+            };
+            match store.make_change(due, &binding).await? {
+                BindOutcome::Bound => {
+                    let former_holder = holder.filter(PhoneHolder::has_phone).map(|holder| holder.user);
+                    return Ok(Done::ChangeMade { user: id, former_holder });
+                }
+                BindOutcome::AlreadyConsumed => return Ok(Done::Nothing),
+                BindOutcome::PhoneTaken(_) | BindOutcome::UserChanged(_) => {}
+            }
+        }
+        Err(Unavailable::new("make a change of number", "the user changed each time"))
+    }
+
+    /// Removes what was due. A refusal by a proof of the number is told now, because the proof itself tells nobody.
+    async fn give_up(&self, user: Option<&User>) -> Result<Done, Unavailable> {
+        let refused = user.and_then(|user| {
+            let change = user.delayed_change.as_deref()?;
+            let is_this = change.requested_at == self.due.requested_at && change.ended.is_none();
+            (is_this && user.has_refused_by_proof(change)).then_some((user, change))
+        });
+        let Some((user, change)) = refused else {
+            self.store.finish(self.due, &[]).await?;
+            return Ok(Done::Nothing);
+        };
+        let context = (self.new_context)(&change.organization)?;
+        let event = AccountEvent::PhoneChangeStopped;
+        let notice = context.and_then(|context| context.to_devices(event, &user.id, None));
+        let is_finished = self.store.finish(self.due, notice.as_slice()).await?;
+        Ok(if is_finished { Done::ChangeRefused } else { Done::Nothing })
+    }
+
+    /// All devices are told of a change that waited. A number that may belong to another person by now is told nothing.
+    fn told(
+        &self,
+        user: &User,
+        change: &DelayedChange,
+        former_phones: &[FormerPhone],
+        context: Option<&NoticeContext>,
+    ) -> Vec<Notice> {
+        let is_reachable = user.reachable_number(self.limits, self.now).is_some();
+        notices(user, &change.to, if is_reachable { former_phones } else { &[] }, None, context)
+    }
 }
