@@ -35,22 +35,15 @@ pub struct Conversation<'a> {
     world: &'a World,
     flow: Flow,
     person: Option<Person>,
-    username: String,
     /// The phone that the last code was sent to, and the source address of that request.
     sent: Option<(String, Ipv4Addr)>,
 }
 
 impl<'a> Conversation<'a> {
     pub async fn begin(world: &'a World, flow: Flow) -> Result<Self, Failure> {
-        let has_person = matches!(flow, Flow::Authorize | Flow::Refresh | Flow::Validate | Flow::Me);
+        let has_person = matches!(flow, Flow::Authorize | Flow::Refresh | Flow::Me);
         let person = if has_person { Some(world.sign_in().await?) } else { None };
-        let (phone, source) = world.new_user();
-        let username = phone.replace('+', "u");
-        if let (Flow::Validate, Some(person)) = (flow, &person) {
-            let rename = world.request_as(person, "PATCH /v1/me", source, &json!({"username": username}));
-            world.serve("AccountFunction", rename).await?;
-        }
-        Ok(Self { world, flow, person, username, sent: None })
+        Ok(Self { world, flow, person, sent: None })
     }
 
     /// The next event, with everything prepared that it needs to succeed.
@@ -115,13 +108,17 @@ impl<'a> Conversation<'a> {
         Ok(())
     }
 
+    /// By a new person each time, because nobody may change their number often.
     async fn change_of_number(&self, phone: &str, source: Ipv4Addr) -> Result<Value, Failure> {
-        let person = self.person()?;
+        let person = &self.world.sign_in().await?;
+        let username = phone.replace('+', "u");
+        let rename = self.world.request_as(person, "PATCH /v1/me", source, &json!({"username": username}));
+        self.world.serve("AccountFunction", rename).await?;
         let send = json!({"phone_number": phone, "change": true});
         let send = self.world.request_as(person, "POST /v1/phone/otp/send", source, &send);
         self.world.serve("SendOtpFunction", send).await?;
         let code = self.world.code(phone).await?;
-        let validate = json!({"phone_number": phone, "otp": code, "username": self.username});
+        let validate = json!({"phone_number": phone, "otp": code, "username": username});
         Ok(self.world.request_as(person, "POST /v1/phone/otp/validate", source, &validate))
     }
 
