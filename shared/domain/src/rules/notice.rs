@@ -1,7 +1,6 @@
 //! What users are told of their accounts. A notice is written in the transaction of what it tells of, and delivered afterwards,
 //! so that it is neither lost nor waited for.
 
-use std::fmt;
 use std::str::FromStr;
 
 use thiserror::Error;
@@ -108,12 +107,6 @@ impl AccountEvent {
 
     pub fn of_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|event| event.name() == name)
-    }
-}
-
-impl fmt::Display for AccountEvent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
     }
 }
 
