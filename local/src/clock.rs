@@ -1,4 +1,5 @@
-//! The clock of the local system: the machine's time plus an offset that tests and `POST /local/clock` increase.
+//! The clock of the local system: the machine's time, or the time at its start, plus an offset that tests and
+//! `POST /local/clock` increase.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,14 +7,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use adapters::clock::Clock;
 
 /// All clones share one offset.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct AdjustableClock {
+    base: Clock,
     ahead_seconds: Arc<AtomicU64>,
 }
 
 impl AdjustableClock {
-    pub fn new() -> Self {
-        Self::default()
+    pub fn running() -> Self {
+        Self { base: Clock::system(), ahead_seconds: Arc::default() }
+    }
+
+    /// Its time changes only by [`AdjustableClock::advance`], so that a test can tell it to the second, however slow the
+    /// machine is.
+    pub fn standing_still() -> Self {
+        let started_at = Clock::system().now();
+        Self { base: Clock::new(move || started_at), ahead_seconds: Arc::default() }
     }
 
     /// Moves the time forward for everything that shares this clock.
@@ -21,7 +30,7 @@ impl AdjustableClock {
         self.ahead_seconds.fetch_add(seconds, Ordering::SeqCst);
     }
 
-    /// By how much this clock is ahead of the machine's.
+    /// The sum of all advances.
     pub fn ahead_seconds(&self) -> u64 {
         self.ahead_seconds.load(Ordering::SeqCst)
     }
@@ -33,10 +42,10 @@ impl AdjustableClock {
 
     /// The same clock in the form that the functions use.
     pub fn for_functions(&self) -> Clock {
-        let (machine, ahead_seconds) = (Clock::system(), Arc::clone(&self.ahead_seconds));
+        let (base, ahead_seconds) = (self.base.clone(), Arc::clone(&self.ahead_seconds));
         Clock::new(move || {
             let ahead = ahead_seconds.load(Ordering::SeqCst);
-            machine.now().plus(u32::try_from(ahead).unwrap_or(u32::MAX))
+            base.now().plus(u32::try_from(ahead).unwrap_or(u32::MAX))
         })
     }
 }

@@ -24,9 +24,9 @@ pub struct Options {
     pub overrides: BTreeMap<String, String>,
     /// How long every function waits for AWS.
     pub timeouts: Timeouts,
-    /// Whether functions are called when something is written to a stream and at each hour. If not, call
-    /// [`crate::System::deliver_streams`] and [`crate::System::invoke`].
-    pub calls_by_itself: bool,
+    /// Whether time passes, and functions are called when something is written to a stream and at each hour. If not,
+    /// call [`crate::AdjustableClock::advance`], [`crate::System::deliver_streams`] and [`crate::System::invoke`].
+    pub runs_by_itself: bool,
 }
 
 impl Default for Options {
@@ -41,7 +41,7 @@ impl Default for Options {
             template: Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("template.yaml"),
             overrides: BTreeMap::new(),
             timeouts: Timeouts::default(),
-            calls_by_itself: false,
+            runs_by_itself: false,
         }
     }
 }

@@ -71,7 +71,7 @@ impl System {
         let (dynamodb_listener, dynamodb_address) = listen("--dynamodb-port", options.dynamodb_port).await?;
         let (aws_listener, aws_address) = listen("--aws-port", options.aws_port).await?;
 
-        let clock = AdjustableClock::new();
+        let clock = if options.runs_by_itself { AdjustableClock::running() } else { AdjustableClock::standing_still() };
         let data = DataFolder::open(options.data.as_deref(), &clock)?;
         let faults = Arc::new(Faults::new(options.timeouts.attempt));
         let vendors = Arc::new(open_vendors(&data, &clock, &faults, &mut template, aws_address)?);
@@ -96,7 +96,7 @@ impl System {
 
         let streams = Streams::new(engine, Arc::clone(&functions), std::mem::take(&mut template.event_sources));
         let streams = Arc::new(streams);
-        if options.calls_by_itself {
+        if options.runs_by_itself {
             proxy.feed(Arc::clone(&streams));
             tokio::spawn(Arc::clone(&streams).run());
             let hourly = std::mem::take(&mut template.hourly);

@@ -71,7 +71,7 @@ async fn unverified_messages_are_limited_to_three_an_hour_and_twenty_a_day_over_
     let opens_at = async || {
         let (honest, source) = strangers.next();
         let ask = async || send(&world, &honest).from(source).send().await;
-        let AfterWait { reply, opens_at, .. } = wait_out(&world, "too_many_requests", ask).await;
+        let AfterWait { reply, opens_at } = wait_out(&world, "too_many_requests", ask).await;
         reply.ok();
         submit_newest_code(&world, &honest).await;
         opens_at
@@ -191,7 +191,7 @@ async fn one_source_has_five_unverified_messages_an_hour_and_ten_a_day() {
             ask(hour * 10 + n, organization).await.ok();
         }
         let last = async || ask(hour * 10 + 10, "default").await;
-        let AfterWait { reply, opens_at, .. } = wait_out(&world, "too_many_requests", last).await;
+        let AfterWait { reply, opens_at } = wait_out(&world, "too_many_requests", last).await;
         reply.ok();
         assert_eq!(opens_at, next);
     }
