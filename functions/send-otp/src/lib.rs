@@ -86,6 +86,7 @@ impl SendOtp {
                     self.gateways.connect_ahead(default.default_country).await;
                 },
                 self.gateways.load_roots(),
+                self.store.prepare_transactions(),
             )
         })
         .await;

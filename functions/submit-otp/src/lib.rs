@@ -204,6 +204,7 @@ impl SubmitOtp {
                         firebase.read_keys_ahead(now).await;
                     }
                 },
+                self.store.prepare_transactions(),
             )
         })
         .await;

@@ -82,6 +82,7 @@ impl ValidateOtp {
                 // One connection. The first request opens the other two, which may resume its TLS session.
                 self.store.organization(&default.id, default, now),
                 self.code_keys.current(),
+                self.store.prepare_transactions(),
             )
         })
         .await;

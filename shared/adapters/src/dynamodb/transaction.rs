@@ -137,6 +137,12 @@ impl<T> Store<T> {
         Ok(Written::Refused(Refusal(failed.collect())))
     }
 
+    /// Makes the client of transactions, so that the first request need not. Poll it after what opens connections: it works
+    /// while those wait for the other side.
+    pub async fn prepare_transactions(&self) {
+        self.client_of_transactions();
+    }
+
     /// A client without the SDK's retries, which give up too early and do not choose a token.
     fn client_of_transactions(&self) -> &Client {
         let config = || self.client.config().to_builder().retry_config(RetryConfig::disabled()).build();
