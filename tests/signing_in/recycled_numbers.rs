@@ -418,14 +418,13 @@ async fn a_dormant_number_proven_by_its_holder_and_by_a_new_person_at_once_has_o
         async move {
             let proof = json!({"phone_number": phone(1), "otp": code, "username": "sita"});
             match n {
-                0 => (n, world.post("/v1/phone/otp/validate", proof).as_person(&owner).send().await),
-                _ => (n, submit(&world, &sent, json!({"fresh_account": true})).send().await),
+                0 => world.post("/v1/phone/otp/validate", proof).as_person(&owner).send().await,
+                _ => submit(&world, &sent, json!({"fresh_account": true})).send().await,
             }
         }
     })
     .await;
-    let reply = |of: usize| replies.iter().find_map(|(n, reply)| (*n == of).then_some(reply)).unwrap();
-    let [renewed, signed_in] = [reply(0), reply(1)];
+    let [renewed, signed_in] = &replies[..] else { panic!("{replies:?}") };
     let holder = world.me(&owner).await["phone_number"].clone();
     match renewed.status {
         200 => {
