@@ -80,22 +80,18 @@ async fn the_message_of_a_change_says_that_its_code_changes_the_number() {
     assert_eq!(text, "000000 is your code to verify this number for Latchkey. Don't share it.");
 }
 
+/// The command that writes an organization refuses such a line, with the excess.
 #[tokio::test]
-async fn an_organization_whose_messages_are_too_long_sends_none() {
-    let world = World::new().await;
-    let site = ("site", "a long line about the site that the messages are from");
-    world.create_organization("long", &[site]).await;
-    let reply = world.post("/v1/otp/send", json!({"phone_number": phone(1), "organization_id": "long"})).send().await;
-    reply.assert_problem(503, "service_unavailable");
-    world.create_organization("english", &[site, ("languages", "en")]).await;
-    message(&world, json!({"phone_number": phone(1), "organization_id": "english"}), "ne").await;
-}
-
-#[tokio::test]
-async fn a_system_whose_default_messages_are_too_long_does_not_start() {
+async fn a_message_that_would_be_too_long_loses_lines() {
     let site = "a long line about the site that the messages are from";
-    let overrides = [("APP_SITE".to_owned(), site.to_owned())].into();
-    let started = local::System::start(local::Options { overrides, ..local::Options::default() }).await;
-    let refused = started.err().map(|error| error.to_string()).unwrap_or_default();
-    assert!(refused.contains("APP_NAME: the message in ne is 15 UCS-2 characters too long"), "{refused}");
+    let world = World::with(&[("APP_SITE", site)]).await;
+    world.create_organization("himal", &[("site", site)]).await;
+    for (n, accept_language, has_site) in [(1, "en", true), (2, "ne", false)] {
+        let of_deployment = message(&world, json!({"phone_number": phone(n)}), accept_language).await;
+        assert_eq!(of_deployment.contains(site), has_site, "{of_deployment}");
+        world.advance(60);
+        let body = json!({"phone_number": phone(n), "organization_id": "himal"});
+        let of_organization = message(&world, body, accept_language).await;
+        assert_eq!(of_organization.contains(site), has_site, "{of_organization}");
+    }
 }

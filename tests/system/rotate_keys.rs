@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tests::token::header;
-use tests::{Person, World};
+use tests::{Person, World, person};
 
 const PHONES: [&str; 4] = ["+9779841000001", "+9779841000002", "+9779841000003", "+9779841000004"];
 const STEPS: [&str; 4] = ["createSecret", "setSecret", "testSecret", "finishSecret"];
@@ -49,6 +49,22 @@ async fn state(world: &World) -> Value {
 async fn refreshed(world: &World, person: &Person) -> Person {
     world.me(person).await;
     world.refreshed(person).await
+}
+
+#[tokio::test]
+async fn a_process_that_started_before_the_first_key_was_made_signs_with_it_at_once() {
+    let world = World::new().await;
+    let key = secret(&world, "GetSecretValue", json!({})).await["SecretString"].clone();
+    let put = async |text: Value, version: &str| {
+        secret(&world, "PutSecretValue", json!({"SecretString": text, "ClientRequestToken": version})).await
+    };
+    put(json!("{}"), VERSION).await;
+    world.advance(5 * MINUTE);
+    let sent = world.send_code(PHONES[0]).await;
+    let submit = || world.submit_with_id(PHONES[0], &sent.challenge_id, &sent.code).send();
+    submit().await.assert_problem(503, "service_unavailable");
+    put(key, "4f1d2c4b-5a69-4e87-9b0c-7d8e9fa0b1c2").await;
+    person(PHONES[0], &submit().await);
 }
 
 #[tokio::test]

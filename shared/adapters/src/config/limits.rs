@@ -14,7 +14,7 @@ pub(super) fn read(variables: &Variables) -> Result<Limits, ConfigError> {
         code_attempts: positive("CODE_ATTEMPTS", default.code_attempts)?,
         require_challenge_id: variables.flag("REQUIRE_CHALLENGE_ID")?,
         send_waits_seconds: variables
-            .list("SEND_WAITS_SECONDS", "whole numbers of seconds separated by commas")?
+            .list("SEND_WAITS_SECONDS", "whole numbers of seconds separated by commas", str::parse)?
             .unwrap_or(default.send_waits_seconds),
         phone_sends_per_hour: positive("PHONE_SENDS_PER_HOUR", default.phone_sends_per_hour)?,
         phone_sends_per_day: positive("PHONE_SENDS_PER_DAY", default.phone_sends_per_day)?,

@@ -39,6 +39,8 @@ pub struct Config {
     pub notices: Notices,
     /// `LOG_LEVEL`.
     pub log_level: String,
+    /// `METRICS_NAMESPACE`: of the stack, so that the metrics of two stacks do not mix.
+    pub metrics_namespace: String,
 }
 
 impl Config {
@@ -61,6 +63,7 @@ impl Config {
             google: GoogleConfig::read(variables)?,
             notices: variables.parsed("NOTICES", str::parse::<Notices>)?.unwrap_or_default(),
             log_level: variables.text("LOG_LEVEL").unwrap_or("info").to_owned(),
+            metrics_namespace: variables.text("METRICS_NAMESPACE").unwrap_or("Latchkey").to_owned(),
         })
     }
 }
@@ -81,6 +84,8 @@ mod tests {
             ("REQUIRE_CHALLENGE_ID", "yes"),
             ("SEND_WAITS_SECONDS", "30,x"),
             ("DEFAULT_REGION", "Nepal"),
+            ("DEFAULT_REGION", "ZZ"),
+            ("ALLOWED_COUNTRIES", "NP,ZZ"),
             ("ALLOWED_COUNTRIES", "NP,xyz"),
             ("SMS_ROUTES", "977=pigeon"),
             ("DEFAULT_ORGANIZATION", "a b"),

@@ -87,17 +87,15 @@ impl InvalidSettings {
 /// Reads the deployment's own organization from `DEFAULT_ORGANIZATION`, `APP_NAME`, `APP_SITE`, `ANDROID_APP_HASH`,
 /// `WEB_DOMAIN`, `LANGUAGES`, `DEFAULT_REGION`, `ALLOWED_COUNTRIES` and `DEVICE_KEYS`.
 pub(super) fn read_default(variables: &Variables) -> Result<Organization, ConfigError> {
-    let default_country = variables.parsed("DEFAULT_REGION", str::parse::<Country>)?;
-    let default_country = match default_country {
-        Some(country) => country,
-        None => "NP".parse().map_err(|_| ConfigError::new("DEFAULT_REGION", "expected a country code"))?,
-    };
-    let allowed_countries = match variables.text("ALLOWED_COUNTRIES") {
-        None => AllowedCountries::Default,
-        Some("*") => AllowedCountries::All,
-        Some(_) => {
-            let countries = variables.list("ALLOWED_COUNTRIES", "country codes separated by commas, or *")?;
-            AllowedCountries::Only(countries.into_iter().flatten().collect())
+    let default_country = NumberingPlan::country(variables.text("DEFAULT_REGION").unwrap_or("NP"));
+    let default_country = default_country.map_err(|unknown| ConfigError::new("DEFAULT_REGION", unknown.to_string()))?;
+    let names_all = |text: &str| text.split(',').any(|country| country.trim() == "*");
+    let allowed_countries = if variables.text("ALLOWED_COUNTRIES").is_some_and(names_all) {
+        AllowedCountries::All
+    } else {
+        match variables.list("ALLOWED_COUNTRIES", "country codes separated by commas, or *", NumberingPlan::country)? {
+            None => AllowedCountries::Default,
+            Some(countries) => AllowedCountries::Only(countries.into_iter().collect()),
         }
     };
     let settings = OrganizationSettings {
@@ -106,7 +104,7 @@ pub(super) fn read_default(variables: &Variables) -> Result<Organization, Config
         site: variables.owned("APP_SITE"),
         android_app_hash: variables.owned("ANDROID_APP_HASH"),
         web_domain: variables.owned("WEB_DOMAIN"),
-        languages: variables.list("LANGUAGES", "language tags separated by commas")?,
+        languages: variables.list("LANGUAGES", "language tags separated by commas", str::parse::<String>)?,
         device_keys: variables.owned("DEVICE_KEYS"),
         ..OrganizationSettings::default()
     };
@@ -124,7 +122,6 @@ fn variable_of(member: &str) -> &'static str {
         "web_domain" => "WEB_DOMAIN",
         "languages" => "LANGUAGES",
         "device_keys" => "DEVICE_KEYS",
-        // A message that is too long: each message contains the name.
         _ => "APP_NAME",
     }
 }
@@ -155,8 +152,7 @@ impl OrganizationSettings {
         Ok(Access { membership, audience: audience.map(str::to_owned), device_keys: device_keys.unwrap_or_default() })
     }
 
-    /// Validates the settings: each message fits one segment, in each of the languages. `default_country` and
-    /// `allowed_countries` are the deployment's.
+    /// Validates the settings. `default_country` and `allowed_countries` are the deployment's.
     pub fn organization(
         &self,
         default_country: Country,
@@ -180,7 +176,7 @@ impl OrganizationSettings {
         Ok(Organization {
             id: text("id", &self.id, OrganizationId::parse)?,
             access: Self::access(self.membership.as_deref(), self.audience.as_deref(), self.device_keys.as_deref())?,
-            format: MessageFormat::new(parts).map_err(|too_long| InvalidSettings::new("message", too_long))?,
+            format: MessageFormat::new(parts),
             default_country: match &self.default_region {
                 Some(code) => country("default_region", code)?,
                 None => default_country,
@@ -208,10 +204,12 @@ pub struct CheckedOrganization {
 }
 
 impl OrganizationSettings {
-    /// Validates settings that are to be written now. `deployment` is the default organization.
+    /// Validates settings that are to be written now: each sign-in message fits one segment, in each of the languages, with
+    /// all its lines. `deployment` is the default organization.
     pub fn check(self, deployment: &Organization, now: Timestamp) -> Result<CheckedOrganization, InvalidSettings> {
         let plan = NumberingPlan::new(deployment.default_country);
         let organization = self.organization(deployment.default_country, &deployment.allowed_countries, &plan)?;
+        organization.format.check().map_err(|too_long| InvalidSettings::new("message", too_long))?;
         let latest = now.plus(MAX_TEST_DAYS.saturating_mul(DAY));
         let mut ends = organization.test_numbers.iter().map(|number| number.until);
         if ends.any(|until| until <= now || until > latest) {
@@ -273,5 +271,5 @@ fn optional<T>(
 
 fn country(member: &'static str, code: &str) -> Result<Country, InvalidSettings> {
     let expected = || format!("expected ISO 3166-1 alpha-2 country codes, such as NP; {code:?} is not one");
-    code.trim().parse().map_err(|_| InvalidSettings::new(member, expected()))
+    NumberingPlan::country(code.trim()).map_err(|_| InvalidSettings::new(member, expected()))
 }

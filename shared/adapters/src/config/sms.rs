@@ -26,8 +26,6 @@ pub enum InvalidRoute {
     Prefix(String),
     #[error("route {route:?}: {source}")]
     Gateway { route: String, source: UnknownGateway },
-    #[error("route {0:?} names a gateway twice")]
-    Repeated(String),
 }
 
 impl SmsRoutes {
@@ -53,13 +51,13 @@ impl FromStr for SmsRoutes {
         let mut routes = Self { by_prefix: BTreeMap::new(), otherwise: Vec::new() };
         for route in text.split(';').map(str::trim).filter(|route| !route.is_empty()) {
             let (prefix, gateways) = route.split_once('=').ok_or_else(|| InvalidRoute::NoGateways(route.to_owned()))?;
-            let gateways = gateways.split(',').map(|name| name.trim().parse());
-            let gateways = gateways
+            let named = gateways.split(',').map(|name| name.trim().parse());
+            let mut gateways = named
                 .collect::<Result<Vec<Gateway>, _>>()
                 .map_err(|source| InvalidRoute::Gateway { route: route.to_owned(), source })?;
-            if gateways.iter().collect::<BTreeSet<_>>().len() < gateways.len() {
-                return Err(InvalidRoute::Repeated(route.to_owned()));
-            }
+            // One that is named again gets no second chance.
+            let mut seen = BTreeSet::new();
+            gateways.retain(|gateway| seen.insert(*gateway));
             match prefix.trim() {
                 "*" => routes.otherwise = gateways,
                 digits if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) => {
@@ -172,6 +170,12 @@ mod tests {
     }
 
     #[test]
+    fn a_gateway_that_is_named_twice_is_tried_once() {
+        let routes: SmsRoutes = "*=sns,twilio,sns".parse().unwrap();
+        assert_eq!(routes.by_digits("1"), [Gateway::Sns, Gateway::Twilio]);
+    }
+
+    #[test]
     fn an_invalid_route_is_named() {
         for (routes, named) in [
             ("*=sns;977", "977"),
@@ -180,7 +184,6 @@ mod tests {
             ("*=sns;977=", "977="),
             ("+977=sns", "+977=sns"),
             ("977=pigeon;*=sns", "977=pigeon"),
-            ("*=sns,sns", "*=sns,sns"),
         ] {
             let error = routes.parse::<SmsRoutes>().unwrap_err().to_string();
             assert!(error.contains(&format!("{named:?}")), "{error}");

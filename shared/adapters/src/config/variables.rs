@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::str::FromStr;
 
 use thiserror::Error;
 
@@ -91,16 +90,19 @@ impl Variables {
         }
     }
 
-    /// Values separated by commas. The error names the first invalid one.
-    pub fn list<T: FromStr>(
+    /// Values separated by commas, none if all are empty. The error names the first invalid one.
+    pub fn list<T, E>(
         &self,
         variable: &'static str,
         expected: &'static str,
+        parse: impl Fn(&str) -> Result<T, E>,
     ) -> Result<Option<Vec<T>>, ConfigError> {
         let parse = |part: &str| {
             let invalid = |_| ConfigError::new(variable, format!("expected {expected}, not {:?}", part.trim()));
-            part.trim().parse().map_err(invalid)
+            parse(part.trim()).map_err(invalid)
         };
-        self.text(variable).map(|text| text.split(',').map(parse).collect()).transpose()
+        let parts = self.text(variable).into_iter().flat_map(|text| text.split(','));
+        let values: Vec<T> = parts.filter(|part| !part.trim().is_empty()).map(parse).collect::<Result<_, _>>()?;
+        Ok(Some(values).filter(|values| !values.is_empty()))
     }
 }

@@ -60,7 +60,7 @@ impl SecretReader {
         }
     }
 
-    /// A version; none if it does not exist.
+    /// A version; none if it does not exist, which is not cached: it may be about to be made.
     pub(super) async fn get(&self, which: Which) -> Result<Option<Version>, Unavailable> {
         let now = self.clock.now();
         let fetch = || async { Ok(fetched(self.fetch(&which).await?, now)) };
@@ -87,6 +87,11 @@ impl SecretReader {
         }
     }
 
+    /// Forgets the current version, because its content is of no use yet.
+    pub(super) async fn forget_current(&self) {
+        self.versions.forget(&Which::Stage(CURRENT)).await;
+    }
+
     /// The current version, if it was read before.
     pub(super) fn kept(&self) -> Option<Version> {
         self.versions.kept(&Which::Stage(CURRENT), self.clock.now())?
@@ -99,7 +104,8 @@ impl SecretReader {
 }
 
 fn fetched(value: Option<Version>, now: Timestamp) -> Fetched<Option<Version>> {
-    Fetched { value, fresh_until: now.plus(CACHE_SECONDS) }
+    let fresh_until = if value.is_some() { now.plus(CACHE_SECONDS) } else { now };
+    Fetched { value, fresh_until }
 }
 
 /// Reads the current versions of several secrets by one request over one connection, before the first event. The first

@@ -108,8 +108,11 @@ impl SigningKeySecret {
     /// # Errors
     /// Before the first rotation, or if Secrets Manager is unreachable.
     pub async fn signing_key(&self, now: Timestamp) -> Result<SigningKey, Unavailable> {
-        let current = SigningKeyPair::from_secret(&self.reader.current().await?.text);
-        let current = current.ok_or_else(|| Unavailable::new(READ, "there is none yet: rotate the secret once"))?;
+        let Some(current) = SigningKeyPair::from_secret(&self.reader.current().await?.text) else {
+            // The first rotation is about to make one.
+            self.reader.forget_current().await;
+            return Err(Unavailable::new(READ, "there is none yet: rotate the secret once"));
+        };
         if now < Timestamp::from_seconds(current.signs_from)
             && let Some(previous) = self.reader.get(Which::Stage(PREVIOUS)).await?
             && let Some(previous) = SigningKeyPair::from_secret(&previous.text)

@@ -1,5 +1,5 @@
-//! The message that carries a code: how each organization's reads. Every message fits one segment: a sign-in's is checked when
-//! the format is configured, the others lose lines, and the build checks what is left of them then.
+//! The message that carries a code: how each organization's reads. Every message fits one segment: what would be longer loses
+//! lines, and the build checks what is left then. Who writes an organization is told if a sign-in's message would lose any.
 
 use std::fmt;
 
@@ -58,17 +58,20 @@ pub struct Length {
 }
 
 impl MessageFormat {
-    /// Refuses parts that make a message too long, with the excess.
-    pub fn new(parts: MessageParts) -> Result<Self, TooLong> {
-        let format = Self(parts);
+    pub const fn new(parts: MessageParts) -> Self {
+        Self(parts)
+    }
+
+    /// Refuses a format whose sign-in messages lose lines, with the excess.
+    pub fn check(&self) -> Result<(), TooLong> {
         // All codes have the same length, so one sample represents all of them.
-        for language in format.languages().iter() {
-            let length = format.sample(language, MessagePurpose::SignIn).length();
+        for language in self.languages().iter() {
+            let length = self.whole().write(language, MessagePurpose::SignIn, "123456").length();
             if length.counted > length.allowed {
                 return Err(TooLong { language, length });
             }
         }
-        Ok(format)
+        Ok(())
     }
 
     pub const fn languages(&self) -> &Languages {
@@ -92,25 +95,26 @@ impl MessageFormat {
         shortened(self.0.app_name.as_str()).map(write).find(Message::fits).unwrap_or_else(|| write(""))
     }
 
-    /// The message with as much of the format as fits. Only a sign-in's is checked when the format is configured. The others
-    /// say more, so they may lose the site, then the app's hash, then the domain, then the end of the app's name.
-    fn fitting(&self, language: &Language, purpose: MessagePurpose, code: &str) -> Message {
+    fn whole(&self) -> Lines<'_> {
         let MessageParts { site, android_app_hash, web_domain, app_name, .. } = &self.0;
-        let whole = Lines {
+        Lines {
             app: app_name.as_str(),
             site: site.as_ref(),
             hash: android_app_hash.as_ref(),
             domain: web_domain.as_ref(),
-        };
+        }
+    }
+
+    /// The message with as much of the format as fits. It may lose the site, then the app's hash, then the domain, then the
+    /// end of the app's name.
+    fn fitting(&self, language: &Language, purpose: MessagePurpose, code: &str) -> Message {
+        let whole = self.whole();
         let bare = Lines { site: None, hash: None, domain: None, ..whole };
         let fewer = [whole, Lines { site: None, ..whole }, Lines { hash: None, site: None, ..whole }, bare];
-        let shorter = shortened(app_name.as_str()).skip(1).map(|app| Lines { app, ..bare });
+        let shorter = shortened(whole.app).skip(1).map(|app| Lines { app, ..bare });
         let mut candidates = fewer.into_iter().chain(shorter).map(|lines| lines.write(language, purpose, code));
-        let first = candidates.next().unwrap_or_else(|| bare.write(language, purpose, code));
-        if purpose == MessagePurpose::SignIn || first.fits() {
-            return first;
-        }
-        candidates.find(Message::fits).unwrap_or(first)
+        let bare = || Lines { app: "", ..bare }.write(language, purpose, code);
+        candidates.find(Message::fits).unwrap_or_else(bare)
     }
 }
 
@@ -248,17 +252,16 @@ mod tests {
         gsm <= 160 || (gsm >= 1_000 && text.encode_utf16().count() <= 70)
     }
 
-    /// Checks what the SMS Retriever, browsers and people need. Only a sign-in's message always has all lines.
+    /// Checks what the SMS Retriever, browsers and people need.
     fn is_good(
         text: &str,
         code: &str,
         language: &Language,
         parts: &MessageParts,
-        purpose: MessagePurpose,
+        has_all_lines: bool,
     ) -> Result<(), TestCaseError> {
-        let is_sign_in = purpose == MessagePurpose::SignIn;
         let hash = parts.android_app_hash.as_ref().map_or("", |hash| hash.as_str());
-        let hash = if is_sign_in || text.starts_with("<#> ") { hash } else { "" };
+        let hash = if has_all_lines || text.starts_with("<#> ") { hash } else { "" };
         let last_line = text.lines().next_back().unwrap();
         let before_hash = text.strip_suffix(hash).unwrap();
         prop_assert_eq!(before_hash.matches(code).count(), 1, "the code must stand once");
@@ -273,7 +276,7 @@ mod tests {
         if let Some(domain) = &parts.web_domain {
             let bound = format!("@{} #{code}", domain.as_str());
             let is_bound = text.contains(&bound);
-            prop_assert!(is_bound || !is_sign_in);
+            prop_assert!(is_bound || !has_all_lines);
             let whole = if hash.is_empty() { bound } else { format!("{bound} {hash}") };
             prop_assert!(!is_bound || last_line == whole);
         }
@@ -292,19 +295,20 @@ mod tests {
         runner
             .run(&(parts(), 0_u32..1_000_000), |(parts, number)| {
                 let code = OtpCode::parse(&format!("{number:06}")).unwrap();
-                match MessageFormat::new(parts.clone()) {
-                    Ok(format) => {
-                        accepted.set(accepted.get() + 1);
-                        for language in parts.languages.iter() {
-                            for purpose in MessagePurpose::ALL {
-                                let message = format.write(language, purpose, &code);
-                                is_good(message.reveal(), &code.reveal(), language, &parts, purpose)?;
-                            }
-                        }
+                let format = MessageFormat::new(parts.clone());
+                let checked = format.check();
+                for language in parts.languages.iter() {
+                    for purpose in MessagePurpose::ALL {
+                        let message = format.write(language, purpose, &code);
+                        let has_all_lines = checked.is_ok() && purpose == MessagePurpose::SignIn;
+                        is_good(message.reveal(), &code.reveal(), language, &parts, has_all_lines)?;
                     }
+                }
+                match checked {
+                    Ok(()) => accepted.set(accepted.get() + 1),
                     Err(TooLong { language, length }) => {
                         refused.set(refused.get() + 1);
-                        let text = MessageFormat(parts.clone()).write(language, MessagePurpose::SignIn, &code);
+                        let text = format.whole().write(language, MessagePurpose::SignIn, &code.reveal());
                         prop_assert!(!is_one_segment(text.reveal()) || text.reveal().len() > 140);
                         prop_assert!(length.counted > length.allowed);
                     }
@@ -352,7 +356,7 @@ mod tests {
             languages: "en,ne".parse().unwrap(),
         };
         let language = parts.languages.iter().nth(language).unwrap();
-        let format = MessageFormat::new(parts).unwrap();
+        let format = MessageFormat::new(parts);
         format.write(language, purpose, &OtpCode::parse("123456").unwrap()).reveal().to_owned()
     }
 
@@ -409,8 +413,8 @@ mod tests {
             web_domain: None,
             languages: languages.parse().unwrap(),
         };
-        assert!(MessageFormat::new(parts("Himal", "en")).is_ok());
-        let refused = |name, languages| MessageFormat::new(parts(name, languages)).unwrap_err().to_string();
+        assert!(MessageFormat::new(parts("Himal", "en")).check().is_ok());
+        let refused = |name, languages| MessageFormat::new(parts(name, languages)).check().unwrap_err().to_string();
         let expected = "the message in ne is 12 UCS-2 characters too long: it has 82, of 70 allowed";
         assert_eq!(refused("Himal", "en,ne"), expected);
         // One letter outside the GSM alphabet makes the whole message UCS-2.

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use prost::Message;
 use rlibphonenumber::{PhoneMetadataCollection, PhoneNumberFormat, PhoneNumberType, PhoneNumberUtil};
 
-use super::country::Country;
+use super::country::{Country, UnknownCountry};
 
 /// A region, its calling code, and the range of [`WORLD`] that holds every region with this code.
 type Part = (&'static str, &'static str, Range<usize>);
@@ -46,6 +46,12 @@ impl NumberingPlan {
     /// The country calling code (ITU-T E.164), such as 977, if the country has a numbering plan.
     pub fn calling_code(country: Country) -> Option<&'static str> {
         part(country).map(|(_, calling_code, _)| *calling_code)
+    }
+
+    /// A country that has a numbering plan, by its ISO 3166-1 alpha-2 code.
+    pub fn country(code: &str) -> Result<Country, UnknownCountry> {
+        let country = code.parse()?;
+        Self::calling_code(country).map(|_| country).ok_or(UnknownCountry)
     }
 
     /// Loads what numbers of the home country need.
