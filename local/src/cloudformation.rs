@@ -11,6 +11,7 @@ use thiserror::Error;
 
 pub const REGION: &str = "us-east-1";
 pub const ACCOUNT: &str = "000000000000";
+const STACK: &str = "local";
 
 /// The parameters that have another value here than their default.
 const PARAMETERS: [(&str, &str); 2] = [
@@ -125,19 +126,25 @@ impl Template {
     }
 
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
+        Self::parse_with(text, &PARAMETERS.map(|(name, value)| (name.to_owned(), value.to_owned())).into())
+    }
+
+    /// As [`Template::parse`], with other values of parameters than their defaults. A list has commas.
+    pub fn parse_with(text: &str, parameters: &BTreeMap<String, String>) -> Result<Self, TemplateError> {
         let yaml: Yaml = serde_yaml_ng::from_str(text).map_err(|error| wrong(format!("not YAML: {error}")))?;
         let document = long_form(yaml)?;
         if document.get("Resources").and_then(Value::as_object).is_none() {
             return Err(wrong("it has no Resources"));
         }
-        let resolver = Resolver { document: &document };
+        let resolver = Resolver { document: &document, parameters };
         let mut template = Self::default();
-        let mut authorizers = BTreeMap::new();
         for (id, resource) in resolver.resources()? {
             let properties = resource.get("Properties").unwrap_or(&Value::Null);
             let read = match kind(resource) {
                 "AWS::Serverless::Function" => template.read_function(&resolver, id, properties),
-                "AWS::Serverless::HttpApi" => template.read_api(&resolver, properties, &mut authorizers),
+                "AWS::ApiGatewayV2::Api" => template.read_api(&resolver, properties),
+                "AWS::ApiGatewayV2::Stage" => template.read_stage(&resolver, properties),
+                "AWS::ApiGatewayV2::Route" => template.read_route(&resolver, properties),
                 "AWS::DynamoDB::Table" => template.read_table(&resolver, id, properties),
                 "AWS::SecretsManager::Secret" => template.read_secret(&resolver, id, properties),
                 "AWS::SecretsManager::RotationSchedule" => template.read_rotation(&resolver, properties),
@@ -145,7 +152,6 @@ impl Template {
             };
             read.map_err(|TemplateError(reason)| wrong(format!("{id}: {reason}")))?;
         }
-        template.find_authorizers(&authorizers)?;
         Ok(template)
     }
 
@@ -154,18 +160,6 @@ impl Template {
         let mut variables = resolver.variables(shared)?;
         variables.extend(resolver.variables(properties.pointer("/Environment/Variables"))?);
         self.functions.insert(id.to_owned(), variables);
-        for (_, event) in members(properties.get("Events")).filter(|(_, event)| kind(event) == "HttpApi") {
-            let required = |name: &str| {
-                let value = resolver.text_at(event, &format!("/Properties/{name}"))?;
-                value.ok_or_else(|| wrong(format!("an HttpApi event has no {name}")))
-            };
-            self.routes.push(Route {
-                method: required("Method")?.to_ascii_uppercase(),
-                path: required("Path")?,
-                function: id.to_owned(),
-                authorizer: resolver.text_at(event, "/Properties/Auth/Authorizer")?,
-            });
-        }
         for (_, event) in members(properties.get("Events")).filter(|(_, event)| kind(event) == "DynamoDB") {
             let required = |name: &str| {
                 let value = resolver.text_at(event, &format!("/Properties/{name}"))?;
@@ -189,31 +183,39 @@ impl Template {
         Ok(())
     }
 
-    /// Adds the functions of the API's authorizers to `authorizers`, by the authorizers' names.
-    fn read_api(
-        &mut self,
-        resolver: &Resolver<'_>,
-        properties: &Value,
-        authorizers: &mut BTreeMap<String, String>,
-    ) -> Result<(), TemplateError> {
-        if properties.pointer("/Auth/DefaultAuthorizer").is_some() {
-            return Err(wrong("DefaultAuthorizer is not supported; name the authorizer at each route"));
-        }
-        for (name, authorizer) in members(properties.pointer("/Auth/Authorizers")) {
-            if authorizer.get("Identity").is_some() {
-                return Err(wrong(format!("the Identity of the authorizer {name} is not supported")));
-            }
-            let function = resolver.text_at(authorizer, "/FunctionArn")?;
-            let function = function.ok_or_else(|| wrong(format!("the authorizer {name} has no FunctionArn")))?;
-            authorizers.insert(name.clone(), function);
-        }
+    fn read_api(&mut self, resolver: &Resolver<'_>, properties: &Value) -> Result<(), TemplateError> {
+        let cors = properties.get("CorsConfiguration").map(|cors| resolver.resolve(cors)).transpose()?.flatten();
+        self.cors = cors.map(|cors| resolver.cors(&cors)).transpose()?;
+        Ok(())
+    }
+
+    fn read_stage(&mut self, resolver: &Resolver<'_>, properties: &Value) -> Result<(), TemplateError> {
         self.default_throttle = properties.get("DefaultRouteSettings").map(|it| resolver.throttle(it)).transpose()?;
         for (route, settings) in members(properties.get("RouteSettings")) {
             self.route_throttles.insert(route.clone(), resolver.throttle(settings)?);
         }
         self.stage_variables = resolver.variables(properties.get("StageVariables"))?;
-        let cors = properties.get("CorsConfiguration").map(|cors| resolver.resolve(cors)).transpose()?.flatten();
-        self.cors = cors.map(|cors| resolver.cors(&cors)).transpose()?;
+        Ok(())
+    }
+
+    fn read_route(&mut self, resolver: &Resolver<'_>, properties: &Value) -> Result<(), TemplateError> {
+        let required = |pointer: &str| {
+            let value = resolver.text_at(properties, pointer)?;
+            value.ok_or_else(|| wrong(format!("it has no {}", pointer.trim_start_matches('/'))))
+        };
+        let key = required("/RouteKey")?;
+        let (method, path) = key.split_once(' ').ok_or_else(|| wrong(format!("{key} has no method")))?;
+        let target = required("/Target")?;
+        let integration = target.strip_prefix("integrations/").unwrap_or_default();
+        let integration = resolver.properties_of("AWS::ApiGatewayV2::Integration", integration)?;
+        let function = resolver.text_at(integration, "/IntegrationUri")?.unwrap_or_default();
+        resolver.properties_of("AWS::Serverless::Function", &function)?;
+        self.routes.push(Route {
+            method: method.to_ascii_uppercase(),
+            path: path.to_owned(),
+            function,
+            authorizer: resolver.authorizer_of(properties)?,
+        });
         Ok(())
     }
 
@@ -260,22 +262,12 @@ impl Template {
         }
         Ok(())
     }
-
-    /// Replaces the authorizers' names in the routes by their functions. A name that does not exist is an error here;
-    /// `sam local` would leave the route open.
-    fn find_authorizers(&mut self, authorizers: &BTreeMap<String, String>) -> Result<(), TemplateError> {
-        for route in &mut self.routes {
-            let Some(name) = &route.authorizer else { continue };
-            let function = authorizers.get(name).filter(|function| self.functions.contains_key(*function)).cloned();
-            let missing = || wrong(format!("the authorizer {name} of {} does not exist", route.key()));
-            route.authorizer = Some(function.ok_or_else(missing)?);
-        }
-        Ok(())
-    }
 }
 
 struct Resolver<'a> {
     document: &'a Value,
+    /// The values of parameters that are not their defaults.
+    parameters: &'a BTreeMap<String, String>,
 }
 
 impl<'a> Resolver<'a> {
@@ -311,6 +303,7 @@ impl<'a> Resolver<'a> {
                 let [separator, list] = arguments("Fn::Join", argument)?;
                 Ok(Some(json!(self.texts(Some(list))?.join(&text(separator)?))))
             }
+            (_, Some(("Fn::Sub", text_with_names))) => Ok(Some(json!(self.substitute(&text(text_with_names)?)?))),
             (_, Some((other, _))) => Err(wrong(format!("{other} is not supported"))),
             (Value::Array(items), None) => {
                 let mut resolved = Vec::new();
@@ -327,11 +320,69 @@ impl<'a> Resolver<'a> {
         let declared = |section: &str| self.document.get(section).and_then(|section| section.get(name));
         match (name, declared("Parameters"), declared("Resources")) {
             ("AWS::NoValue", ..) => Ok(None),
-            (_, Some(parameter), _) => parameter_value(name, parameter).map(Some),
+            ("AWS::Region", ..) => Ok(Some(json!(REGION))),
+            ("AWS::AccountId", ..) => Ok(Some(json!(ACCOUNT))),
+            ("AWS::Partition", ..) => Ok(Some(json!("aws"))),
+            ("AWS::StackName", ..) => Ok(Some(json!(STACK))),
+            (_, Some(parameter), _) => self.parameter(name, parameter).map(Some),
             // The names and ARNs of resources are their logical ids here.
             (_, None, Some(_)) => Ok(Some(json!(name))),
             (_, None, None) => Err(wrong(format!("{name} is neither a parameter nor a resource"))),
         }
+    }
+
+    /// Replaces each `${Name}` and `${Name.Attribute}`.
+    fn substitute(&self, text_with_names: &str) -> Result<String, TemplateError> {
+        let mut parts = text_with_names.split("${");
+        let mut substituted = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let (name, rest) = part.split_once('}').ok_or_else(|| wrong(format!("{part} has no }}")))?;
+            let value = self.reference(name.split_once('.').map_or(name, |(id, _)| id))?;
+            substituted.push_str(&text(&value.unwrap_or_default())?);
+            substituted.push_str(rest);
+        }
+        Ok(substituted)
+    }
+
+    fn parameter(&self, name: &str, parameter: &Value) -> Result<Value, TemplateError> {
+        let value = match (self.parameters.get(name), parameter.get("Default")) {
+            (Some(value), _) => value.clone(),
+            (None, Some(default)) => text(default)?,
+            (None, None) => return Err(wrong(format!("the parameter {name} has no default"))),
+        };
+        let is_list = parameter.get("Type").is_some_and(|kind| kind == "CommaDelimitedList");
+        Ok(if is_list { value.split(',').map(str::trim).collect() } else { Value::String(value) })
+    }
+
+    /// The properties of a resource that must exist, whatever its condition.
+    fn properties_of(&self, kind_of_resource: &str, id: &str) -> Result<&'a Value, TemplateError> {
+        let resource = self.document.get("Resources").and_then(|resources| resources.get(id));
+        let resource = resource.filter(|resource| kind(resource) == kind_of_resource);
+        let resource = resource.ok_or_else(|| wrong(format!("the {kind_of_resource} {id:?} does not exist")))?;
+        Ok(resource.get("Properties").unwrap_or(&Value::Null))
+    }
+
+    /// The function of a route's authorizer. One that does not exist is an error here; `sam local` would leave the route open.
+    fn authorizer_of(&self, route: &Value) -> Result<Option<String>, TemplateError> {
+        let kind_of_authorization = self.text_at(route, "/AuthorizationType")?;
+        let Some(id) = self.text_at(route, "/AuthorizerId")? else {
+            return match kind_of_authorization.as_deref() {
+                None | Some("NONE") => Ok(None),
+                Some(kind) => Err(wrong(format!("its AuthorizationType is {kind}, and it has no AuthorizerId"))),
+            };
+        };
+        if kind_of_authorization.as_deref() != Some("CUSTOM") {
+            return Err(wrong("it has an AuthorizerId, and its AuthorizationType is not CUSTOM"));
+        }
+        let authorizer = self.properties_of("AWS::ApiGatewayV2::Authorizer", &id)?;
+        if authorizer.get("IdentitySource").and_then(Value::as_array).is_some_and(|sources| !sources.is_empty()) {
+            return Err(wrong(format!("the IdentitySource of the authorizer {id} is not supported")));
+        }
+        let uri = self.text_at(authorizer, "/AuthorizerUri")?.unwrap_or_default();
+        let function = uri.split_once("/functions/").and_then(|(_, rest)| rest.strip_suffix("/invocations"));
+        let function = function.ok_or_else(|| wrong(format!("the AuthorizerUri of {id} names no function")))?;
+        self.properties_of("AWS::Serverless::Function", function)?;
+        Ok(Some(function.to_owned()))
     }
 
     fn condition(&self, name: &str) -> Result<bool, TemplateError> {
@@ -346,6 +397,12 @@ impl<'a> Resolver<'a> {
                 let resolved = |value| text(&self.resolve(value)?.unwrap_or_default());
                 Ok(resolved(left)? == resolved(right)?)
             }
+            Some(("Fn::And", argument)) => {
+                let rules = argument.as_array().ok_or_else(|| wrong("Fn::And needs a list"))?;
+                let results: Vec<bool> = rules.iter().map(|rule| self.is_true(rule)).collect::<Result<_, _>>()?;
+                Ok(results.into_iter().all(|is_true| is_true))
+            }
+            Some(("Condition", name)) => self.condition(&text(name)?),
             Some(("Fn::Not", argument)) => {
                 let [rule] = arguments("Fn::Not", argument)?;
                 Ok(!self.is_true(rule)?)
@@ -413,7 +470,7 @@ fn long_form(yaml: Yaml) -> Result<Value, TemplateError> {
         Yaml::Tagged(tagged) => {
             let tag = tagged.tag.to_string();
             let name = match tag.trim_start_matches('!') {
-                "Ref" => "Ref".to_owned(),
+                name @ ("Ref" | "Condition") => name.to_owned(),
                 function => format!("Fn::{function}"),
             };
             Value::Object(Map::from_iter([(name, long_form(tagged.value)?)]))
@@ -425,23 +482,13 @@ fn long_form(yaml: Yaml) -> Result<Value, TemplateError> {
 fn intrinsic(value: &Value) -> Option<(&str, &Value)> {
     let mut members = value.as_object()?.iter();
     let (name, argument) = members.next()?;
-    let is_function = name == "Ref" || name.starts_with("Fn::");
+    let is_function = ["Ref", "Condition"].contains(&name.as_str()) || name.starts_with("Fn::");
     (is_function && members.next().is_none()).then_some((name, argument))
 }
 
 fn arguments<'a, const N: usize>(function: &str, argument: &'a Value) -> Result<[&'a Value; N], TemplateError> {
     let list = argument.as_array().map(|list| list.iter().collect::<Vec<_>>()).unwrap_or_default();
     list.try_into().map_err(|_| wrong(format!("{function} needs a list of {N}")))
-}
-
-fn parameter_value(name: &str, parameter: &Value) -> Result<Value, TemplateError> {
-    let value = match PARAMETERS.iter().find(|(known, _)| *known == name) {
-        Some((_, value)) => (*value).to_owned(),
-        None => text(parameter.get("Default").ok_or_else(|| wrong(format!("the parameter {name} has no default")))?)?,
-    };
-    let is_list = parameter.get("Type").is_some_and(|kind| kind == "CommaDelimitedList");
-    let items = value.split(',').map(str::trim).filter(|item| !item.is_empty());
-    Ok(if is_list { items.collect() } else { Value::String(value) })
 }
 
 /// CloudFormation turns every scalar into a string.
@@ -493,15 +540,32 @@ Globals:
     Environment: { Variables: { STAGE: !Ref Stage, SHARED: everyone } }
 Resources:
   Api:
-    Type: AWS::Serverless::HttpApi
+    Type: AWS::ApiGatewayV2::Api
     Properties:
-      Auth: { Authorizers: { Guard: { FunctionArn: !GetAtt GuardFunction.Arn } } }
       CorsConfiguration: !If
         - HasOrigins
         - { AllowOrigins: !Ref Origins, AllowMethods: [GET], MaxAge: 60 }
         - !Ref AWS::NoValue
+  Stage:
+    Type: AWS::ApiGatewayV2::Stage
+    Properties:
       DefaultRouteSettings: { ThrottlingBurstLimit: !Ref Burst, ThrottlingRateLimit: 2.5 }
       StageVariables: { Mode: !If [IsProduction, loud, quiet] }
+  Guard:
+    Type: AWS::ApiGatewayV2::Authorizer
+    Properties:
+      AuthorizerUri: !Sub arn:aws:apigateway:${AWS::Region}:lambda:path/functions/${GuardFunction.Arn}/invocations
+  One:
+    Type: AWS::ApiGatewayV2::Route
+    Properties:
+      RouteKey: 'GET /things/{id}'
+      Target: !Sub 'integrations/${Things1}'
+      AuthorizationType: CUSTOM
+      AuthorizerId: !Ref Guard
+  Things1: { Type: 'AWS::ApiGatewayV2::Integration', Properties: { IntegrationUri: !GetAtt ThingFunction.Arn } }
+  Two:
+    Type: AWS::ApiGatewayV2::Route
+    Properties: { RouteKey: GET /things/special, Target: !Sub 'integrations/${Things1}' }
   GuardFunction: { Type: 'AWS::Serverless::Function', Properties: {} }
   ThingFunction:
     Type: AWS::Serverless::Function
@@ -514,9 +578,6 @@ Resources:
           GONE: !If [HasUnset, !Ref Unset, !Ref AWS::NoValue]
           CHOSEN: !If [IsProduction, !Ref Stage, !GetAtt Things.Arn]
           NUMBER: 5
-      Events:
-        One: { Type: HttpApi, Properties: { Method: get, Path: '/things/{id}', Auth: { Authorizer: Guard } } }
-        Two: { Type: HttpApi, Properties: { Method: GET, Path: /things/special } }
   Things:
     Type: AWS::DynamoDB::Table
     Condition: IsDevelopment
@@ -566,16 +627,18 @@ Resources:
 
     #[test]
     fn an_invalid_template_is_refused_in_one_line() {
-        let guarded = API.replace("Auth: { Authorizer: Guard }", "Auth: { Authorizer: Nobody }");
-        let default = API.replace("Auth: { Authorizers:", "Auth: { DefaultAuthorizer: Guard, Authorizers:");
-        let unsupported = API.replace("NUMBER: 5", "NUMBER: !Sub five");
+        let guarded = API.replace("AuthorizerId: !Ref Guard", "AuthorizerId: Nobody");
+        let open = API.replace("      AuthorizerId: !Ref Guard\n", "");
+        let lost = API.replace("${Things1}'\n      Auth", "${Guard}'\n      Auth");
+        let unsupported = API.replace("NUMBER: 5", "NUMBER: !Base64 five");
         let unknown = API.replace("!Ref Things", "!Ref Nothing");
         let cases = [
             ("a: [", "not YAML"),
             ("a: 1", "no Resources"),
-            (&guarded, "the authorizer Nobody of GET /things/{id} does not exist"),
-            (&default, "DefaultAuthorizer is not supported"),
-            (&unsupported, "ThingFunction: Fn::Sub is not supported"),
+            (&guarded, "One: the AWS::ApiGatewayV2::Authorizer \"Nobody\" does not exist"),
+            (&open, "One: its AuthorizationType is CUSTOM, and it has no AuthorizerId"),
+            (&lost, "One: the AWS::ApiGatewayV2::Integration \"Guard\" does not exist"),
+            (&unsupported, "ThingFunction: Fn::Base64 is not supported"),
             (&unknown, "ThingFunction: Nothing is neither a parameter nor a resource"),
         ];
         for (text, expected) in cases {

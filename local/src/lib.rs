@@ -27,6 +27,7 @@ mod vendors;
 
 pub use crate::callers::Callers;
 pub use crate::clock::AdjustableClock;
+pub use crate::cloudformation::Template;
 pub use crate::dynamodb::capacity::{Units, item_size};
 pub use crate::dynamodb::proxy::DynamodbRequest;
 pub use crate::faults::aim::{Aim, Outgoing};

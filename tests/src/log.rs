@@ -45,7 +45,7 @@ pub fn capture() {
     START.call_once(|| {
         let layer = fmt::layer().json().with_thread_ids(true).with_writer(|| Lines);
         let layer = layer.with_filter(telemetry::filter("trace"));
-        let metrics = telemetry::metrics(|line| {
+        let metrics = telemetry::metrics("Latchkey".to_owned(), |line| {
             lock(&METRICS).push((thread::current().id(), line.to_owned()));
         });
         tracing_subscriber::registry().with(layer).with(metrics).init();

@@ -12,6 +12,7 @@ mod layers;
 mod local;
 mod members;
 mod organization;
+mod parameters;
 mod policies;
 mod restart;
 mod rotate_keys;

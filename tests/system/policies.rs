@@ -55,8 +55,8 @@ fn only_messages_to_phones_and_batches_of_secrets_are_allowed_by_a_wildcard() {
     for function in functions() {
         let wild = allowed(&logical_id(&function)).into_iter().filter(|(action, on)| action.contains('*') || on == "*");
         let wanted: &[&str] = match function.as_str() {
-            "notify" => &["sns:Publish"],
-            "send-otp" => &["secretsmanager:BatchGetSecretValue", "sns:Publish"],
+            "notify" => &["sms-voice:SendTextMessage", "sns:Publish"],
+            "send-otp" => &["secretsmanager:BatchGetSecretValue", "sms-voice:SendTextMessage", "sns:Publish"],
             "submit-otp" => &["secretsmanager:BatchGetSecretValue"],
             _ => &[],
         };

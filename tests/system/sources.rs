@@ -56,8 +56,7 @@ fn a_function_has_one_name_in_every_place() {
         let resource_of_function = resource(&logical_id(function));
         assert_eq!(resource_of_function["Metadata"]["BuildProperties"]["Binary"], **function);
         let group = resource_of_function["Properties"]["LoggingConfig"]["LogGroup"]["Ref"].as_str().unwrap();
-        let group = resource(group)["Properties"]["LogGroupName"]["Fn::Sub"].as_str().unwrap();
-        assert_eq!(group, format!("/${{AWS::StackName}}/{function}"));
+        assert_eq!(group, logical_id(function).replace("Function", "LogGroup"));
     }
 }
 

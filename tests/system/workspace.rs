@@ -96,12 +96,19 @@ pub fn resource(id: &str) -> &'static Value {
     &template()["Resources"][id]
 }
 
+/// The resources of one type, by their logical ids.
+pub fn resources(kind: &str) -> impl Iterator<Item = (&'static str, &'static Value)> {
+    let all = template()["Resources"].as_object().unwrap().iter();
+    all.filter(move |(_, resource)| resource["Type"] == kind).map(|(id, resource)| (id.as_str(), resource))
+}
+
 fn long_form(yaml: &Yaml) -> Value {
     match yaml {
         Yaml::Tagged(tagged) => {
             let name = tagged.tag.to_string();
             let name = name.trim_start_matches('!');
-            let name = if name == "Ref" { name.to_owned() } else { format!("Fn::{name}") };
+            let is_whole = ["Ref", "Condition"].contains(&name);
+            let name = if is_whole { name.to_owned() } else { format!("Fn::{name}") };
             json!({ name: long_form(&tagged.value) })
         }
         Yaml::Mapping(members) => {

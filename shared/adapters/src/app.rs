@@ -21,9 +21,11 @@ use aws_sdk_dynamodb::config::{
 };
 
 use crate::clock::Clock;
-use crate::config::{Config, ConfigError, OPERATION_TIMEOUT, Timeouts};
+use crate::config::{Config, ConfigError, Timeouts};
 use crate::{https, random, telemetry};
 
+/// How long a start prepares the first event. API Gateway's time for a request includes it.
+pub const WARM_UP_TIME: Duration = Duration::from_millis(1_500);
 /// Attempts of one call, the first included.
 const ATTEMPTS: u32 = 3;
 
@@ -41,7 +43,7 @@ impl App {
     /// Reads the environment and starts the log: once for each cold start.
     pub fn from_environment() -> Result<Self, ConfigError> {
         let config = Config::from_environment()?;
-        telemetry::start(&config.log_level);
+        telemetry::start(&config.log_level, &config.metrics_namespace);
         Self::new(config, Clock::system())
     }
 
@@ -113,8 +115,7 @@ impl App {
     }
 }
 
-/// Runs work during Lambda's init, for as long as one call to AWS may last. The first event does what is left, and
-/// reports what failed.
+/// Runs work during Lambda's init, for at most [`WARM_UP_TIME`]. The first event does what is left, and reports what failed.
 pub async fn during_init<T>(work: impl Future<Output = T>) {
-    let _ = timeout(OPERATION_TIMEOUT, work).await;
+    let _ = timeout(WARM_UP_TIME, work).await;
 }

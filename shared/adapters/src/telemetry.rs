@@ -35,15 +35,18 @@ pub fn filter(level: &str) -> Targets {
 
 /// The target of events that are metrics, which the log omits.
 const METRICS: &str = "metrics";
-const NAMESPACE: &str = "Latchkey";
 
-/// Starts the log and, at every level, the metrics. An invalid level counts as `info`. A second start changes nothing.
-pub fn start(level: &str) {
+/// Starts the log and, at every level, the metrics in a namespace. An invalid level counts as `info`. A second start changes
+/// nothing.
+pub fn start(level: &str, namespace: &str) {
     let to_standard_output = |line: &str| {
         // A closed reader is no reason to stop.
         let _ = std::io::stdout().lock().write_all(line.as_bytes());
     };
-    let _ = tracing_subscriber::registry().with(log(level)).with(metrics(to_standard_output)).try_init();
+    let _ = tracing_subscriber::registry()
+        .with(log(level))
+        .with(metrics(namespace.to_owned(), to_standard_output))
+        .try_init();
 }
 
 /// Starts the log without the metrics.
@@ -70,17 +73,23 @@ pub fn trace(what: &'static str, value: &impl Debug) {
 
 /// Passes each metric to `write` as one line in CloudWatch's embedded metric format
 /// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>).
-pub fn metrics<S: Subscriber + for<'a> LookupSpan<'a>>(write: impl Fn(&str) + Send + Sync + 'static) -> impl Layer<S> {
-    Metrics(write).with_filter(Targets::new().with_target(METRICS, LevelFilter::INFO))
+pub fn metrics<S: Subscriber + for<'a> LookupSpan<'a>>(
+    namespace: String,
+    write: impl Fn(&str) + Send + Sync + 'static,
+) -> impl Layer<S> {
+    Metrics { namespace, write }.with_filter(Targets::new().with_target(METRICS, LevelFilter::INFO))
 }
 
-struct Metrics<Write>(Write);
+struct Metrics<Write> {
+    namespace: String,
+    write: Write,
+}
 
 impl<S: Subscriber, W: Fn(&str) + Send + Sync + 'static> Layer<S> for Metrics<W> {
     fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
         let mut document = Document::default();
         event.record(&mut document);
-        (self.0)(&format!("{}\n", document.into_json()));
+        (self.write)(&format!("{}\n", document.into_json(&self.namespace)));
     }
 }
 
@@ -113,9 +122,9 @@ impl Visit for Document {
 }
 
 impl Document {
-    fn into_json(self) -> Value {
+    fn into_json(self, namespace: &str) -> Value {
         let mut document = self.members;
-        let directive = json!({"Namespace": NAMESPACE, "Dimensions": [self.dimensions], "Metrics": self.counts});
+        let directive = json!({"Namespace": namespace, "Dimensions": [self.dimensions], "Metrics": self.counts});
         let milliseconds = self.at_seconds.saturating_mul(1_000);
         document.insert("_aws".to_owned(), json!({"Timestamp": milliseconds, "CloudWatchMetrics": [directive]}));
         Value::Object(document)
