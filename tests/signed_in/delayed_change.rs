@@ -334,6 +334,31 @@ async fn a_deleted_account_gets_no_number() {
     assert_ne!(fresh.user_id, owner.person.user_id);
 }
 
+#[tokio::test]
+async fn a_device_that_was_signed_out_after_the_change_takes_nothing_back_at_a_dormant_number() {
+    let world = World::with(&[LONG_TOKENS, &[("PHONE_DORMANT_DAYS", "1")]].concat()).await;
+    let lost = Device::new();
+    let code = world.send_code(PHONE).await.code;
+    person(PHONE, &world.submit(PHONE, &code).proven_by(&lost).send().await);
+    world.advance(600);
+    let owner = Owner::of(&world).await;
+    world.advance(2 * DAY);
+    assert_eq!(owner.ask(&world, OTHER).await.status, 202);
+    world.advance(3 * DAY);
+    run_due(&world).await;
+    let sessions = world.call("GET", "/v1/sessions").as_person(&owner.person).send().await.ok();
+    let sessions = sessions["sessions"].as_array().unwrap().clone();
+    let other = sessions.iter().find(|session| session["current"] == json!(false)).unwrap();
+    let end = format!("/v1/sessions/{}", other["session_id"].as_str().unwrap());
+    assert_eq!(world.call("DELETE", &end).as_person(&owner.person).send().await.status, 204);
+    let code = world.send_code(PHONE).await.code;
+    let restore = json!({"phone_number": PHONE, "otp": code, "restore": true});
+    let taken = world.post("/v1/otp/submit", restore.clone()).proven_by(&lost).send().await;
+    taken.assert_problem(403, "second_signal_required");
+    assert_eq!(owner.number(&world).await, json!(OTHER));
+    world.post("/v1/otp/submit", restore).proven_by(&owner.device).send().await.ok();
+}
+
 /// An owner whose number is dormant, with a change that waits.
 async fn asked_at_a_dormant_number() -> (World, Owner) {
     let world = World::with(&[LONG_TOKENS, &[("PHONE_DORMANT_DAYS", "1")]].concat()).await;

@@ -93,7 +93,7 @@ async fn a_deletion_is_told_to_the_other_devices() {
     on(&world, PHONE, "phone").await;
     let thief = on(&world, PHONE, "thief").await;
     world.call("DELETE", "/v1/me").as_person(&thief).send().await;
-    assert_eq!(told(&world).await.last(), Some(&to("phone", "account_deleted")));
+    assert!(told(&world).await.contains(&to("phone", "account_deleted")));
 }
 
 #[tokio::test]
@@ -154,7 +154,7 @@ async fn an_approved_sign_in_is_told_to_the_devices_that_did_not_approve_it() {
     let sent = world.send_code(PHONE).await;
     let approval = json!({"challenge_id": sent.challenge_id});
     world.call("POST", "/v1/me/sign-in-approval").bearer(&access).json(approval).send().await;
-    assert_eq!(told(&world).await.last(), Some(&to("tablet", "sign_in_approved")));
+    assert!(told(&world).await.contains(&to("tablet", "sign_in_approved")));
     assert!(!told(&world).await.contains(&to("phone", "sign_in_approved")));
 }
 

@@ -132,6 +132,14 @@ pub struct Restoration {
     pub change: Option<UndoneChange>,
 }
 
+impl Restoration {
+    /// Whether the account did not sign the device out. A deleted one signs out none.
+    fn knows(&self, device: &Device) -> bool {
+        let is_kept = |key| self.user.device_keys.contains(key);
+        self.state == AccountState::Deleted || device.key.as_ref().is_some_and(is_kept)
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AccountState {
     Live,
@@ -426,8 +434,11 @@ async fn choose_user(
             Some(release) => restorable(store, phone, holder, release, context).await?.map(|found| (release, found)),
             None => None,
         };
+        // The number still knows the devices that the account signed out since.
+        let is_known = is_known_device(holder, &context.device, now)
+            && restorable.as_ref().is_none_or(|(_, found)| found.knows(&context.device));
         // Nobody had proven the number for long when the account gave it up: whoever has it now may be another person.
-        let is_doubtful = holder.is_dormant(limits, now) && !is_known_device(holder, &context.device, now);
+        let is_doubtful = holder.is_dormant(limits, now) && !is_known;
         return Ok(match (restorable, second_signal) {
             (Some(_), None | Some(SecondSignal::Restore | SecondSignal::UndoChange)) if is_doubtful => {
                 Choice::SecondSignalRequired(None)
