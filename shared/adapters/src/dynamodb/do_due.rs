@@ -16,14 +16,14 @@ use super::items::attributes::Item;
 use super::items::due::{due, due_key, due_until};
 use super::items::user::{delayed_change_value, user_key};
 use super::store::Store;
-use super::tables::{HasNotices, HasUsers};
+use super::tables::{HasNotices, HasOtps, HasUsers};
 use super::transaction::{Transaction, Written};
 use crate::telemetry::{trace, unavailable};
 
 /// With so many things to do, the rest is left for the next run.
 const ENOUGH: usize = 500;
 
-impl<T: HasUsers + HasNotices> DueStore for Store<T> {
+impl<T: HasUsers + HasOtps + HasNotices> DueStore for Store<T> {
     async fn due(&self, now: Timestamp) -> Result<Vec<Due>, Unavailable> {
         let (mut found, mut from) = (Vec::new(), None);
         loop {
@@ -50,6 +50,10 @@ impl<T: HasUsers + HasNotices> DueStore for Store<T> {
 
     async fn phone_holder(&self, phone: &PhoneNumber) -> Result<Option<PhoneHolder>, Unavailable> {
         self.find_holder(phone).await
+    }
+
+    async fn sends(&self, phone: &PhoneNumber) -> Result<Vec<Timestamp>, Unavailable> {
+        Ok(self.schedule(phone).await?.shared)
     }
 
     async fn make_change(&self, due: &Due, binding: &PhoneBinding) -> Result<BindOutcome, Unavailable> {

@@ -16,7 +16,7 @@ use domain::values::unavailable::Unavailable;
 
 use super::counters::{counter_keys, counter_updates, counts};
 use super::expression::Expression;
-use super::items::attributes::{Item, Row, key, moment, moments, number, text};
+use super::items::attributes::{Corrupt, Item, Row, key, moment, moments, number, text};
 use super::items::challenge::{
     challenge_name, challenge_value, challenges, credit_scope, if_unconsumed, keep, record, record_key,
 };
@@ -58,11 +58,7 @@ impl<T: HasUsers + HasOtps + HasSessions + HasNotices> SendOtpStore for Store<T>
         let (found, session) = tokio::try_join!(found, session)?;
         let session_key = session.and_then(|session| session.device_key);
         let (schedule, revision) = match found.of(otps).get(&schedule_key(phone)) {
-            Some(item) => {
-                let row = Row(item);
-                let schedule = SendSchedule { shared: row.moments("sends")?, reserve: row.moments("reserve_sends")? };
-                (schedule, row.number("revision")?)
-            }
+            Some(item) => (schedule(item)?, Row(item).number("revision")?),
             None => (SendSchedule::default(), 0),
         };
         let lock = found.of(users).get(&phone_lock_key(phone));
@@ -157,6 +153,11 @@ impl<T: HasUsers + HasOtps + HasSessions + HasNotices> SendOtpStore for Store<T>
 }
 
 impl<T: HasOtps> Store<T> {
+    pub(super) async fn schedule(&self, phone: &PhoneNumber) -> Result<SendSchedule, Unavailable> {
+        let item = self.get("read a phone's sends", self.tables.otps(), schedule_key(phone)).await?;
+        Ok(item.as_ref().map(schedule).transpose()?.unwrap_or_default())
+    }
+
     async fn release_schedule(&self, reservation: &SendReservation) -> Result<(), Unavailable> {
         let seen = reservation.seen_revision;
         let released = write_schedule(&reservation.schedule_before)
@@ -191,6 +192,11 @@ impl<T: HasOtps> Store<T> {
         let key = record_key(&reservation.phone);
         self.transact(Transaction::new(RELEASE).update((), self.tables.otps(), key, released)).await.map(drop)
     }
+}
+
+fn schedule(item: &Item) -> Result<SendSchedule, Corrupt> {
+    let row = Row(item);
+    Ok(SendSchedule { shared: row.moments("sends")?, reserve: row.moments("reserve_sends")? })
 }
 
 fn write_schedule(schedule: &SendSchedule) -> Expression {

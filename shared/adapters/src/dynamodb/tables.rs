@@ -56,7 +56,9 @@ table_set!(DeviceTables:
     HasUsers users users_table, HasSessions sessions sessions_table, HasSettings settings settings_table,
     HasNotices notices notices_table
 );
-table_set!(DueTables: HasUsers users users_table, HasNotices notices notices_table);
+table_set!(DueTables:
+    HasUsers users users_table, HasOtps otps otps_table, HasNotices notices notices_table
+);
 table_set!(NoticeTables:
     HasSessions sessions sessions_table, HasSettings settings settings_table, HasNotices notices notices_table
 );

@@ -158,6 +158,13 @@ impl Limits {
         next
     }
 
+    /// Whether somebody could have had a code sent at almost any time of the last day, given the `sends` to the phone (oldest
+    /// first): half of a day's codes were left.
+    pub fn left_room_for_a_code(&self, sends: &[Timestamp], now: Timestamp) -> bool {
+        let sent = sends.iter().filter(|sent| now < sent.plus(DAY)).count();
+        sent <= (self.phone_sends_per_day / 2) as usize
+    }
+
     /// The earliest moment for the next send from the reserve of known devices, which had sends at `sends` (oldest first).
     pub fn next_from_reserve(&self, sends: &[Timestamp], now: Timestamp) -> Timestamp {
         let allowed = self.known_device_sends_per_hour as usize;

@@ -24,6 +24,8 @@ pub trait DueStore: Sync {
         &self,
         phone: &PhoneNumber,
     ) -> impl Future<Output = Result<Option<PhoneHolder>, Unavailable>> + Send;
+    /// When codes were sent to the phone in the last day, oldest first, without those from the reserve of known devices.
+    fn sends(&self, phone: &PhoneNumber) -> impl Future<Output = Result<Vec<Timestamp>, Unavailable>> + Send;
     /// Binds the phone of a change that is due, and removes what was due: all or nothing.
     fn make_change(
         &self,
@@ -59,7 +61,8 @@ pub enum Done {
     ChangeRefused,
     /// The change or the recovery ended before.
     Nothing,
-    /// The user changed their number so often that a further change must wait. It stays due.
+    /// It stays due: the old number had no room for a refusal, or the user changed their number so often that a further
+    /// change must wait.
     NotYet,
 }
 
@@ -129,6 +132,9 @@ impl<Store: DueStore> Work<'_, Store> {
         for _ in 0..MAX_RETRIES {
             let Some(user) = store.user(&due.user).await? else { return self.give_up(None).await };
             let Some(change) = self.pending(&user).cloned() else { return self.give_up(Some(&user)).await };
+            if self.may_have_been_kept_from_refusing(&change).await? {
+                return Ok(Done::NotYet);
+            }
             let holder = store.phone_holder(&change.to).await?.filter(|holder| holder.user != user.id);
             let context = (self.new_context)(&change.organization)?;
             if holder.as_ref().is_some_and(|holder| !is_available(holder, limits, now)) {
@@ -163,6 +169,13 @@ impl<Store: DueStore> Work<'_, Store> {
             }
         }
         Err(Unavailable::new("make a change of number", "the user changed each time"))
+    }
+
+    /// Whoever asked could use up the old number's codes, so that its owner cannot sign in with it and refuse.
+    async fn may_have_been_kept_from_refusing(&self, change: &DelayedChange) -> Result<bool, Unavailable> {
+        let Some(from) = &change.from else { return Ok(false) };
+        let sends = self.store.sends(from).await?;
+        Ok(!self.limits.left_room_for_a_code(&sends, self.now))
     }
 
     /// Removes what was due. A refusal by a proof of the number is told now, because the proof itself tells nobody.
