@@ -82,17 +82,22 @@ fn a_function_has_the_names_of_exactly_the_tables_and_secrets_that_it_may_use() 
 }
 
 #[test]
-fn only_functions_that_sign_may_read_the_signing_key_and_only_rotation_may_write_it() {
-    let on_key = |function: &String| -> Vec<String> {
+fn only_functions_that_use_a_key_may_read_it_and_only_rotation_may_write_it() {
+    let on_key = |function: &String, key: &str| -> Vec<String> {
         let allowed = allowed_by_kind(&logical_id(function), "secretsmanager:");
-        allowed.into_iter().filter(|(_, on)| on == "SigningKeySecret").map(|(action, _)| action).collect()
+        allowed.into_iter().filter(|(_, on)| on == key).map(|(action, _)| action).collect()
     };
-    let by_function: BTreeMap<String, Vec<String>> =
-        functions().into_iter().map(|name| (name.clone(), on_key(&name))).filter(|(_, on)| !on.is_empty()).collect();
+    let by_function = |key: &str| -> BTreeMap<String, Vec<String>> {
+        let all = functions().into_iter().map(|name| (name.clone(), on_key(&name, key)));
+        all.filter(|(_, on)| !on.is_empty()).collect()
+    };
     let read = ["secretsmanager:GetSecretValue"];
     let rotate = ["DescribeSecret", "GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage"];
     let rotate = rotate.map(|action| format!("secretsmanager:{action}"));
-    assert_eq!(json!(by_function), json!({"rotate-keys": rotate, "session": read, "submit-otp": read}));
+    let signing = json!({"rotate-keys": rotate, "session": read, "submit-otp": read});
+    assert_eq!(json!(by_function("SigningKeySecret")), signing);
+    let code = json!({"rotate-keys": rotate, "send-otp": read, "submit-otp": read, "validate-otp": read});
+    assert_eq!(json!(by_function("CodeKeySecret")), code);
 }
 
 /// The actions that a policy must allow for a request: a transaction needs one for each of its steps.
@@ -333,8 +338,10 @@ async fn a_policy_allows_exactly_the_requests_that_its_function_makes() {
     work.record("NotifyFunction", async |world| world.system.deliver_streams().await).await;
     tell_an_unregistered_device(&mut work, "+9779841000010").await;
     wait_for_a_number_of_somebody_who_is_gone(&mut work, ["+9779841000011", "+9779841000012", "+9779841000013"]).await;
-    let rotation = json!({"SecretId": "SigningKeySecret"});
-    work.record("RotateKeysFunction", async |world| world.secrets_manager("RotateSecret", rotation).await).await;
+    for secret in ["SigningKeySecret", "CodeKeySecret"] {
+        let rotation = json!({"SecretId": secret});
+        work.record("RotateKeysFunction", async |world| world.secrets_manager("RotateSecret", rotation).await).await;
+    }
 
     for function in functions().iter().map(|name| logical_id(name)) {
         assert_eq!(work.done[&function], allowed_by_kind(&function, "dynamodb:"), "{function}");

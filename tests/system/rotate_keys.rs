@@ -1,12 +1,17 @@
-//! The rotation of the signing key: it signs no user out, and each of its steps can be repeated or left unfinished.
+//! The rotation of the keys: it signs no user out and makes no code invalid, and each of its steps can be repeated or left
+//! unfinished.
+
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tests::token::header;
-use tests::{Person, World, person};
+use tests::{Person, Sent, World, at_once, person, wrong};
 
 const PHONES: [&str; 4] = ["+9779841000001", "+9779841000002", "+9779841000003", "+9779841000004"];
+const SECRETS: [&str; 2] = ["SigningKeySecret", "CodeKeySecret"];
 const STEPS: [&str; 4] = ["createSecret", "setSecret", "testSecret", "finishSecret"];
 const VERSION: &str = "3f1d2c4b-5a69-4e87-9b0c-7d8e9fa0b1c2";
+const WEAK: &str = "4f1d2c4b-5a69-4e87-9b0c-7d8e9fa0b1c2";
 const MINUTE: u64 = 60;
 const DAY: u64 = 24 * 60 * MINUTE;
 
@@ -21,28 +26,46 @@ async fn published(world: &World) -> Vec<String> {
     keys["keys"].as_array().unwrap().iter().map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
 }
 
-async fn secret(world: &World, operation: &str, mut request: Value) -> Value {
-    request["SecretId"] = json!("SigningKeySecret");
+async fn on_secret(world: &World, secret: &str, operation: &str, mut request: Value) -> Value {
+    request["SecretId"] = json!(secret);
     world.secrets_manager(operation, request).await
+}
+
+async fn secret(world: &World, operation: &str, request: Value) -> Value {
+    on_secret(world, SECRETS[0], operation, request).await
 }
 
 async fn rotate(world: &World) {
     secret(world, "RotateSecret", json!({})).await;
 }
 
-async fn step(world: &World, step: &str, version: &str) -> Result<Value, String> {
-    let event = json!({"Step": step, "SecretId": "SigningKeySecret", "ClientRequestToken": version});
+async fn step_of(world: &World, secret: &str, step: &str, version: &str) -> Result<Value, String> {
+    let event = json!({"Step": step, "SecretId": secret, "ClientRequestToken": version});
     world.system.invoke("RotateKeysFunction", event).await
 }
 
+async fn step(world: &World, step: &str, version: &str) -> Result<Value, String> {
+    step_of(world, SECRETS[0], step, version).await
+}
+
 /// The secret's versions with their labels, and the published keys.
-async fn state(world: &World) -> Value {
-    let stages = secret(world, "DescribeSecret", json!({})).await["VersionIdsToStages"].clone();
+async fn state_of(world: &World, secret: &str) -> Value {
+    let stages = on_secret(world, secret, "DescribeSecret", json!({})).await["VersionIdsToStages"].clone();
     let mut versions = Vec::new();
     for version in stages.as_object().unwrap().keys() {
-        versions.push(secret(world, "GetSecretValue", json!({"VersionId": version})).await["SecretString"].clone());
+        let value = on_secret(world, secret, "GetSecretValue", json!({"VersionId": version})).await;
+        versions.push(value["SecretString"].clone());
     }
     json!([stages, versions, world.items("SettingsTable").await])
+}
+
+async fn state(world: &World) -> Value {
+    state_of(world, SECRETS[0]).await
+}
+
+async fn value_of(world: &World, secret: &str, stage: &str) -> String {
+    let value = on_secret(world, secret, "GetSecretValue", json!({"VersionStage": stage})).await;
+    value["SecretString"].as_str().unwrap().to_owned()
 }
 
 /// Asserts that both tokens are still accepted, and returns the new ones.
@@ -113,20 +136,24 @@ async fn an_older_key_is_published_until_the_last_token_that_it_signed_has_expir
 
 #[tokio::test]
 async fn a_repeated_step_changes_nothing() {
-    let world = World::new().await;
-    let mut before = state(&world).await;
-    for name in STEPS {
-        step(&world, name, VERSION).await.unwrap();
-        let once = state(&world).await;
-        assert_eq!(once == before, name == "testSecret", "{name} does its work the first time");
-        step(&world, name, VERSION).await.unwrap();
-        assert_eq!(state(&world).await, once, "{name}");
-        before = once;
+    // The steps that change anything when they run for the first time.
+    let working = [[true, true, false, true], [true, false, false, true]];
+    for (name, works) in SECRETS.into_iter().zip(working) {
+        let world = World::new().await;
+        let mut before = state_of(&world, name).await;
+        for (step, works) in STEPS.into_iter().zip(works) {
+            step_of(&world, name, step, VERSION).await.unwrap();
+            let once = state_of(&world, name).await;
+            assert_eq!(once != before, works, "{name} {step}");
+            step_of(&world, name, step, VERSION).await.unwrap();
+            assert_eq!(state_of(&world, name).await, once, "{name} {step}");
+            before = once;
+        }
+        for step in STEPS {
+            step_of(&world, name, step, VERSION).await.unwrap();
+        }
+        assert_eq!(state_of(&world, name).await, before, "{name}: all steps again");
     }
-    for name in STEPS {
-        step(&world, name, VERSION).await.unwrap();
-    }
-    assert_eq!(state(&world).await, before, "all steps again");
 }
 
 /// The id of the key in a version of the secret.
@@ -178,12 +205,127 @@ async fn a_rotation_abandoned_after_any_step_does_not_block_the_next() {
 }
 
 #[tokio::test]
+async fn a_rotation_of_the_code_key_that_stopped_after_any_step_keeps_nobody_from_signing_in() {
+    for steps in 1..STEPS.len() {
+        let world = World::new().await;
+        let sent = world.send_code(PHONES[0]).await;
+        let old = value_of(&world, SECRETS[1], "AWSCURRENT").await;
+        for name in &STEPS[..steps] {
+            step_of(&world, SECRETS[1], name, VERSION).await.unwrap();
+        }
+        let pending = value_of(&world, SECRETS[1], "AWSPENDING").await;
+        world.advance(6 * MINUTE);
+        person(PHONES[0], &world.submit(PHONES[0], &sent.code).send().await);
+        world.sign_in(PHONES[1]).await;
+        on_secret(&world, SECRETS[1], "RotateSecret", json!({})).await;
+        let current = value_of(&world, SECRETS[1], "AWSCURRENT").await;
+        assert_eq!(current, pending, "{steps}: the next rotation finishes it");
+        assert_ne!(current, old, "{steps}");
+        world.advance(6 * MINUTE);
+        world.sign_in(PHONES[2]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_new_code_key_has_256_random_bits() {
+    let world = World::new().await;
+    let mut keys = vec![value_of(&world, SECRETS[1], "AWSCURRENT").await];
+    for _ in 0..3 {
+        on_secret(&world, SECRETS[1], "RotateSecret", json!({})).await;
+        keys.push(value_of(&world, SECRETS[1], "AWSCURRENT").await);
+    }
+    keys.sort();
+    keys.dedup();
+    assert_eq!(keys.len(), 4);
+    assert!(keys.iter().all(|key| key.len() == 64 && key.chars().all(|digit| digit.is_ascii_hexdigit())), "{keys:?}");
+}
+
+#[tokio::test]
+async fn a_weak_code_key_does_not_become_current() {
+    let world = World::new().await;
+    let before = value_of(&world, SECRETS[1], "AWSCURRENT").await;
+    step_of(&world, SECRETS[1], "createSecret", VERSION).await.unwrap();
+    let weak = json!({"SecretString": "k".repeat(31), "ClientRequestToken": WEAK, "VersionStages": ["AWSPENDING"]});
+    on_secret(&world, SECRETS[1], "PutSecretValue", weak).await;
+    assert!(step_of(&world, SECRETS[1], "testSecret", WEAK).await.is_err());
+    assert_eq!(value_of(&world, SECRETS[1], "AWSCURRENT").await, before);
+}
+
+/// Somebody who signed in, and a code that waits for somebody else.
+struct Round {
+    signed_in: Person,
+    waiting: (String, Sent),
+}
+
+/// One person uses a code of the last round, another one refreshes, and a third is sent a code.
+async fn round(world: &World, task: usize, round: usize, before: Round) -> Round {
+    let (phone, sent) = &before.waiting;
+    let submit = |code: &str| world.submit_with_id(phone, &sent.challenge_id, code).from(task as u8);
+    submit(&wrong(&sent.code)).send().await.assert_problem(400, "incorrect_otp");
+    let newcomer = person(phone, &submit(&sent.code).send().await);
+    refreshed(world, &newcomer).await;
+    let signed_in = refreshed(world, &before.signed_in).await;
+    Round { signed_in, waiting: next_code(world, task, round).await }
+}
+
+async fn next_code(world: &World, task: usize, round: usize) -> (String, Sent) {
+    let phone = format!("+97798{task:04}{round:04}");
+    let reply = world.post("/v1/otp/send", json!({"phone_number": phone})).from(task as u8).send().await;
+    let sent = world.received(&phone, &reply).await;
+    (phone, sent)
+}
+
+#[tokio::test]
+async fn both_keys_rotate_under_load_with_each_step_repeated_and_nobody_is_signed_out() {
+    const TASKS: usize = 6;
+    let world = Arc::new(World::new().await);
+    let mut people = Vec::new();
+    for task in 0..TASKS {
+        let signed_in = world.sign_in(&format!("+97798{task:04}9999")).await;
+        people.push(Round { signed_in, waiting: next_code(&world, task, 0).await });
+    }
+    let mut number = 0;
+    for rotation in 0..2 {
+        let version = format!("{rotation}f1d2c4b-5a69-4e87-9b0c-7d8e9fa0b1c2");
+        // Each rotation stops after each step, and all steps run again.
+        for steps in 1..=STEPS.len() {
+            number += 1;
+            let before = Arc::new(std::sync::Mutex::new(people.drain(..).map(Some).collect::<Vec<_>>()));
+            let replies = at_once(&world, TASKS + SECRETS.len(), |world, n| {
+                let (before, version) = (Arc::clone(&before), version.clone());
+                async move {
+                    if n < TASKS {
+                        let mine = before.lock().unwrap()[n].take().unwrap();
+                        return Some(round(&world, n, number, mine).await);
+                    }
+                    for name in &STEPS[..steps] {
+                        step_of(&world, SECRETS[n - TASKS], name, &version).await.unwrap();
+                    }
+                    None
+                }
+            })
+            .await;
+            people.extend(replies.into_iter().flatten());
+            // Longer than a process caches a secret, and shorter than the lifetime of a code.
+            world.advance(6 * MINUTE);
+        }
+    }
+    let newest = published(&world).await.pop().unwrap();
+    world.advance(6 * MINUTE);
+    for (task, last) in people.into_iter().enumerate() {
+        assert_eq!(signer(&refreshed(&world, &last.signed_in).await.access), newest, "{task}");
+    }
+}
+
+#[tokio::test]
 async fn a_step_out_of_order_or_unknown_is_refused_and_changes_nothing() {
     let world = World::new().await;
     let before = state(&world).await;
     for name in ["setSecret", "testSecret", "finishSecret", "deleteSecret"] {
         assert!(step(&world, name, VERSION).await.is_err(), "{name} of a version that is not pending");
+        assert!(step_of(&world, SECRETS[1], name, VERSION).await.is_err(), "{name} of a version that is not pending");
     }
+    assert!(step_of(&world, "GatewaySecret", "createSecret", VERSION).await.is_err(), "another secret");
     assert_eq!(state(&world).await, before);
     step(&world, "createSecret", VERSION).await.unwrap();
     let created = state(&world).await;

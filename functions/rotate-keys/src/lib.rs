@@ -1,4 +1,4 @@
-//! Rotates the signing key in Secrets Manager's four steps. The first rotation makes the first key.
+//! Rotates the signing key and the code key in Secrets Manager's four steps. The first rotation makes the first signing key.
 //!
 //! Each step is idempotent: running it again changes nothing.
 //! <https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotate-secrets_lambda-functions.html>
@@ -6,7 +6,7 @@
 use adapters::app::App;
 use adapters::config::ConfigError;
 use adapters::dynamodb::{SettingsTable, Store};
-use adapters::secrets::{RotatingSecret, SigningKeyPair};
+use adapters::secrets::{RotatingSecret, SigningKeyPair, is_code_key, new_code_key};
 use adapters::telemetry::causes;
 use adapters::tokens::{VerifyingKeys, new_token_ids};
 use aws_lambda_events::secretsmanager::SecretsManagerSecretRotationEvent;
@@ -14,19 +14,31 @@ use domain::rules::session::{Device, Session};
 use domain::rules::token::Grant;
 use domain::rules::user::Roles;
 use domain::values::ids::{SessionId, UserId};
-use domain::values::time::Timestamp;
 use lambda_http::lambda_runtime::Error;
 
 #[derive(Clone)]
 pub struct RotateKeys {
     app: App,
     store: Store<SettingsTable>,
-    secret: RotatingSecret,
+    signing_key: RotatingSecret,
+    code_key: RotatingSecret,
+}
+
+#[derive(Clone, Copy)]
+enum Key {
+    Signing,
+    Code,
 }
 
 impl RotateKeys {
     pub fn new(app: &App) -> Result<Self, ConfigError> {
-        Ok(Self { app: app.clone(), store: Store::new(app)?, secret: RotatingSecret::new(app)? })
+        let resources = &app.config.resources;
+        Ok(Self {
+            app: app.clone(),
+            store: Store::new(app)?,
+            signing_key: RotatingSecret::new(app, resources.signing_key_secret()?),
+            code_key: RotatingSecret::new(app, resources.code_key_secret()?),
+        })
     }
 
     /// # Errors
@@ -41,13 +53,17 @@ impl RotateKeys {
 
     async fn run_step(&self, event: &SecretsManagerSecretRotationEvent) -> Result<(), Error> {
         let version = event.client_request_token.as_str();
-        if !is_same_secret(self.app.config.resources.signing_key_secret()?, &event.secret_id) {
-            return Err("this function rotates another secret".into());
-        }
+        let (key, secret) = if self.signing_key.is(&event.secret_id) {
+            (Key::Signing, &self.signing_key)
+        } else if self.code_key.is(&event.secret_id) {
+            (Key::Code, &self.code_key)
+        } else {
+            return Err("this function rotates other secrets".into());
+        };
         if !["createSecret", "setSecret", "testSecret", "finishSecret"].contains(&event.step.as_str()) {
             return Err("unknown step".into());
         }
-        let stages = self.secret.stages().await?;
+        let stages = secret.stages().await?;
         if !stages.rotation_enabled {
             return Err("rotation is not switched on for this secret".into());
         }
@@ -58,33 +74,58 @@ impl RotateKeys {
         if event.step != "createSecret" && stages.pending.as_deref() != Some(version) {
             return Err("this version is not pending".into());
         }
-        let now = self.app.clock.now();
-        match event.step.as_str() {
-            "createSecret" => {
-                if self.secret.key_pair(version).await?.is_none() {
-                    self.secret.put_pending(version, &SigningKeyPair::generate(now)?).await?;
-                }
-            }
+        match (event.step.as_str(), key) {
+            ("createSecret", Key::Signing) => self.create_signing_key(version).await?,
+            ("createSecret", Key::Code) => self.create_code_key(version).await?,
             // "Set" means publish: verifiers read the key before it signs anything.
-            "setSecret" => {
-                let public = self.pending(version).await?.public()?;
-                self.store.publish_key(&public, now, &self.app.config.limits).await?;
+            ("setSecret", Key::Signing) => self.publish(&self.pending(version).await?).await?,
+            ("testSecret", Key::Signing) => self.test(&self.pending(version).await?).await?,
+            ("testSecret", Key::Code) if !self.has_code_key(version).await? => {
+                return Err("the pending version holds no key".into());
             }
-            "testSecret" => self.test(&self.pending(version).await?, now).await?,
-            _ => self.secret.make_current(version, &stages).await?,
+            // A code names the version of its key, so nobody needs to know the key before it is used.
+            ("setSecret" | "testSecret", Key::Code) => {}
+            _ => secret.make_current(version, &stages).await?,
         }
         tracing::info!(step = event.step, "rotation step done");
         Ok(())
     }
 
+    async fn create_signing_key(&self, version: &str) -> Result<(), Error> {
+        if self.key_pair(version).await?.is_none() {
+            let pair = SigningKeyPair::generate(self.app.clock.now())?;
+            self.signing_key.put_pending(version, pair.to_secret()?).await?;
+        }
+        Ok(())
+    }
+
+    async fn create_code_key(&self, version: &str) -> Result<(), Error> {
+        if !self.has_code_key(version).await? {
+            self.code_key.put_pending(version, new_code_key()?).await?;
+        }
+        Ok(())
+    }
+
+    async fn has_code_key(&self, version: &str) -> Result<bool, Error> {
+        Ok(self.code_key.value(version).await?.is_some_and(|value| is_code_key(&value)))
+    }
+
+    /// The key pair of a version; none if the version has no value, or a value that is not a key pair.
+    async fn key_pair(&self, version: &str) -> Result<Option<SigningKeyPair>, Error> {
+        Ok(self.signing_key.value(version).await?.as_deref().and_then(SigningKeyPair::from_secret))
+    }
+
     async fn pending(&self, version: &str) -> Result<SigningKeyPair, Error> {
-        let pair = self.secret.key_pair(version).await?;
-        pair.ok_or_else(|| "the pending version holds no key".into())
+        self.key_pair(version).await?.ok_or_else(|| "the pending version holds no key".into())
+    }
+
+    async fn publish(&self, pair: &SigningKeyPair) -> Result<(), Error> {
+        Ok(self.store.publish_key(&pair.public()?, self.app.clock.now(), &self.app.config.limits).await?)
     }
 
     /// Signs a token with the new key and verifies it with the published keys.
-    async fn test(&self, pair: &SigningKeyPair, now: Timestamp) -> Result<(), Error> {
-        let limits = &self.app.config.limits;
+    async fn test(&self, pair: &SigningKeyPair) -> Result<(), Error> {
+        let (now, limits) = (self.app.clock.now(), &self.app.config.limits);
         let (user, session) = (UserId::from_random([0; 16]), SessionId::from_random([0; 16]));
         let organization = self.app.config.default_organization.id.clone();
         let session = Session::open(user, session, organization, Device::default(), now, limits);
@@ -97,11 +138,4 @@ impl RotateKeys {
             _ => Err("a token signed with the new key does not verify with the published keys".into()),
         }
     }
-}
-
-/// Whether an event's secret is the configured one. It may be configured by its ARN or by its name. An ARN ends with the
-/// name, a hyphen and six characters.
-fn is_same_secret(configured: &str, given: &str) -> bool {
-    let by_name = || given.rsplit_once(":secret:").and_then(|(_, rest)| rest.rsplit_once('-'));
-    configured == given || by_name().is_some_and(|(name, suffix)| name == configured && suffix.len() == 6)
 }

@@ -7,11 +7,23 @@ use domain::values::unavailable::Unavailable;
 use super::reader::{SecretReader, Version, Which};
 use crate::app::App;
 use crate::config::ConfigError;
+use crate::random;
 
 const READ: &str = "read the code key";
 
 #[derive(Clone)]
 pub struct CodeKeySecret(SecretReader);
+
+/// A new value for the secret: 256 random bits as 64 characters.
+pub fn new_code_key() -> Result<String, Unavailable> {
+    let halves = [random::bytes()?, random::bytes()?];
+    Ok(halves.as_flattened().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Whether a value of the secret can derive codes.
+pub fn is_code_key(value: &str) -> bool {
+    CodeKey::new(CodeKeyVersion::new(""), value.as_bytes().to_vec()).is_ok()
+}
 
 impl CodeKeySecret {
     pub fn new(app: &App) -> Result<Self, ConfigError> {

@@ -7,7 +7,7 @@ mod rotation;
 mod service_account;
 mod signing_key;
 
-pub use self::code_key::CodeKeySecret;
+pub use self::code_key::{CodeKeySecret, is_code_key, new_code_key};
 pub use self::gateways::{GatewayCredentials, GatewaySecret};
 pub use self::reader::{SecretReader, read_together};
 pub use self::rotation::{RotatingSecret, Stages};

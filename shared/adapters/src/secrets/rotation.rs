@@ -1,11 +1,9 @@
-//! The signing secret as its rotation sees it: versions by stage, never cached.
+//! A secret as its rotation sees it: versions by stage, never cached.
 
 use domain::values::unavailable::Unavailable;
 
 use super::reader::{CURRENT, PENDING, SecretReader, Which};
-use super::signing_key::SigningKeyPair;
 use crate::app::App;
-use crate::config::ConfigError;
 
 #[derive(Clone)]
 pub struct RotatingSecret {
@@ -21,8 +19,17 @@ pub struct Stages {
 }
 
 impl RotatingSecret {
-    pub fn new(app: &App) -> Result<Self, ConfigError> {
-        Ok(Self { reader: SecretReader::new(app, app.config.resources.signing_key_secret()?) })
+    /// The secret with this name or ARN.
+    pub fn new(app: &App, name: &str) -> Self {
+        Self { reader: SecretReader::new(app, name) }
+    }
+
+    /// Whether an event's secret is this one, which may be configured by its ARN or by its name. An ARN ends with the name, a
+    /// hyphen and six characters.
+    pub fn is(&self, given: &str) -> bool {
+        let configured = self.reader.name.as_ref();
+        let by_name = || given.rsplit_once(":secret:").and_then(|(_, rest)| rest.rsplit_once('-'));
+        configured == given || by_name().is_some_and(|(name, suffix)| name == configured && suffix.len() == 6)
     }
 
     pub async fn stages(&self) -> Result<Stages, Unavailable> {
@@ -40,23 +47,22 @@ impl RotatingSecret {
         })
     }
 
-    /// The key pair of a version; none if the version has no value, or a value that is not a key pair.
-    pub async fn key_pair(&self, version: &str) -> Result<Option<SigningKeyPair>, Unavailable> {
-        let found = self.reader.fetch(&Which::Id(version.to_owned())).await?;
-        Ok(found.and_then(|found| SigningKeyPair::from_secret(&found.text)))
+    /// The value of a version; none if it has none yet.
+    pub async fn value(&self, version: &str) -> Result<Option<String>, Unavailable> {
+        Ok(self.reader.fetch(&Which::Id(version.to_owned())).await?.map(|found| found.text))
     }
 
-    /// Stores a key pair as the pending version.
-    pub async fn put_pending(&self, version: &str, pair: &SigningKeyPair) -> Result<(), Unavailable> {
+    /// Stores the value of the pending version.
+    pub async fn put_pending(&self, version: &str, value: String) -> Result<(), Unavailable> {
         let request = self
             .reader
             .client
             .put_secret_value()
             .secret_id(self.reader.name.as_ref())
             .client_request_token(version)
-            .secret_string(pair.to_secret()?)
+            .secret_string(value)
             .version_stages(PENDING);
-        request.send().await.map(drop).map_err(|error| Unavailable::new("store a signing key", error))
+        request.send().await.map(drop).map_err(|error| Unavailable::new("store a key", error))
     }
 
     /// Makes a version the current one, and the current one the previous one.
@@ -69,6 +75,6 @@ impl RotatingSecret {
             .version_stage(CURRENT)
             .move_to_version_id(version)
             .set_remove_from_version_id(stages.current.clone());
-        request.send().await.map(drop).map_err(|error| Unavailable::new("make a signing key current", error))
+        request.send().await.map(drop).map_err(|error| Unavailable::new("make a key current", error))
     }
 }

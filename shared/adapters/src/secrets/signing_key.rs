@@ -69,7 +69,7 @@ impl SigningKeyPair {
     }
 
     /// None if the text is not a key, as before the first rotation.
-    pub(super) fn from_secret(text: &str) -> Option<Self> {
+    pub fn from_secret(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
 
