@@ -74,6 +74,28 @@ impl ApiGateway {
         Self { template, functions, clock, buckets }
     }
 
+    /// The answer to a request from `source`.
+    pub async fn serve(&self, source: IpAddr, request: Request) -> Response {
+        let origin = text(request.headers(), &header::ORIGIN);
+        let method = request.method().clone();
+        let mut response = self.answer(source, request).await;
+        // Of the clock that the functions use, because a client takes the time of its proofs from it.
+        set_header(response.headers_mut(), header::DATE, &http_date(self.clock.now_seconds()));
+        if let (Some(cors), Some(origin)) = (&self.template.cors, origin)
+            && let Some(allowed) = allowed_origin(cors, &origin)
+        {
+            let headers = response.headers_mut();
+            set_header(headers, header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
+            if method == Method::OPTIONS {
+                add_preflight_headers(cors, headers);
+            } else {
+                let exposed = cors.exposed_headers.join(",").to_ascii_lowercase();
+                set_header(headers, header::ACCESS_CONTROL_EXPOSE_HEADERS, &exposed);
+            }
+        }
+        response
+    }
+
     async fn answer(&self, source: IpAddr, request: Request) -> Response {
         let (parts, body) = request.into_parts();
         if parts.method == Method::OPTIONS && self.template.cors.is_some() {
@@ -239,24 +261,7 @@ async fn answer(
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     request: Request,
 ) -> Response {
-    let origin = text(request.headers(), &header::ORIGIN);
-    let method = request.method().clone();
-    let mut response = gateway.answer(peer.ip(), request).await;
-    // Of the clock that the functions use, because a client takes the time of its proofs from it.
-    set_header(response.headers_mut(), header::DATE, &http_date(gateway.clock.now_seconds()));
-    if let (Some(cors), Some(origin)) = (&gateway.template.cors, origin)
-        && let Some(allowed) = allowed_origin(cors, &origin)
-    {
-        let headers = response.headers_mut();
-        set_header(headers, header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
-        if method == Method::OPTIONS {
-            add_preflight_headers(cors, headers);
-        } else {
-            let exposed = cors.exposed_headers.join(",").to_ascii_lowercase();
-            set_header(headers, header::ACCESS_CONTROL_EXPOSE_HEADERS, &exposed);
-        }
-    }
-    response
+    gateway.serve(peer.ip(), request).await
 }
 
 /// The value of `Access-Control-Allow-Origin`; `None` if the template does not allow this origin.

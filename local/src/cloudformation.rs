@@ -26,8 +26,7 @@ pub struct Template {
     /// The environment of each function, by logical id.
     pub functions: BTreeMap<String, BTreeMap<String, String>>,
     pub event_sources: Vec<EventSource>,
-    /// The functions that are called every hour, by logical id.
-    pub hourly: Vec<String>,
+    pub schedules: Vec<Schedule>,
     pub tables: Vec<Table>,
     pub secrets: Vec<Secret>,
     pub rotations: Vec<Rotation>,
@@ -51,6 +50,14 @@ impl Route {
     pub fn key(&self) -> String {
         format!("{} {}", self.method, self.path)
     }
+}
+
+/// A function that is called by the clock.
+#[derive(Debug)]
+pub struct Schedule {
+    pub function: String,
+    /// From call to call.
+    pub seconds: i64,
 }
 
 /// A table whose stream calls a function.
@@ -120,9 +127,11 @@ fn wrong(reason: impl Into<String>) -> TemplateError {
 }
 
 impl Template {
-    pub fn read(path: &Path) -> Result<Self, TemplateError> {
+    /// With some parameters besides those that this machine needs.
+    pub fn read(path: &Path, parameters: &[(&str, &str)]) -> Result<Self, TemplateError> {
         let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-        Self::parse(&text)
+        let parameters = PARAMETERS.iter().chain(parameters);
+        Self::parse_with(&text, &parameters.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
     }
 
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
@@ -175,10 +184,12 @@ impl Template {
             });
         }
         for (_, event) in members(properties.get("Events")).filter(|(_, event)| kind(event) == "Schedule") {
-            if resolver.text_at(event, "/Properties/Schedule")?.as_deref() != Some("rate(1 hour)") {
-                return Err(wrong("a schedule is not rate(1 hour)".to_owned()));
-            }
-            self.hourly.push(id.to_owned());
+            let seconds = match resolver.text_at(event, "/Properties/Schedule")?.as_deref() {
+                Some("rate(1 hour)") => 3_600,
+                Some("rate(1 day)") => 86_400,
+                _ => return Err(wrong("a schedule is neither rate(1 hour) nor rate(1 day)".to_owned())),
+            };
+            self.schedules.push(Schedule { function: id.to_owned(), seconds });
         }
         Ok(())
     }
@@ -208,8 +219,7 @@ impl Template {
         let target = required("/Target")?;
         let integration = target.strip_prefix("integrations/").unwrap_or_default();
         let integration = resolver.properties_of("AWS::ApiGatewayV2::Integration", integration)?;
-        let function = resolver.text_at(integration, "/IntegrationUri")?.unwrap_or_default();
-        resolver.properties_of("AWS::Serverless::Function", &function)?;
+        let function = resolver.function_of(&resolver.text_at(integration, "/IntegrationUri")?.unwrap_or_default())?;
         self.routes.push(Route {
             method: method.to_ascii_uppercase(),
             path: path.to_owned(),
@@ -379,10 +389,17 @@ impl<'a> Resolver<'a> {
             return Err(wrong(format!("the IdentitySource of the authorizer {id} is not supported")));
         }
         let uri = self.text_at(authorizer, "/AuthorizerUri")?.unwrap_or_default();
+        self.function_of(&uri).map(Some)
+    }
+
+    /// The function that API Gateway calls at a URI.
+    fn function_of(&self, uri: &str) -> Result<String, TemplateError> {
         let function = uri.split_once("/functions/").and_then(|(_, rest)| rest.strip_suffix("/invocations"));
-        let function = function.ok_or_else(|| wrong(format!("the AuthorizerUri of {id} names no function")))?;
+        let function = function.ok_or_else(|| wrong(format!("the URI {uri:?} names no function")))?;
+        // An alias is the same process here.
+        let function = function.split_once(':').map_or(function, |(function, _alias)| function);
         self.properties_of("AWS::Serverless::Function", function)?;
-        Ok(Some(function.to_owned()))
+        Ok(function.to_owned())
     }
 
     fn condition(&self, name: &str) -> Result<bool, TemplateError> {
@@ -562,7 +579,7 @@ Resources:
       Target: !Sub 'integrations/${Things1}'
       AuthorizationType: CUSTOM
       AuthorizerId: !Ref Guard
-  Things1: { Type: 'AWS::ApiGatewayV2::Integration', Properties: { IntegrationUri: !GetAtt ThingFunction.Arn } }
+  Things1: { Type: 'AWS::ApiGatewayV2::Integration', Properties: { IntegrationUri: !Sub 'arn:${AWS::Partition}:path/functions/${ThingFunction.Arn}:live/invocations' } }
   Two:
     Type: AWS::ApiGatewayV2::Route
     Properties: { RouteKey: GET /things/special, Target: !Sub 'integrations/${Things1}' }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use adapters::app::App;
 use adapters::clock::Clock;
 use adapters::config::{Config, ConfigError, Timeouts};
+use adapters::telemetry::followed;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -13,6 +14,7 @@ use tokio::task::JoinSet;
 
 use crate::faults::store::Faults;
 use crate::lock::lock;
+use crate::random;
 
 /// The functions by their logical ids in the template.
 pub struct Functions {
@@ -84,7 +86,7 @@ impl Functions {
         let function = process.function(id)?;
         let mut deaths = self.faults.deaths();
         // Boxed: otherwise the type of this task is too deep for the compiler's limit in a release build.
-        let mut run = tokio::spawn(async move { Box::pin(function.handle(event)).await });
+        let mut run = tokio::spawn(async move { Box::pin(followed(&random::uuid(), function.handle(event))).await });
         tokio::select! {
             outcome = &mut run => outcome.map_err(|error| error.to_string())?,
             Ok(()) = deaths.changed() => {

@@ -9,6 +9,7 @@ mod clock;
 mod cloudformation;
 mod data_folder;
 mod dynamodb;
+mod edge;
 mod faults;
 mod functions;
 mod inbox;

@@ -14,6 +14,8 @@ pub struct Options {
     pub dynamodb_port: u16,
     /// The port of Secrets Manager, SNS and the stand-ins for the other vendors.
     pub aws_port: u16,
+    /// The port of the edge, which then shows its secret to the API; with `None` there is no edge.
+    pub edge_port: Option<u16>,
     /// Who may call these two ports. Only this machine calls the API.
     pub service_callers: Callers,
     /// The folder whose content survives a restart; with `None` everything is kept in memory.
@@ -36,6 +38,7 @@ impl Default for Options {
             port: 0,
             dynamodb_port: 0,
             aws_port: 0,
+            edge_port: None,
             service_callers: Callers::ThisMachine,
             data: None,
             template: Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("template.yaml"),

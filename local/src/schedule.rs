@@ -7,24 +7,23 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use crate::clock::AdjustableClock;
+use crate::cloudformation::Schedule;
 use crate::functions::Functions;
 
 /// How often the clock is read: it can be moved at any time.
 const PAUSE: Duration = Duration::from_secs(1);
-const HOUR_SECONDS: i64 = 3_600;
 
-/// Calls the functions in each hour of the clock, until the task is dropped.
-pub async fn run(functions: Arc<Functions>, hourly: Vec<String>, clock: AdjustableClock) {
-    let hour = || clock.now_seconds().div_euclid(HOUR_SECONDS);
-    let mut last = hour();
+/// Calls each function once in each of its periods of the clock, until the task is dropped.
+pub async fn run(functions: Arc<Functions>, schedules: Vec<Schedule>, clock: AdjustableClock) {
+    let periods = || schedules.iter().map(|schedule| clock.now_seconds().div_euclid(schedule.seconds));
+    let mut last: Vec<i64> = periods().collect();
     loop {
         sleep(PAUSE).await;
-        if hour() != last {
-            last = hour();
-            for function in &hourly {
-                // A failure is repeated in the next hour.
-                let _ = functions.invoke(function, json!({"detail-type": "Scheduled Event"})).await;
-            }
+        let now: Vec<i64> = periods().collect();
+        for (schedule, _) in schedules.iter().zip(now.iter().zip(&last)).filter(|(_, (now, last))| now != last) {
+            // A failure is repeated in the next period.
+            let _ = functions.invoke(&schedule.function, json!({"detail-type": "Scheduled Event"})).await;
         }
+        last = now;
     }
 }

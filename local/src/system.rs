@@ -17,6 +17,7 @@ use crate::data_folder::DataFolder;
 use crate::dynamodb::engine::Engine;
 use crate::dynamodb::proxy::{self, DynamodbRequest, Proxy};
 use crate::dynamodb::stream::Streams;
+use crate::edge;
 use crate::faults::aim::{Aim, Outgoing};
 use crate::faults::store::Faults;
 use crate::functions::Functions;
@@ -44,6 +45,7 @@ const GATEWAY_CREDENTIALS: [(&str, &str); 5] = [
 /// Dropping it stops it without waiting for requests in progress.
 pub struct System {
     address: SocketAddr,
+    edge_address: Option<SocketAddr>,
     dynamodb_address: SocketAddr,
     aws_address: SocketAddr,
     clock: AdjustableClock,
@@ -52,6 +54,7 @@ pub struct System {
     streams: Arc<Streams>,
     functions: Arc<Functions>,
     api: Server,
+    edge: Option<Server>,
     dynamodb: Router,
     aws: Router,
     backends: [Server; 2],
@@ -65,9 +68,18 @@ impl System {
     /// # Errors
     /// [`StartError`].
     pub async fn start(options: Options) -> Result<Self, StartError> {
-        let mut template = Template::read(&options.template)
+        let with_edge: &[_] = if options.edge_port.is_some() { &[("EdgeSecretArn", edge::SECRET)] } else { &[] };
+        let mut template = Template::read(&options.template, with_edge)
             .map_err(|reason| StartError::Template { path: options.template.clone(), reason: reason.to_string() })?;
         let (api_listener, address) = listen("--port", options.port).await?;
+        let edge = match options.edge_port {
+            Some(port) => {
+                template.secrets.push(edge::secret());
+                Some(listen("--edge-port", port).await?)
+            }
+            None => None,
+        };
+        let edge_address = edge.as_ref().map(|(_, address)| *address);
         let (dynamodb_listener, dynamodb_address) = listen("--dynamodb-port", options.dynamodb_port).await?;
         let (aws_listener, aws_address) = listen("--aws-port", options.aws_port).await?;
 
@@ -83,7 +95,7 @@ impl System {
         let serve = |listener, router: &Router| Server::start(listener, options.service_callers, router.clone());
         let backends = [serve(dynamodb_listener, &dynamodb), serve(aws_listener, &aws)];
 
-        let mut variables = variables(address, dynamodb_address, aws_address);
+        let mut variables = variables(edge_address.unwrap_or(address), dynamodb_address, aws_address);
         variables.extend(options.overrides);
         let (timeouts, functions_clock) = (options.timeouts, clock.for_functions());
         let functions =
@@ -99,15 +111,20 @@ impl System {
         if options.runs_by_itself {
             proxy.feed(Arc::clone(&streams));
             tokio::spawn(Arc::clone(&streams).run());
-            let hourly = std::mem::take(&mut template.hourly);
-            tokio::spawn(schedule::run(Arc::clone(&functions), hourly, clock.clone()));
+            let schedules = std::mem::take(&mut template.schedules);
+            tokio::spawn(schedule::run(Arc::clone(&functions), schedules, clock.clone()));
         }
 
-        let controls = controls(&vendors, &clock, &data);
-        let gateway = ApiGateway::new(template, Arc::clone(&functions), clock.clone());
-        let api = serve_api(api_listener, controls, gateway);
+        let controls = Arc::new(controls(&vendors, &clock, &data));
+        let gateway = Arc::new(ApiGateway::new(template, Arc::clone(&functions), clock.clone()));
+        let edge = edge.map(|(listener, _)| {
+            let edge = edge::router(Arc::clone(&gateway), Arc::clone(&vendors.context.secrets));
+            serve_api(listener, Arc::clone(&controls), edge)
+        });
+        let api = serve_api(api_listener, controls, api_gateway::router(gateway));
         Ok(Self {
             address,
+            edge_address,
             dynamodb_address,
             aws_address,
             clock,
@@ -116,6 +133,7 @@ impl System {
             streams,
             functions,
             api,
+            edge,
             dynamodb,
             aws,
             backends,
@@ -125,6 +143,11 @@ impl System {
 
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The address of the edge, if there is one.
+    pub fn edge_address(&self) -> Option<SocketAddr> {
+        self.edge_address
     }
 
     pub fn dynamodb_address(&self) -> SocketAddr {
@@ -221,6 +244,9 @@ impl System {
 
     /// Finishes the requests in progress and returns.
     pub async fn stop(self) {
+        if let Some(edge) = self.edge {
+            edge.stop().await;
+        }
         self.api.stop().await;
         for backend in self.backends {
             backend.stop().await;
@@ -310,9 +336,7 @@ fn controls(vendors: &Vendors, clock: &AdjustableClock, data: &DataFolder) -> Co
 }
 
 /// Serves the page, the routes under `/local`, and the API.
-fn serve_api(listener: TcpListener, controls: Controls, gateway: ApiGateway) -> Server {
-    let router = page::router()
-        .nest("/local", local_routes::router(Arc::new(controls)))
-        .fallback_service(api_gateway::router(Arc::new(gateway)));
+fn serve_api(listener: TcpListener, controls: Arc<Controls>, api: Router) -> Server {
+    let router = page::router().nest("/local", local_routes::router(controls)).fallback_service(api);
     Server::start(listener, Callers::ThisMachine, router)
 }

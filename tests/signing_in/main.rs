@@ -5,6 +5,7 @@
 mod approvals;
 mod bad_input;
 mod clock;
+mod edge;
 mod firebase;
 mod gateways;
 mod guessing;

@@ -24,6 +24,7 @@ pub struct World {
     clients: std::sync::Mutex<BTreeMap<u8, Http>>,
     secrets: std::sync::Mutex<Vec<String>>,
     metrics_before: usize,
+    is_at_the_edge: bool,
 }
 
 /// What a send returned, and the code that the phone received.
@@ -173,7 +174,9 @@ impl Call<'_> {
     }
 
     pub fn url(&self) -> String {
-        format!("http://{}{}", self.world.system.address(), self.path)
+        let system = &self.world.system;
+        let address = system.edge_address().filter(|_| self.world.is_at_the_edge).unwrap_or(system.address());
+        format!("http://{address}{}", self.path)
     }
 
     pub fn now(&self) -> i64 {
@@ -242,7 +245,19 @@ impl World {
     pub async fn of(options: Options) -> Self {
         log::capture();
         let system = System::start(options).await.unwrap();
-        Self { system, clients: Default::default(), secrets: Default::default(), metrics_before: log::metrics().len() }
+        Self {
+            system,
+            clients: Default::default(),
+            secrets: Default::default(),
+            metrics_before: log::metrics().len(),
+            is_at_the_edge: false,
+        }
+    }
+
+    /// From now on all calls go through the edge.
+    pub fn at_the_edge(mut self) -> Self {
+        self.is_at_the_edge = true;
+        self
     }
 
     fn client(&self, source: u8) -> Http {

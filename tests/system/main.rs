@@ -2,10 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
+mod alarms;
 mod bounds;
 mod dependencies;
 mod documents;
+mod door;
 mod events;
+mod following;
 mod growth;
 mod imports;
 mod layers;

@@ -7,7 +7,7 @@ use serde_json::json;
 use tests::World;
 
 use crate::sample;
-use crate::workspace::{functions, logical_id, metadata, resource, resources};
+use crate::workspace::{called_by, functions, logical_id, metadata, resource, resources};
 
 fn is_guarded(route: Route) -> bool {
     route.guard() == RouteGuard::Authorizer
@@ -21,12 +21,12 @@ fn keys(routes: impl IntoIterator<Item = Route>) -> BTreeSet<String> {
 fn the_template_declares_every_route_with_its_function_and_its_guard() {
     let mut declared = BTreeSet::new();
     let names: BTreeMap<String, String> =
-        functions().into_iter().map(|function| (format!("{}.Arn", logical_id(&function)), function)).collect();
+        functions().into_iter().map(|function| (logical_id(&function), function)).collect();
     for (_, route) in resources("AWS::ApiGatewayV2::Route") {
         let properties = &route["Properties"];
         let target = properties["Target"]["Fn::Sub"].as_str().unwrap();
         let integration = target.strip_prefix("integrations/${").unwrap().strip_suffix('}').unwrap();
-        let function = resource(integration)["Properties"]["IntegrationUri"]["Fn::GetAtt"].as_str().unwrap();
+        let function = called_by(&resource(integration)["Properties"]["IntegrationUri"]);
         let guard = (&properties["AuthorizationType"], &properties["AuthorizerId"]);
         let is_guarded = guard == (&json!("CUSTOM"), &json!({"Ref": "LatchkeyAuthorizer"}));
         assert!(is_guarded || guard == (&json!(null), &json!(null)), "{guard:?}");

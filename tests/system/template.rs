@@ -7,7 +7,7 @@ use adapters::app::WARM_UP_TIME;
 use adapters::config::{OPERATION_TIMEOUT, TRANSACTION_TIMEOUT};
 use serde_json::{Value, json};
 
-use crate::workspace::{functions, list, logical_id, resource, resources, template};
+use crate::workspace::{called_by, functions, list, logical_id, resource, resources, template};
 
 /// API Gateway gives up on a function after 30 seconds
 /// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html>).
@@ -131,7 +131,7 @@ fn the_api_may_call_the_function_of_each_integration() {
         let properties = &integration["Properties"];
         let kind = (&properties["IntegrationType"], &properties["PayloadFormatVersion"]);
         assert_eq!(kind, (&json!("AWS_PROXY"), &json!("2.0")), "{id}");
-        called.insert(properties["IntegrationUri"]["Fn::GetAtt"].as_str().unwrap().trim_end_matches(".Arn"));
+        called.insert(called_by(&properties["IntegrationUri"]));
     }
     let allowed: BTreeMap<&str, &str> = resources("AWS::Lambda::Permission")
         .filter(|(_, permission)| permission["Properties"]["Principal"] == "apigateway.amazonaws.com")
@@ -139,7 +139,7 @@ fn the_api_may_call_the_function_of_each_integration() {
             let properties = &permission["Properties"];
             assert_eq!(properties["Action"], "lambda:InvokeFunction");
             let source = properties["SourceArn"]["Fn::Sub"].as_str().unwrap();
-            (properties["FunctionName"]["Ref"].as_str().unwrap(), source)
+            (properties["FunctionName"]["Ref"].as_str().unwrap().strip_suffix(".Alias").unwrap(), source)
         })
         .collect();
     let api = "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${Api}/";
@@ -159,7 +159,7 @@ fn the_authorizer_is_asked_for_each_request_and_answers_simply() {
             "ApiId": {"Ref": "Api"},
             "Name": "latchkey",
             "AuthorizerType": "REQUEST",
-            "AuthorizerUri": {"Fn::Sub": format!("{path}/${{AuthorizerFunction.Arn}}/invocations")},
+            "AuthorizerUri": {"Fn::Sub": format!("{path}/${{AuthorizerFunction.Arn}}:live/invocations")},
             "AuthorizerPayloadFormatVersion": "2.0",
             "EnableSimpleResponses": true,
             "IdentitySource": [],

@@ -89,7 +89,12 @@ pub fn metadata() -> &'static Value {
 /// `template.yaml`, each tag in its long form.
 pub fn template() -> &'static Value {
     static TEMPLATE: OnceLock<Value> = OnceLock::new();
-    TEMPLATE.get_or_init(|| long_form(&serde_yaml_ng::from_str(&text("template.yaml")).unwrap()))
+    TEMPLATE.get_or_init(|| yaml("template.yaml"))
+}
+
+/// A template with short tags (`!Ref x`) in CloudFormation's long form (`{"Ref": "x"}`).
+pub fn yaml(name: &str) -> Value {
+    long_form(&serde_yaml_ng::from_str(&text(name)).unwrap())
 }
 
 pub fn resource(id: &str) -> &'static Value {
@@ -149,4 +154,11 @@ impl Drop for Folder {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
+}
+
+/// The function whose alias API Gateway calls at a URI.
+pub fn called_by(uri: &'static Value) -> &'static str {
+    let uri = uri["Fn::Sub"].as_str().unwrap();
+    let function = uri.split_once("/functions/${").and_then(|(_, rest)| rest.strip_suffix(".Arn}:live/invocations"));
+    function.unwrap_or_else(|| panic!("{uri}"))
 }

@@ -42,6 +42,12 @@ impl Authorizer {
     /// # Errors
     /// If a dependency is unavailable and the route is not one of Latchkey's own: API Gateway then answers 500.
     pub async fn handle(&self, event: ApiGatewayV2CustomAuthorizerV2Request) -> Result<Verdict, Error> {
+        // API Gateway gives the function behind the route the same id.
+        let request_id = event.request_context.request_id.clone();
+        telemetry::followed(request_id.as_deref().unwrap_or("-"), self.decide(event)).await
+    }
+
+    async fn decide(&self, event: ApiGatewayV2CustomAuthorizerV2Request) -> Result<Verdict, Error> {
         match self.guard.authorize(&Credentials::of_authorizer_event(&event), self.app.clock.now()).await {
             Ok((caller, roles)) => {
                 let context = [

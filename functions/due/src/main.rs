@@ -1,6 +1,7 @@
 //! The `due` function, wired once for each cold start.
 
 use adapters::app::App;
+use adapters::telemetry::followed;
 use due::DueWork;
 use lambda_http::lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use serde_json::Value;
@@ -8,5 +9,8 @@ use serde_json::Value;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let function = &DueWork::new(&App::from_environment()?)?;
-    run(service_fn(async |_: LambdaEvent<Value>| Ok::<_, Error>(function.handle().await?))).await
+    run(service_fn(async |event: LambdaEvent<Value>| {
+        Ok::<_, Error>(followed(&event.context.request_id, function.handle()).await?)
+    }))
+    .await
 }

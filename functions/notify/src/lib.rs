@@ -16,6 +16,7 @@ use domain::values::ids::{NoticeId, UserId};
 use domain::values::unavailable::Unavailable;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
+use tracing::Instrument;
 
 #[derive(Clone)]
 pub struct Notify {
@@ -91,8 +92,9 @@ impl Notify {
             let Some((user, id)) = keys.notice() else { continue };
             if name == "INSERT" {
                 let function = self.clone();
-                running
-                    .spawn(async move { (!function.deliver(&user, &id).await).then_some(Failure { sequence_number }) });
+                let deliver =
+                    async move { (!function.deliver(&user, &id).await).then_some(Failure { sequence_number }) };
+                running.spawn(deliver.in_current_span());
             }
         }
         BatchResponse { failures: running.join_all().await.into_iter().flatten().collect() }

@@ -7,14 +7,16 @@ use adapters::app::App;
 use adapters::config::ConfigError;
 use adapters::dynamodb::{SettingsTable, Store};
 use adapters::secrets::{RotatingSecret, SigningKeyPair, is_code_key, new_code_key};
-use adapters::telemetry::causes;
+use adapters::telemetry::{self, causes};
 use adapters::tokens::{VerifyingKeys, new_token_ids};
 use aws_lambda_events::secretsmanager::SecretsManagerSecretRotationEvent;
 use domain::rules::session::{Device, Session};
 use domain::rules::token::Grant;
 use domain::rules::user::Roles;
 use domain::values::ids::{SessionId, UserId};
+use domain::values::time::DAY;
 use lambda_http::lambda_runtime::Error;
+use serde::Deserialize;
 
 #[derive(Clone)]
 pub struct RotateKeys {
@@ -22,6 +24,19 @@ pub struct RotateKeys {
     store: Store<SettingsTable>,
     signing_key: RotatingSecret,
     code_key: RotatingSecret,
+}
+
+/// What calls the function.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub enum Event {
+    /// Secrets Manager, for one step of a rotation.
+    Rotation(SecretsManagerSecretRotationEvent),
+    /// EventBridge, every day.
+    Clock {
+        #[serde(rename = "detail-type")]
+        _kind: String,
+    },
 }
 
 #[derive(Clone, Copy)]
@@ -43,7 +58,25 @@ impl RotateKeys {
 
     /// # Errors
     /// If the step is not possible now, or a dependency is unavailable. Secrets Manager retries.
-    pub async fn handle(&self, event: SecretsManagerSecretRotationEvent) -> Result<(), Error> {
+    pub async fn handle(&self, event: Event) -> Result<(), Error> {
+        match event {
+            Event::Rotation(step) => self.rotate(step).await,
+            Event::Clock { .. } => self.report_ages().await,
+        }
+    }
+
+    /// Counts the days since each key's rotation, so that an alarm notices a rotation that does not happen.
+    async fn report_ages(&self) -> Result<(), Error> {
+        let now = self.app.clock.now();
+        for (key, secret) in [("signing", &self.signing_key), ("code", &self.code_key)] {
+            if let Some(rotated_at) = secret.stages().await?.rotated_at {
+                telemetry::days_since_rotation(key, u64::from(rotated_at.seconds_until(now) / DAY), now);
+            }
+        }
+        Ok(())
+    }
+
+    async fn rotate(&self, event: SecretsManagerSecretRotationEvent) -> Result<(), Error> {
         let result = self.run_step(&event).await;
         if let Err(error) = &result {
             tracing::error!(step = event.step, cause = causes(error.as_ref()), "rotation step failed");

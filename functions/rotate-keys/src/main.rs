@@ -1,12 +1,15 @@
 //! The `rotate-keys` function, wired once for each cold start.
 
 use adapters::app::App;
-use aws_lambda_events::secretsmanager::SecretsManagerSecretRotationEvent;
+use adapters::telemetry::followed;
 use lambda_http::lambda_runtime::{Error, LambdaEvent, run, service_fn};
-use rotate_keys::RotateKeys;
+use rotate_keys::{Event, RotateKeys};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let function = &RotateKeys::new(&App::from_environment()?)?;
-    run(service_fn(|event: LambdaEvent<SecretsManagerSecretRotationEvent>| function.handle(event.payload))).await
+    run(service_fn(async |event: LambdaEvent<Event>| {
+        followed(&event.context.request_id, function.handle(event.payload)).await
+    }))
+    .await
 }

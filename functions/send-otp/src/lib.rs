@@ -4,7 +4,7 @@ use adapters::app::{App, during_init};
 use adapters::config::ConfigError;
 use adapters::dynamodb::{AllTables, Store};
 use adapters::http::{
-    Answer, Code, Guard, Problem, RawPhoneNumber, Request, Route, optional_member, organization_of_caller,
+    Answer, Code, Edge, Guard, Problem, RawPhoneNumber, Request, Route, optional_member, organization_of_caller,
     requested_organization, serve,
 };
 use adapters::secrets::{CodeKeySecret, read_together};
@@ -24,6 +24,7 @@ pub struct SendOtp {
     app: App,
     store: Store<AllTables>,
     guard: Guard<AllTables>,
+    edge: Edge,
     code_keys: CodeKeySecret,
     gateways: Gateways,
 }
@@ -68,14 +69,21 @@ impl SendOtp {
     pub fn new(app: &App) -> Result<Self, ConfigError> {
         let store = Store::new(app)?;
         let guard = Guard::new(app, &store);
-        Ok(Self { app: app.clone(), store, guard, code_keys: CodeKeySecret::new(app)?, gateways: Gateways::new(app)? })
+        Ok(Self {
+            app: app.clone(),
+            store,
+            guard,
+            edge: Edge::new(app),
+            code_keys: CodeKeySecret::new(app)?,
+            gateways: Gateways::new(app)?,
+        })
     }
 
     /// Opens connections and reads what the first request needs.
     pub async fn prepare(&self) {
         let now = self.app.clock.now();
         let default = &self.app.config.default_organization;
-        let readers = [Some(self.code_keys.reader()), self.gateways.credentials_reader()];
+        let readers = [Some(self.code_keys.reader()), self.gateways.credentials_reader(), self.edge.reader()];
         let readers: Vec<_> = readers.into_iter().flatten().collect();
         during_init(async {
             tokio::join!(
@@ -98,6 +106,7 @@ impl SendOtp {
 
     async fn answer(&self, request: &Request) -> Result<Answer, Problem> {
         let now = self.app.clock.now();
+        let source = self.edge.source(request).await?;
         let (purpose, parsed) = match request.route() {
             Some((Route::SendOtp, _)) => (SendPurpose::SignIn, ParsedRequest::parse(request)?),
             Some((Route::SendPhoneOtp, _)) => {
@@ -117,7 +126,7 @@ impl SendOtp {
             purpose,
             phone: parsed.phone.dialled(organization.default_country, &self.app.numbering_plan)?,
             device_key: organization.access.device_keys.device_key(proven)?,
-            source: request.source(),
+            source,
             now,
             new_id: ChallengeId::from_random(random::bytes()?),
             shard_seed: random::number()?,

@@ -6,7 +6,7 @@ use adapters::dynamodb::{AllTables, Store};
 use adapters::google::firebase::Firebase;
 use adapters::google::push::Push;
 use adapters::http::{
-    Answer, Code, Guard, Problem, RawPhoneNumber, Request, Route, challenge_id_of_guess, optional_member, otp,
+    Answer, Code, Edge, Guard, Problem, RawPhoneNumber, Request, Route, challenge_id_of_guess, optional_member, otp,
     requested_organization, serve, user_json,
 };
 use adapters::random;
@@ -31,6 +31,7 @@ use domain::values::ids::{ChallengeId, SessionId, UserId};
 use domain::values::key_thumbprint::KeyThumbprint;
 use domain::values::otp_code::OtpCode;
 use domain::values::phone::DialledNumber;
+use domain::values::source_address::SourceAddress;
 use domain::values::text::{DeviceName, FcmToken, ImageUrl, Name, OrganizationId, Source};
 use domain::values::time::Timestamp;
 use lambda_http::aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
@@ -47,6 +48,7 @@ pub struct SubmitOtp {
     firebase: Option<Firebase>,
     push: Option<Push>,
     guard: Guard<AllTables>,
+    edge: Edge,
 }
 
 #[derive(Deserialize)]
@@ -183,6 +185,7 @@ impl SubmitOtp {
             firebase: Firebase::new(app),
             push: Push::new(app)?,
             guard,
+            edge: Edge::new(app),
         })
     }
 
@@ -194,7 +197,8 @@ impl SubmitOtp {
             tokio::join!(
                 self.app.load_home_country(),
                 async {
-                    read_together(&[self.code_keys.reader(), self.signing.reader()]).await;
+                    let readers = [Some(self.code_keys.reader()), Some(self.signing.reader()), self.edge.reader()];
+                    read_together(&readers.into_iter().flatten().collect::<Vec<_>>()).await;
                     self.signing.signing_key(now).await
                 },
                 // One connection. The first request opens the other two, which may resume its TLS session.
@@ -216,23 +220,24 @@ impl SubmitOtp {
 
     async fn answer(&self, request: &Request) -> Result<Answer, Problem> {
         let now = self.app.clock.now();
+        let source = self.edge.source(request).await?;
         match request.route() {
             Some((Route::SubmitOtp, _)) => {
-                self.submit(request, ParsedRequest::parse(request, &self.app.config.limits)?, now).await
+                self.submit(request, ParsedRequest::parse(request, &self.app.config.limits)?, source, now).await
             }
-            Some((Route::UndoPhoneChange, _)) => self.undo_change(request, now).await,
+            Some((Route::UndoPhoneChange, _)) => self.undo_change(request, source, now).await,
             _ => Err(Problem::new(Code::NotFound)),
         }
     }
 
     /// By a code sent to the former number, which signs in too; or, if the request has an access token, by the session of that
     /// token.
-    async fn undo_change(&self, request: &Request, now: Timestamp) -> Result<Answer, Problem> {
+    async fn undo_change(&self, request: &Request, source: SourceAddress, now: Timestamp) -> Result<Answer, Problem> {
         let limits = &self.app.config.limits;
         if request.header("authorization").is_none() {
             let mut parsed = ParsedRequest::parse(request, limits)?;
             parsed.second_signal = Some(SubmittedSignal::UndoChange);
-            return self.submit(request, parsed, now).await;
+            return self.submit(request, parsed, source, now).await;
         }
         let caller = self.guard.caller(request, now).await?;
         let proven = request.credentials().proven_key(&self.app.config.issuer, None, now)?;
@@ -241,7 +246,13 @@ impl SubmitOtp {
         Ok(Answer::json(200, &user_json(&user, limits, now)).uncached())
     }
 
-    async fn submit(&self, request: &Request, parsed: ParsedRequest, now: Timestamp) -> Result<Answer, Problem> {
+    async fn submit(
+        &self,
+        request: &Request,
+        parsed: ParsedRequest,
+        source: SourceAddress,
+        now: Timestamp,
+    ) -> Result<Answer, Problem> {
         let ParsedRequest { proof, idempotency, organization, profile, second_signal, device, sign_out_others } =
             parsed;
         let organization = requested_organization(&self.store, &self.app.config, organization.as_ref(), now).await?;
@@ -261,7 +272,7 @@ impl SubmitOtp {
         // Do fallible reads before irreversible writes: the key is read before the proof is used up.
         let key = self.signing.signing_key(now).await?;
         let ids = new_token_ids()?;
-        let (signed_in, grant) = self.sign_in(request, proof, idempotency, &organization, context).await?;
+        let (signed_in, grant) = self.sign_in(proof, source, idempotency, &organization, context).await?;
         let SignedIn {
             user, session, other_sessions, is_new_user, is_test_number, is_recovered, former_holder, ..
         } = signed_in;
@@ -312,8 +323,8 @@ impl SubmitOtp {
 
     async fn sign_in(
         &self,
-        request: &Request,
         proof: SubmittedProof,
+        source: SourceAddress,
         idempotency: Option<IdempotencyDigest>,
         organization: &Organization,
         context: SignInContext,
@@ -325,7 +336,6 @@ impl SubmitOtp {
                 let DialledNumber { number, country, .. } = dialled(phone)?;
                 let fixed = organization.fixed_code(&number, now).cloned();
                 let code = SubmittedCode { code, fixed };
-                let source = request.source();
                 let submit = SubmitOtpRequest { phone: number, code, challenge_id, idempotency, source, context };
                 telemetry::trace("a code is submitted", &submit);
                 let signed_in = submit_otp(&self.store, &self.code_keys, self.push.as_ref(), limits, submit).await;

@@ -4,7 +4,7 @@ use adapters::app::{App, during_init};
 use adapters::config::ConfigError;
 use adapters::dynamodb::{AllTables, Store};
 use adapters::http::{
-    Answer, Code, Guard, Problem, RawPhoneNumber, Request, Route, challenge_id_of_guess, optional_member,
+    Answer, Code, Edge, Guard, Problem, RawPhoneNumber, Request, Route, challenge_id_of_guess, optional_member,
     organization_of_caller, otp, requested_organization, serve,
 };
 use adapters::secrets::CodeKeySecret;
@@ -25,6 +25,7 @@ pub struct ValidateOtp {
     app: App,
     store: Store<AllTables>,
     guard: Guard<AllTables>,
+    edge: Edge,
     code_keys: CodeKeySecret,
 }
 
@@ -69,7 +70,7 @@ impl ValidateOtp {
     pub fn new(app: &App) -> Result<Self, ConfigError> {
         let store = Store::new(app)?;
         let guard = Guard::new(app, &store);
-        Ok(Self { app: app.clone(), store, guard, code_keys: CodeKeySecret::new(app)? })
+        Ok(Self { app: app.clone(), store, guard, edge: Edge::new(app), code_keys: CodeKeySecret::new(app)? })
     }
 
     /// Opens connections and reads what the first request needs.
@@ -82,6 +83,7 @@ impl ValidateOtp {
                 // One connection. The first request opens the other two, which may resume its TLS session.
                 self.store.organization(&default.id, default, now),
                 self.code_keys.current(),
+                self.edge.read_ahead(),
                 self.store.prepare_transactions(),
             )
         })
@@ -96,6 +98,7 @@ impl ValidateOtp {
         let now = self.app.clock.now();
         let Some((Route::ValidatePhoneOtp, _)) = request.route() else { return Err(Problem::new(Code::NotFound)) };
         let limits = &self.app.config.limits;
+        let source = self.edge.source(request).await?;
         let caller = self.guard.caller(request, now).await?;
         let ParsedRequest { phone, code, username, challenge_id, organization } =
             ParsedRequest::parse(request, limits)?;
@@ -112,7 +115,7 @@ impl ValidateOtp {
             phone: number,
             code,
             challenge_id,
-            source: request.source(),
+            source,
             now,
         };
         telemetry::trace("a code is validated", &validation);

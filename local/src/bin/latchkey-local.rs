@@ -15,6 +15,7 @@ Usage: cargo local [OPTIONS]
   --port PORT            port of the API and the web page (default 3000; 0 is any free port)
   --dynamodb-port PORT   port of DynamoDB (default 8000)
   --aws-port PORT        port of Secrets Manager, SNS and the SMS gateways (default 4566)
+  --edge-port PORT       also run the edge, as CloudFront in front of the API; the API then refuses who goes around it
   --data FOLDER          folder for users, keys and messages (default .local beside the template)
   --ephemeral            keep all data in memory
   --containers           let containers call the last two ports too, as host.docker.internal (for sam local)
@@ -73,6 +74,7 @@ fn command(mut arguments: impl Iterator<Item = String>) -> Result<Command, Strin
             "--port" => options.port = port(flag, &value()?)?,
             "--dynamodb-port" => options.dynamodb_port = port(flag, &value()?)?,
             "--aws-port" => options.aws_port = port(flag, &value()?)?,
+            "--edge-port" => options.edge_port = Some(port(flag, &value()?)?),
             "--data" => data = Some(PathBuf::from(value()?)),
             "--template" => options.template = PathBuf::from(value()?),
             "--ephemeral" => is_ephemeral = true,
@@ -97,7 +99,7 @@ fn port(flag: &str, value: &str) -> Result<u16, String> {
 }
 
 fn banner(system: &System, kept: Option<&Path>) -> String {
-    let api = format!("http://{}", system.address());
+    let api = format!("http://{}", system.edge_address().unwrap_or(system.address()));
     let data = kept.map_or_else(|| "in memory".to_owned(), |folder| folder.display().to_string());
     format!(
         "\

@@ -18,7 +18,8 @@ use domain::values::time::Timestamp;
 use domain::values::unavailable::Unavailable;
 use serde_json::{Map, Value, json};
 use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Subscriber};
+use tracing::instrument::Instrumented;
+use tracing::{Event, Instrument, Level, Subscriber};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
@@ -58,12 +59,18 @@ fn log<S: Subscriber + for<'a> LookupSpan<'a>>(level: &str) -> impl Layer<S> {
     fmt::layer()
         .json()
         .flatten_event(true)
-        .with_current_span(false)
+        .with_current_span(true)
         .with_span_list(false)
         .with_target(false)
         // CloudWatch adds the time to each line.
         .without_time()
         .with_filter(filter(level))
+}
+
+/// Names the request in every line that `work` logs, so that one request can be followed over the functions.
+pub fn followed<Work: Future>(request_id: &str, work: Work) -> Instrumented<Work> {
+    // At the level of errors, so that it names the request at every `LOG_LEVEL`.
+    work.instrument(tracing::error_span!("request", request_id))
 }
 
 /// Traces a whole value, at the finest level and only in debug builds. The `Debug` of codes, tokens and numbers hides them.
@@ -226,6 +233,11 @@ pub fn delayed(kind: Delayed, fate: Fate, at: Timestamp) {
         Outcome = outcome,
         at = at.seconds(),
     );
+}
+
+/// The whole days since a key's last rotation.
+pub fn days_since_rotation(key: &'static str, days: u64, at: Timestamp) {
+    tracing::info!(target: METRICS, DaysSinceRotation = days, Key = key, at = at.seconds());
 }
 
 /// Logs the use of a test number by organization, without the number.

@@ -13,6 +13,7 @@ pub struct Resources {
     code_key_secret: Option<String>,
     gateway_secret: Option<String>,
     push_secret: Option<String>,
+    edge_secret: Option<String>,
 }
 
 fn set<'a>(name: &'a Option<String>, variable: &'static str, kind: &'static str) -> Result<&'a str, ConfigError> {
@@ -31,6 +32,7 @@ impl Resources {
             code_key_secret: variables.owned("CODE_KEY_SECRET"),
             gateway_secret: variables.owned("GATEWAY_SECRET"),
             push_secret: variables.owned("PUSH_SECRET"),
+            edge_secret: variables.owned("EDGE_SECRET"),
         }
     }
 
@@ -77,5 +79,10 @@ impl Resources {
     /// `PUSH_SECRET`: the name or ARN of the secret with the service account that pushes.
     pub fn push_secret(&self) -> Result<&str, ConfigError> {
         set(&self.push_secret, "PUSH_SECRET", "secret, or its ARN")
+    }
+
+    /// `EDGE_SECRET`: the name or ARN of the secret that the edge shows; none where there is no edge.
+    pub fn edge_secret(&self) -> Option<&str> {
+        self.edge_secret.as_deref()
     }
 }

@@ -21,6 +21,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
+use tracing::Instrument;
 
 use crate::app::App;
 use crate::config::ConfigError;
@@ -154,7 +155,8 @@ impl Push {
         let mut running = JoinSet::new();
         for (place, device) in devices.iter().enumerate() {
             let (push, bearer, message) = (self.clone(), bearer.clone(), message(device).to_string());
-            running.spawn(async move { (place, push.push_one(&bearer, message).await) });
+            let push_one = async move { (place, push.push_one(&bearer, message).await) };
+            running.spawn(push_one.in_current_span());
         }
         while let Ok(Some(ended)) = timeout_at(deadline, running.join_next()).await {
             if let Ok((place, outcome)) = ended

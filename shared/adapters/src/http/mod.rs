@@ -2,6 +2,7 @@
 
 mod answer;
 mod credentials;
+mod edge;
 mod guard;
 mod members;
 mod organization;
@@ -13,6 +14,7 @@ mod serve;
 
 pub use self::answer::Answer;
 pub use self::credentials::Credentials;
+pub use self::edge::Edge;
 pub use self::guard::{Guard, REFUSAL, RefreshTokenError, refusal_members};
 pub use self::members::{RawPhoneNumber, challenge_id, challenge_id_of_guess, member, nullable, optional_member, otp};
 pub use self::organization::{organization_of_caller, requested_organization};

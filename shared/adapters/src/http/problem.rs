@@ -33,6 +33,7 @@ pub enum Code {
     UnsupportedMediaType,
     NoSuchOrganization,
     CountryNotAllowed,
+    EdgeRequired,
     FirebaseTokenInvalid,
     FirebaseTokenExpired,
     IncorrectOtp,
@@ -109,6 +110,12 @@ impl Code {
                 "country_not_allowed",
                 "country not allowed",
                 "This organization does not send codes to numbers of this country.",
+            ),
+            Self::EdgeRequired => Entry(
+                403,
+                "edge_required",
+                "edge required",
+                "This request went around the public address of the API. Send it there.",
             ),
             Self::FirebaseTokenInvalid => Entry(
                 400,
@@ -313,6 +320,7 @@ impl Code {
             | Self::UnsupportedMediaType
             | Self::NoSuchOrganization
             | Self::CountryNotAllowed
+            | Self::EdgeRequired
             | Self::FirebaseTokenInvalid
             | Self::FirebaseTokenExpired
             | Self::IncorrectOtp

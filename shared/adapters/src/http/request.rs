@@ -86,7 +86,7 @@ impl Request {
     }
 
     /// The source address as API Gateway saw it. Never a header, which anyone can write.
-    pub fn source(&self) -> SourceAddress {
+    pub(super) fn socket_source(&self) -> SourceAddress {
         let address = self.context().and_then(|context| context.http.source_ip.as_deref());
         SourceAddress::of(address.and_then(|address| address.parse::<IpAddr>().ok()))
     }

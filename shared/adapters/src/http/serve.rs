@@ -9,7 +9,7 @@ use domain::rules::device_proof::ProofRefusal;
 use super::answer::Answer;
 use super::problem::Problem;
 use super::request::Request;
-use crate::telemetry::causes;
+use crate::telemetry::{causes, followed};
 
 pub async fn serve<F>(
     function: &'static str,
@@ -19,9 +19,16 @@ pub async fn serve<F>(
 where
     F: Future<Output = Result<Answer, Problem>>,
 {
-    let started = Instant::now();
     let request_id = event.request_context.request_id.clone();
     let request_id = request_id.as_deref().unwrap_or("-");
+    followed(request_id, answer(function, event, handler)).await.into_response(request_id)
+}
+
+async fn answer<F>(function: &'static str, event: ApiGatewayV2httpRequest, handler: impl FnOnce(Request) -> F) -> Answer
+where
+    F: Future<Output = Result<Answer, Problem>>,
+{
+    let started = Instant::now();
     let outcome = match Request::from_event(event) {
         Ok(request) => handler(request).await,
         Err(problem) => Err(problem),
@@ -32,12 +39,12 @@ where
         Err(problem) => {
             let code = problem.code.as_str();
             if let Some(unavailable) = problem.source() {
-                tracing::error!(function, request_id, code, cause = causes(unavailable), "unavailable");
+                tracing::error!(function, code, cause = causes(unavailable), "unavailable");
             }
             let why = problem.proof_refusal().map(ProofRefusal::name);
             (problem.into_answer(), code, why)
         }
     };
-    tracing::info!(function, request_id, status = answer.status, code, why, milliseconds, "served");
-    answer.into_response(request_id)
+    tracing::info!(function, status = answer.status, code, why, milliseconds, "served");
+    answer
 }

@@ -1,6 +1,7 @@
 //! Secrets, from Secrets Manager, cached in the process. No secret has a `Debug` that shows it.
 
 mod code_key;
+mod edge;
 mod gateways;
 mod reader;
 mod rotation;
@@ -8,6 +9,7 @@ mod service_account;
 mod signing_key;
 
 pub use self::code_key::{CodeKeySecret, is_code_key, new_code_key};
+pub use self::edge::EdgeSecret;
 pub use self::gateways::{GatewayCredentials, GatewaySecret};
 pub use self::reader::{SecretReader, read_together};
 pub use self::rotation::{RotatingSecret, Stages};

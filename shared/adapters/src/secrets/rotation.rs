@@ -1,5 +1,6 @@
 //! A secret as its rotation sees it: versions by stage, never cached.
 
+use domain::values::time::Timestamp;
 use domain::values::unavailable::Unavailable;
 
 use super::reader::{CURRENT, PENDING, SecretReader, Which};
@@ -16,6 +17,8 @@ pub struct Stages {
     pub current: Option<String>,
     pub pending: Option<String>,
     pub rotation_enabled: bool,
+    /// Of the last rotation, or of the secret's creation.
+    pub rotated_at: Option<Timestamp>,
 }
 
 impl RotatingSecret {
@@ -40,10 +43,12 @@ impl RotatingSecret {
             let found = versions.iter().find(|(_, stages)| stages.iter().any(|label| label == stage));
             found.map(|(version, _)| version.clone())
         };
+        let rotated = answer.last_rotated_date.or(answer.created_date);
         Ok(Stages {
             current: with(CURRENT),
             pending: with(PENDING),
             rotation_enabled: answer.rotation_enabled.unwrap_or(true),
+            rotated_at: rotated.map(|at| Timestamp::from_seconds(at.secs())),
         })
     }
 

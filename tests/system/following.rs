@@ -1,0 +1,51 @@
+//! Following one request through the log: each line that it causes names it.
+
+use serde_json::{Value, json};
+use tests::World;
+
+const PHONE: &str = "+9779841000001";
+
+fn of_request(world: &World, id: &str) -> Vec<Value> {
+    world.own_log().into_iter().filter(|line| line["span"]["request_id"] == id).collect()
+}
+
+fn messages(lines: &[Value]) -> Vec<&str> {
+    lines.iter().map(|line| line["fields"]["message"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn each_line_that_a_request_causes_names_it() {
+    let world = World::with(&[("SMS_ROUTES", "*=sparrow,sns")]).await;
+    world.keep_phone_secret(PHONE);
+    world.fault("sparrow", "refuse", 1).await;
+    let sent = world.post("/v1/otp/send", json!({"phone_number": PHONE})).send().await;
+    let code = world.code(PHONE).await;
+    let signed_in = world.submit(PHONE, &code).send().await;
+    let of_send = of_request(&world, &sent.headers["x-request-id"]);
+    let expected = ["the gateway did not accept the message", "the gateway accepted the message", "served"];
+    assert_eq!(messages(&of_send), expected);
+    assert_eq!(messages(&of_request(&world, &signed_in.headers["x-request-id"])), ["served"]);
+    assert!(world.own_log().iter().all(|line| line["span"]["request_id"].is_string()), "{:?}", world.own_log());
+}
+
+#[tokio::test]
+async fn the_authorizer_and_the_function_behind_it_name_the_same_request() {
+    let world = World::new().await;
+    let person = world.sign_in(PHONE).await;
+    world.fault("dynamodb", "error", 100).await;
+    let refused = world.call("GET", "/v1/me").as_person(&person).send().await;
+    refused.assert_problem(503, "service_unavailable");
+    let lines = of_request(&world, &refused.headers["x-request-id"]);
+    assert_eq!(messages(&lines), ["unavailable", "unavailable", "served"]);
+    assert_eq!(lines[0]["fields"]["function"], "authorizer");
+}
+
+#[tokio::test]
+async fn what_no_request_causes_is_named_by_its_call() {
+    let world = World::new().await;
+    world.secrets_manager("RotateSecret", json!({"SecretId": "CodeKeySecret"})).await;
+    let lines: Vec<Value> =
+        world.own_log().into_iter().filter(|line| line["fields"]["message"] == "rotation step done").collect();
+    assert!(lines.len() >= 4);
+    assert!(lines.iter().all(|line| line["span"]["request_id"].is_string()), "{lines:?}");
+}
