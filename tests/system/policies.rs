@@ -65,6 +65,21 @@ fn only_messages_to_phones_and_batches_of_secrets_are_allowed_by_a_wildcard() {
     }
 }
 
+/// The right to send by AWS End User Messaging is for SNS, which asks in the name of the function.
+#[test]
+fn functions_that_send_use_end_user_messaging_through_sns_alone_and_publish_to_no_topic() {
+    for function in ["send-otp", "notify"] {
+        let policies = list(&resource(&logical_id(function))["Properties"]["Policies"]);
+        let statements = || policies.iter().flat_map(|policy| list(&policy["Statement"]));
+        let messages = statements().filter(|statement| statement["Action"] == "sms-voice:SendTextMessage");
+        let through_sns = json!({"StringEquals": {"aws:CalledViaLast": "sns.amazonaws.com"}});
+        assert_eq!(messages.map(|statement| &statement["Condition"]).collect::<Vec<_>>(), [&through_sns], "{function}");
+        let topics = json!({"Fn::Sub": "arn:${AWS::Partition}:sns:*:*:*"});
+        let denied = statements().filter(|statement| statement["Effect"] == "Deny" && statement["Resource"] == topics);
+        assert_eq!(denied.map(|statement| &statement["Action"]).collect::<Vec<_>>(), ["sns:Publish"], "{function}");
+    }
+}
+
 #[test]
 fn a_function_has_the_names_of_exactly_the_tables_and_secrets_that_it_may_use() {
     for function in functions().iter().map(|name| logical_id(name)) {
