@@ -11,10 +11,8 @@ use account::Account;
 use adapters::app::App;
 use adapters::clock::Clock;
 use adapters::config::Config;
-use authorizer::Authorizer;
-use aws_lambda_events::apigw::{
-    ApiGatewayV2CustomAuthorizerV2Request, ApiGatewayV2httpRequest, ApiGatewayV2httpResponse,
-};
+use authorizer::{Authorizer, Event};
+use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use jwks::Jwks;
 use send_otp::SendOtp;
 use serde_json::Value;
@@ -122,13 +120,18 @@ fn check(answer: &ApiGatewayV2httpResponse) {
 
 /// Calls the authorizer and checks that it accepts only signed tokens. An answer with a refusal in its context is not an
 /// acceptance: the function behind the authorizer then refuses the request.
-pub fn authorize(event: ApiGatewayV2CustomAuthorizerV2Request) {
+pub fn authorize(event: Event) {
     let functions = &*FUNCTIONS;
-    let authorization = event.headers.get("authorization").cloned();
+    let headers = match &event {
+        Event::HttpApi(event) => &event.headers,
+        Event::RestApi(event) if event.multi_value_headers.is_empty() => &event.headers,
+        Event::RestApi(event) => &event.multi_value_headers,
+    };
+    let authorization = headers.get("authorization").cloned();
     let decision = functions.runtime.block_on(functions.authorizer.handle(event)).unwrap();
-    let decision = serde_json::to_value(decision).unwrap();
     let context = &decision["context"];
-    if decision["isAuthorized"] == true && context.get(adapters::http::REFUSAL).is_none() {
+    let is_allowed = decision["policyDocument"]["Statement"][0]["Effect"] == "Allow";
+    if (decision["isAuthorized"] == true || is_allowed) && context.get(adapters::http::REFUSAL).is_none() {
         let token = authorization.as_ref().and_then(|value| value.to_str().ok()?.trim().rsplit_once(' '));
         assert!(token.is_some_and(|(_, token)| was_signed(token)), "accepted an unsigned token: {decision}");
         assert!(context["user_id"].is_string() && context["session_id"].is_string(), "missing ids: {decision}");

@@ -185,7 +185,7 @@ async fn the_authorization_scheme_is_case_insensitive() {
     }
 }
 
-// The authorizer, as API Gateway calls it.
+// The authorizer, as an HTTP API calls it.
 
 /// What an event for the authorizer and one for a function behind it have in common.
 fn event(route: &str, headers: Value) -> Value {
@@ -322,6 +322,84 @@ async fn while_the_store_is_down_callers_get_service_unavailable_and_no_401() {
     reply.assert_problem(503, "service_unavailable");
     assert_eq!(reply.headers["retry-after"], reply.number("retry_after").to_string());
     world.me(&person).await;
+}
+
+// The authorizer, as a REST API calls it.
+
+const METHOD_ARN: &str = "arn:aws:execute-api:us-east-1:123456789012:api/live/GET/orders";
+
+/// An event with these headers, each of which has several values.
+fn rest_event(headers: Value) -> Value {
+    let last = |values: &Value| values.as_array().unwrap().last().unwrap().clone();
+    let single: Value = headers.as_object().unwrap().iter().map(|(name, all)| (name.clone(), last(all))).collect();
+    json!({
+        "type": "REQUEST", "methodArn": METHOD_ARN, "resource": "/orders", "path": "/orders", "httpMethod": "GET",
+        "headers": single, "multiValueHeaders": headers, "stageVariables": null,
+        "requestContext": {"path": "/live/orders", "stage": "live", "resourcePath": "/orders", "httpMethod": "GET"},
+    })
+}
+
+async fn ask(world: &World, event: Value) -> Result<Value, String> {
+    world.system.invoke("AuthorizerFunction", event).await
+}
+
+fn policy(effect: &str, principal: &str, context: Value) -> Value {
+    let statement = json!({"Action": "execute-api:Invoke", "Effect": effect, "Resource": METHOD_ARN});
+    json!({
+        "principalId": principal, "context": context,
+        "policyDocument": {"Version": "2012-10-17", "Statement": [statement]},
+    })
+}
+
+fn denying() -> Value {
+    policy("Deny", "nobody", json!({}))
+}
+
+#[tokio::test]
+async fn a_rest_api_gets_a_policy_for_the_called_method_and_the_same_context() {
+    let (world, person) = signed_in().await;
+    let expected = policy("Allow", &person.user_id, authorized(&person)["context"].clone());
+    for name in ["Authorization", "authorization", "AUTHORIZATION"] {
+        let event = rest_event(json!({name: [format!("Bearer {}", person.access)]}));
+        assert_eq!(ask(&world, event.clone()).await.unwrap(), expected);
+        assert_eq!(ask(&world, with(&event, json!({"multiValueHeaders": null}))).await.unwrap(), expected);
+        // As an HTTP API asks whose authorizer has payload format 1.0.
+        assert_eq!(ask(&world, with(&event, json!({"version": "1.0"}))).await.unwrap(), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_rest_api_gets_a_denial_whatever_its_route_and_stage_variables_are() {
+    let (world, person) = signed_in().await;
+    let own = json!({"path": "/v1/me", "resource": "/v1/me", "routeKey": "GET /v1/me", "stageVariables": explain()});
+    assert_eq!(ask(&world, rest_event(json!({}))).await.unwrap(), denying());
+    for (what, token) in forgeries(&person.access, &own_key(&world).await) {
+        let event = rest_event(json!({"Authorization": [format!("Bearer {token}")]}));
+        assert_eq!(ask(&world, with(&event, own.clone())).await.unwrap(), denying(), "{what}");
+    }
+    delete(&world, &person, "/v1/session").await;
+    let event = rest_event(json!({"Authorization": [format!("Bearer {}", person.access)]}));
+    assert_eq!(ask(&world, with(&event, own)).await.unwrap(), denying());
+}
+
+#[tokio::test]
+async fn a_request_that_repeats_the_authorization_header_is_denied() {
+    let (world, person) = signed_in().await;
+    let good = format!("Bearer {}", person.access);
+    for values in [[&*good, "Bearer not-a-token"], ["Bearer not-a-token", &*good], [&*good, &*good]] {
+        assert_eq!(ask(&world, rest_event(json!({"Authorization": values}))).await.unwrap(), denying());
+        let joined = json!({"authorization": values.join(",")});
+        assert_eq!(authorize(&world, "GET /orders", Value::Null, joined).await.unwrap(), denied());
+    }
+}
+
+#[tokio::test]
+async fn while_the_store_is_down_a_rest_api_gets_an_error_and_no_denial() {
+    let (world, person) = signed_in().await;
+    world.fault("dynamodb", "error", 3).await;
+    let event = rest_event(json!({"Authorization": [format!("Bearer {}", person.access)]}));
+    assert!(ask(&world, event.clone()).await.is_err());
+    assert!(ask(&world, event).await.is_ok());
 }
 
 // A guarded function that is invoked with any authorizer context, or none.

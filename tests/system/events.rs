@@ -55,6 +55,9 @@ fn outcome(answer: &Value) -> Value {
     if let Some(seen) = answer.get("seen") {
         return json!({"seen": seen});
     }
+    if let Some(policy) = answer.get("policyDocument") {
+        return json!({"effect": policy["Statement"][0]["Effect"]});
+    }
     let mut outcome = json!({"isAuthorized": answer["isAuthorized"]});
     if let Some(refusal) = answer["context"].get("refusal") {
         outcome["refusal"] = refusal.clone();

@@ -1,13 +1,12 @@
 //! The `authorizer` function, wired once for each cold start.
 
 use adapters::app::App;
-use authorizer::Authorizer;
-use lambda_http::aws_lambda_events::apigw::ApiGatewayV2CustomAuthorizerV2Request;
+use authorizer::{Authorizer, Event};
 use lambda_http::lambda_runtime::{Error, LambdaEvent, run, service_fn};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let function = &Authorizer::new(&App::from_environment()?)?;
     function.prepare().await;
-    run(service_fn(|event: LambdaEvent<ApiGatewayV2CustomAuthorizerV2Request>| function.handle(event.payload))).await
+    run(service_fn(|event: LambdaEvent<Event>| function.handle(event.payload))).await
 }

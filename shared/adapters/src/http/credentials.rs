@@ -1,9 +1,9 @@
 //! What a request presents to be believed: an access token in its `Authorization` header, and a proof of a device's key in
 //! its `DPoP` header (RFC 9449).
 
-use aws_lambda_events::apigw::ApiGatewayV2CustomAuthorizerV2Request;
-use aws_lambda_events::http::HeaderMap;
+use aws_lambda_events::apigw::{ApiGatewayCustomAuthorizerRequestTypeRequest, ApiGatewayV2CustomAuthorizerV2Request};
 use aws_lambda_events::http::header::{AUTHORIZATION, HOST};
+use aws_lambda_events::http::{HeaderMap, Method};
 use domain::rules::device_proof::{ProofRefusal, ProofTarget};
 use domain::rules::token::Issuer;
 use domain::use_cases::authorize::AuthorizeError;
@@ -35,7 +35,8 @@ pub(super) enum Scheme {
 }
 
 impl<'a> Credentials<'a> {
-    pub fn of_authorizer_event(event: &'a ApiGatewayV2CustomAuthorizerV2Request) -> Self {
+    /// Of an authorizer's event in payload format 2.0.
+    pub fn of_http_api(event: &'a ApiGatewayV2CustomAuthorizerV2Request) -> Self {
         let context = &event.request_context;
         Self {
             headers: &event.headers,
@@ -46,7 +47,25 @@ impl<'a> Credentials<'a> {
         }
     }
 
+    /// Of an authorizer's event of a REST API, none of which is ours. Only its context has the path as the client sent it,
+    /// with the stage or the base path.
+    pub fn of_rest_api(event: &'a ApiGatewayCustomAuthorizerRequestTypeRequest) -> Self {
+        // Of repeated headers, `headers` has only the last one. An event without the other member is documented too.
+        let all = &event.multi_value_headers;
+        Self {
+            headers: if all.is_empty() { &event.headers } else { all },
+            method: event.http_method.as_ref().map(Method::as_str).unwrap_or_default(),
+            path: event.request_context.path.as_deref().unwrap_or_default(),
+            domain: None,
+            is_own_route: false,
+        }
+    }
+
     pub(super) fn access_token(&self) -> Result<(Scheme, &'a str), AuthorizeError> {
+        // A backend that reads the header itself may read the other one. HTTP APIs join them by commas, which no token has.
+        if self.headers.get_all(AUTHORIZATION).iter().count() > 1 {
+            return Err(AuthorizeError::TokenInvalid);
+        }
         let authorization = self.text(AUTHORIZATION.as_str()).unwrap_or_default().trim();
         let (scheme, token) = authorization.split_once(' ').ok_or(AuthorizeError::TokenRequired)?;
         // The scheme is case-insensitive (RFC 9110 §11.1).
@@ -70,7 +89,7 @@ impl<'a> Credentials<'a> {
         let mut proofs = self.headers.get_all(PROOF).iter();
         let Some(proof) = proofs.next() else { return Ok(None) };
         let proof = proof.to_str().map_err(|_| ProofRefusal::Malformed)?;
-        // API Gateway joins repeated headers by commas, which no proof contains.
+        // HTTP APIs join repeated headers by commas, which no proof contains.
         if proofs.next().is_some() || proof.contains(',') {
             return Err(ProofRefusal::Repeated);
         }
