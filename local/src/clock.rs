@@ -19,9 +19,9 @@ impl AdjustableClock {
     }
 
     /// Its time changes only by [`AdjustableClock::advance`], so that a test can tell it to the second, however slow the
-    /// machine is.
-    pub fn standing_still() -> Self {
-        let started_at = Clock::system().now();
+    /// machine is. It starts that many seconds behind the machine's.
+    pub fn standing_still(behind_seconds: u32) -> Self {
+        let started_at = Clock::system().now().minus(behind_seconds);
         Self { base: Clock::new(move || started_at), ahead_seconds: Arc::default() }
     }
 

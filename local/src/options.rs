@@ -29,6 +29,8 @@ pub struct Options {
     /// Whether time passes, and functions are called when something is written to a stream and at each hour. If not,
     /// call [`crate::AdjustableClock::advance`], [`crate::System::deliver_streams`] and [`crate::System::invoke`].
     pub runs_by_itself: bool,
+    /// By how much the clock is behind the machine's at the start, if time does not pass.
+    pub behind_seconds: u32,
 }
 
 impl Default for Options {
@@ -45,6 +47,7 @@ impl Default for Options {
             overrides: BTreeMap::new(),
             timeouts: Timeouts::default(),
             runs_by_itself: false,
+            behind_seconds: 0,
         }
     }
 }

@@ -83,7 +83,11 @@ impl System {
         let (dynamodb_listener, dynamodb_address) = listen("--dynamodb-port", options.dynamodb_port).await?;
         let (aws_listener, aws_address) = listen("--aws-port", options.aws_port).await?;
 
-        let clock = if options.runs_by_itself { AdjustableClock::running() } else { AdjustableClock::standing_still() };
+        let clock = if options.runs_by_itself {
+            AdjustableClock::running()
+        } else {
+            AdjustableClock::standing_still(options.behind_seconds)
+        };
         let data = DataFolder::open(options.data.as_deref(), &clock)?;
         let faults = Arc::new(Faults::new(options.timeouts.attempt));
         let vendors = Arc::new(open_vendors(&data, &clock, &faults, &mut template, aws_address)?);

@@ -422,7 +422,7 @@ mod tests {
     const SECOND: &str = "22222222-2222-2222-2222-222222222222";
 
     fn secrets() -> SecretsManager {
-        let secrets = SecretsManager::new(AdjustableClock::standing_still());
+        let secrets = SecretsManager::new(AdjustableClock::standing_still(0));
         let secret = Secret { name: "Key".to_owned(), initial: InitialSecret::Given("{}".to_owned()) };
         let rotation = Rotation { secret: "Key".to_owned(), function: "Rotate".to_owned() };
         secrets.create(&[secret], &[rotation]).unwrap();
