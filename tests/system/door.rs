@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::workspace::{functions, list, logical_id, resource, yaml};
+use crate::workspace::{functions, list, logical_id, resource, template_of};
 
 fn door(id: &str) -> Value {
-    yaml("door.yaml")["Resources"][id]["Properties"].clone()
+    template_of("door.yaml")["Resources"][id]["Properties"].clone()
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod dependencies;
 mod documents;
 mod door;
 mod events;
+mod examples;
 mod following;
 mod growth;
 mod imports;

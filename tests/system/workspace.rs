@@ -89,12 +89,12 @@ pub fn metadata() -> &'static Value {
 /// `template.yaml`, each tag in its long form.
 pub fn template() -> &'static Value {
     static TEMPLATE: OnceLock<Value> = OnceLock::new();
-    TEMPLATE.get_or_init(|| yaml("template.yaml"))
+    TEMPLATE.get_or_init(|| template_of("template.yaml"))
 }
 
-/// A template with short tags (`!Ref x`) in CloudFormation's long form (`{"Ref": "x"}`).
-pub fn yaml(name: &str) -> Value {
-    long_form(&serde_yaml_ng::from_str(&text(name)).unwrap())
+/// A template by its path, each tag in its long form.
+pub fn template_of(path: &str) -> Value {
+    long_form(&serde_yaml_ng::from_str(&text(path)).unwrap())
 }
 
 pub fn resource(id: &str) -> &'static Value {
