@@ -58,7 +58,8 @@ fn the_throttle_of_each_route_is_what_an_account_carries() {
 #[test]
 fn no_web_page_may_call_the_api_unless_its_origin_is_configured() {
     let is_configured = json!({"Fn::Not": [{"Fn::Equals": [{"Fn::Join": ["", {"Ref": "AllowedOrigins"}]}, ""]}]});
-    assert_eq!(template()["Parameters"]["AllowedOrigins"]["Default"], "");
+    let parameter = &template()["Parameters"]["AllowedOrigins"];
+    assert_eq!((&parameter["Type"], &parameter["Default"]), (&json!("CommaDelimitedList"), &json!("")));
     let cors = &resource("Api")["Properties"]["CorsConfiguration"]["Fn::If"];
     assert_eq!(template()["Conditions"][cors[0].as_str().unwrap()], is_configured);
     assert_eq!(cors[1]["AllowOrigins"], json!({"Ref": "AllowedOrigins"}));
@@ -229,14 +230,15 @@ fn the_metrics_of_a_stack_have_a_namespace_of_their_own() {
 }
 
 #[test]
-fn users_and_settings_outlive_the_stack_and_codes_and_sessions_expire() {
+fn users_notices_and_settings_outlive_the_stack_and_codes_and_sessions_expire() {
     for (table, outlives, expires_by) in [
         // Only usernames that were given up have that attribute.
         ("UsersTable", true, Some("kept_until")),
+        // Of a change of number, the user says that it waits, and this table when it is due.
+        ("NoticesTable", true, Some("expires_at")),
         ("SettingsTable", true, None),
         ("OtpsTable", false, Some("expires_at")),
         ("SessionsTable", false, Some("expires_at")),
-        ("NoticesTable", false, Some("expires_at")),
     ] {
         let properties = &resource(table)["Properties"];
         assert_policies(table, outlives);
@@ -250,6 +252,28 @@ fn users_and_settings_outlive_the_stack_and_codes_and_sessions_expire() {
         }
     }
     assert_eq!(resources("AWS::DynamoDB::Table").count(), 5);
+}
+
+/// An import may contain nothing but what it imports: no transform, and no outputs.
+#[test]
+fn tables_yaml_declares_the_tables_that_outlive_the_stack_and_nothing_else() {
+    let import = crate::workspace::yaml("tables.yaml");
+    let sections: Vec<_> = import.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(sections, ["AWSTemplateFormatVersion", "Conditions", "Description", "Parameters", "Resources"]);
+    let outlive = resources("AWS::DynamoDB::Table").filter(|(_, table)| table["DeletionPolicy"] != "Delete");
+    let mut expected = json!({});
+    for (id, table) in outlive {
+        expected[id] = table.clone();
+        // The end of a failed import must not delete them.
+        expected[id]["DeletionPolicy"] = json!("Retain");
+    }
+    assert_eq!(import["Resources"], expected);
+    for (name, condition) in import["Conditions"].as_object().unwrap() {
+        assert_eq!(template()["Conditions"][name], *condition, "{name}");
+    }
+    for (name, parameter) in import["Parameters"].as_object().unwrap() {
+        assert_eq!(template()["Parameters"][name]["Default"], parameter["Default"], "{name}");
+    }
 }
 
 /// The signing key is made anew.
