@@ -257,7 +257,7 @@ fn users_notices_and_settings_outlive_the_stack_and_codes_and_sessions_expire() 
 /// An import may contain nothing but what it imports: no transform, and no outputs.
 #[test]
 fn tables_yaml_declares_the_tables_that_outlive_the_stack_and_nothing_else() {
-    let import = crate::workspace::yaml("tables.yaml");
+    let import = crate::workspace::template_of("tables.yaml");
     let sections: Vec<_> = import.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(sections, ["AWSTemplateFormatVersion", "Conditions", "Description", "Parameters", "Resources"]);
     let outlive = resources("AWS::DynamoDB::Table").filter(|(_, table)| table["DeletionPolicy"] != "Delete");
