@@ -14,8 +14,8 @@ use crate::cloudformation::{InitialSecret, Secret};
 use crate::random;
 use crate::secrets_manager::store::SecretsManager;
 
-/// The name of its secret.
-pub const SECRET: &str = "EdgeSecret";
+/// The name of its secret, in the form that the template accepts.
+pub const SECRET: &str = "arn:aws:secretsmanager:us-east-1:000000000000:secret:EdgeSecret";
 /// An address of the edge itself, of a block for documents (RFC 5737).
 const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use adapters::app::App;
 use adapters::clock::Clock;
 use adapters::config::{Config, ConfigError, Timeouts};
-use adapters::telemetry::followed;
+use adapters::telemetry::with_request_id;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -86,7 +86,7 @@ impl Functions {
         let function = process.function(id)?;
         let mut deaths = self.faults.deaths();
         // Boxed: otherwise the type of this task is too deep for the compiler's limit in a release build.
-        let mut run = tokio::spawn(async move { Box::pin(followed(&random::uuid(), function.handle(event))).await });
+        let mut run = tokio::spawn(async move { Box::pin(function.handle(event)).await });
         tokio::select! {
             outcome = &mut run => outcome.map_err(|error| error.to_string())?,
             Ok(()) = deaths.changed() => {
@@ -150,7 +150,7 @@ impl Function {
         match self {
             Self::Account(function) => answer(&function.handle(read(event)?).await),
             Self::Jwks(function) => answer(&function.handle(read(event)?).await),
-            Self::Notify(function) => answer(&function.handle(read(event)?).await),
+            Self::Notify(function) => answer(&called(function.handle(read(event)?)).await),
             Self::SendOtp(function) => answer(&function.handle(read(event)?).await),
             Self::Session(function) => answer(&function.handle(read(event)?).await),
             Self::SubmitOtp(function) => answer(&function.handle(read(event)?).await),
@@ -158,13 +158,18 @@ impl Function {
             Self::Authorizer(function) => {
                 answer(&function.handle(read(event)?).await.map_err(|error| error.to_string())?)
             }
-            Self::Due(function) => answer(&function.handle().await.map_err(|error| error.to_string())?),
+            Self::Due(function) => answer(&called(function.handle()).await.map_err(|error| error.to_string())?),
             Self::RotateKeys(function) => {
-                function.handle(read(event)?).await.map_err(|error| error.to_string())?;
+                called(function.handle(read(event)?)).await.map_err(|error| error.to_string())?;
                 Ok(Value::Null)
             }
         }
     }
+}
+
+/// A call that no request causes has an id of Lambda.
+fn called<Work: Future>(work: Work) -> impl Future<Output = Work::Output> {
+    with_request_id(&random::uuid(), work)
 }
 
 fn read<Event: DeserializeOwned>(event: Value) -> Result<Event, String> {

@@ -31,6 +31,7 @@ pub use crate::clock::AdjustableClock;
 pub use crate::cloudformation::Template;
 pub use crate::dynamodb::capacity::{Units, item_size};
 pub use crate::dynamodb::proxy::DynamodbRequest;
+pub use crate::edge::SECRET as EDGE_SECRET;
 pub use crate::faults::aim::{Aim, Outgoing};
 pub use crate::faults::fault::{Mode, Target};
 pub use crate::options::Options;

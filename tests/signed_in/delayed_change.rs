@@ -233,13 +233,31 @@ async fn a_change_waits_as_long_as_somebody_uses_up_the_old_numbers_codes() {
 #[tokio::test]
 async fn a_change_is_made_when_the_old_number_had_codes_left_for_a_day() {
     let (world, owner) = asked().await;
-    world.advance(2 * DAY - 2 * HOUR);
+    world.advance(DAY - 2 * HOUR);
     use_up_sends(&world, 10).await;
-    world.advance(DAY + 2 * HOUR);
+    world.advance(2 * DAY + 2 * HOUR);
     // Five of ten leave somebody enough to refuse with.
     use_up_sends(&world, 5).await;
     run_due(&world).await;
     assert_eq!(owner.number(&world).await, json!(OTHER));
+}
+
+/// The sends of a thief just before and just after the beginning of the last day refuse the owner's for almost all of it.
+#[tokio::test]
+async fn codes_that_were_used_up_before_the_last_day_keep_a_change_waiting_too() {
+    let (world, owner) = asked().await;
+    world.advance(3 * DAY - 25 * HOUR);
+    let took = use_up_sends(&world, 5).await;
+    world.advance(2 * HOUR - took);
+    let took = use_up_sends(&world, 5).await;
+    world.advance(10 * HOUR - took);
+    let owners = world.post("/v1/otp/send", json!({"phone_number": PHONE})).send().await;
+    owners.assert_problem(429, "too_many_requests");
+    world.advance(11 * HOUR);
+    world.post("/v1/otp/send", json!({"phone_number": PHONE})).send().await.assert_problem(429, "too_many_requests");
+    world.advance(2 * HOUR);
+    run_due(&world).await;
+    assert_eq!(owner.number(&world).await, json!(PHONE), "its owner had no code for almost a day");
 }
 
 #[tokio::test]
@@ -253,7 +271,7 @@ async fn a_change_that_somebody_keeps_from_being_made_ends_after_a_week() {
         world.advance(DAY);
     }
     assert_eq!(owner.me(&world).await["pending_phone_change"], Value::Null);
-    world.advance(2 * DAY);
+    world.advance(3 * DAY);
     run_due(&world).await;
     assert_eq!(owner.number(&world).await, json!(PHONE));
 }

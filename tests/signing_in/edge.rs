@@ -1,6 +1,6 @@
 //! The edge in front of the API: the address of a caller is what the edge says, and nobody goes around it.
 
-use local::Options;
+use local::{EDGE_SECRET, Options};
 use serde_json::{Value, json};
 use tests::World;
 
@@ -14,7 +14,7 @@ async fn world() -> World {
 }
 
 async fn content(world: &World) -> Value {
-    let secret = world.secrets_manager("GetSecretValue", json!({"SecretId": "EdgeSecret"})).await;
+    let secret = world.secrets_manager("GetSecretValue", json!({"SecretId": EDGE_SECRET})).await;
     serde_json::from_str(secret["SecretString"].as_str().unwrap()).unwrap()
 }
 
@@ -24,7 +24,7 @@ async fn shown(world: &World) -> String {
 
 async fn change_to(world: &World, content: Value) {
     let put = json!({
-        "SecretId": "EdgeSecret",
+        "SecretId": EDGE_SECRET,
         "SecretString": content.to_string(),
         "ClientRequestToken": "00000000-0000-4000-8000-000000000001",
     });
@@ -113,7 +113,7 @@ async fn the_secret_changes_while_the_edge_still_shows_the_former_one() {
     send(1, &former).await.ok();
     send(2, &next).await.ok();
     let put = json!({
-        "SecretId": "EdgeSecret",
+        "SecretId": EDGE_SECRET,
         "SecretString": json!({"shown": next}).to_string(),
         "ClientRequestToken": "00000000-0000-4000-8000-000000000002",
     });

@@ -24,10 +24,17 @@ fn the_door_shows_its_secret_and_says_from_where_a_request_comes() {
 
 #[test]
 fn the_door_keeps_nothing_of_a_request() {
-    let behavior = &door("Distribution")["DistributionConfig"]["DefaultCacheBehavior"];
+    let distribution = &door("Distribution")["DistributionConfig"];
+    let behavior = &distribution["DefaultCacheBehavior"];
     // <https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/using-managed-cache-policies.html>: CachingDisabled
     assert_eq!(behavior["CachePolicyId"], "4135ea2d-6df8-44a3-9df3-4b5a84be39ad");
     assert_eq!(behavior["ViewerProtocolPolicy"], "https-only");
+    // What CloudFront keeps by itself for ten seconds:
+    // <https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/HTTPStatusCodes.html>
+    let errors = list(&distribution["CustomErrorResponses"]);
+    assert!(errors.iter().all(|error| error["ErrorCachingMinTTL"] == 0));
+    let codes: Vec<u64> = errors.iter().map(|error| error["ErrorCode"].as_u64().unwrap()).collect();
+    assert_eq!(codes, [400, 403, 404, 405, 414, 500, 501, 502, 503, 504]);
     let acl = door("WebAcl");
     let rules = acl["Rules"].as_array().unwrap();
     for rule in rules.iter().chain([&acl]) {
@@ -70,5 +77,4 @@ fn one_address_calls_the_gateways_and_only_for_functions_that_send() {
         }
     }
     assert_eq!(resource("EgressRoute")["Properties"]["NatGatewayId"], json!({"Ref": "EgressNatGateway"}));
-    assert_eq!(resource("EgressElasticIp")["DeletionPolicy"], "RetainExceptOnCreate");
 }

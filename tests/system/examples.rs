@@ -331,5 +331,5 @@ fn the_parameter_of_each_stack_is_an_output_of_ours() {
         let parameters: Vec<_> = stack.template["Parameters"].as_object().unwrap().keys().collect();
         assert_eq!(parameters, ["AuthorizerArn"]);
     }
-    assert_eq!(template()["Outputs"]["AuthorizerArn"]["Value"], json!({"Fn::GetAtt": "AuthorizerFunction.Arn"}));
+    assert_eq!(template()["Outputs"]["AuthorizerArn"]["Value"], json!({"Ref": "AuthorizerFunction.Alias"}));
 }

@@ -55,7 +55,7 @@ impl Authorizer {
     /// If a dependency is unavailable and the route is not one of Latchkey's own: API Gateway then answers 500.
     pub async fn handle(&self, event: Event) -> Result<Value, Error> {
         // API Gateway gives the function behind the route the same id.
-        telemetry::followed(event.request_id().unwrap_or("-"), self.decide(&event)).await
+        telemetry::with_request_id(event.request_id().unwrap_or("-"), self.decide(&event)).await
     }
 
     async fn decide(&self, event: &Event) -> Result<Value, Error> {

@@ -53,7 +53,8 @@ impl DueWork {
             }
             Done::ChangeDropped => telemetry::delayed(Delayed::PhoneChange, Fate::Dropped, now),
             Done::ChangeRefused => telemetry::delayed(Delayed::PhoneChange, Fate::Refused, now),
-            Done::Reminded | Done::Nothing | Done::NotYet => {}
+            Done::NotYet => telemetry::delayed(Delayed::PhoneChange, Fate::Held, now),
+            Done::Reminded | Done::Nothing => {}
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! The `rotate-keys` function, wired once for each cold start.
 
 use adapters::app::App;
-use adapters::telemetry::followed;
+use adapters::telemetry::with_request_id;
 use lambda_http::lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use rotate_keys::{Event, RotateKeys};
 
@@ -9,7 +9,7 @@ use rotate_keys::{Event, RotateKeys};
 async fn main() -> Result<(), Error> {
     let function = &RotateKeys::new(&App::from_environment()?)?;
     run(service_fn(async |event: LambdaEvent<Event>| {
-        followed(&event.context.request_id, function.handle(event.payload)).await
+        with_request_id(&event.context.request_id, function.handle(event.payload)).await
     }))
     .await
 }

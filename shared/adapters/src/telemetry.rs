@@ -67,8 +67,8 @@ fn log<S: Subscriber + for<'a> LookupSpan<'a>>(level: &str) -> impl Layer<S> {
         .with_filter(filter(level))
 }
 
-/// Names the request in every line that `work` logs, so that one request can be followed over the functions.
-pub fn followed<Work: Future>(request_id: &str, work: Work) -> Instrumented<Work> {
+/// Names the request in every line that `work` logs, so that one request can be with_request_id over the functions.
+pub fn with_request_id<Work: Future>(request_id: &str, work: Work) -> Instrumented<Work> {
     // At the level of errors, so that it names the request at every `LOG_LEVEL`.
     work.instrument(tracing::error_span!("request", request_id))
 }
@@ -207,6 +207,8 @@ pub enum Fate {
     Requested,
     Withdrawn,
     Refused,
+    /// The old number had no codes left for a refusal. Counted each hour.
+    Held,
     /// The new number has another account by then.
     Dropped,
     /// The change was made, or the account was opened.
@@ -223,6 +225,7 @@ pub fn delayed(kind: Delayed, fate: Fate, at: Timestamp) {
         Fate::Requested => "requested",
         Fate::Withdrawn => "withdrawn",
         Fate::Refused => "refused",
+        Fate::Held => "held",
         Fate::Dropped => "dropped",
         Fate::Granted => "granted",
     };

@@ -13,7 +13,7 @@ use domain::values::unavailable::Unavailable;
 use super::bind_phone::Step;
 use super::expression::Expression;
 use super::items::attributes::Item;
-use super::items::due::{due, due_key, due_until};
+use super::items::due::{due, due_item, due_key, due_until};
 use super::items::user::{delayed_change_value, user_key};
 use super::store::Store;
 use super::tables::{HasNotices, HasOtps, HasUsers};
@@ -72,6 +72,13 @@ impl<T: HasUsers + HasOtps + HasNotices> DueStore for Store<T> {
         let transaction = self.removing(Transaction::new("drop a change of number"), due);
         let transaction = transaction.update(Step::User, self.tables.users(), user_key(&due.user), ended);
         Ok(self.transact(self.telling(transaction, Step::Notice, notices)).await?.is_done())
+    }
+
+    async fn postpone(&self, due: &Due, to: Timestamp) -> Result<(), Unavailable> {
+        let later = due_item(&Due { at: to, ..due.clone() });
+        let transaction = self.removing(Transaction::new("postpone what is due"), due);
+        let transaction = transaction.put(Step::Notice, self.tables.notices(), later, Expression::new());
+        self.transact(transaction).await.map(drop)
     }
 
     async fn finish(&self, due: &Due, notices: &[Notice]) -> Result<bool, Unavailable> {

@@ -85,7 +85,7 @@ impl<T: HasUsers + HasOtps + HasSessions + HasNotices> SendOtpStore for Store<T>
         let (table, now, seen) = (self.tables.otps(), reservation.now, reservation.seen_revision);
         let schedule = write_schedule(&reservation.schedule)
             .set("revision", number(seen.saturating_add(1)))
-            .set("expires_at", moment(now.plus(DAY).plus(HOUR)));
+            .set("expires_at", moment(now.plus(2 * DAY).plus(HOUR)));
         let schedule = match seen {
             0 => schedule.if_any(|on| [on.absent("revision"), on.equals("revision", number(seen))]),
             _ => schedule.if_equals("revision", number(seen)),

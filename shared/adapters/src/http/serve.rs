@@ -9,7 +9,7 @@ use domain::rules::device_proof::ProofRefusal;
 use super::answer::Answer;
 use super::problem::Problem;
 use super::request::Request;
-use crate::telemetry::{causes, followed};
+use crate::telemetry::{causes, with_request_id};
 
 pub async fn serve<F>(
     function: &'static str,
@@ -21,7 +21,7 @@ where
 {
     let request_id = event.request_context.request_id.clone();
     let request_id = request_id.as_deref().unwrap_or("-");
-    followed(request_id, answer(function, event, handler)).await.into_response(request_id)
+    with_request_id(request_id, answer(function, event, handler)).await.into_response(request_id)
 }
 
 async fn answer<F>(function: &'static str, event: ApiGatewayV2httpRequest, handler: impl FnOnce(Request) -> F) -> Answer

@@ -97,6 +97,11 @@ impl SecretReader {
         self.versions.kept(&Which::Stage(CURRENT), self.clock.now())?
     }
 
+    /// Reads the current version before the first event, which reports what is wrong.
+    pub async fn read_ahead(&self) {
+        let _ = self.current().await;
+    }
+
     pub(super) async fn current(&self) -> Result<Version, Unavailable> {
         let version = self.get(Which::Stage(CURRENT)).await?;
         version.ok_or_else(|| Unavailable::new("read a secret", "it has no current version"))

@@ -158,11 +158,12 @@ impl Limits {
         next
     }
 
-    /// Whether somebody could have had a code sent at almost any time of the last day, given the `sends` to the phone (oldest
-    /// first): half of a day's codes were left.
+    /// Whether somebody could have had a code sent at almost any time of the last day, given the `sends` to the phone of the last
+    /// two days (oldest first). With no more sends in two days than half of a day's, or than an hour's, no moment of the last day
+    /// had more in the day before it, and only the hour after the last of them had none left.
     pub fn left_room_for_a_code(&self, sends: &[Timestamp], now: Timestamp) -> bool {
-        let sent = sends.iter().filter(|sent| now < sent.plus(DAY)).count();
-        sent <= (self.phone_sends_per_day / 2) as usize
+        let sent = sends.iter().filter(|sent| now < sent.plus(2 * DAY)).count();
+        sent <= (self.phone_sends_per_day / 2).min(self.phone_sends_per_hour) as usize
     }
 
     /// The earliest moment for the next send from the reserve of known devices, which had sends at `sends` (oldest first).

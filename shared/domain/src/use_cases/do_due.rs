@@ -10,7 +10,7 @@ use crate::rules::user::{DelayedChange, FormerPhone, PhoneHolder, User};
 use crate::values::ids::UserId;
 use crate::values::phone::PhoneNumber;
 use crate::values::text::OrganizationId;
-use crate::values::time::Timestamp;
+use crate::values::time::{HOUR, Timestamp};
 use crate::values::unavailable::Unavailable;
 
 /// How often a change is made again because the user or the phone's holder changed in between.
@@ -24,7 +24,7 @@ pub trait DueStore: Sync {
         &self,
         phone: &PhoneNumber,
     ) -> impl Future<Output = Result<Option<PhoneHolder>, Unavailable>> + Send;
-    /// When codes were sent to the phone in the last day, oldest first, without those from the reserve of known devices.
+    /// When codes were sent to the phone in the last two days, oldest first, without those from the reserve of known devices.
     fn sends(&self, phone: &PhoneNumber) -> impl Future<Output = Result<Vec<Timestamp>, Unavailable>> + Send;
     /// Binds the phone of a change that is due, and removes what was due: all or nothing.
     fn make_change(
@@ -40,6 +40,8 @@ pub trait DueStore: Sync {
         seen: &DelayedChange,
         notices: &[Notice],
     ) -> impl Future<Output = Result<bool, Unavailable>> + Send;
+    /// Moves what is due to a later time, behind what is due now. Does nothing if another run did it.
+    fn postpone(&self, due: &Due, to: Timestamp) -> impl Future<Output = Result<(), Unavailable>> + Send;
     /// Writes the notices and removes what was due. Returns false, and does nothing, if another run did it.
     fn finish(&self, due: &Due, notices: &[Notice]) -> impl Future<Output = Result<bool, Unavailable>> + Send;
 }
@@ -61,8 +63,8 @@ pub enum Done {
     ChangeRefused,
     /// The change or the recovery ended before.
     Nothing,
-    /// It stays due: the old number had no room for a refusal, or the user changed their number so often that a further
-    /// change must wait.
+    /// The old number had no codes left for a refusal, or the user changed their number so often that a further change must
+    /// wait.
     NotYet,
 }
 
@@ -133,7 +135,7 @@ impl<Store: DueStore> Work<'_, Store> {
             let Some(user) = store.user(&due.user).await? else { return self.give_up(None).await };
             let Some(change) = self.pending(&user).cloned() else { return self.give_up(Some(&user)).await };
             if self.may_have_been_kept_from_refusing(&change).await? {
-                return Ok(Done::NotYet);
+                return self.postpone().await;
             }
             let holder = store.phone_holder(&change.to).await?.filter(|holder| holder.user != user.id);
             let context = (self.new_context)(&change.organization)?;
@@ -146,7 +148,7 @@ impl<Store: DueStore> Work<'_, Store> {
                 continue;
             }
             let Ok(former_phones) = user.former_phones_after(&change.to, &change.requested_by, now, limits) else {
-                return Ok(Done::NotYet);
+                return self.postpone().await;
             };
             let id = user.id.clone();
             let binding = PhoneBinding {
@@ -169,6 +171,12 @@ impl<Store: DueStore> Work<'_, Store> {
             }
         }
         Err(Unavailable::new("make a change of number", "the user changed each time"))
+    }
+
+    /// Tries again in the next hour, after everything that is due before.
+    async fn postpone(&self) -> Result<Done, Unavailable> {
+        self.store.postpone(self.due, self.now.plus(HOUR / 2)).await?;
+        Ok(Done::NotYet)
     }
 
     /// Whoever asked could use up the old number's codes, so that its owner cannot sign in with it and refuse.

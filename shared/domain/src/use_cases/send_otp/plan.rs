@@ -337,7 +337,8 @@ pub(super) fn plan(
         }
     };
     let mut schedule = state.schedule.clone();
-    schedule.shared.retain(|sent| now < sent.plus(DAY));
+    // The limits look at one day, and a change of number that waits at two.
+    schedule.shared.retain(|sent| now < sent.plus(2 * DAY));
     schedule.reserve.retain(|sent| now < sent.plus(HOUR));
     match counters {
         Some(CounterReservation::Shared(_)) => schedule.shared.push(now),
