@@ -93,6 +93,11 @@ impl App {
         Ok(Some(NoticeContext { push_id, sms_id: id()?, organization: organization.clone(), at: now }))
     }
 
+    /// The configuration of a client that only one function has.
+    pub const fn aws(&self) -> &SdkConfig {
+        &self.aws
+    }
+
     /// Loads what numbers of the home country need, on a thread of its own, while this one opens connections.
     pub async fn load_home_country(&self) {
         let plan = Arc::clone(&self.numbering_plan);

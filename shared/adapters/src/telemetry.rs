@@ -194,6 +194,29 @@ fn notice_outcome(event: AccountEvent, outcome: &'static str, at: Timestamp) {
     );
 }
 
+/// Counts an event that the bus took.
+pub fn event_published(kind: &'static str, at: Timestamp) {
+    event_outcome(kind, "published", at);
+}
+
+/// Counts an event that the bus did not take, and logs its code for that event, if it has one. It is published again.
+pub fn event_failed(kind: &'static str, code: Option<&str>, at: Timestamp) {
+    event_outcome(kind, "failed", at);
+    if let Some(code) = code {
+        tracing::warn!(kind, code, "an event was not published");
+    }
+}
+
+fn event_outcome(kind: &'static str, outcome: &'static str, at: Timestamp) {
+    tracing::info!(
+        target: METRICS,
+        Events = 1_u64,
+        Type = kind,
+        Outcome = outcome,
+        at = at.seconds(),
+    );
+}
+
 /// What happens only after a wait in which somebody can refuse it.
 #[derive(Clone, Copy, Debug)]
 pub enum Delayed {

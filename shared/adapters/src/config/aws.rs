@@ -49,6 +49,8 @@ pub struct AwsConfig {
     pub secrets_manager_endpoint: Option<String>,
     /// `AWS_ENDPOINT_URL_SNS`.
     pub sns_endpoint: Option<String>,
+    /// `AWS_ENDPOINT_URL_EVENTBRIDGE`.
+    pub eventbridge_endpoint: Option<String>,
     /// No variable changes these.
     pub timeouts: Timeouts,
 }
@@ -69,6 +71,7 @@ impl AwsConfig {
             dynamodb_endpoint: variables.owned("AWS_ENDPOINT_URL_DYNAMODB"),
             secrets_manager_endpoint: variables.owned("AWS_ENDPOINT_URL_SECRETS_MANAGER"),
             sns_endpoint: variables.owned("AWS_ENDPOINT_URL_SNS"),
+            eventbridge_endpoint: variables.owned("AWS_ENDPOINT_URL_EVENTBRIDGE"),
             timeouts: Timeouts::default(),
         }
     }

@@ -1,4 +1,4 @@
-//! The names of tables and secrets. A function's environment has only those that it may use.
+//! The names of tables, secrets and the event bus. A function's environment has only those that it may use.
 
 use super::variables::{ConfigError, Variables};
 
@@ -14,6 +14,8 @@ pub struct Resources {
     gateway_secret: Option<String>,
     push_secret: Option<String>,
     edge_secret: Option<String>,
+    event_key_secret: Option<String>,
+    event_bus: Option<String>,
 }
 
 fn set<'a>(name: &'a Option<String>, variable: &'static str, kind: &'static str) -> Result<&'a str, ConfigError> {
@@ -33,6 +35,8 @@ impl Resources {
             gateway_secret: variables.owned("GATEWAY_SECRET"),
             push_secret: variables.owned("PUSH_SECRET"),
             edge_secret: variables.owned("EDGE_SECRET"),
+            event_key_secret: variables.owned("EVENT_KEY_SECRET"),
+            event_bus: variables.owned("EVENT_BUS"),
         }
     }
 
@@ -84,5 +88,15 @@ impl Resources {
     /// `EDGE_SECRET`: the name or ARN of the secret that the edge shows; none where there is no edge.
     pub fn edge_secret(&self) -> Option<&str> {
         self.edge_secret.as_deref()
+    }
+
+    /// `EVENT_KEY_SECRET`: the name or ARN of the secret with the key of the digests in events.
+    pub fn event_key_secret(&self) -> Result<&str, ConfigError> {
+        set(&self.event_key_secret, "EVENT_KEY_SECRET", "secret, or its ARN")
+    }
+
+    /// `EVENT_BUS`: the name or ARN of the event bus.
+    pub fn event_bus(&self) -> Result<&str, ConfigError> {
+        set(&self.event_bus, "EVENT_BUS", "event bus, or its ARN")
     }
 }

@@ -8,11 +8,12 @@ use domain::rules::challenge::{Claim, GuessLane};
 use domain::rules::limits::Limits;
 use domain::rules::pumping::{
     CounterReservation, CounterScope, DayAndHour, HISTORY_DAYS, MessageCounts, SHARDS, Shard, SharedReservation,
-    SourceCountries, SourceCountry, VerificationCredit,
+    SourceCountries, SourceCountry, VerificationCredit, share,
 };
 use domain::values::country::Country;
 use domain::values::ids::ChallengeId;
 use domain::values::source_address::SourceAddress;
+use domain::values::text::OrganizationId;
 use domain::values::time::{DAY, HOUR, Timestamp};
 use domain::values::unavailable::Unavailable;
 
@@ -97,6 +98,35 @@ impl CountryDay {
 
     fn keys(self) -> impl Iterator<Item = Item> {
         (0..SHARDS).map(move |shard| key(self.pk(shard)))
+    }
+
+    fn pks(&self) -> impl Iterator<Item = String> {
+        (0..SHARDS).map(|shard| self.pk(shard))
+    }
+}
+
+/// One of the counters of an organization's messages to a country on a day, as its key names it.
+pub(super) struct SpendCounter {
+    pub(super) organization: OrganizationId,
+    pub(super) country: Country,
+    pub(super) ends_at: Timestamp,
+    day: CountryDay,
+    shard: u32,
+}
+
+impl SpendCounter {
+    pub(super) fn of_key(pk: &str) -> Option<Self> {
+        let (of_day, shard) = pk.rsplit_once('#')?;
+        let mut parts = of_day.split('#').skip(1);
+        let (organization, country) = (OrganizationId::parse(parts.next()?).ok()?, parts.next()?.parse().ok()?);
+        let day: i64 = parts.next()?.parse().ok()?;
+        let (_, ends_at) = Timestamp::from_seconds(day.saturating_mul(i64::from(DAY))).window(DAY);
+        Some(Self { organization, country, ends_at, day: CountryDay(of_day.to_owned()), shard: shard.parse().ok()? })
+    }
+
+    /// What all counters of the organization, the country and the day have in common.
+    pub(super) fn day(&self) -> &str {
+        &self.day.0
     }
 }
 
@@ -272,6 +302,33 @@ impl<T: HasOtps> Store<T> {
         };
         let is_day_used_up = seen.day >= limits.source_guesses_per_day;
         Ok(Some(if is_day_used_up { day.ends_at } else { claim.now.window(HOUR).1 }))
+    }
+
+    /// The messages of the day, if one more at this counter made them the maximum. The other counters are read only if this one
+    /// is full.
+    pub(super) async fn messages_if_capped(
+        &self,
+        counter: &SpendCounter,
+        before: Option<&Item>,
+        after: &Item,
+        limits: &Limits,
+    ) -> Result<Option<u32>, Unavailable> {
+        let most = limits.country_sends_per_day;
+        let sent = |item: Option<&Item>| -> Result<u32, Corrupt> {
+            Ok(item.map(|item| Row(item).optional_number(SENT)).transpose()?.flatten().unwrap_or_default())
+        };
+        let (before, after) = (sent(before)?, sent(Some(after))?);
+        if after <= before || after < share(most, counter.shard) {
+            return Ok(None);
+        }
+        let keys = counter.day.pks().map(|pk| (self.tables.otps(), key(pk))).collect();
+        let found = self.get_all("read a country's day", keys, Consistency::Strong).await?;
+        let found = found.of(self.tables.otps());
+        let mut all = 0_u32;
+        for pk in counter.day.pks() {
+            all = all.saturating_add(sent(found.at(&pk))?);
+        }
+        Ok((all >= most).then_some(all))
     }
 
     /// Adds to a transaction the updates that credit the messages of a challenge whose code came back. They have no

@@ -16,6 +16,7 @@ mod expression;
 mod items;
 mod open_session;
 mod organizations;
+mod publish;
 mod refresh;
 mod refuse;
 mod send_otp;
@@ -29,8 +30,9 @@ mod transaction;
 mod undo_change;
 mod validate_otp;
 
+pub use self::publish::StreamRecord;
 pub use self::store::Store;
 pub use self::tables::{
     AllTables, DeviceTables, DueTables, HasNotices, HasOtps, HasSessions, HasSettings, HasUsers, NoticeTables,
-    SessionTables, SettingsTable, TableSet,
+    OtpsTable, SessionTables, SettingsTable, TableSet,
 };

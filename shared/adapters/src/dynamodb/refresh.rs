@@ -10,7 +10,7 @@ use domain::values::unavailable::Unavailable;
 
 use super::expression::Expression;
 use super::items::attributes::{moment, number, text};
-use super::items::session::{if_live, record_expires_at, session, session_key};
+use super::items::session::{if_live, mark_reused, record_expires_at, session, session_key};
 use super::store::{Store, Updated};
 use super::tables::{HasSessions, HasUsers};
 use crate::telemetry::trace;
@@ -35,6 +35,18 @@ impl<T: HasUsers + HasSessions> RefreshStore for Store<T> {
     }
 
     async fn revoke_session(&self, user: &UserId, session: &SessionId) -> Result<(), Unavailable> {
+        self.delete_session(user, session).await
+    }
+
+    /// A deletion carries nothing, so the reason is written first. Whoever sees the deleted item knows it.
+    async fn revoke_reused_session(
+        &self,
+        user: &UserId,
+        session: &SessionId,
+        now: Timestamp,
+    ) -> Result<(), Unavailable> {
+        let key = session_key(user, session);
+        self.update("mark a session", self.tables.sessions(), key, mark_reused(now)).await?;
         self.delete_session(user, session).await
     }
 }

@@ -65,4 +65,5 @@ table_set!(NoticeTables:
 table_set!(SessionTables:
     HasUsers users users_table, HasSessions sessions sessions_table, HasSettings settings settings_table
 );
+table_set!(OtpsTable: HasOtps otps otps_table);
 table_set!(SettingsTable: HasSettings settings settings_table);

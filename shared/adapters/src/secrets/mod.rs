@@ -2,6 +2,7 @@
 
 mod code_key;
 mod edge;
+mod event_key;
 mod gateways;
 mod reader;
 mod rotation;
@@ -10,6 +11,7 @@ mod signing_key;
 
 pub use self::code_key::{CodeKeySecret, is_code_key, new_code_key};
 pub use self::edge::EdgeSecret;
+pub use self::event_key::EventKeySecret;
 pub use self::gateways::{GatewayCredentials, GatewaySecret};
 pub use self::reader::{SecretReader, read_together};
 pub use self::rotation::{RotatingSecret, Stages};

@@ -6,6 +6,7 @@ pub mod delayed_change;
 pub mod device_keys;
 pub mod device_proof;
 pub mod due;
+pub mod event;
 pub mod failures;
 pub mod firebase_token;
 pub mod limits;

@@ -290,7 +290,7 @@ impl MessageCounts {
 }
 
 /// How many of `allowed` messages `shard` may count. The shares of all shards add up to `allowed`.
-fn share(allowed: u32, shard: u32) -> u32 {
+pub fn share(allowed: u32, shard: u32) -> u32 {
     let remainder = allowed % SHARDS;
     (allowed / SHARDS).saturating_add(u32::from(shard < remainder))
 }

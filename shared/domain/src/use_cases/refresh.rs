@@ -27,6 +27,13 @@ pub trait RefreshStore: Sync {
         user: &UserId,
         session: &SessionId,
     ) -> impl Future<Output = Result<(), Unavailable>> + Send;
+    /// As [`Self::revoke_session`], and leaves a trace of why.
+    fn revoke_reused_session(
+        &self,
+        user: &UserId,
+        session: &SessionId,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<(), Unavailable>> + Send;
 }
 
 #[derive(Debug, Error)]
@@ -68,7 +75,7 @@ pub async fn refresh(
             Err(RefreshError::NoSuchUser)
         }
         (Rotation::Reused, _) => {
-            store.revoke_session(&token.user, &token.session).await?;
+            store.revoke_reused_session(&token.user, &token.session, now).await?;
             Err(RefreshError::RefreshReused)
         }
         (Rotation::Expired, _) => Err(RefreshError::Expired),

@@ -5,6 +5,7 @@ pub(super) mod challenge;
 pub(super) mod due;
 pub(super) mod failures;
 pub(super) mod firebase_token;
+pub(super) mod image;
 pub(super) mod notice;
 pub(super) mod organization;
 pub(super) mod public_keys;

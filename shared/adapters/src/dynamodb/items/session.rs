@@ -25,6 +25,15 @@ pub(in crate::dynamodb) fn if_live(expression: Expression, now: Timestamp) -> Ex
     expression.if_above("idle_until", moment(now)).if_above("ends_at", moment(now))
 }
 
+/// Marks a session that is about to be deleted because an older refresh token was presented.
+pub(in crate::dynamodb) fn mark_reused(now: Timestamp) -> Expression {
+    Expression::new().set("reused_at", moment(now)).if_exists("user_id").if_absent("reused_at")
+}
+
+pub(in crate::dynamodb) fn was_reused(item: &Item) -> bool {
+    item.contains_key("reused_at")
+}
+
 pub(in crate::dynamodb) fn session_item(session: &Session) -> Item {
     let mut item = session_key(&session.user, &session.id);
     item.insert("organization".into(), text(session.organization.as_str()));
