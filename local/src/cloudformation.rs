@@ -66,8 +66,8 @@ pub struct EventSource {
     pub table: String,
     pub function: String,
     pub batch_size: u32,
-    /// How often a batch is repeated.
-    pub retries: u32,
+    /// How often a batch is repeated; none if until the function takes it.
+    pub retries: Option<u32>,
     /// The patterns of which a record must match one.
     pub filters: Vec<Value>,
 }
@@ -127,15 +127,16 @@ fn wrong(reason: impl Into<String>) -> TemplateError {
 }
 
 impl Template {
-    /// With some parameters besides those that this machine needs.
-    pub fn read(path: &Path, parameters: &[(&str, &str)]) -> Result<Self, TemplateError> {
+    /// Reads a template with the values of the local system, of which `parameters` replaces some.
+    pub fn read(path: &Path, parameters: &BTreeMap<String, String>) -> Result<Self, TemplateError> {
         let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-        let parameters = PARAMETERS.iter().chain(parameters);
-        Self::parse_with(&text, &parameters.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+        let mut values = local_values();
+        values.extend(parameters.clone());
+        Self::parse_with(&text, &values)
     }
 
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
-        Self::parse_with(text, &PARAMETERS.map(|(name, value)| (name.to_owned(), value.to_owned())).into())
+        Self::parse_with(text, &local_values())
     }
 
     /// As [`Template::parse`], with other values of parameters than their defaults. A list has commas.
@@ -174,12 +175,15 @@ impl Template {
                 let value = resolver.text_at(event, &format!("/Properties/{name}"))?;
                 value.ok_or_else(|| wrong(format!("a DynamoDB event has no {name}")))
             };
-            let number = |name: &str| required(name)?.parse().map_err(|_| wrong(format!("{name} is not a number")));
+            let number = |name: &str| -> Result<i64, TemplateError> {
+                required(name)?.parse().map_err(|_| wrong(format!("{name} is not a number")))
+            };
             self.event_sources.push(EventSource {
                 table: required("Stream")?,
                 function: id.to_owned(),
-                batch_size: number("BatchSize")?,
-                retries: number("MaximumRetryAttempts")?,
+                batch_size: u32::try_from(number("BatchSize")?).map_err(|_| wrong("BatchSize is negative"))?,
+                // -1 is no limit.
+                retries: u32::try_from(number("MaximumRetryAttempts")?).ok(),
                 filters: filters(event)?,
             });
         }
@@ -237,8 +241,9 @@ impl Template {
             "AttributeDefinitions": part("AttributeDefinitions"),
             "KeySchema": part("KeySchema"),
         });
-        if let (Some(stream), Some(create)) = (properties.get("StreamSpecification"), create.as_object_mut()) {
-            let mut stream = stream.clone();
+        let stream =
+            properties.get("StreamSpecification").map(|stream| resolver.resolve(stream)).transpose()?.flatten();
+        if let (Some(mut stream), Some(create)) = (stream, create.as_object_mut()) {
             if let Some(stream) = stream.as_object_mut() {
                 stream.insert("StreamEnabled".to_owned(), json!(true));
             }
@@ -272,6 +277,10 @@ impl Template {
         }
         Ok(())
     }
+}
+
+fn local_values() -> BTreeMap<String, String> {
+    PARAMETERS.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
 }
 
 struct Resolver<'a> {

@@ -34,6 +34,7 @@ enum Function {
     Due(due::DueWork),
     Jwks(jwks::Jwks),
     Notify(Box<notify::Notify>),
+    Publish(publish::Publish),
     RotateKeys(rotate_keys::RotateKeys),
     SendOtp(Box<send_otp::SendOtp>),
     Session(session::Session),
@@ -124,6 +125,7 @@ impl Function {
             "DueFunction" => Self::Due(due::DueWork::new(app).map_err(wrong)?),
             "JwksFunction" => Self::Jwks(jwks::Jwks::new(app).map_err(wrong)?),
             "NotifyFunction" => Self::Notify(Box::new(notify::Notify::new(app).map_err(wrong)?)),
+            "PublishFunction" => Self::Publish(publish::Publish::new(app).map_err(wrong)?),
             "RotateKeysFunction" => Self::RotateKeys(rotate_keys::RotateKeys::new(app).map_err(wrong)?),
             "SendOtpFunction" => Self::SendOtp(Box::new(send_otp::SendOtp::new(app).map_err(wrong)?)),
             "SessionFunction" => Self::Session(session::Session::new(app).map_err(wrong)?),
@@ -138,7 +140,7 @@ impl Function {
             Self::Account(function) => function.prepare().await,
             Self::Authorizer(function) => function.prepare().await,
             Self::Jwks(function) => function.prepare().await,
-            Self::Due(_) | Self::Notify(_) | Self::RotateKeys(_) => {}
+            Self::Due(_) | Self::Notify(_) | Self::Publish(_) | Self::RotateKeys(_) => {}
             Self::SendOtp(function) => function.prepare().await,
             Self::Session(function) => function.prepare().await,
             Self::SubmitOtp(function) => function.prepare().await,
@@ -151,6 +153,7 @@ impl Function {
             Self::Account(function) => answer(&function.handle(read(event)?).await),
             Self::Jwks(function) => answer(&function.handle(read(event)?).await),
             Self::Notify(function) => answer(&called(function.handle(read(event)?)).await),
+            Self::Publish(function) => answer(&called(function.handle(read(event)?)).await),
             Self::SendOtp(function) => answer(&function.handle(read(event)?).await),
             Self::Session(function) => answer(&function.handle(read(event)?).await),
             Self::SubmitOtp(function) => answer(&function.handle(read(event)?).await),

@@ -1,4 +1,4 @@
-//! The routes under `/local`, which exist only in the local system: inbox, pushes, faults and clock.
+//! The routes under `/local`, which exist only in the local system: inbox, pushes, events, faults and clock.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -20,6 +20,7 @@ use crate::faults::fault::Fault;
 use crate::faults::store::Faults;
 use crate::inbox::Inbox;
 use crate::lock::lock;
+use crate::vendors::eventbridge::EventBridge;
 use crate::vendors::google::Google;
 
 const MAXIMUM_BODY_BYTES: usize = 16 * 1024;
@@ -29,6 +30,7 @@ const MAXIMUM_AHEAD_SECONDS: u64 = 10 * 366 * 24 * 60 * 60;
 pub struct Controls {
     pub inbox: Arc<Inbox>,
     pub google: Arc<Google>,
+    pub eventbridge: Arc<EventBridge>,
     pub faults: Arc<Faults>,
     pub clock: AdjustableClock,
     pub clock_file: Option<PathBuf>,
@@ -45,6 +47,7 @@ pub fn router(controls: Arc<Controls>) -> Router {
     let router = Router::new()
         .route("/inbox", get(inbox))
         .route("/pushes", get(pushes))
+        .route("/events", get(events))
         .route("/faults", post(add_fault).delete(clear_faults))
         .route("/clock", get(now).post(advance))
         .fallback(async || answer::problem(StatusCode::NOT_FOUND, "not_found", "This route does not exist."))
@@ -68,6 +71,10 @@ async fn inbox(State(controls): State<Arc<Controls>>, RawQuery(query): RawQuery)
 
 async fn pushes(State(controls): State<Arc<Controls>>) -> Response {
     answer::json(StatusCode::OK, &json!({ "pushes": controls.google.pushes() }))
+}
+
+async fn events(State(controls): State<Arc<Controls>>) -> Response {
+    answer::json(StatusCode::OK, &json!({ "events": controls.eventbridge.events() }))
 }
 
 async fn add_fault(State(controls): State<Arc<Controls>>, body: Bytes) -> Response {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use adapters::config::Timeouts;
 
 use crate::callers::Callers;
+use crate::cloudformation::{ACCOUNT, REGION};
 
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -22,6 +23,8 @@ pub struct Options {
     pub data: Option<PathBuf>,
     /// The CloudFormation template to run.
     pub template: PathBuf,
+    /// Values of the template's parameters, in place of their defaults.
+    pub parameters: BTreeMap<String, String>,
     /// Environment variables that replace those of the template, for every function.
     pub overrides: BTreeMap<String, String>,
     /// How long every function waits for AWS.
@@ -31,6 +34,13 @@ pub struct Options {
     pub runs_by_itself: bool,
     /// By how much the clock is behind the machine's at the start, if time does not pass.
     pub behind_seconds: u32,
+}
+
+impl Options {
+    /// The parameters with which events are published, to a bus that `GET /local/events` shows.
+    pub fn publishing() -> BTreeMap<String, String> {
+        [("EventBusArn".to_owned(), format!("arn:aws:events:{REGION}:{ACCOUNT}:event-bus/local"))].into()
+    }
 }
 
 impl Default for Options {
@@ -44,6 +54,7 @@ impl Default for Options {
             service_callers: Callers::ThisMachine,
             data: None,
             template: Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("template.yaml"),
+            parameters: BTreeMap::new(),
             overrides: BTreeMap::new(),
             timeouts: Timeouts::default(),
             runs_by_itself: false,

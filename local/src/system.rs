@@ -30,6 +30,7 @@ use crate::secrets_manager::store::{Refusal, SecretsManager};
 use crate::server::{self, Server};
 use crate::start_error::StartError;
 use crate::vendors::context::Context;
+use crate::vendors::eventbridge::EventBridge;
 use crate::vendors::google::Google;
 use crate::vendors::router::{self as vendors, Vendors};
 
@@ -68,8 +69,11 @@ impl System {
     /// # Errors
     /// [`StartError`].
     pub async fn start(options: Options) -> Result<Self, StartError> {
-        let with_edge: &[_] = if options.edge_port.is_some() { &[("EdgeSecretArn", edge::SECRET)] } else { &[] };
-        let mut template = Template::read(&options.template, with_edge)
+        let mut parameters = options.parameters.clone();
+        if options.edge_port.is_some() {
+            parameters.insert("EdgeSecretArn".to_owned(), edge::SECRET.to_owned());
+        }
+        let mut template = Template::read(&options.template, &parameters)
             .map_err(|reason| StartError::Template { path: options.template.clone(), reason: reason.to_string() })?;
         let (api_listener, address) = listen("--port", options.port).await?;
         let edge = match options.edge_port {
@@ -110,8 +114,8 @@ impl System {
         run_first_rotations(&vendors.context.secrets, &functions).await?;
         functions.warm().await;
 
-        let streams = Streams::new(engine, Arc::clone(&functions), std::mem::take(&mut template.event_sources));
-        let streams = Arc::new(streams);
+        let sources = std::mem::take(&mut template.event_sources);
+        let streams = Arc::new(Streams::new(engine, Arc::clone(&functions), sources, clock.clone()));
         if options.runs_by_itself {
             proxy.feed(Arc::clone(&streams));
             tokio::spawn(Arc::clone(&streams).run());
@@ -273,6 +277,7 @@ fn variables(api: SocketAddr, dynamodb: SocketAddr, aws: SocketAddr) -> BTreeMap
         ("AWS_ENDPOINT_URL_DYNAMODB", format!("http://{dynamodb}")),
         ("AWS_ENDPOINT_URL_SECRETS_MANAGER", format!("http://{aws}")),
         ("AWS_ENDPOINT_URL_SNS", format!("http://{aws}")),
+        ("AWS_ENDPOINT_URL_EVENTBRIDGE", format!("http://{aws}")),
         ("SPARROW_BASE_URL", format!("http://{aws}/sparrow")),
         ("TWILIO_BASE_URL", format!("http://{aws}/twilio")),
         ("FCM_BASE_URL", format!("http://{aws}/google")),
@@ -297,11 +302,18 @@ fn open_vendors(
     let named_by = |variable: &str| template.functions.values().find_map(|variables| variables.get(variable).cloned());
     let gateway_secret = named_by("GATEWAY_SECRET");
     let google = Google::new(clock.clone(), Arc::clone(&secrets), named_by("PUSH_SECRET"));
+    let eventbridge = EventBridge::new(clock.clone(), named_by("EVENT_BUS"));
     create_secrets(&secrets, template, gateway_secret.as_deref())
         .and_then(|()| google.ensure_key_file(&format!("http://{address}/google/token")))
         .map_err(|refusal| data.broken(refusal.message))?;
     let context = Context { inbox, secrets, gateway_secret };
-    Ok(Vendors { context, google: Arc::new(google), faults: Arc::clone(faults), functions: OnceLock::new() })
+    Ok(Vendors {
+        context,
+        google: Arc::new(google),
+        eventbridge: Arc::new(eventbridge),
+        faults: Arc::clone(faults),
+        functions: OnceLock::new(),
+    })
 }
 
 /// Creates the missing secrets, the gateways' one with the credentials that the stand-ins accept.
@@ -332,6 +344,7 @@ fn controls(vendors: &Vendors, clock: &AdjustableClock, data: &DataFolder) -> Co
     Controls {
         inbox: Arc::clone(&vendors.context.inbox),
         google: Arc::clone(&vendors.google),
+        eventbridge: Arc::clone(&vendors.eventbridge),
         faults: Arc::clone(&vendors.faults),
         clock: clock.clone(),
         clock_file: data.clock_file(),

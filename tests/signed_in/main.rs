@@ -7,6 +7,7 @@ mod authorizer;
 mod code_key;
 mod delayed_change;
 mod device_keys;
+mod events;
 mod jwks;
 mod notices;
 mod session;

@@ -242,6 +242,12 @@ impl World {
         Self::of(Options { overrides, ..Options::default() }).await
     }
 
+    /// A world that publishes events.
+    pub async fn publishing(variables: &[(&str, &str)]) -> Self {
+        let overrides = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Self::of(Options { overrides, parameters: Options::publishing(), ..Options::default() }).await
+    }
+
     pub async fn of(options: Options) -> Self {
         log::capture();
         let system = System::start(options).await.unwrap();
@@ -398,6 +404,13 @@ impl World {
     /// The lines of the log of this thread, with the same limit as [`World::metrics`].
     pub fn own_log(&self) -> Vec<Value> {
         log::own_lines()
+    }
+
+    /// Panics if a text contains a code, a token or a phone number that was used so far.
+    #[track_caller]
+    pub fn assert_no_secret(&self, text: &str) {
+        let secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        assert!(!secrets.iter().any(|secret| text.contains(secret)), "a code, a token or a phone number is shown");
     }
 
     /// Panics if the log or a metric contains a code, a token or a phone number that was used so far.

@@ -33,6 +33,7 @@ fn the_workspace_has_exactly_these_members() {
         "due",
         "jwks",
         "notify",
+        "publish",
         "rotate-keys",
         "send-otp",
         "session",

@@ -62,7 +62,7 @@ async fn a_start_refuses_the_issuer_as_the_audience_of_access_tokens() {
 #[tokio::test]
 async fn every_fault_of_every_vendor_can_be_set_and_cleared() {
     let world = World::new().await;
-    for target in ["sparrow", "sns", "twilio", "fcm", "dynamodb", "secretsmanager"] {
+    for target in ["sparrow", "sns", "twilio", "fcm", "dynamodb", "secretsmanager", "eventbridge"] {
         for mode in ["refuse", "error", "timeout", "slow", "duplicate"] {
             world.fault(target, mode, 100).await;
         }

@@ -147,6 +147,8 @@ fn the_template_refuses_what_the_functions_would_refuse_at_their_start() {
         ("CertificateArn", "auth.example.com"),
         ("HostedZoneId", "example.com"),
         ("KmsKeyArn", "alias/latchkey"),
+        ("EventBusArn", "default"),
+        ("EventBusArn", "arn:aws:events:us-east-1:000000000000:rule/latchkey"),
         ("PermissionsBoundary", "boundary"),
         ("AndroidAppHash", "FA+9qCX9VS"),
         ("FcmBaseUrl", ""),

@@ -36,7 +36,13 @@ struct Running {
 impl Running {
     /// Starts it on a data folder, and returns when it prints that it is up.
     fn start(data: &Path, port: u16) -> Self {
-        let mut child = command(&["--port", &port.to_string(), "--data", data.to_str().unwrap()]).spawn().unwrap();
+        Self::start_with(data, port, &[])
+    }
+
+    fn start_with(data: &Path, port: u16, options: &[&str]) -> Self {
+        let port = port.to_string();
+        let arguments = [&["--port", &port, "--data", data.to_str().unwrap()], options].concat();
+        let mut child = command(&arguments).spawn().unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut address_after = |words: &str| -> Option<SocketAddr> {
             let mut line = String::new();
@@ -184,6 +190,28 @@ async fn a_kill_during_200_sign_ins_loses_no_user_and_creates_none_twice() {
     let found_again = users(&caller, after.dynamodb).await;
     assert_eq!(found_again, signed_in);
     assert!(found.iter().all(|found| found_again.get(found.0) == Some(found.1)));
+}
+
+#[tokio::test]
+async fn a_later_start_on_the_same_data_publishes_what_happens_from_then_on() {
+    let (folder, port) = (Folder::new("events"), lasting_port());
+    let before = Running::start(&folder.0, port);
+    sign_in(&client(1), before.api, "+9779841000001").await.unwrap();
+    assert_eq!(get(&client(1), before.api, "/local/events").await.unwrap(), json!({"events": []}));
+    drop(before);
+    let caller = client(1);
+    let after = Running::start_with(&folder.0, port, &["--events"]);
+    let person = sign_in(&caller, after.api, "+9779841000002").await.unwrap();
+    for _ in 0..100_000 {
+        let events = get(&caller, after.api, "/local/events").await.unwrap();
+        let users: Vec<_> =
+            events["events"].as_array().unwrap().iter().map(|event| &event["detail"]["subject"]).collect();
+        assert!(users.iter().all(|user| **user == person["user"]["user_id"]), "{events}");
+        if users.len() == 2 {
+            return;
+        }
+    }
+    panic!("the events of the sign-in did not come");
 }
 
 #[tokio::test]

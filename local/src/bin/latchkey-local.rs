@@ -18,6 +18,7 @@ Usage: cargo local [OPTIONS]
   --edge-port PORT       also run the edge, as CloudFront in front of the API; the API then refuses who goes around it
   --data FOLDER          folder for users, keys and messages (default .local beside the template)
   --ephemeral            keep all data in memory
+  --events               publish events, at GET /local/events
   --containers           let containers call the last two ports too, as host.docker.internal (for sam local)
   --template FILE        CloudFormation template to run (default the workspace's template.yaml)
   --help                 show this help
@@ -78,6 +79,7 @@ fn command(mut arguments: impl Iterator<Item = String>) -> Result<Command, Strin
             "--data" => data = Some(PathBuf::from(value()?)),
             "--template" => options.template = PathBuf::from(value()?),
             "--ephemeral" => is_ephemeral = true,
+            "--events" => options.parameters = Options::publishing(),
             "--containers" => options.service_callers = Callers::ThisMachineAndContainers,
             "--help" | "-h" => return Ok(Command::Help),
             _ => return Err(format!("{flag} is not an option")),

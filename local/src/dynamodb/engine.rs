@@ -9,11 +9,13 @@ use axum::http::StatusCode;
 use dynoxide::actions::create_table::CreateTableRequest;
 use dynoxide::actions::describe_table::DescribeTableRequest;
 use dynoxide::actions::describe_time_to_live::DescribeTimeToLiveRequest;
+use dynoxide::actions::update_table::UpdateTableRequest;
 use dynoxide::actions::update_time_to_live::{TimeToLiveSpecification, UpdateTimeToLiveRequest};
 use dynoxide::{Database, DynoxideError};
 use rusqlite::OpenFlags;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::json;
 
 use crate::cloudformation::Table;
 
@@ -132,6 +134,12 @@ fn ensure_table(database: &Database, table: &Table) -> Result<(), String> {
             let description = serde_json::to_value(&description).unwrap_or_default();
             if description.pointer("/Table/KeySchema") != table.create.get("KeySchema") {
                 return Err("its keys differ from the template's; move the data folder away to start afresh".to_owned());
+            }
+            let stream = table.create.get("StreamSpecification");
+            if let Some(stream) = stream.filter(|_| description.pointer("/Table/StreamSpecification").is_none()) {
+                let request = json!({ "TableName": table.name, "StreamSpecification": stream });
+                let request: UpdateTableRequest = serde_json::from_value(request).map_err(|error| error.to_string())?;
+                database.update_table(request).map_err(|error| error.to_string())?;
             }
         }
         Err(_absent) => {

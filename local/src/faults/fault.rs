@@ -13,6 +13,7 @@ pub enum Target {
     Fcm,
     Dynamodb,
     SecretsManager,
+    EventBridge,
 }
 
 /// How a request fails. Modes without a name in JSON exist for tests only.

@@ -1,7 +1,8 @@
-//! Everything on `--aws-port`: Secrets Manager and SNS, and the stand-ins for the vendors with an HTTP API of their
+//! Everything on `--aws-port`: Secrets Manager, SNS and EventBridge, and the stand-ins for the vendors with an HTTP API of their
 //! own.
 
 pub mod context;
+pub mod eventbridge;
 pub mod google;
 pub mod router;
 mod secrets_manager;

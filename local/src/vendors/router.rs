@@ -1,5 +1,5 @@
-//! Hands each request on `--aws-port` to its vendor: Secrets Manager and SNS at the root, where the AWS SDK looks for
-//! them; the SMS gateways under `/sparrow` and `/twilio`, and Google under `/google`.
+//! Hands each request on `--aws-port` to its vendor: Secrets Manager, SNS and EventBridge at the root, where the AWS SDK
+//! looks for them; the SMS gateways under `/sparrow` and `/twilio`, and Google under `/google`.
 
 use std::sync::{Arc, OnceLock};
 
@@ -15,6 +15,7 @@ use crate::faults::fault::Target;
 use crate::faults::store::Faults;
 use crate::functions::Functions;
 use crate::vendors::context::{Context, Fields};
+use crate::vendors::eventbridge::{self, EventBridge};
 use crate::vendors::google::{self, Google};
 use crate::vendors::{secrets_manager, sns, sparrow, twilio};
 
@@ -24,6 +25,7 @@ const MAXIMUM_BODY_BYTES: usize = 1024 * 1024;
 pub struct Vendors {
     pub context: Context,
     pub google: Arc<Google>,
+    pub eventbridge: Arc<EventBridge>,
     pub faults: Arc<Faults>,
     /// Set after the functions have started: they need these vendors, and a rotation needs them.
     pub functions: OnceLock<Arc<Functions>>,
@@ -44,7 +46,7 @@ async fn serve(vendors: Arc<Vendors>, request: Request) -> Response {
         return answer::gateway_message(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large");
     };
     let (method, headers, path) = (&parts.method, &parts.headers, parts.uri.path());
-    let Vendors { context, google, faults, functions } = vendors.as_ref();
+    let Vendors { context, google, eventbridge, faults, functions } = vendors.as_ref();
     if method == Method::HEAD {
         // Only opens a connection ahead of time; it asks for nothing that could fail.
         return answer::gateway_message(StatusCode::NOT_FOUND, "Not Found");
@@ -58,6 +60,12 @@ async fn serve(vendors: Arc<Vendors>, request: Request) -> Response {
         let what = secrets_manager::describe(operation, request);
         let (refusal, error) = (secrets_manager::refusal, secrets_manager::error);
         return faults.execute(Target::SecretsManager, what, refusal, error, call).await;
+    }
+    if let Some(operation) = eventbridge::operation(headers) {
+        let request = &serde_json::from_slice::<Value>(&body).unwrap_or_default();
+        let call = || async move { eventbridge.answer(operation, request) };
+        let refusal = |code: Option<&str>| eventbridge.refuse(code, request);
+        return faults.execute(Target::EventBridge, operation.to_owned(), refusal, eventbridge::error, call).await;
     }
     if let Some(path) = path.strip_prefix("/sparrow") {
         let call = || async move { sparrow::answer(context, method, path, fields) };
