@@ -23,6 +23,14 @@ pub struct Flow {
     pub end: End,
     /// How many requests the client needs without a fault.
     pub requests: usize,
+    pub events: Events,
+}
+
+/// Whether the system publishes events. If it does, each write costs the engine more.
+#[derive(Clone, Copy)]
+pub enum Events {
+    Off,
+    Published,
 }
 
 #[derive(Clone, Copy)]
@@ -35,6 +43,8 @@ pub enum Step {
     SignIn,
     /// On a device with a key.
     SignInWithKey,
+    /// So that the first device's token is the previous one.
+    Refresh,
     /// So that the token of the last device, which has the key, is not fresh.
     RefreshWithKey,
     SignUpByName,
@@ -43,6 +53,8 @@ pub enum Step {
     Asked(ApiRequest),
     /// Finds what the stream of the notices would bring.
     ReadNotices,
+    /// Finds what the streams of users and sessions would bring of the last sign-in.
+    ReadSignIn,
     /// Makes the user one who was imported without a phone.
     LosePhone,
     /// Makes a sign-in need a second signal.
@@ -67,6 +79,8 @@ pub enum End {
     /// A retry may also get this problem, because the request before it succeeded.
     SuccessOrOnRetry(u16, &'static str),
     Problem(u16, &'static str),
+    /// A retry may also get the second problem, because the request before it was carried out.
+    ProblemOrOnRetry((u16, &'static str), (u16, &'static str)),
 }
 
 /// Panics unless everything is right after the last answer.
@@ -85,6 +99,7 @@ pub struct Case {
     pub sent: Option<Sent>,
     pub key: Device,
     pub notices: Vec<Value>,
+    pub records: Vec<Value>,
 }
 
 impl Case {
@@ -99,6 +114,7 @@ impl Case {
             sent: None,
             key: Device::new(),
             notices: Vec::new(),
+            records: Vec::new(),
         }
     }
 
@@ -133,7 +149,7 @@ impl Case {
 
 impl Flow {
     pub fn new(name: &'static str, prepare: &'static [Step], request: Request, check: Check) -> Self {
-        Self { name, prepare, request, check, end: End::Success, requests: 1 }
+        Self { name, prepare, request, check, end: End::Success, requests: 1, events: Events::Off }
     }
 
     pub async fn prepare(&self, world: &World, case: &mut Case) {
@@ -172,6 +188,10 @@ impl Flow {
             End::Problem(status, code) => {
                 assert!(reply.status >= 400, "the request must be refused, but it succeeded: {reply:?}");
                 reply.problem() == (status, code)
+            }
+            End::ProblemOrOnRetry(problem, on_retry) => {
+                assert!(reply.status >= 400, "the request must be refused, but it succeeded: {reply:?}");
+                reply.problem() == problem || (retries > 0 && reply.problem() == on_retry)
             }
         }
     }
@@ -214,6 +234,7 @@ impl Step {
                     case.devices.push(person(&case.phone, &reply));
                 }
             }
+            Self::Refresh => drop(refresh(world, case).send().await.ok()),
             Self::RefreshWithKey => {
                 let device = case.devices.last().unwrap();
                 let reply = refresh_with(world, &device.refresh).proven_by(&case.key).send().await;
@@ -226,6 +247,7 @@ impl Step {
             }
             Self::Asked(call) => assert!(call(world, case).send().await.status == 403),
             Self::ReadNotices => case.notices = pending_notices(world, case).await,
+            Self::ReadSignIn => case.records = records_of_sign_in(world, case).await,
             Self::LosePhone => world.remove_phone(case.person()).await,
             Self::AgePhoneProof => {
                 let long_ago = json!({
@@ -614,6 +636,10 @@ pub async fn the_tokens_are_rotated(world: &World, case: &Case, reply: &Reply) {
     assert!(sessions(world, &case.person().user_id).await.is_empty());
 }
 
+pub async fn the_session_is_ended(world: &World, case: &Case, _: &Reply) {
+    assert!(sessions(world, &case.person().user_id).await.is_empty());
+}
+
 pub async fn two_sessions_are_listed(_: &World, _: &Case, reply: &Reply) {
     assert_eq!(reply.body["sessions"].as_array().unwrap().len(), 2);
 }
@@ -698,6 +724,44 @@ pub fn deliver_notices(case: &Case) -> Vec<(&'static str, Value)> {
 fn inserted(notice: &Value) -> Value {
     let keys = json!({"pk": notice["pk"], "sk": notice["sk"]});
     json!({"eventName": "INSERT", "dynamodb": {"Keys": keys, "SequenceNumber": notice["sk"]["S"]}})
+}
+
+async fn records_of_sign_in(world: &World, case: &Case) -> Vec<Value> {
+    let mut records = Vec::new();
+    for (table, keys) in [("UsersTable", &["pk"][..]), ("SessionsTable", &["user_id", "session_id"])] {
+        let user = &case.person().user_id;
+        let is_lock = |item: &Value| item["pk"]["S"].as_str().is_some_and(|pk| !pk.starts_with("user#"));
+        let items = world.items(table).await.into_iter();
+        for item in items.filter(|item| item["user_id"]["S"] == json!(user) && !is_lock(item)) {
+            let keys: Value = keys.iter().map(|key| ((*key).to_owned(), item[*key].clone())).collect();
+            let number = records.len();
+            records.push(json!({
+                "eventID": format!("{}-{number}", case.number),
+                "eventName": "INSERT",
+                "dynamodb": {
+                    "ApproximateCreationDateTime": world.now(), "Keys": keys, "NewImage": item,
+                    "SequenceNumber": number.to_string(),
+                },
+            }));
+        }
+    }
+    records
+}
+
+pub fn publish_events(case: &Case) -> Vec<(&'static str, Value)> {
+    vec![("PublishFunction", json!({"Records": case.records}))]
+}
+
+/// Each event is there, and one that is there twice is the same.
+pub async fn the_events_of_the_sign_in_are_published(world: &World, case: &Case, _: &Reply) {
+    let events = world.call("GET", "/local/events").send().await.ok();
+    let user = json!(case.person().user_id);
+    let of_case = events["events"].as_array().unwrap().iter().map(|event| &event["detail"]);
+    let mut of_case: Vec<_> = of_case.filter(|event| event["data"]["user_id"] == user).collect();
+    of_case.sort_by_key(|event| event["type"].to_string());
+    of_case.dedup();
+    let types: Vec<_> = of_case.iter().map(|event| event["type"].as_str().unwrap()).collect();
+    assert_eq!(types, ["user.created", "user.signed_in"]);
 }
 
 /// A device that FCM no longer knows is told nothing more.

@@ -10,11 +10,11 @@ mod flows;
 mod invariants;
 mod sweep;
 
-use flows::End::{Problem, SuccessOrOnRetry};
+use flows::End::{Problem, ProblemOrOnRetry, SuccessOrOnRetry};
 use flows::Request::{Api, Functions};
 use flows::Step::{
-    AddTestNumber, AgePhoneProof, AgeRecovery, Asked, FailOnce, LosePhone, ReadNotices, RefreshWithKey, Request,
-    SendCode, SendToOtherPhone, SignIn, SignInWithKey, SignUpByName, Wait,
+    AddTestNumber, AgePhoneProof, AgeRecovery, Asked, FailOnce, LosePhone, ReadNotices, ReadSignIn, Refresh,
+    RefreshWithKey, Request, SendCode, SendToOtherPhone, SignIn, SignInWithKey, SignUpByName, Wait,
 };
 use flows::*;
 
@@ -87,6 +87,10 @@ flows! {
          Request(validate), ReadNotices]
         => Functions(deliver_notices) => everybody_was_told_of_the_change;
 
+    no_fault_harms_the_events_of_a_sign_in:
+        [SignIn, ReadSignIn] => Functions(publish_events) => the_events_of_the_sign_in_are_published,
+        events: Events::Published;
+
     no_fault_harms_an_undo_by_code:
         [SignUpByName, SignIn, SendToOtherPhone(send_to_change), Request(validate), Wait(120), SendCode]
         => Api(undo_by_code) => the_number_returned;
@@ -100,6 +104,8 @@ flows! {
         [SignIn, SignInWithKey] => Api(sign_out_other) => the_other_bound_device_is_signed_out;
 
     no_fault_harms_a_refresh: [SignIn] => Api(refresh) => the_tokens_are_rotated;
+    no_fault_keeps_a_session_whose_old_token_was_presented: [SignIn, Refresh, Wait(31)] => Api(refresh) => the_session_is_ended,
+        end: ProblemOrOnRetry((401, "refresh_reused"), (401, "session_revoked"));
     no_fault_harms_a_list_of_sessions: [SignIn, SignIn] => Api(list_sessions) => two_sessions_are_listed;
     no_fault_harms_a_sign_out_of_another_device: [SignIn, SignIn] => Api(sign_out_other) => the_other_device_is_signed_out;
     no_fault_harms_a_sign_out_of_this_device: [SignIn, SignIn] => Api(sign_out) => this_device_is_signed_out,

@@ -14,7 +14,7 @@ use tests::World;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
 
-use crate::flows::{Case, Flow, Request, get_a_code};
+use crate::flows::{Case, Events, Flow, Request, get_a_code};
 use crate::invariants;
 
 /// How often a client repeats a request before it gives up.
@@ -151,6 +151,7 @@ fn faults(request: &Outgoing) -> Vec<Fault> {
         }
         Target::SecretsManager if is_read => [&OF_AWS[..], &OF_SECRETS].concat(),
         Target::SecretsManager => [&OF_AWS[..], &OF_SECRETS, &OF_WRITES].concat(),
+        Target::EventBridge => [&OF_AWS[..], &OF_SECRETS, &OF_WRITES].concat(),
         Target::Sparrow | Target::Sns | Target::Twilio | Target::Fcm => OF_GATEWAYS.to_vec(),
     }
 }
@@ -193,8 +194,12 @@ impl FaultPoint {
 
 /// Runs a flow with each of its fault points, and panics with the list of those that did harm.
 pub fn sweep(flow: Flow) {
-    let cold = USUAL.run(async move |world: &World| cold_requests(&flow, world).await);
-    let warm = USUAL.run(async move |world: &World| warm_requests(&flow, world).await);
+    let [usual, short] = match flow.events {
+        Events::Off => [&USUAL, &SHORT_TIMEOUTS],
+        Events::Published => [&PUBLISHING, &PUBLISHING_WITH_SHORT_TIMEOUTS],
+    };
+    let cold = usual.run(async move |world: &World| cold_requests(&flow, world).await);
+    let warm = usual.run(async move |world: &World| warm_requests(&flow, world).await);
     let (requests, warm) = (cold.recv().unwrap().unwrap(), warm.recv().unwrap().unwrap());
     let points = requests.iter().flat_map(|at| {
         let is_cold = !warm.contains(at);
@@ -202,8 +207,7 @@ pub fn sweep(flow: Flow) {
     });
     let outcomes: Vec<_> = points
         .map(|point| {
-            let (name, pool) =
-                (point.name(), if point.fault.needs_short_timeouts() { &SHORT_TIMEOUTS } else { &USUAL });
+            let (name, pool) = (point.name(), if point.fault.needs_short_timeouts() { short } else { usual });
             (name, pool.run(async move |world: &World| run_with_fault(&flow, world, &point).await))
         })
         .collect();
@@ -319,6 +323,8 @@ struct Pool(Sender<Job>);
 static USUAL: LazyLock<Pool> = LazyLock::new(|| Pool::new(3, three_gateways));
 /// Its worlds wait most of the time, so there are many.
 static SHORT_TIMEOUTS: LazyLock<Pool> = LazyLock::new(|| Pool::new(14, short_timeouts));
+static PUBLISHING: LazyLock<Pool> = LazyLock::new(|| Pool::new(1, || publishing(three_gateways())));
+static PUBLISHING_WITH_SHORT_TIMEOUTS: LazyLock<Pool> = LazyLock::new(|| Pool::new(4, || publishing(short_timeouts())));
 
 impl Pool {
     fn new(threads: usize, options: fn() -> Options) -> Self {
@@ -373,6 +379,10 @@ fn do_jobs(jobs: &Mutex<Receiver<Job>>, options: fn() -> Options) {
 fn three_gateways() -> Options {
     let overrides = [("SMS_ROUTES".to_owned(), "977=sparrow,sns,twilio".to_owned())];
     Options { overrides: overrides.into(), ..Options::default() }
+}
+
+fn publishing(options: Options) -> Options {
+    Options { parameters: Options::publishing(), ..options }
 }
 
 fn short_timeouts() -> Options {
