@@ -115,6 +115,27 @@ fn only_functions_that_use_a_key_may_read_it_and_only_rotation_may_write_it() {
     assert_eq!(json!(by_function("CodeKeySecret")), code);
 }
 
+/// SAM lets a function that a stream calls read every stream of the account.
+#[test]
+fn a_function_may_read_the_streams_that_call_it_and_no_other() {
+    for function in functions().iter().map(|name| logical_id(name)) {
+        let properties = &resource(&function)["Properties"];
+        let events = properties["Events"].as_object().into_iter().flatten().map(|(_, event)| event);
+        let streams = events.filter(|event| event["Type"] == "DynamoDB").map(|event| &event["Properties"]["Stream"]);
+        let streams: BTreeSet<String> = streams.map(ToString::to_string).collect();
+        let statements = list(&properties["Policies"][0]["Statement"]).into_iter();
+        let mut others = statements.filter(|statement| !statement["NotResource"].is_null());
+        let Some(others_are_denied) = others.next() else {
+            assert!(streams.is_empty(), "{function}");
+            continue;
+        };
+        let reads = ["DescribeStream", "GetRecords", "GetShardIterator"].map(|action| format!("dynamodb:{action}"));
+        assert_eq!((&others_are_denied["Effect"], &others_are_denied["Action"]), (&json!("Deny"), &json!(reads)));
+        let allowed = list(&others_are_denied["NotResource"]).into_iter().map(ToString::to_string);
+        assert_eq!(allowed.collect::<BTreeSet<_>>(), streams, "{function}");
+    }
+}
+
 /// The actions that a policy must allow for a request: a transaction needs one for each of its steps.
 fn actions(request: &DynamodbRequest) -> Actions {
     let on =
