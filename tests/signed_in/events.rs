@@ -2,15 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use local::{Aim, Mode, Options, Outgoing, Target, Template};
 use serde_json::{Value, json};
 use tests::token::claims;
-use tests::{Person, World, person, wrong};
+use tests::{Person, World, at_once, person, wrong};
 
-use crate::{OTHER, PHONE, delete};
+use crate::{OTHER, PHONE, count, delete};
 
 const DAY: u64 = 86_400;
 /// So that a test need not refresh, which would make a token that is not fresh.
@@ -278,6 +279,42 @@ async fn a_country_is_capped_once_a_day_by_the_last_message_of_its_maximum() {
     world.advance(DAY);
     send(13).await.ok();
     assert_eq!(published(&world).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_at_once_cap_a_country_once() {
+    let world = Arc::new(World::publishing(&[("COUNTRY_SENDS_PER_DAY", "12")]).await);
+    let replies = at_once(&world, 20, |world, n| async move {
+        let phone = format!("+97798410001{n:02}");
+        world.keep_phone_secret(&phone);
+        world.post("/v1/otp/send", json!({"phone_number": phone})).send().await
+    });
+    assert_eq!(count(&replies.await, 200), 12);
+    assert_eq!(types(&published(&world).await), ["spend.capped"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn submissions_of_a_code_at_once_are_one_sign_in_and_old_tokens_at_once_one_reuse() {
+    let world = Arc::new(World::publishing(&[]).await);
+    let code = world.send_code(PHONE).await.code;
+    let replies = at_once(&world, 8, |world, _| {
+        let code = code.clone();
+        async move { world.submit(PHONE, &code).send().await }
+    });
+    let signed_in = replies.await.into_iter().find(|reply| reply.status == 200).unwrap();
+    assert_eq!(types(&published(&world).await), ["user.created", "user.signed_in"]);
+    let first = person(PHONE, &signed_in);
+    world.refreshed(&first).await;
+    world.advance(31);
+    let replies = at_once(&world, 8, |world, _| {
+        let token = first.refresh.clone();
+        async move { world.refresh(&token).await }
+    });
+    assert_eq!(count(&replies.await, 401), 8);
+    assert_eq!(
+        types(&published(&world).await),
+        ["refresh.reused", "session.revoked", "user.created", "user.signed_in"]
+    );
 }
 
 #[tokio::test]
