@@ -13,8 +13,9 @@ use crate::workspace::{resource, resources, template, text};
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-metrics.html>,
 /// <https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html>,
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/metrics-dimensions.html>,
-/// <https://docs.aws.amazon.com/sns/latest/dg/sns-monitoring-using-cloudwatch.html>
-const OF_AWS: [(&str, &str, &[&str]); 9] = [
+/// <https://docs.aws.amazon.com/sns/latest/dg/sns-monitoring-using-cloudwatch.html>,
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html>
+const OF_AWS: [(&str, &str, &[&str]); 10] = [
     ("AWS/ApiGateway", "Count", &["ApiId"]),
     ("AWS/ApiGateway", "5xx", &["ApiId"]),
     ("AWS/ApiGateway", "Latency", &["ApiId"]),
@@ -24,6 +25,7 @@ const OF_AWS: [(&str, &str, &[&str]); 9] = [
     ("AWS/DynamoDB", "ReadThrottleEvents", &["TableName"]),
     ("AWS/DynamoDB", "WriteThrottleEvents", &["TableName"]),
     ("AWS/SNS", "SMSMonthToDateSpentUSD", &[]),
+    ("AWS/SQS", "ApproximateNumberOfMessagesVisible", &["QueueName"]),
 ];
 
 type Dimensions = BTreeMap<String, String>;
@@ -61,6 +63,9 @@ fn points(document: &Value) -> Vec<Point> {
 fn resolved(value: &Value) -> String {
     if let Some(name) = value["Ref"].as_str() {
         return template()["Parameters"][name]["Default"].as_str().unwrap_or(name).to_owned();
+    }
+    if let Some(attribute) = value["Fn::GetAtt"].as_str() {
+        return attribute.split('.').next().unwrap().to_owned();
     }
     let text = value["Fn::Sub"].as_str().or(value.as_str()).map_or_else(|| value.to_string(), str::to_owned);
     text.replace("${AWS::StackName}", "stack")
@@ -435,7 +440,8 @@ fn each_metric_of_aws_has_the_alarm_that_tells_of_it() {
     let latency = |milliseconds| [point("AWS/ApiGateway", "Latency", &api, milliseconds)];
     assert_eq!((on(&latency(4_999.0)), on(&latency(5_000.0))), (BTreeSet::new(), BTreeSet::from(["ApiLatencyAlarm"])));
 
-    for (function, _) in resources("AWS::Serverless::Function") {
+    // What `publish` does not do in time, its stream keeps.
+    for (function, _) in resources("AWS::Serverless::Function").filter(|(function, _)| *function != "PublishFunction") {
         let by = [("FunctionName", function)];
         let expected = match function {
             "DueFunction" | "NotifyFunction" => Some("BackgroundErrorsAlarm"),
@@ -446,9 +452,13 @@ fn each_metric_of_aws_has_the_alarm_that_tells_of_it() {
         let throttled = on(&[point("AWS/Lambda", "Throttles", &by, 1.0)]);
         assert_eq!(throttled, BTreeSet::from(["FunctionThrottlesAlarm"]), "{function}");
     }
-    let age =
-        |milliseconds| on(&[point("AWS/Lambda", "IteratorAge", &[("FunctionName", "NotifyFunction")], milliseconds)]);
-    assert_eq!((age(599_999.0), age(600_000.0)), (BTreeSet::new(), BTreeSet::from(["NoticesLateAlarm"])));
+    for (function, alarm) in [("NotifyFunction", "NoticesLateAlarm"), ("PublishFunction", "EventsLateAlarm")] {
+        let by = [("FunctionName", function)];
+        let age = |milliseconds| on(&[point("AWS/Lambda", "IteratorAge", &by, milliseconds)]);
+        assert_eq!((age(599_999.0), age(600_000.0)), (BTreeSet::new(), BTreeSet::from([alarm])));
+    }
+    let lost = [point("AWS/SQS", "ApproximateNumberOfMessagesVisible", &[("QueueName", "LostEventsQueue")], 1.0)];
+    assert_eq!(on(&lost), BTreeSet::from(["EventsLostAlarm"]));
     for (table, _) in resources("AWS::DynamoDB::Table") {
         for name in ["ReadThrottleEvents", "WriteThrottleEvents"] {
             let throttled = on(&[point("AWS/DynamoDB", name, &[("TableName", table)], 1.0)]);
@@ -473,7 +483,11 @@ fn each_alarm_tells_the_topic_and_stands_in_the_runbook_and_on_the_dashboard() {
         assert_eq!((&properties["AlarmActions"], &properties["OKActions"]), (tells, tells), "{id}");
         assert_eq!(alarm["Condition"].is_null(), always, "{id}");
         assert!(operate.contains(&format!("### {id}\n")), "{id}");
-        assert!(dashboard.contains(&format!("${{{id}.Arn}}")) || alarm["Condition"] == "IsBudgetHeard", "{id}");
+        assert!(
+            dashboard.contains(&format!("${{{id}.Arn}}"))
+                || ["IsBudgetHeard", "WatchEvents"].iter().any(|name| alarm["Condition"] == *name),
+            "{id}"
+        );
     }
 }
 
