@@ -1,6 +1,7 @@
 //! What a caller may choose about a system.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use adapters::config::Timeouts;
@@ -21,6 +22,9 @@ pub struct Options {
     pub service_callers: Callers,
     /// The folder whose content survives a restart; with `None` everything is kept in memory.
     pub data: Option<PathBuf>,
+    /// Another DynamoDB to use instead of the embedded one, such as Amazon's DynamoDB Local. Each system is an account of
+    /// its own there.
+    pub other_dynamodb: Option<SocketAddr>,
     /// The CloudFormation template to run.
     pub template: PathBuf,
     /// Values of the template's parameters, in place of their defaults.
@@ -53,6 +57,7 @@ impl Default for Options {
             edge_port: None,
             service_callers: Callers::ThisMachine,
             data: None,
+            other_dynamodb: None,
             template: Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("template.yaml"),
             parameters: BTreeMap::new(),
             overrides: BTreeMap::new(),

@@ -25,6 +25,11 @@ pub fn hex(length_bytes: usize) -> String {
     (0..length_bytes).map(|_| format!("{:02x}", u8::from_ne_bytes(bytes()))).collect()
 }
 
+/// The number of an AWS account.
+pub fn account() -> String {
+    format!("{:012}", u64::from_ne_bytes(bytes()) % 1_000_000_000_000)
+}
+
 /// An identifier like those of API Gateway's requests.
 pub fn request_id() -> String {
     STANDARD.encode(bytes::<11>())

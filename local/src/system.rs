@@ -14,7 +14,9 @@ use crate::callers::{self, Callers};
 use crate::clock::AdjustableClock;
 use crate::cloudformation::{InitialSecret, REGION, Template};
 use crate::data_folder::DataFolder;
+use crate::dynamodb::embedded::Embedded;
 use crate::dynamodb::engine::Engine;
+use crate::dynamodb::other::Other;
 use crate::dynamodb::proxy::{self, DynamodbRequest, Proxy};
 use crate::dynamodb::stream::Streams;
 use crate::edge;
@@ -95,8 +97,7 @@ impl System {
         let data = DataFolder::open(options.data.as_deref(), &clock)?;
         let faults = Arc::new(Faults::new(options.timeouts.attempt));
         let vendors = Arc::new(open_vendors(&data, &clock, &faults, &mut template, aws_address)?);
-        let engine =
-            Engine::open(data.database().as_deref(), &template.tables).map_err(|reason| data.broken(reason))?;
+        let engine = open_engine(options.other_dynamodb, &data, &template).await?;
         let proxy = Arc::new(Proxy::new(engine.clone(), Arc::clone(&faults)));
         let dynamodb = callers::no_foreign_page(proxy::router(Arc::clone(&proxy)));
         let aws = callers::no_foreign_page(vendors::router(Arc::clone(&vendors)));
@@ -287,6 +288,21 @@ fn variables(api: SocketAddr, dynamodb: SocketAddr, aws: SocketAddr) -> BTreeMap
         ("ISSUER", format!("http://{api}")),
     ];
     variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+async fn open_engine(
+    other_dynamodb: Option<SocketAddr>,
+    data: &DataFolder,
+    template: &Template,
+) -> Result<Engine, StartError> {
+    let Some(address) = other_dynamodb else {
+        let embedded = Embedded::open(data.database().as_deref(), &template.tables);
+        return embedded.map(Engine::Embedded).map_err(|reason| data.broken(reason));
+    };
+    let other = Other::open(address, &template.tables).await;
+    other
+        .map(|other| Engine::Other(Arc::new(other)))
+        .map_err(|reason| StartError::Part { name: "the other DynamoDB", reason })
 }
 
 /// Opens the secrets and the inbox, and creates the missing secrets.

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
+use adapters::config::Timeouts;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
@@ -125,6 +127,20 @@ where
     }
     results
 }
+
+/// The address in the environment variable `OTHER_DYNAMODB`, such as 127.0.0.1:8000: every world uses the DynamoDB there
+/// instead of the embedded one.
+fn other_dynamodb() -> Option<SocketAddr> {
+    std::env::var("OTHER_DYNAMODB").ok().map(|address| address.parse().unwrap())
+}
+
+/// Another DynamoDB may be slow, and what a test expects is its answer.
+const PATIENCE: Timeouts = Timeouts {
+    connect: Duration::from_secs(30),
+    attempt: Duration::from_secs(30),
+    operation: Duration::from_secs(60),
+    transaction: Duration::from_secs(60),
+};
 
 /// A code that is not `code`.
 pub fn wrong(code: &str) -> String {
@@ -248,8 +264,12 @@ impl World {
         Self::of(Options { overrides, parameters: Options::publishing(), ..Options::default() }).await
     }
 
-    pub async fn of(options: Options) -> Self {
+    pub async fn of(mut options: Options) -> Self {
         log::capture();
+        options.other_dynamodb = other_dynamodb();
+        if options.other_dynamodb.is_some() && options.timeouts == Timeouts::default() {
+            options.timeouts = PATIENCE;
+        }
         let system = System::start(options).await.unwrap();
         Self {
             system,
