@@ -25,7 +25,7 @@ fn dependencies(member: &str) -> BTreeSet<String> {
 #[test]
 fn the_workspace_has_exactly_these_members() {
     let members = packages().iter().map(|package| package["name"].as_str().unwrap().to_owned()).collect();
-    let libraries_and_tests = set(["domain", "adapters", "local", "tests"]);
+    let libraries_and_tests = set(["domain", "adapters", "latchkey-admin", "local", "tests"]);
     let benches = set(["benches", "bench-growth", "bench-hello", "bench-shards", "bench-yardstick"]);
     let functions = set([
         "account",
@@ -51,6 +51,7 @@ fn each_member_depends_only_on_the_members_below_it() {
         assert_eq!(dependencies(&function), set(["adapters", "domain"]), "{function}");
     }
     assert_eq!(dependencies("local"), &functions() | &set(["adapters"]));
+    assert_eq!(dependencies("latchkey-admin"), set(["adapters", "domain"]));
     assert_eq!(dependencies("tests"), set(["adapters", "domain", "local"]));
     assert_eq!(dependencies("benches"), set(["local"]));
     assert_eq!(dependencies("bench-growth"), set(["tests"]));

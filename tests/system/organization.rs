@@ -1,21 +1,22 @@
-//! The command `cargo organization`: the settings that it writes take effect, and it refuses invalid ones with a reason.
-
-use std::process::{Command, Output};
+//! `latchkey organization`: the settings that it writes take effect, and it refuses invalid ones with a reason.
 
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use serde_json::{Value, json};
 use tests::World;
 
-use crate::workspace::{Folder, path, program};
+use crate::admin::{Ran, latchkey, run};
+use crate::workspace::{Folder, path};
 
-/// Runs the command with these settings on the database of a running system.
-fn run(world: &World, settings: &Value, options: &[&str]) -> Output {
-    let port = world.system.dynamodb_address().port().to_string();
-    let folder = Folder::new(&format!("organization-{port}"));
+/// Runs a command with a file of these settings.
+fn with_file(world: &World, command: &str, settings: &Value, options: &[&str]) -> Ran {
+    let folder = Folder::new(&format!("organization-{}", world.system.dynamodb_address().port()));
     let file = folder.write("organization.json", settings.to_string());
-    let mut command = Command::new(program("latchkey-organization"));
-    command.arg(&file).args(["--dynamodb-port", &port]).args(options).output().unwrap()
+    latchkey(world, &[&["organization", command, file.to_str().unwrap()], options].concat())
+}
+
+fn apply(world: &World, settings: &Value, options: &[&str]) -> Ran {
+    with_file(world, "apply", settings, options)
 }
 
 async fn message(world: &World, organization: &str) -> (u16, String) {
@@ -30,9 +31,7 @@ async fn message(world: &World, organization: &str) -> (u16, String) {
 async fn the_example_is_written_and_takes_effect() {
     let world = World::new().await;
     let example: Value = serde_json::from_slice(&std::fs::read(path("examples/organization.json")).unwrap()).unwrap();
-    let output = run(&world, &example, &[]);
-    assert!(output.status.success(), "{output:?}");
-    let printed = String::from_utf8(output.stdout).unwrap();
+    let printed = apply(&world, &example, &[]).ok();
     assert!(printed.contains("ne, sign-in: 57 of 70 UCS-2 characters\n    <#> तपाईंको Himal कोड:\n"), "{printed}");
     let (status, text) = message(&world, "himal").await;
     assert_eq!(status, 200);
@@ -48,7 +47,7 @@ async fn every_setting_takes_effect() {
         "allowed_countries": ["IN"],
         "test_numbers": [{"phone_number": "+919876543210", "code": "135790", "until": day}],
     });
-    assert!(run(&world, &settings, &[]).status.success());
+    apply(&world, &settings, &[]).ok();
     let national = json!({"phone_number": "9876543210", "organization_id": "acme"});
     world.post("/v1/otp/send", national.clone()).send().await.ok();
     let mut submission = national;
@@ -98,9 +97,7 @@ async fn invalid_settings_are_refused_with_the_reason_and_not_written() {
     ] {
         let mut settings = json!({"id": "acme", "app_name": "Acme", "android_app_hash": "FA+9qCX9VSu"});
         settings[member] = value;
-        let output = run(&world, &settings, &[]);
-        let printed = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{settings}: {printed}");
+        let printed = apply(&world, &settings, &[]).refused();
         assert!(printed.contains(reason), "{printed}");
         assert_eq!(printed.lines().count(), 1, "{printed}");
         assert!(!printed.contains("135790") && !printed.contains("9800000000"), "{printed}");
@@ -109,20 +106,51 @@ async fn invalid_settings_are_refused_with_the_reason_and_not_written() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_check_writes_nothing() {
+async fn a_dry_run_writes_nothing() {
     let world = World::new().await;
     let settings = json!({"id": "acme", "app_name": "Acme"});
-    assert!(run(&world, &settings, &["--check"]).status.success());
+    apply(&world, &settings, &["--dry-run"]).ok();
     assert_eq!(message(&world, "acme").await.0, 400);
+    assert_eq!(world.items("SettingsTable").await.len(), 1, "only the published keys");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_difference_names_each_member_and_hides_the_code_of_a_test_number() {
+    let world = World::new().await;
+    let before = json!({"id": "acme", "app_name": "Acme", "languages": ["en"]});
+    assert_eq!(with_file(&world, "diff", &before, &[]).ok().lines().count(), 3, "all of it is new");
+    apply(&world, &before, &[]).ok();
+    assert_eq!(with_file(&world, "diff", &before, &[]).ok(), "There is no difference.\n");
+    let day = DateTime::from_secs(world.now() + 3 * 86_400).fmt(Format::DateTime).unwrap()[..10].to_owned();
+    let number = json!([{"phone_number": "+9779800000001", "code": "135790", "until": day}]);
+    let after = json!({"id": "acme", "app_name": "Acme Ltd", "test_numbers": number});
+    let printed = with_file(&world, "diff", &after, &[]).ok();
+    let lines: Vec<_> = printed.lines().take(3).collect();
+    assert_eq!(lines, ["- app_name: \"Acme\"", "+ app_name: \"Acme Ltd\"", "- languages: [\"en\"]"]);
+    assert!(printed.contains("+97798****0001") && !printed.contains("135790"), "{printed}");
+    let changes = with_file(&world, "diff", &after, &["--json", "--reveal"]).json()["changes"].clone();
+    assert_eq!(changes[2]["to"][0]["code"], "135790");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn organizations_are_listed_and_shown_as_a_file_has_them() {
+    let world = World::new().await;
+    let settings =
+        json!({"id": "acme", "app_name": "Acme", "membership": "invited", "allowed_countries": ["NP", "IN"]});
+    apply(&world, &settings, &[]).ok();
+    let list = latchkey(&world, &["organization", "list"]).ok();
+    let lines: Vec<_> = list.lines().collect();
+    assert_eq!(lines[0], "ID       APP                       MEMBERS  LANGUAGES  COUNTRIES         TEST NUMBERS");
+    assert_eq!(lines[1], "acme     Acme                      invited  all        NP, IN            0");
+    assert_eq!(lines[2], "default  (the stack's parameters)  open     all        the deployment's  0");
+    assert_eq!(latchkey(&world, &["organization", "show", "acme", "--json"]).json(), settings);
+    let refusal = latchkey(&world, &["organization", "show", "nobody"]).refused();
+    assert!(refusal.contains("there is no organization nobody; see `latchkey organization list`"), "{refusal}");
 }
 
 #[test]
 fn the_command_says_so_if_cargo_local_does_not_run() {
-    let output = Command::new(program("latchkey-organization"))
-        .args([path("examples/organization.json").to_str().unwrap(), "--dynamodb-port", "9"])
-        .output()
-        .unwrap();
-    let printed = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    assert!(printed.contains("Does `cargo local` run?"), "{printed}");
+    let file = path("examples/organization.json");
+    let ran = run(&["organization", "apply", file.to_str().unwrap(), "--dynamodb-port", "9"]);
+    assert!(ran.refused().contains("Does `cargo local` run?"));
 }

@@ -21,7 +21,7 @@ fn files_with(folders: &[&str], words: &[&str]) -> Vec<String> {
 #[test]
 fn environment_variables_are_read_in_one_module() {
     let words = ["env::var", "env::vars", "option_env!", "use std::env"];
-    let mut files = files_with(&["shared", "functions", "local", "benches"], &words);
+    let mut files = files_with(&["shared", "functions", "admin", "local", "benches"], &words);
     // Cargo passes a build script its folder in a variable. The yardstick uses none of our modules.
     files.retain(|file| !["shared/domain/build.rs", "benches/yardstick/src/main.rs"].contains(&file.as_str()));
     let is_one_of_config = files.len() == 1 && files[0].starts_with("shared/adapters/src/config");
@@ -38,7 +38,7 @@ fn the_domain_and_the_functions_have_no_clock_and_no_randomness_of_their_own() {
 
 #[test]
 fn every_source_file_starts_with_its_description() {
-    let sources = ["shared", "functions", "local", "benches"].map(rust_files).concat();
+    let sources = ["shared", "functions", "admin", "local", "benches"].map(rust_files).concat();
     assert!(sources.len() > 40, "{sources:?}");
     let silent: Vec<_> = sources.into_iter().filter(|file| !text(file).starts_with("//! ")).collect();
     assert!(silent.is_empty(), "begin these files with a `//!` comment: {silent:?}");

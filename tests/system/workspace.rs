@@ -57,7 +57,7 @@ pub fn rust_files(folder: &str) -> Vec<String> {
 pub fn program(name: &str) -> &'static Path {
     static PROGRAMS: OnceLock<Vec<PathBuf>> = OnceLock::new();
     let programs = PROGRAMS.get_or_init(|| {
-        let mut arguments = vec!["build", "--workspace", "--bin", "latchkey-local", "--bin", "latchkey-organization"];
+        let mut arguments = vec!["build", "--workspace", "--bin", "latchkey-local", "--bin", "latchkey"];
         arguments.extend(["--locked", "--quiet", "--message-format", "json"]);
         if !cfg!(debug_assertions) {
             arguments.push("--release");

@@ -15,7 +15,7 @@ use domain::values::otp_code::OtpCode;
 use domain::values::phone::DialledNumber;
 use domain::values::text::{AndroidAppHash, AppName, MalformedText, OrganizationId, Site, WebDomain};
 use domain::values::time::{DAY, Timestamp};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::variables::{ConfigError, Variables};
@@ -29,7 +29,7 @@ const MAX_TEST_DAYS: u32 = 366;
 const MAX_AUDIENCE_BYTES: usize = 255;
 
 /// An organization as a person writes it, member by member; not validated.
-#[derive(Clone, Default, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct OrganizationSettings {
     /// The name in requests and roles.
@@ -37,29 +37,38 @@ pub struct OrganizationSettings {
     /// The app's name in messages.
     pub app_name: String,
     /// Who may sign in: "open" (everybody, if absent) or "invited" (only people who have a role in it).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub membership: Option<String>,
     /// `aud` of its access tokens; the deployment's if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audience: Option<String>,
     /// Whether sign-ins are bound to keys of devices: "off", "optional" (if absent) or "required".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device_keys: Option<String>,
     /// The line of the messages that names their site.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub site: Option<String>,
     /// With it, the SMS Retriever hands the code to the Android app.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub android_app_hash: Option<String>,
     /// With it, browsers and iOS fill in the code on that domain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub web_domain: Option<String>,
     /// Language tags, the preferred one first; all languages if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub languages: Option<Vec<String>>,
     /// The country in which national numbers are read; the deployment's if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_region: Option<String>,
     /// The countries to send to, or only "*" for all; the deployment's if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_countries: Option<Vec<String>>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub test_numbers: Vec<TestNumberSettings>,
 }
 
 /// A number with a fixed code, as a person writes it.
-#[derive(Clone, Default, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct TestNumberSettings {
     /// With + and calling code.
@@ -223,6 +232,10 @@ impl OrganizationSettings {
 impl CheckedOrganization {
     pub fn id(&self) -> &str {
         self.organization.id.as_str()
+    }
+
+    pub fn settings(&self) -> &OrganizationSettings {
+        &self.settings
     }
 
     /// For each language and purpose: the language's tag, the purpose, and a message with a sample code.

@@ -16,8 +16,8 @@ use super::items::attributes::{Item, Row, moment, moments_by_name, number, text}
 use super::items::challenge::{challenge_name, challenges, keep, record_key};
 use super::items::session::{if_live, session, session_key};
 use super::items::user::{
-    deleted_user, forget_devices, if_available_to, keep_username, phone_lock_key, release_phone, user, user_key,
-    username_lock, username_lock_key,
+    deleted_user, forget_devices, if_available_to, if_phone_of, keep_username, phone_lock_key, release_phone, user,
+    user_key, username_lock, username_lock_key,
 };
 use super::store::{Store, Updated};
 use super::tables::{HasNotices, HasOtps, HasSessions, HasUsers};
@@ -109,59 +109,8 @@ impl<T: HasUsers + HasOtps + HasSessions + HasNotices> AccountStore for Store<T>
         notices: Option<&NoticeContext>,
         now: Timestamp,
     ) -> Result<bool, Unavailable> {
-        let (users, otps) = (self.tables.users(), self.tables.otps());
-        let (items, codes, item) =
-            tokio::try_join!(self.session_items(&seen.id), self.own_challenges(seen), self.find_user_item(&seen.id))?;
-        let Some(item) = item else { return Ok(false) };
-        let fcm_token = |item: &Item| FcmToken::parse(Row(item).text("fcm_token").ok()?).ok();
-        let is_own = |item: &&Item| session_key_of(item) == Some(session_key(&seen.id, own));
-        let own_token = items.iter().find(is_own).and_then(fcm_token);
-        // An earlier session of the same device has the same token.
-        let devices = items.iter().filter_map(fcm_token).filter(|token| Some(token) != own_token.as_ref()).collect();
-        let notice = notices.and_then(|notices| notices.to_ended(AccountEvent::AccountDeleted, &seen.id, devices));
-        let mut sessions: Vec<Item> = items.iter().filter_map(session_key_of).collect();
-        // A user may have more sessions than a transaction takes. The surplus is ended first. The caller's own session ends
-        // with the account, so that the caller can ask again.
-        sessions.sort_by_key(|key| *key != session_key(&seen.id, own));
-        for key in sessions.split_off(sessions.len().min(SESSIONS_IN_TRANSACTION)) {
-            self.delete("delete an account", self.tables.sessions(), key).await?;
-        }
-        let unchanged = Expression::new()
-            // A sign-in since the user was read has opened a session that may not be in the list.
-            .if_equals_or_absent("sign_ins", (seen.sign_ins > 0).then(|| number(seen.sign_ins)))
-            .if_equals_or_absent("phone", seen.phone.as_ref().map(|phone| text(phone.e164())))
-            .if_equals_or_absent("username", seen_username(seen))
-            // The item is kept as it was read.
-            .if_equals_or_absent("name", item.get("name").cloned())
-            .if_equals_or_absent("image_url", item.get("image_url").cloned())
-            .if_equals_or_absent("former_phones", item.get("former_phones").cloned());
-        let mut transaction = Transaction::new("delete an account").delete((), users, user_key(&seen.id), unchanged);
-        if let Some(username) = &seen.username {
-            let kept = keep_username(&seen.id, now.plus(USERNAME_KEPT_SECONDS));
-            transaction = transaction.update((), users, username_lock_key(username), kept);
-        }
-        if let Some(phone) = &seen.phone {
-            let release = Release { reason: ReleaseReason::AccountDeleted, until: undo_until };
-            // Whoever takes the deletion back starts without known devices.
-            let released = forget_devices(release_phone(&seen.id, release), &seen.device_keys.others_than(None));
-            transaction = transaction.update((), users, phone_lock_key(phone), released).put(
-                (),
-                users,
-                deleted_user(item, &seen.id, undo_until),
-                Expression::new(),
-            );
-            if !codes.is_empty() {
-                // The codes are removed and the counts of wrong codes stay, or deleting an account would reset them.
-                let no_codes =
-                    codes.into_iter().fold(keep(Expression::new(), now), |change, name| change.remove(&name));
-                transaction = transaction.update((), otps, record_key(phone), no_codes);
-            }
-        }
-        for key in sessions {
-            transaction = transaction.delete((), self.tables.sessions(), key, Expression::new());
-        }
-        let transaction = self.telling(transaction, (), &notice);
-        Ok(self.transact(transaction).await?.is_done())
+        let Some(deletion) = self.read_deletion(seen, own, notices).await? else { return Ok(false) };
+        Ok(self.transact(self.deleting(seen, &deletion, Some(undo_until), now)).await?.is_done())
     }
 
     async fn register_fcm_token(
@@ -177,6 +126,96 @@ impl<T: HasUsers + HasOtps + HasSessions + HasNotices> AccountStore for Store<T>
             (Some(_), false) => RegistrationOutcome::NoSuchSession,
             (Some(_), true) => RegistrationOutcome::Registered,
         })
+    }
+}
+
+/// What is read before an account is deleted.
+pub(super) struct Deletion {
+    item: Item,
+    /// The attributes of the challenges that end.
+    codes: Vec<String>,
+    /// The keys of the sessions that end in the transaction.
+    sessions: Vec<Item>,
+    notice: Option<Notice>,
+}
+
+impl<T: HasUsers + HasOtps + HasSessions + HasNotices> Store<T> {
+    /// Reads what a deletion needs; none if the user no longer exists. Ends the sessions that do not fit the transaction.
+    pub(super) async fn read_deletion(
+        &self,
+        seen: &User,
+        own: &SessionId,
+        notices: Option<&NoticeContext>,
+    ) -> Result<Option<Deletion>, Unavailable> {
+        let (items, codes, item) =
+            tokio::try_join!(self.session_items(&seen.id), self.own_challenges(seen), self.find_user_item(&seen.id))?;
+        let Some(item) = item else { return Ok(None) };
+        let fcm_token = |item: &Item| FcmToken::parse(Row(item).text("fcm_token").ok()?).ok();
+        let is_own = |item: &&Item| session_key_of(item) == Some(session_key(&seen.id, own));
+        let own_token = items.iter().find(is_own).and_then(fcm_token);
+        // An earlier session of the same device has the same token.
+        let devices = items.iter().filter_map(fcm_token).filter(|token| Some(token) != own_token.as_ref()).collect();
+        let notice = notices.and_then(|notices| notices.to_ended(AccountEvent::AccountDeleted, &seen.id, devices));
+        let mut sessions: Vec<Item> = items.iter().filter_map(session_key_of).collect();
+        // A user may have more sessions than a transaction takes. The surplus is ended first. The caller's own session ends
+        // with the account, so that the caller can ask again.
+        sessions.sort_by_key(|key| *key != session_key(&seen.id, own));
+        for key in sessions.split_off(sessions.len().min(SESSIONS_IN_TRANSACTION)) {
+            self.delete("delete an account", self.tables.sessions(), key).await?;
+        }
+        Ok(Some(Deletion { item, codes, sessions, notice }))
+    }
+
+    /// A deletion that can be taken back until then; for good, if there is no such time. The username is kept in any case.
+    pub(super) fn deleting(
+        &self,
+        seen: &User,
+        deletion: &Deletion,
+        undo_until: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Transaction<()> {
+        let (users, otps) = (self.tables.users(), self.tables.otps());
+        let Deletion { item, codes, sessions, notice } = deletion;
+        let unchanged = Expression::new()
+            // A sign-in since the user was read has opened a session that may not be in the list.
+            .if_equals_or_absent("sign_ins", (seen.sign_ins > 0).then(|| number(seen.sign_ins)))
+            .if_equals_or_absent("phone", seen.phone.as_ref().map(|phone| text(phone.e164())))
+            .if_equals_or_absent("username", seen_username(seen))
+            // The item is kept as it was read.
+            .if_equals_or_absent("name", item.get("name").cloned())
+            .if_equals_or_absent("image_url", item.get("image_url").cloned())
+            .if_equals_or_absent("former_phones", item.get("former_phones").cloned());
+        let mut transaction = Transaction::new("delete an account").delete((), users, user_key(&seen.id), unchanged);
+        if let Some(username) = &seen.username {
+            let kept = keep_username(&seen.id, now.plus(USERNAME_KEPT_SECONDS));
+            transaction = transaction.update((), users, username_lock_key(username), kept);
+        }
+        if let Some(phone) = &seen.phone {
+            transaction = match undo_until {
+                Some(until) => {
+                    let release = Release { reason: ReleaseReason::AccountDeleted, until };
+                    // Whoever takes the deletion back starts without known devices.
+                    let keys = seen.device_keys.others_than(None);
+                    let released = forget_devices(release_phone(&seen.id, release), &keys);
+                    transaction.update((), users, phone_lock_key(phone), released).put(
+                        (),
+                        users,
+                        deleted_user(item.clone(), &seen.id, until),
+                        Expression::new(),
+                    )
+                }
+                None => transaction.delete((), users, phone_lock_key(phone), if_phone_of(&seen.id)),
+            };
+            if !codes.is_empty() {
+                // The codes are removed and the counts of wrong codes stay, or deleting an account would reset them.
+                let no_codes = codes.iter().fold(keep(Expression::new(), now), |change, name| change.remove(name));
+                transaction = transaction.update((), otps, record_key(phone), no_codes);
+            }
+        }
+        for key in sessions {
+            transaction = transaction.delete((), self.tables.sessions(), key.clone(), Expression::new());
+        }
+        self.telling(transaction, (), notice)
     }
 }
 

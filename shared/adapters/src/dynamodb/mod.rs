@@ -4,7 +4,9 @@
 //! Reads are strongly consistent, except those of past days. TTL deletes late, so every condition checks the expiry itself.
 
 mod account;
+mod administration;
 mod approval;
+mod audit;
 mod authorize;
 mod bind_phone;
 mod check_code;
@@ -30,6 +32,8 @@ mod transaction;
 mod undo_change;
 mod validate_otp;
 
+pub use self::administration::{Person, RoleChange};
+pub use self::items::audit::{AuditEntry, Change};
 pub use self::publish::StreamRecord;
 pub use self::store::Store;
 pub use self::tables::{

@@ -1,15 +1,23 @@
 //! Organizations: read through a cache, since they change rarely.
 
+use std::collections::BTreeMap;
+
 use domain::rules::organization::{Access, Organization};
 use domain::values::text::OrganizationId;
 use domain::values::time::Timestamp;
 use domain::values::unavailable::Unavailable;
 
-use super::items::attributes::Item;
-use super::items::organization::{access, organization_item, organization_key, organization_settings};
+use super::expression::Expression;
+use super::items::attributes::{Item, text};
+use super::items::audit::Change;
+use super::items::organization::{
+    ORGANIZATION_PREFIX, access, if_organization_is, organization_item, organization_key, organization_of,
+    organization_settings,
+};
 use super::store::Store;
 use super::tables::HasSettings;
-use crate::config::CheckedOrganization;
+use super::transaction::Transaction;
+use crate::config::{CheckedOrganization, OrganizationSettings};
 use crate::expiring::Fetched;
 use crate::telemetry::trace;
 
@@ -78,10 +86,55 @@ impl<T: HasSettings> Store<T> {
         self.get(READ, self.tables.settings(), organization_key(id)).await
     }
 
-    /// Writes or replaces an organization. The functions use it within a minute.
-    pub async fn put_organization(&self, checked: &CheckedOrganization) -> Result<(), Unavailable> {
-        let item = organization_item(&checked.organization.id, &checked.settings);
-        let request = self.client.put_item().table_name(self.tables.settings()).set_item(Some(item));
-        request.send().await.map(drop).map_err(|error| Unavailable::new("write an organization", error))
+    /// The settings of an organization as somebody wrote them; none if there are none.
+    pub async fn organization_settings(
+        &self,
+        id: &OrganizationId,
+    ) -> Result<Option<OrganizationSettings>, Unavailable> {
+        let item = self.organization_item(id).await?;
+        Ok(item.as_ref().map(|item| organization_settings(item, id)).transpose()?)
+    }
+
+    /// The settings of all organizations that have some, by their ids. Reads the whole table.
+    pub async fn all_organizations(&self) -> Result<BTreeMap<String, OrganizationSettings>, Unavailable> {
+        let (mut found, mut from) = (BTreeMap::new(), None);
+        loop {
+            let request = self
+                .client
+                .scan()
+                .table_name(self.tables.settings())
+                .filter_expression("begins_with(pk, :prefix)")
+                .expression_attribute_values(":prefix", text(ORGANIZATION_PREFIX))
+                .set_exclusive_start_key(from);
+            let page = request.send().await.map_err(|error| Unavailable::new("list the organizations", error))?;
+            for item in page.items.unwrap_or_default() {
+                let id = organization_of(&item)?;
+                found.insert(id.as_str().to_owned(), organization_settings(&item, &id)?);
+            }
+            from = page.last_evaluated_key;
+            if from.is_none() {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// Writes an organization, unless its settings are others than `seen` by now. Returns whether it did. The functions use
+    /// it within a minute.
+    pub async fn replace_organization(
+        &self,
+        seen: Option<&OrganizationSettings>,
+        checked: &CheckedOrganization,
+        change: &Change,
+    ) -> Result<bool, Unavailable> {
+        let id = &checked.organization.id;
+        let build = || {
+            let unchanged = match seen {
+                Some(seen) => if_organization_is(id, seen),
+                None => Expression::new().if_absent("pk"),
+            };
+            let item = organization_item(id, &checked.settings);
+            Transaction::new("write an organization").put((), self.tables.settings(), item, unchanged)
+        };
+        Ok(self.transact_recorded(change, build).await?.is_done())
     }
 }

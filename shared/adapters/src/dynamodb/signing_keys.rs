@@ -1,12 +1,14 @@
 //! The published keys, on one item.
 
 use domain::rules::limits::Limits;
-use domain::rules::signing_keys::{KeySet, PublicKey};
+use domain::rules::signing_keys::{KeySet, PublicKey, RetirementError};
+use domain::values::ids::KeyId;
 use domain::values::time::Timestamp;
 use domain::values::unavailable::Unavailable;
 
 use super::expression::Expression;
 use super::items::attributes::number;
+use super::items::audit::Change;
 use super::items::public_keys::{key_set, key_set_item, key_set_key};
 use super::store::Store;
 use super::tables::HasSettings;
@@ -39,5 +41,29 @@ impl<T: HasSettings> Store<T> {
             }
         }
         Err(Unavailable::new("publish a key", "another key was published each time"))
+    }
+
+    /// Removes a public key. Processes that have read it accept it for five minutes more.
+    pub async fn retire_key(
+        &self,
+        id: &KeyId,
+        change: &Change,
+        limits: &Limits,
+    ) -> Result<Result<(), RetirementError>, Unavailable> {
+        for _ in 0..MAX_RETRIES {
+            let before = self.key_set().await?;
+            let after = match before.retire(id, change.at, limits) {
+                Ok(after) => after,
+                Err(refusal) => return Ok(Err(refusal)),
+            };
+            let build = || {
+                let unchanged = Expression::new().if_equals("revision", number(before.revision));
+                Transaction::new("retire a key").put((), self.tables.settings(), key_set_item(&after), unchanged)
+            };
+            if self.transact_recorded(change, build).await?.is_done() {
+                return Ok(Ok(()));
+            }
+        }
+        Err(Unavailable::new("retire a key", "another key was published each time"))
     }
 }

@@ -50,6 +50,16 @@ impl<Tag: PartialEq> Refusal<Tag> {
     }
 }
 
+impl<Tag> Refusal<Option<Tag>> {
+    /// The failed conditions of the steps that have a tag; none if those all held.
+    pub(super) fn tagged(self) -> Option<Refusal<Tag>> {
+        let failed =
+            self.0.into_iter().filter_map(|failed| Some(FailedCondition { step: failed.step?, item: failed.item }));
+        let failed: Vec<_> = failed.collect();
+        (!failed.is_empty()).then_some(Refusal(failed))
+    }
+}
+
 impl<Tag> Written<Tag> {
     pub(super) const fn is_done(&self) -> bool {
         matches!(self, Self::Done)
@@ -60,6 +70,12 @@ impl<Tag> Transaction<Tag> {
     /// `attempted` is a verb phrase for the error, such as "sign in".
     pub(super) const fn new(attempted: &'static str) -> Self {
         Self { attempted, steps: Vec::new() }
+    }
+
+    /// The same steps with other tags.
+    pub(super) fn map<Other>(self, tag: impl Fn(Tag) -> Other) -> Transaction<Other> {
+        let steps = self.steps.into_iter().map(|(step, item)| (tag(step), item));
+        Transaction { attempted: self.attempted, steps: steps.collect() }
     }
 
     pub(super) fn put(mut self, tag: Tag, table: &str, item: Item, expression: Expression) -> Self {

@@ -14,6 +14,6 @@ pub use self::edge::EdgeSecret;
 pub use self::event_key::EventKeySecret;
 pub use self::gateways::{GatewayCredentials, GatewaySecret};
 pub use self::reader::{SecretReader, read_together};
-pub use self::rotation::{RotatingSecret, Stages};
+pub use self::rotation::{RotatingSecret, SecretStatus, Stages};
 pub use self::service_account::{PushSecret, ServiceAccount};
 pub use self::signing_key::{SigningKeyPair, SigningKeySecret};

@@ -1,5 +1,6 @@
 //! A secret as its rotation sees it: versions by stage, never cached.
 
+use aws_smithy_types::DateTime;
 use domain::values::time::Timestamp;
 use domain::values::unavailable::Unavailable;
 
@@ -19,6 +20,18 @@ pub struct Stages {
     pub rotation_enabled: bool,
     /// Of the last rotation, or of the secret's creation.
     pub rotated_at: Option<Timestamp>,
+}
+
+/// What Secrets Manager says of a secret's age. Nothing of its content.
+#[derive(Clone, Debug, Default)]
+pub struct SecretStatus {
+    pub rotation_enabled: bool,
+    pub changed_at: Option<Timestamp>,
+    pub rotated_at: Option<Timestamp>,
+    /// None if no rotation is scheduled.
+    pub rotates_at: Option<Timestamp>,
+    /// Whether a rotation began and has not ended.
+    pub is_rotating: bool,
 }
 
 impl RotatingSecret {
@@ -52,6 +65,12 @@ impl RotatingSecret {
         })
     }
 
+    /// Asks Secrets Manager to rotate the secret. It answers before the rotation ends.
+    pub async fn rotate(&self) -> Result<(), Unavailable> {
+        let request = self.reader.client.rotate_secret().secret_id(self.reader.name.as_ref());
+        request.send().await.map(drop).map_err(|error| Unavailable::new("rotate the secret", error))
+    }
+
     /// The value of a version; none if it has none yet.
     pub async fn value(&self, version: &str) -> Result<Option<String>, Unavailable> {
         Ok(self.reader.fetch(&Which::Id(version.to_owned())).await?.map(|found| found.text))
@@ -81,5 +100,23 @@ impl RotatingSecret {
             .move_to_version_id(version)
             .set_remove_from_version_id(stages.current.clone());
         request.send().await.map(drop).map_err(|error| Unavailable::new("make a key current", error))
+    }
+}
+
+impl SecretStatus {
+    /// The status of any secret, by its name or ARN.
+    pub async fn of(app: &App, name: &str) -> Result<Self, Unavailable> {
+        let request = app.secrets_manager().describe_secret().secret_id(name);
+        let answer = request.send().await.map_err(|error| Unavailable::new("describe a secret", error))?;
+        let moment = |date: Option<DateTime>| date.map(|date| Timestamp::from_seconds(date.secs()));
+        let versions = answer.version_ids_to_stages.unwrap_or_default();
+        let is_only_pending = |stages: &Vec<String>| stages.iter().all(|stage| stage == PENDING) && !stages.is_empty();
+        Ok(Self {
+            rotation_enabled: answer.rotation_enabled.unwrap_or_default(),
+            changed_at: moment(answer.last_changed_date),
+            rotated_at: moment(answer.last_rotated_date),
+            rotates_at: moment(answer.next_rotation_date),
+            is_rotating: versions.values().any(is_only_pending),
+        })
     }
 }

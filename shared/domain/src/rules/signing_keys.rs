@@ -1,6 +1,8 @@
 //! Signing keys over time: published before they sign and until the last token they signed has expired, then kept as
 //! long as such a token may be a second signal.
 
+use thiserror::Error;
+
 use super::limits::Limits;
 use super::session::KEPT_AFTER_END_SECONDS;
 use crate::values::ids::KeyId;
@@ -32,6 +34,18 @@ impl PublicKey {
     }
 }
 
+/// Why a key stays.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum RetirementError {
+    #[error("no key has this id")]
+    NoSuchKey,
+    #[error("it is the newest key, which signs; rotate first")]
+    IsNewest,
+    /// The newest key is not used yet.
+    #[error("it still signs")]
+    StillSigns { until: Timestamp },
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeySet {
     /// Oldest first.
@@ -56,6 +70,26 @@ impl KeySet {
         }
         keys.push(key);
         Self { keys, revision: self.revision.saturating_add(1) }
+    }
+
+    /// The set without a key, so that nothing that it signed is accepted any more.
+    ///
+    /// # Errors
+    /// While the key may still sign.
+    pub fn retire(&self, key: &KeyId, now: Timestamp, limits: &Limits) -> Result<Self, RetirementError> {
+        let retired = self.keys.iter().find(|published| published.id == *key).ok_or(RetirementError::NoSuchKey)?;
+        let longest_token = limits.refresh_idle_seconds.max(limits.access_token_seconds);
+        match retired.retires_at {
+            None => return Err(RetirementError::IsNewest),
+            Some(retires_at) => {
+                let last_signature = retires_at.minus(longest_token).minus(DAY);
+                if now < last_signature {
+                    return Err(RetirementError::StillSigns { until: last_signature });
+                }
+            }
+        }
+        let keys = self.keys.iter().filter(|published| published.id != *key).cloned().collect();
+        Ok(Self { keys, revision: self.revision.saturating_add(1) })
     }
 
     /// The keys whose tokens may still be valid: those to publish.

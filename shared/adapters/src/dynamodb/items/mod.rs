@@ -1,6 +1,7 @@
 //! Items: how each kind of record is stored, and how it is read back.
 
 pub(super) mod attributes;
+pub(super) mod audit;
 pub(super) mod challenge;
 pub(super) mod due;
 pub(super) mod failures;

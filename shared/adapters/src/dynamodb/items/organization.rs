@@ -6,9 +6,41 @@ use domain::values::text::OrganizationId;
 
 use super::attributes::{Corrupt, Item, Row, key, text};
 use crate::config::{InvalidSettings, OrganizationSettings, TestNumberSettings};
+use crate::dynamodb::expression::Expression;
+
+pub(in crate::dynamodb) const ORGANIZATION_PREFIX: &str = "organization#";
+
+/// The attributes of the settings.
+const MEMBERS: [&str; 11] = [
+    "app_name",
+    "membership",
+    "audience",
+    "device_keys",
+    "site",
+    "android_app_hash",
+    "web_domain",
+    "languages",
+    "default_region",
+    "allowed_countries",
+    "test_numbers",
+];
 
 pub(in crate::dynamodb) fn organization_key(id: &OrganizationId) -> Item {
-    key(format!("organization#{}", id.as_str()))
+    key(format!("{ORGANIZATION_PREFIX}{}", id.as_str()))
+}
+
+/// The organization whose settings an item has.
+pub(in crate::dynamodb) fn organization_of(item: &Item) -> Result<OrganizationId, Corrupt> {
+    let id = |pk: &str| pk.strip_prefix(ORGANIZATION_PREFIX).and_then(|id| OrganizationId::parse(id).ok()).ok_or(());
+    Row(item).parsed("pk", id)
+}
+
+/// The condition that an organization has these settings.
+pub(in crate::dynamodb) fn if_organization_is(id: &OrganizationId, settings: &OrganizationSettings) -> Expression {
+    let item = organization_item(id, settings);
+    MEMBERS.into_iter().fold(Expression::new().if_exists("pk"), |expression, member| {
+        expression.if_equals_or_absent(member, item.get(member).cloned())
+    })
 }
 
 pub(in crate::dynamodb) fn organization_settings(

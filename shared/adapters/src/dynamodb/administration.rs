@@ -1,0 +1,191 @@
+//! What operators read and change of users and numbers. Each change is written with its entry in the audit log.
+
+use domain::rules::notice::NoticeContext;
+use domain::rules::session::Session;
+use domain::rules::user::{KeptUsernames, PhoneHolder, User};
+use domain::use_cases::sessions::SessionsStore;
+use domain::values::ids::{SessionId, UserId};
+use domain::values::phone::PhoneNumber;
+use domain::values::text::{OrganizationId, Username};
+use domain::values::time::Timestamp;
+use domain::values::unavailable::Unavailable;
+
+use super::expression::Expression;
+use super::items::attributes::{Row, moment, text};
+use super::items::audit::Change;
+use super::items::session::session;
+use super::items::user::{
+    ROLE_PREFIX, forget_devices, if_phone_of, if_released, organization_set, phone_lock_key, user, user_key,
+    username_lock_key,
+};
+use super::store::Store;
+use super::tables::{HasNotices, HasOtps, HasSessions, HasSettings, HasUsers};
+use super::transaction::Transaction;
+use crate::random;
+
+/// How often a change is retried because the user changed in between.
+const MAX_RETRIES: usize = 4;
+const NO_END: &str = "the user changed each time";
+
+/// A user with what only operators see together.
+#[derive(Clone, Debug)]
+pub struct Person {
+    pub user: User,
+    pub kept_usernames: KeptUsernames,
+    /// Also those that ended by age.
+    pub sessions: Vec<Session>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RoleChange {
+    Add,
+    Remove,
+}
+
+impl<T: HasUsers> Store<T> {
+    pub async fn number_holder(&self, phone: &PhoneNumber) -> Result<Option<PhoneHolder>, Unavailable> {
+        self.find_holder(phone).await
+    }
+
+    /// The user who has a username; none if it is only kept for a former owner.
+    pub async fn username_holder(&self, username: &Username) -> Result<Option<UserId>, Unavailable> {
+        let lock = self.get("find a username", self.tables.users(), username_lock_key(username)).await?;
+        let Some(lock) = lock.filter(|lock| !lock.contains_key("kept_until")) else { return Ok(None) };
+        Ok(Some(Row(&lock).parsed("user_id", str::parse::<UserId>)?))
+    }
+}
+
+impl<T: HasUsers + HasSessions> Store<T> {
+    pub async fn person(&self, id: &UserId) -> Result<Option<Person>, Unavailable> {
+        let (item, sessions) = tokio::try_join!(self.find_user_item(id), self.session_items(id))?;
+        let Some(item) = item else { return Ok(None) };
+        Ok(Some(Person {
+            user: user(&item)?,
+            kept_usernames: KeptUsernames(Row(&item).moments_by_name("kept_usernames")?),
+            sessions: sessions.iter().map(session).collect::<Result<_, _>>()?,
+        }))
+    }
+}
+
+impl<T: HasUsers + HasSettings> Store<T> {
+    /// Gives a user roles in an organization, or takes them. Returns whether the user exists.
+    pub async fn change_roles(
+        &self,
+        id: &UserId,
+        roles: &[String],
+        organization: &OrganizationId,
+        which: RoleChange,
+        change: &Change,
+    ) -> Result<bool, Unavailable> {
+        let build = || {
+            let expression = roles.iter().fold(Expression::new().if_exists("pk"), |expression, role| {
+                let (name, set) = (format!("{ROLE_PREFIX}{role}"), organization_set([organization]));
+                match which {
+                    RoleChange::Add => expression.add(&name, set),
+                    RoleChange::Remove => expression.delete_from_set(&name, set),
+                }
+            });
+            Transaction::new("change a role").update((), self.tables.users(), user_key(id), expression)
+        };
+        Ok(self.transact_recorded(change, build).await?.is_done())
+    }
+
+    /// Makes a number nobody's: its holder loses it, or it is no longer kept for a former one. Returns false if the holder is
+    /// another one by now.
+    pub async fn release_number(
+        &self,
+        phone: &PhoneNumber,
+        seen: &PhoneHolder,
+        change: &Change,
+    ) -> Result<bool, Unavailable> {
+        let users = self.tables.users();
+        let build = || {
+            let transaction = Transaction::new("release a number");
+            match seen.release {
+                Some(release) => {
+                    transaction.delete((), users, phone_lock_key(phone), if_released(&seen.user, release.until))
+                }
+                None => {
+                    // As for every loss of a number, only a fresh token gives the account another one.
+                    let lost = Expression::new()
+                        .set("phone_lost_at", moment(change.at))
+                        .remove_all(&["phone", "phone_proven_at"])
+                        .if_equals("phone", text(phone.e164()));
+                    transaction.delete((), users, phone_lock_key(phone), if_phone_of(&seen.user)).update(
+                        (),
+                        users,
+                        user_key(&seen.user),
+                        lost,
+                    )
+                }
+            }
+        };
+        Ok(self.transact_recorded(change, build).await?.is_done())
+    }
+}
+
+impl<T: HasUsers + HasSessions + HasSettings + HasNotices> Store<T> {
+    /// Makes all devices of a user unknown and ends all sessions, the records of those that ended by age included. If it
+    /// fails, some may be left. Returns whether the user exists.
+    pub async fn sign_out_everywhere(
+        &self,
+        id: &UserId,
+        notices: Option<&NoticeContext>,
+        change: &Change,
+    ) -> Result<bool, Unavailable> {
+        for _ in 0..MAX_RETRIES {
+            let Some(seen) = self.find_user(id).await? else { return Ok(false) };
+            let keys = seen.device_keys.others_than(None);
+            let build = || {
+                let phone = seen.phone.as_ref().map(|phone| text(phone.e164()));
+                let of_user = Expression::new().if_exists("pk").if_equals_or_absent("phone", phone);
+                let users = self.tables.users();
+                let mut transaction = Transaction::new("sign a user out");
+                // DynamoDB takes no update that changes nothing.
+                if keys.is_empty() {
+                    return transaction.check((), users, user_key(id), of_user);
+                }
+                transaction = transaction.update((), users, user_key(id), forget_devices(of_user, &keys));
+                match &seen.phone {
+                    Some(phone) => {
+                        let of_lock = forget_devices(if_phone_of(id), &keys);
+                        transaction.update((), users, phone_lock_key(phone), of_lock)
+                    }
+                    None => transaction,
+                }
+            };
+            if self.transact_recorded(change, build).await?.is_done() {
+                self.end_other_sessions(id, &no_session()?, notices).await?;
+                return Ok(true);
+            }
+        }
+        Err(Unavailable::new("sign a user out", NO_END))
+    }
+}
+
+impl<T: HasUsers + HasOtps + HasSessions + HasSettings + HasNotices> Store<T> {
+    /// Deletes a user as they can do themselves. Without `undo_until` nothing can be taken back, and the number is free at
+    /// once. Returns whether the user existed.
+    pub async fn delete_user(
+        &self,
+        id: &UserId,
+        undo_until: Option<Timestamp>,
+        notices: Option<&NoticeContext>,
+        change: &Change,
+    ) -> Result<bool, Unavailable> {
+        for _ in 0..MAX_RETRIES {
+            let Some(seen) = self.find_user(id).await? else { return Ok(false) };
+            let Some(deletion) = self.read_deletion(&seen, &no_session()?, notices).await? else { return Ok(false) };
+            let build = || self.deleting(&seen, &deletion, undo_until, change.at);
+            if self.transact_recorded(change, build).await?.is_done() {
+                return Ok(true);
+            }
+        }
+        Err(Unavailable::new("delete a user", NO_END))
+    }
+}
+
+/// An id that no session has: an operator has none.
+fn no_session() -> Result<SessionId, Unavailable> {
+    Ok(SessionId::from_random(random::bytes()?))
+}

@@ -1,0 +1,290 @@
+//! `latchkey`: what operators see and change of users, numbers and keys, and the log of their changes.
+
+use std::process::Command;
+
+use aws_smithy_types::DateTime;
+use aws_smithy_types::date_time::Format;
+use serde_json::{Value, json};
+use tests::World;
+use tests::device::Device;
+use tests::token::claims;
+
+use crate::workspace::program;
+
+const PHONE: &str = "+9779841000001";
+const OTHER: &str = "+9779841000002";
+
+/// What a command printed.
+#[derive(Debug)]
+pub struct Ran {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+impl Ran {
+    /// The answer. Panics unless the command succeeded.
+    #[track_caller]
+    pub fn ok(self) -> String {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        self.stdout
+    }
+
+    #[track_caller]
+    pub fn json(self) -> Value {
+        serde_json::from_str(&self.ok()).unwrap()
+    }
+
+    /// The reason, on one line. Panics unless the command failed.
+    #[track_caller]
+    pub fn refused(self) -> String {
+        assert_eq!((self.code, self.stdout.as_str()), (Some(1), ""), "{self:?}");
+        assert_eq!(self.stderr.lines().count(), 1, "{self:?}");
+        self.stderr
+    }
+}
+
+pub fn run(arguments: &[&str]) -> Ran {
+    let output = Command::new(program("latchkey")).args(arguments).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+/// Runs a command as Sita on a running system.
+pub fn latchkey(world: &World, arguments: &[&str]) -> Ran {
+    let dynamodb = world.system.dynamodb_address().port().to_string();
+    let aws = world.system.aws_address().port().to_string();
+    let now = world.now().to_string();
+    let here = ["--dynamodb-port", &*dynamodb, "--aws-port", &aws, "--local-time", &now, "--as", "sita"];
+    run(&[arguments, &here].concat())
+}
+
+fn day_after(world: &World, days: i64) -> String {
+    DateTime::from_secs(world.now() + days * 86_400).fmt(Format::DateTime).unwrap()[..10].to_owned()
+}
+
+/// Action and subject of each entry of the log, newest first.
+fn log(world: &World) -> Vec<(String, String)> {
+    let entries = latchkey(world, &["audit", "--json"]).json()["entries"].clone();
+    let entry = |entry: &Value| {
+        assert_eq!(entry["by"], "sita");
+        let text = |name: &str| entry[name].as_str().unwrap().to_owned();
+        (text("action"), text("subject"))
+    };
+    entries.as_array().unwrap().iter().map(entry).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_test_number_is_added_takes_another_code_and_is_removed() {
+    let world = World::new().await;
+    let folder = crate::workspace::Folder::new(&format!("test-number-{}", world.system.dynamodb_address().port()));
+    let file = folder.write("acme.json", json!({"id": "acme", "app_name": "Acme"}).to_string());
+    latchkey(&world, &["organization", "apply", file.to_str().unwrap()]).ok();
+    let day = day_after(&world, 3);
+    let add = |code: &str| {
+        let arguments = ["test-number", "add", PHONE, "--organization", "acme", "--code", code, "--until", &day];
+        latchkey(&world, &arguments)
+    };
+    assert!(add("1234").refused().contains("code: expected six digits"));
+    add("135790").ok();
+    add("246802").ok();
+    let list = latchkey(&world, &["test-number", "list", "--organization", "acme"]).ok();
+    assert_eq!(list, format!("NUMBER          CODE    UNTIL\n+97798****0001  ******  {day}\n"));
+    let body = json!({"phone_number": PHONE, "organization_id": "acme"});
+    world.post("/v1/otp/send", body.clone()).send().await.ok();
+    let submission = tests::with(&body, json!({"otp": "246802"}));
+    world.post("/v1/otp/submit", submission).send().await.ok();
+    latchkey(&world, &["test-number", "remove", PHONE, "--organization", "acme"]).ok();
+    let again = latchkey(&world, &["test-number", "remove", PHONE, "--organization", "acme"]).refused();
+    assert!(again.contains("+97798****0001 is no test number of acme"), "{again}");
+    let actions: Vec<_> = log(&world).into_iter().map(|(action, _)| action).collect();
+    assert_eq!(actions, ["test_number.remove", "test_number.add", "test_number.add", "organization.apply"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_default_organization_gets_test_numbers_only_once_it_has_settings() {
+    let world = World::new().await;
+    let day = day_after(&world, 3);
+    let refusal = latchkey(&world, &["test-number", "add", PHONE, "--code", "135790", "--until", &day]).refused();
+    assert!(refusal.contains("apply a file with its id first"), "{refusal}");
+    assert!(log(&world).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotation_is_asked_for_and_the_former_key_is_retired_once_it_no_longer_signs() {
+    let world = World::new().await;
+    let status = || latchkey(&world, &["key", "status", "--json"]).json();
+    let first = status()["keys"][0]["kid"].as_str().unwrap().to_owned();
+    assert!(latchkey(&world, &["key", "retire", &first, "--yes"]).refused().contains("newest key"));
+    latchkey(&world, &["key", "rotate"]).ok();
+    let keys = status()["keys"].clone();
+    assert_eq!((keys[0]["state"].as_str(), keys[1]["kid"].as_str()), (Some("newest"), Some(&*first)));
+    let early = latchkey(&world, &["key", "retire", &first, "--yes"]).refused();
+    assert!(early.contains("still signs"), "{early}");
+    // As if the rotation had been an hour ago.
+    let mut item = world.items("SettingsTable").await.into_iter().find(|item| item["pk"]["S"] == "keys").unwrap();
+    let retires_at: i64 = item["keys"]["L"][0]["M"]["retires_at"]["N"].as_str().unwrap().parse().unwrap();
+    item["keys"]["L"][0]["M"]["retires_at"]["N"] = json!((retires_at - 3_600).to_string());
+    world.dynamodb("PutItem", json!({"TableName": "SettingsTable", "Item": item})).await;
+    let asked = latchkey(&world, &["key", "retire", &first]).refused();
+    assert!(asked.contains("must sign in again") && asked.contains("--yes"), "{asked}");
+    latchkey(&world, &["key", "retire", &first, "--yes"]).ok();
+    assert_eq!(status()["keys"].as_array().unwrap().len(), 1);
+    assert!(latchkey(&world, &["key", "retire", &first, "--yes"]).refused().contains("no key has this id"));
+    let actions: Vec<_> = log(&world).into_iter().map(|(action, _)| action).collect();
+    assert_eq!(actions, ["key.retire", "key.rotate"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_is_found_by_number_id_and_username() {
+    let world = World::new().await;
+    let sita = world.sign_in_as(PHONE, "sita.rai").await;
+    for who in [PHONE, "9841000001", &sita.user_id, "Sita.Rai"] {
+        let shown = latchkey(&world, &["user", "show", who, "--json"]).json();
+        assert_eq!(shown["user"]["user_id"], *sita.user_id, "{who}");
+        assert_eq!(shown["user"]["phone_number"], "+97798****0001");
+        assert_eq!(shown["sessions"].as_array().unwrap().len(), 1);
+    }
+    let text = latchkey(&world, &["user", "show", PHONE, "--reveal"]).ok();
+    assert!(text.contains(&format!("number         {PHONE}\n")), "{text}");
+    assert!(text.contains("roles          default in default\n"), "{text}");
+    for who in [OTHER, "nobody.here", "usr_01jd8x4n5t2qvzk7w3m9hpa6rc"] {
+        latchkey(&world, &["user", "show", who]).refused();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_who_is_signed_out_has_no_session_and_no_known_device_and_others_keep_theirs() {
+    let world = World::new().await;
+    let (phone, device) = (PHONE, Device::new());
+    let sent = world.send_code(phone).await;
+    let signed_in = world.submit(phone, &sent.code).proven_by(&device).send().await;
+    let sita = tests::person(phone, &signed_in);
+    let other = world.sign_in(OTHER).await;
+    let dry = latchkey(&world, &["user", "sign-out", phone, "--dry-run"]).ok();
+    assert_eq!(dry, format!("Would end 1 session of {} and forget 1 device. Nothing was changed.\n", sita.user_id));
+    assert!(latchkey(&world, &["user", "sign-out", phone]).refused().contains("--yes"));
+    assert_eq!(world.call("GET", "/v1/me").as_person(&sita).send().await.status, 200);
+    latchkey(&world, &["user", "sign-out", phone, "--yes"]).ok();
+    world.call("GET", "/v1/me").as_person(&sita).send().await.assert_problem(401, "session_revoked");
+    assert_eq!(world.call("GET", "/v1/me").as_person(&other).send().await.status, 200);
+    let users = json!(world.items("UsersTable").await).to_string();
+    assert!(!users.contains("device_key_"), "{users}");
+    assert_eq!(log(&world), [("user.sign_out".to_owned(), sita.user_id)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_user_can_come_back_unless_they_were_deleted_at_once() {
+    let world = World::new().await;
+    for (phone, option, status) in [(PHONE, None, 403), (OTHER, Some("--at-once"), 200)] {
+        let person = world.sign_in(phone).await;
+        let options: Vec<&str> = option.into_iter().chain(["--yes"]).collect();
+        latchkey(&world, &[&["user", "delete", phone], &*options].concat()).ok();
+        world.call("GET", "/v1/me").as_person(&person).send().await.assert_problem(403, "no_such_user");
+        world.advance(60);
+        let sent = world.send_code(phone).await;
+        let reply = world.submit(phone, &sent.code).send().await;
+        assert_eq!(reply.status, status, "{option:?}: {reply:?}");
+        if status == 200 {
+            assert_ne!(tests::person(phone, &reply).user_id, person.user_id);
+        }
+    }
+    let actions: Vec<_> = log(&world).into_iter().map(|(action, _)| action).collect();
+    assert_eq!(actions, ["user.delete", "user.delete"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn roles_and_memberships_are_in_the_tokens_of_the_next_refresh() {
+    let world = World::new().await;
+    let sita = world.sign_in(PHONE).await;
+    latchkey(&world, &["user", "add-role", PHONE, "admin"]).ok();
+    latchkey(&world, &["user", "join", &sita.user_id, "--organization", "acme"]).ok();
+    let sita = world.refreshed(&sita).await;
+    assert_eq!(claims(&sita.access)["roles"], json!({"admin": ["default"], "default": ["default"]}));
+    assert_eq!(world.me(&sita).await["roles"]["default"], json!(["acme", "default"]));
+    latchkey(&world, &["user", "remove-role", PHONE, "admin"]).ok();
+    latchkey(&world, &["user", "leave", PHONE, "--organization", "acme"]).ok();
+    let sita = world.refreshed(&sita).await;
+    assert_eq!(world.me(&sita).await["roles"], json!({"default": ["default"]}));
+    assert!(latchkey(&world, &["user", "leave", PHONE, "--organization", "acme"]).refused().contains("has no role"));
+    assert!(latchkey(&world, &["user", "add-role", PHONE, "a b"]).refused().contains("the role: expected"));
+    assert_eq!(log(&world).len(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_keeps_a_number_from_signing_in_is_named_with_its_end() {
+    let world = World::new().await;
+    let why = |number: &str| latchkey(&world, &["number", "why", number, "--json"]).json();
+    let obstacles = |number: &str| -> Vec<String> {
+        let found = why(number)["obstacles"].clone();
+        found.as_array().unwrap().iter().map(|obstacle| obstacle["code"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(obstacles(PHONE), [""; 0]);
+    assert!(why(PHONE)["facts"]["holder"].as_str().unwrap().starts_with("nobody"));
+    assert_eq!(obstacles("+919876543210"), ["country_not_allowed"]);
+    let sent = world.send_code(PHONE).await;
+    assert_eq!(obstacles(PHONE), ["too_many_sends"]);
+    for _ in 0..10 {
+        world.submit(PHONE, &tests::wrong(&sent.code)).send().await;
+    }
+    let found = why(PHONE);
+    assert_eq!(found["obstacles"][1]["code"], "too_many_guesses");
+    assert!(found["obstacles"][1]["until"].as_i64().unwrap() > world.now());
+    let text = latchkey(&world, &["number", "why", PHONE]).ok();
+    assert!(text.contains("- Guesses without an id are refused after 10 wrong codes. Until 20"), "{text}");
+    assert!(!text.contains(PHONE), "{text}");
+    assert!(latchkey(&world, &["number", "why", "12"]).refused().contains("no mobile number"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dormant_and_a_released_number_are_told_apart() {
+    let world = World::new().await;
+    let codes = |number: &str| latchkey(&world, &["number", "why", number, "--json"]).json()["obstacles"].clone();
+    let sita = world.sign_in(OTHER).await;
+    latchkey(&world, &["user", "delete", &sita.user_id, "--yes"]).ok();
+    assert_eq!(codes(OTHER)[1]["code"], "number_released");
+    world.sign_in(PHONE).await;
+    let proven_at = (world.now() - 181 * 86_400).to_string();
+    let update = json!({
+        "TableName": "UsersTable", "Key": {"pk": {"S": format!("phone#{PHONE}")}},
+        "UpdateExpression": "SET proven_at = :at", "ExpressionAttributeValues": {":at": {"N": proven_at}},
+    });
+    world.dynamodb("UpdateItem", update).await;
+    assert_eq!(codes(PHONE)[1]["code"], "second_signal_required");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_released_number_is_nobodys_and_its_former_holder_keeps_the_account() {
+    let world = World::new().await;
+    let sita = world.sign_in(PHONE).await;
+    assert!(latchkey(&world, &["number", "release", PHONE]).refused().contains(&sita.user_id));
+    latchkey(&world, &["number", "release", PHONE, "--yes"]).ok();
+    assert_eq!(world.me(&sita).await["phone_number"], Value::Null);
+    world.advance(60);
+    let next = world.sign_in(PHONE).await;
+    assert_ne!(next.user_id, sita.user_id);
+    // Kept for a deleted user: released for good.
+    latchkey(&world, &["user", "delete", PHONE, "--yes"]).ok();
+    latchkey(&world, &["number", "release", PHONE, "--yes"]).ok();
+    assert!(latchkey(&world, &["number", "release", PHONE, "--yes"]).refused().contains("nobody's already"));
+    let entries = latchkey(&world, &["audit", "--json"]).json()["entries"].clone();
+    assert_eq!(entries[0]["detail"], "+97798****0001");
+    let log = json!(world.items("SettingsTable").await).to_string();
+    assert!(!log.contains(PHONE), "the log has a full number");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_at_the_same_time_get_numbers_of_their_own_in_the_log() {
+    let world = std::sync::Arc::new(World::new().await);
+    world.sign_in(PHONE).await;
+    let runs = tests::at_once(&world, 4, |world, n| async move {
+        let role = format!("role{n}");
+        tokio::task::spawn_blocking(move || latchkey(&world, &["user", "add-role", PHONE, &role]).ok()).await.unwrap()
+    });
+    assert_eq!(runs.await.len(), 4);
+    let text = latchkey(&world, &["audit", "--last", "3"]).ok();
+    let numbers: Vec<_> = text.lines().skip(1).map(|line| line.split(' ').next().unwrap().to_owned()).collect();
+    assert_eq!(numbers, ["4", "3", "2"]);
+    let shown = latchkey(&world, &["user", "show", PHONE, "--json"]).json();
+    assert_eq!(shown["user"]["roles"].as_object().unwrap().len(), 5);
+}
