@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::output::{Numbers, Report, count, fields, time};
+use crate::output::{Numbers, Report, count, fields, masked, time};
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -36,6 +36,18 @@ pub enum Command {
         #[arg(long, value_name = "ADDRESS")]
         source: Option<IpAddr>,
     },
+    /// Send no more codes to a number, or to all numbers that begin so
+    Block {
+        /// A number, or its beginning, with + and calling code, such as +88213
+        prefix: String,
+    },
+    /// Take a block back
+    Unblock {
+        /// As it was blocked
+        prefix: String,
+    },
+    /// List the blocked numbers and beginnings of numbers
+    Blocked,
     /// Make a number nobody's: its holder loses it, or it is no longer kept for a former one
     Release {
         /// The number
@@ -49,6 +61,9 @@ pub async fn run(context: &Context, command: Command) -> Result<Report, Failure>
         Command::Why { number, organization, source } => {
             why(context, &store, &number, organization.as_deref(), source).await
         }
+        Command::Block { prefix } => block(context, &store, &prefix).await,
+        Command::Unblock { prefix } => unblock(context, &store, &prefix).await,
+        Command::Blocked => blocked(context, &store).await,
         Command::Release { number } => release(context, &store, &number).await,
     }
 }
@@ -180,6 +195,10 @@ fn obstacles(context: &Context, dialled: &DialledNumber, findings: &Findings) ->
             let (id, country) = (organization.id.as_str(), dialled.country);
             add("country_not_allowed", None, format!("{id} sends no codes to {country}: see its allowed_countries."));
         }
+        if organization.blocked.contains(&dialled.number) {
+            let text = "The number is blocked: see `latchkey number blocked`. A sender is told that its country is not allowed.";
+            add("number_blocked", None, text.to_owned());
+        }
         let next = limits.next_send_at(&state.schedule.shared, now);
         if next > now {
             add("too_many_sends", Some(next), "The number gets no further code: too many were sent to it.".to_owned());
@@ -227,6 +246,10 @@ fn of_holder(
     now: Timestamp,
     add: &mut impl FnMut(&'static str, Option<Timestamp>, String),
 ) {
+    if let Some(at) = user.and_then(|user| user.blocked_at) {
+        let text = format!("Its holder {} is blocked since {}.", holder.user, time(at));
+        add("account_blocked", None, text);
+    }
     if let Some(release) = holder.pending_release(now) {
         let text = format!(
             "The number is kept for {}, who may take it back. `latchkey number release` ends that.",
@@ -276,4 +299,61 @@ async fn release(context: &Context, store: &Store<AllTables>, number: &str) -> R
     }
     let json = json!({"phone_number": shown, "former_holder": holder.user.as_str()});
     Ok(Report::new(format!("{shown} is nobody's. {end}\n"), json))
+}
+
+/// The beginning of numbers, in E.164: + and one to fifteen digits.
+fn prefix(text: &str) -> Result<String, Failure> {
+    let prefix: String = text.chars().filter(|c| !" -".contains(*c)).collect();
+    let digits = prefix.strip_prefix('+').unwrap_or_default();
+    let is_prefix = (1..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
+    if is_prefix { Ok(prefix) } else { Err("expected a number or its beginning, with + and calling code".into()) }
+}
+
+async fn block(context: &Context, store: &Store<AllTables>, text: &str) -> Result<Report, Failure> {
+    let prefix = prefix(text)?;
+    let shown = shown_prefix(context, &prefix);
+    let what = format!("send no more codes to numbers that begin with {shown}");
+    if context.manner.dry_run {
+        return Ok(context.would(&what));
+    }
+    context.confirm(&format!("This will {what}."))?;
+    let change = context.change("number.block", masked_prefix(&prefix), None).await?;
+    if !store.block_numbers(&prefix, &change).await? {
+        return Err("1000 are blocked already: block a shorter beginning, and unblock those that it contains".into());
+    }
+    let text = format!("Within a minute, no number that begins with {shown} gets a code.\n");
+    Ok(Report::new(text, json!({"blocked": shown})))
+}
+
+async fn unblock(context: &Context, store: &Store<AllTables>, text: &str) -> Result<Report, Failure> {
+    let prefix = prefix(text)?;
+    let shown = shown_prefix(context, &prefix);
+    if context.manner.dry_run {
+        return Ok(context.would(&format!("unblock {shown}")));
+    }
+    let change = context.change("number.unblock", masked_prefix(&prefix), None).await?;
+    if !store.unblock_numbers(&prefix, &change).await? {
+        return Err(format!("{shown} is not blocked: see `latchkey number blocked`").into());
+    }
+    let text = format!("Within a minute, numbers that begin with {shown} get codes again.\n");
+    Ok(Report::new(text, json!({"unblocked": shown})))
+}
+
+async fn blocked(context: &Context, store: &Store<AllTables>) -> Result<Report, Failure> {
+    let prefixes = store.blocked_numbers().await?.0;
+    let shown: Vec<String> = prefixes.iter().map(|prefix| shown_prefix(context, prefix)).collect();
+    let lines: String = shown.iter().map(|prefix| format!("{prefix}\n")).collect();
+    let text = if shown.is_empty() { "No number is blocked.\n".to_owned() } else { lines };
+    Ok(Report::new(text, json!({"blocked": shown})))
+}
+
+/// So long a beginning may be a whole number.
+const WHOLE_NUMBER: usize = 9;
+
+fn masked_prefix(prefix: &str) -> String {
+    if prefix.len() < WHOLE_NUMBER { prefix.to_owned() } else { masked(prefix) }
+}
+
+fn shown_prefix(context: &Context, prefix: &str) -> String {
+    if context.manner.reveal { prefix.to_owned() } else { masked_prefix(prefix) }
 }

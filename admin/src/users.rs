@@ -1,9 +1,10 @@
 //! `latchkey user`: people, their devices, roles and accounts.
 
-use adapters::dynamodb::{AllTables, Person, RoleChange, Store};
+use adapters::dynamodb::{AllTables, Person, RoleChange, SignOut, Store};
 use clap::{Args, Subcommand};
 use domain::rules::session::Session;
 use domain::rules::user::{DEFAULT_ROLE, User};
+use domain::values::custom_claims::CustomClaims;
 use domain::values::ids::UserId;
 use domain::values::text::{OrganizationId, Username};
 use serde_json::{Value, json};
@@ -22,6 +23,17 @@ pub enum Command {
     Show(Who),
     /// End all sessions of a user and make their devices unknown, for example after a theft
     SignOut(Who),
+    /// Keep a user from signing in, and end their sessions
+    Block(Who),
+    /// Let a blocked user sign in again
+    Unblock(Who),
+    /// Write the claims of a user's access tokens: a JSON object of at most 2 KB, or {} for none
+    SetClaims {
+        #[command(flatten)]
+        who: Who,
+        /// The object, such as '{"plan":"gold"}'
+        claims: String,
+    },
     /// Delete a user, as they can do themselves
     Delete {
         #[command(flatten)]
@@ -82,6 +94,9 @@ pub async fn run(context: &Context, command: Command) -> Result<Report, Failure>
     match command {
         Command::Show(who) => show(context, &store, &who).await,
         Command::SignOut(who) => sign_out(context, &store, &who).await,
+        Command::Block(who) => block(context, &store, &who).await,
+        Command::Unblock(who) => unblock(context, &store, &who).await,
+        Command::SetClaims { who, claims } => set_claims(context, &store, &who, &claims).await,
         Command::Delete { who, at_once } => {
             delete(context, &store, &who, if at_once { Undo::Impossible } else { Undo::AsUsual }).await
         }
@@ -179,6 +194,12 @@ async fn show(context: &Context, store: &Store<AllTables>, who: &Who) -> Result<
     if let Some(recovery) = user.pending_recovery(limits, now) {
         lines.push(("recovery", format!("asked for; opens {}", time(recovery.opens_at))));
     }
+    if let Some(at) = user.blocked_at {
+        lines.insert(1, ("blocked", format!("since {}", time(at))));
+    }
+    if let Some(claims) = &user.claims {
+        lines.push(("claims", claims.as_str().to_owned()));
+    }
     let mut sorted: Vec<&Session> = sessions.iter().collect();
     sorted.sort_by_key(|session| std::cmp::Reverse(session.last_used_at));
     let rows: Vec<_> = sorted.iter().map(|session| row(session, context)).collect();
@@ -204,6 +225,8 @@ async fn show(context: &Context, store: &Store<AllTables>, who: &Who) -> Result<
             "last_sign_in_at": user.last_sign_in_at.seconds(),
             "sign_ins": user.sign_ins,
             "known_devices": user.device_keys.0.len(),
+            "blocked_at": user.blocked_at.map(|at| at.seconds()),
+            "claims": user.claims.as_ref().map(CustomClaims::object),
         },
         "sessions": sorted.iter().map(|session| session_json(session, context)).collect::<Vec<Value>>(),
     });
@@ -248,26 +271,81 @@ fn session_json(session: &Session, context: &Context) -> Value {
     })
 }
 
-async fn sign_out(context: &Context, store: &Store<AllTables>, who: &Who) -> Result<Report, Failure> {
-    let Person { user, sessions, .. } = person(context, store, who).await?;
-    let (ended, forgotten) = (sessions.len(), user.device_keys.0.len());
-    let what = format!(
+/// What ends with the sessions of a user.
+fn ended(Person { user, sessions, .. }: &Person) -> String {
+    format!(
         "end {} of {} and forget {}",
-        count(ended, "session", "sessions"),
+        count(sessions.len(), "session", "sessions"),
         user.id,
-        count(forgotten, "device", "devices")
-    );
+        count(user.device_keys.0.len(), "device", "devices")
+    )
+}
+
+async fn sign_out(context: &Context, store: &Store<AllTables>, who: &Who) -> Result<Report, Failure> {
+    let person = person(context, store, who).await?;
+    let (id, what) = (&person.user.id, ended(&person));
     if context.manner.dry_run {
         return Ok(context.would(&what));
     }
     context.confirm(&format!("This will {what}."))?;
-    let change = context.change("user.sign_out", user.id.as_str(), None).await?;
+    let change = context.change("user.sign_out", id.as_str(), None).await?;
     let notices = context.app.notices(&context.app.config.default_organization.id, context.now)?;
-    if !store.sign_out_everywhere(&user.id, notices.as_ref(), &change).await? {
+    if !store.sign_out_everywhere(id, SignOut::Alone, notices.as_ref(), &change).await? {
         return Err(NO_SUCH_USER.into());
     }
-    let text = format!("{} is signed out everywhere, from the next request on. No device is known.\n", user.id);
-    Ok(Report::new(text, json!({"user_id": user.id.as_str(), "sessions_ended": ended, "devices_forgotten": forgotten})))
+    let text = format!("{id} is signed out everywhere, from the next request on. No device is known.\n");
+    let devices = person.user.device_keys.0.len();
+    let json = json!({"user_id": id.as_str(), "sessions_ended": person.sessions.len(), "devices_forgotten": devices});
+    Ok(Report::new(text, json))
+}
+
+async fn block(context: &Context, store: &Store<AllTables>, who: &Who) -> Result<Report, Failure> {
+    let person = person(context, store, who).await?;
+    let id = &person.user.id;
+    let what = format!("block {id}, {}", ended(&person));
+    if context.manner.dry_run {
+        return Ok(context.would(&what));
+    }
+    context.confirm(&format!("This will {what}."))?;
+    let change = context.change("user.block", id.as_str(), None).await?;
+    // A blocked person is not told by which request.
+    if !store.sign_out_everywhere(id, SignOut::WithBlock, None, &change).await? {
+        return Err(NO_SUCH_USER.into());
+    }
+    let text = format!("{id} is blocked and signed out everywhere. `latchkey user unblock` takes that back.\n");
+    Ok(Report::new(text, json!({"user_id": id.as_str(), "blocked_at": context.now.seconds()})))
+}
+
+async fn unblock(context: &Context, store: &Store<AllTables>, who: &Who) -> Result<Report, Failure> {
+    let Person { user, .. } = person(context, store, who).await?;
+    if !user.is_blocked() {
+        return Err(format!("{} is not blocked", user.id).into());
+    }
+    if context.manner.dry_run {
+        return Ok(context.would(&format!("unblock {}", user.id)));
+    }
+    let change = context.change("user.unblock", user.id.as_str(), None).await?;
+    if !store.unblock_user(&user.id, &change).await? {
+        return Err(NO_SUCH_USER.into());
+    }
+    Ok(Report::new(format!("{} can sign in again.\n", user.id), json!({"user_id": user.id.as_str()})))
+}
+
+async fn set_claims(context: &Context, store: &Store<AllTables>, who: &Who, text: &str) -> Result<Report, Failure> {
+    let Person { user, .. } = person(context, store, who).await?;
+    let claims = CustomClaims::parse(text).map_err(|wrong| format!("the claims: {wrong}"))?;
+    let claims = Some(claims).filter(|claims| !claims.object().is_empty());
+    if context.manner.dry_run {
+        return Ok(context.would(&format!("set the claims of {}", user.id)));
+    }
+    let names = claims.as_ref().map(|claims| claims.object().keys().cloned().collect::<Vec<_>>().join(", "));
+    let change = context.change("user.set_claims", user.id.as_str(), names.or(Some("none".to_owned()))).await?;
+    if !store.set_claims(&user.id, claims.as_ref(), &change).await? {
+        return Err(NO_SUCH_USER.into());
+    }
+    let text = format!("Access tokens of {} bear these claims from the next refresh on.\n", user.id);
+    let json = json!({"user_id": user.id.as_str(), "claims": claims.map(|claims| claims.object()).unwrap_or_default()});
+    Ok(Report::new(text, json))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

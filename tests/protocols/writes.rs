@@ -412,6 +412,7 @@ fn a_write_that_consumes_a_code_does_what_a_consumption_says() {
                 prop_assert_eq!(earlier, challenge.consumption);
             }
             SignInOutcome::HolderChanged(_) => prop_assert!(false, "the phone has no holder"),
+            SignInOutcome::Blocked => prop_assert!(false, "nobody is blocked"),
         }
         Ok(())
     });

@@ -288,3 +288,133 @@ async fn changes_at_the_same_time_get_numbers_of_their_own_in_the_log() {
     let shown = latchkey(&world, &["user", "show", PHONE, "--json"]).json();
     assert_eq!(shown["user"]["roles"].as_object().unwrap().len(), 5);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_blocked_user_is_refused_after_the_right_code_and_at_a_refresh_until_unblocked() {
+    let world = World::new().await;
+    let sita = world.sign_in(PHONE).await;
+    assert!(latchkey(&world, &["user", "block", PHONE]).refused().contains("--yes"));
+    latchkey(&world, &["user", "block", PHONE, "--yes"]).ok();
+    world.call("GET", "/v1/me").as_person(&sita).send().await.assert_problem(401, "session_revoked");
+    world.refresh(&sita.refresh).await.assert_problem(403, "account_blocked");
+    world.advance(60);
+    let sent = world.send_code(PHONE).await;
+    world
+        .submit_with_id(PHONE, &sent.challenge_id, &tests::wrong(&sent.code))
+        .send()
+        .await
+        .assert_problem(400, "incorrect_otp");
+    let submit = || world.submit_with_id(PHONE, &sent.challenge_id, &sent.code);
+    submit().send().await.assert_problem(403, "account_blocked");
+    let shown = latchkey(&world, &["user", "show", PHONE, "--json"]).json();
+    assert_eq!((&shown["user"]["sign_ins"], &shown["sessions"]), (&json!(1), &json!([])));
+    let why = latchkey(&world, &["number", "why", PHONE, "--json"]).json();
+    assert!(why["obstacles"].to_string().contains("account_blocked"), "{why}");
+    latchkey(&world, &["user", "unblock", PHONE]).ok();
+    // The code was not used up.
+    assert_eq!(submit().send().await.status, 200);
+    assert!(latchkey(&world, &["user", "unblock", PHONE]).refused().contains("is not blocked"));
+    assert_eq!(log(&world), ["user.unblock", "user.block"].map(|action| (action.to_owned(), sita.user_id.clone())));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_sign_ins_and_a_block_at_once_none_leaves_a_blocked_user_signed_in() {
+    let world = std::sync::Arc::new(World::new().await);
+    world.sign_in(PHONE).await;
+    for _ in 0..3 {
+        world.advance(3_600);
+        let sent = world.send_code(PHONE).await;
+        let code = sent.code.clone();
+        let both = tests::at_once(&world, 2, move |world, n| {
+            let code = code.clone();
+            async move {
+                if n == 0 {
+                    world.submit(PHONE, &code).send().await.status
+                } else {
+                    let block = move || latchkey(&world, &["user", "block", PHONE, "--yes"]).ok();
+                    tokio::task::spawn_blocking(block).await.unwrap();
+                    0
+                }
+            }
+        });
+        let status = both.await[0];
+        assert!([200, 403].contains(&status), "{status}");
+        let shown = latchkey(&world, &["user", "show", PHONE, "--json"]).json();
+        assert_eq!(shown["sessions"], json!([]), "after {status}");
+        latchkey(&world, &["user", "unblock", PHONE]).ok();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_user_who_was_blocked_is_not_restored() {
+    let world = World::new().await;
+    world.sign_in(PHONE).await;
+    latchkey(&world, &["user", "block", PHONE, "--yes"]).ok();
+    latchkey(&world, &["user", "delete", PHONE, "--yes"]).ok();
+    world.advance(60);
+    let sent = world.send_code(PHONE).await;
+    let restore = json!({"phone_number": PHONE, "otp": sent.code, "restore": true});
+    world.post("/v1/otp/submit", restore).send().await.assert_problem(403, "account_blocked");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_blocked_number_or_beginning_gets_no_code_and_is_told_what_a_foreign_country_is_told() {
+    let world = World::new().await;
+    let send = async |phone: &str| world.post("/v1/otp/send", json!({"phone_number": phone})).send().await;
+    latchkey(&world, &["number", "block", OTHER, "--yes"]).ok();
+    world.advance(60);
+    let refused = send(OTHER).await;
+    let mut foreign = send("+919876543210").await;
+    foreign.headers.clone_from(&refused.headers);
+    assert_eq!((refused.status, &refused.body), (foreign.status, &foreign.body));
+    assert_eq!(send(PHONE).await.status, 200, "another number");
+    latchkey(&world, &["number", "block", "+977 984", "--yes"]).ok();
+    world.advance(60);
+    send(PHONE).await.assert_problem(403, "country_not_allowed");
+    let why = latchkey(&world, &["number", "why", PHONE, "--json"]).json();
+    assert!(why["obstacles"].to_string().contains("number_blocked"), "{why}");
+    assert_eq!(latchkey(&world, &["number", "blocked"]).ok(), "+977984\n+97798****0002\n");
+    latchkey(&world, &["number", "unblock", "+977984"]).ok();
+    world.advance(60);
+    assert_eq!(send(PHONE).await.status, 200);
+    assert!(latchkey(&world, &["number", "unblock", "+977984"]).refused().contains("is not blocked"));
+    for wrong in ["977984", "+", "+97798x", "+9779841000001234"] {
+        assert!(latchkey(&world, &["number", "block", wrong, "--yes"]).refused().contains("expected a number"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn claims_are_in_the_access_tokens_of_a_sign_in_and_a_refresh_and_in_the_authorizers_context() {
+    let world = World::new().await;
+    let sita = world.sign_in(PHONE).await;
+    assert_eq!(claims(&sita.access).get("claims"), None);
+    latchkey(&world, &["user", "set-claims", PHONE, r#"{"plan": "gold", "seats": [1, 2]}"#]).ok();
+    let wanted = json!({"plan": "gold", "seats": [1, 2]});
+    let refreshed = world.refreshed(&sita).await;
+    assert_eq!(claims(&refreshed.access)["claims"], wanted);
+    assert_eq!(claims(&refreshed.refresh).get("claims"), None);
+    world.advance(60);
+    let again = world.sign_in(PHONE).await;
+    assert_eq!(claims(&again.access)["claims"], wanted);
+    let event = json!({
+        "version": "2.0", "type": "REQUEST", "routeArn": "arn:aws:execute-api:us-east-1:1:api/$default/GET/orders",
+        "identitySource": [format!("Bearer {}", again.access)], "routeKey": "GET /orders", "rawPath": "/orders",
+        "rawQueryString": "", "headers": {"authorization": format!("Bearer {}", again.access)},
+        "requestContext": {
+            "accountId": "1", "apiId": "api", "domainName": "localhost", "domainPrefix": "api", "requestId": "r",
+            "http": {"method": "GET", "path": "/orders", "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1", "userAgent": "t"},
+            "routeKey": "GET /orders", "stage": "$default", "time": "01/Jan/2026:00:00:00 +0000", "timeEpoch": 0,
+        },
+    });
+    let verdict = world.system.invoke("AuthorizerFunction", event).await.unwrap();
+    let passed: Value = serde_json::from_str(verdict["context"]["claims"].as_str().unwrap()).unwrap();
+    assert_eq!(passed, wanted);
+    for wrong in ["7", "[]", "gold", &format!(r#"{{"a":"{}"}}"#, "x".repeat(2_048))] {
+        let refusal = latchkey(&world, &["user", "set-claims", PHONE, wrong]).refused();
+        assert!(refusal.contains("expected a JSON object of at most 2048 bytes"), "{refusal}");
+    }
+    latchkey(&world, &["user", "set-claims", PHONE, "{}"]).ok();
+    assert_eq!(claims(&world.refreshed(&again).await.access).get("claims"), None);
+    let entries = latchkey(&world, &["audit", "--json"]).json()["entries"].clone();
+    assert_eq!((&entries[1]["detail"], &entries[0]["detail"]), (&json!("plan, seats"), &json!("none")));
+}

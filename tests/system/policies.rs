@@ -314,8 +314,11 @@ async fn a_policy_allows_exactly_the_requests_that_its_function_makes() {
     assert_eq!(known["is_new_user"], json!(false));
     work.world.advance(600);
     let code = work.send(phone).await;
-    let alone =
-        json!({"phone_number": phone, "otp": code, "sign_out_others": true, "fcm_token": "of-an-earlier-device"});
+    // A refresh token, as a second signal, makes it read the keys.
+    let alone = json!({
+        "phone_number": phone, "otp": code, "sign_out_others": true, "fcm_token": "of-an-earlier-device",
+        "refresh_token": known["refresh_token"],
+    });
     work.call("POST /v1/otp/submit", "", alone).await;
     work.world.advance(600);
     let known = work.sign_in(phone).await;

@@ -1,14 +1,11 @@
 //! The Lambda authorizer: lets requests with a valid access token pass. It answers an HTTP API (payload format 2.0) with a
 //! simple response, and a REST API with a policy.
 
-use std::collections::BTreeMap;
-
 use adapters::app::{App, during_init};
 use adapters::config::ConfigError;
 use adapters::dynamodb::{SessionTables, Store};
-use adapters::http::{Credentials, Guard, Route, RouteGuard, refusal_members};
+use adapters::http::{Authorized, Credentials, Guard, Route, RouteGuard, refusal_members};
 use adapters::telemetry;
-use domain::rules::token::Caller;
 use domain::use_cases::authorize::AuthorizeError;
 use lambda_http::aws_lambda_events::apigw::{
     ApiGatewayCustomAuthorizerRequestTypeRequest, ApiGatewayV2CustomAuthorizerV2Request,
@@ -61,7 +58,7 @@ impl Authorizer {
     async fn decide(&self, event: &Event) -> Result<Value, Error> {
         let authorized = self.guard.authorize(&event.credentials(), self.app.clock.now()).await;
         let (is_authorized, context) = match authorized {
-            Ok((caller, roles)) => (true, members(&caller, &roles)?),
+            Ok(authorized) => (true, members(&authorized)?),
             Err(error) => refuse(error, event)?,
         };
         Ok(event.answer(is_authorized, context))
@@ -113,15 +110,18 @@ impl Event {
 
 /// What the function behind the route is told of the caller. The context of a REST API holds no nested values, so the roles
 /// are a text, everywhere alike.
-fn members(caller: &Caller, roles: &BTreeMap<String, Vec<String>>) -> Result<Map<String, Value>, Error> {
-    let members = [
-        ("user_id", json!(caller.user.as_str())),
-        ("session_id", json!(caller.session.as_str())),
-        ("organization_id", json!(caller.organization.as_str())),
-        ("fresh", json!(caller.fresh)),
-        ("roles", json!(serde_json::to_string(roles)?)),
-    ];
-    Ok(members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+fn members(Authorized { caller, roles, claims }: &Authorized) -> Result<Map<String, Value>, Error> {
+    let mut members = Map::from_iter([
+        ("user_id".to_owned(), json!(caller.user.as_str())),
+        ("session_id".to_owned(), json!(caller.session.as_str())),
+        ("organization_id".to_owned(), json!(caller.organization.as_str())),
+        ("fresh".to_owned(), json!(caller.fresh)),
+        ("roles".to_owned(), json!(serde_json::to_string(roles)?)),
+    ]);
+    if let Some(claims) = claims {
+        members.insert("claims".to_owned(), json!(serde_json::to_string(claims)?));
+    }
+    Ok(members)
 }
 
 fn refuse(error: AuthorizeError, event: &Event) -> Result<(bool, Map<String, Value>), Error> {

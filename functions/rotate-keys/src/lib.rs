@@ -12,7 +12,7 @@ use adapters::tokens::{VerifyingKeys, new_token_ids};
 use aws_lambda_events::secretsmanager::SecretsManagerSecretRotationEvent;
 use domain::rules::session::{Device, Session};
 use domain::rules::token::Grant;
-use domain::rules::user::Roles;
+use domain::rules::user::{Rights, Roles};
 use domain::values::ids::{SessionId, UserId};
 use domain::values::time::DAY;
 use lambda_http::lambda_runtime::Error;
@@ -162,8 +162,9 @@ impl RotateKeys {
         let (user, session) = (UserId::from_random([0; 16]), SessionId::from_random([0; 16]));
         let organization = self.app.config.default_organization.id.clone();
         let session = Session::open(user, session, organization, Device::default(), now, limits);
-        let claims =
-            self.app.config.issuer.tokens(&session, &Roles::new(), Grant::RefreshToken, new_token_ids()?, now, limits);
+        let (roles, ids) = (Roles::new(), new_token_ids()?);
+        let rights = Rights { roles: &roles, claims: None };
+        let claims = self.app.config.issuer.tokens(&session, rights, Grant::RefreshToken, ids, now, limits);
         let signed = pair.signing_key()?.sign(&claims)?;
         let published = VerifyingKeys::new(&self.store.key_set().await?, now);
         match published.access(signed.access_token()) {

@@ -106,7 +106,7 @@ impl Session {
         let access = access.ok_or(Problem::new(Code::SessionRevoked))?;
         let (user, session) = refresh(&self.store, limits, &access, &token, now).await?;
         let issuer = self.app.config.issuer.for_organization(&access);
-        let claims = issuer.tokens(&session, &user.roles, Grant::RefreshToken, ids, now, limits);
+        let claims = issuer.tokens(&session, user.rights(), Grant::RefreshToken, ids, now, limits);
         Ok(Answer::json(200, &Value::Object(key.sign(&claims)?.to_json())).uncached())
     }
 }

@@ -294,7 +294,7 @@ impl SubmitOtp {
         };
         let limits = &self.app.config.limits;
         let issuer = self.app.config.issuer.for_organization(&organization.access);
-        let claims = issuer.tokens(&session, &user.roles, grant, ids, now, limits);
+        let claims = issuer.tokens(&session, user.rights(), grant, ids, now, limits);
         let mut body = key.sign(&claims)?.to_json();
         body.insert("is_new_user".into(), json!(is_new_user));
         body.extend(other_sessions.map(|others| ("other_sessions".to_owned(), json!(others))));

@@ -7,7 +7,7 @@ use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use domain::rules::device_keys::UnknownDeviceKeyPolicy;
 use domain::rules::message::{Message, MessageFormat, MessageParts};
-use domain::rules::organization::{Access, AllowedCountries, Membership, Organization, TestNumber};
+use domain::rules::organization::{Access, AllowedCountries, BlockedNumbers, Membership, Organization, TestNumber};
 use domain::values::country::Country;
 use domain::values::language::{Language, Languages, MessagePurpose};
 use domain::values::numbering_plan::NumberingPlan;
@@ -202,6 +202,7 @@ impl OrganizationSettings {
                 .iter()
                 .map(|number| number.test_number(default_country, plan))
                 .collect::<Result<Vec<_>, _>>()?,
+            blocked: BlockedNumbers::default(),
         })
     }
 }

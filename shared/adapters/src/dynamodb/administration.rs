@@ -4,6 +4,7 @@ use domain::rules::notice::NoticeContext;
 use domain::rules::session::Session;
 use domain::rules::user::{KeptUsernames, PhoneHolder, User};
 use domain::use_cases::sessions::SessionsStore;
+use domain::values::custom_claims::CustomClaims;
 use domain::values::ids::{SessionId, UserId};
 use domain::values::phone::PhoneNumber;
 use domain::values::text::{OrganizationId, Username};
@@ -15,8 +16,8 @@ use super::items::attributes::{Row, moment, text};
 use super::items::audit::Change;
 use super::items::session::session;
 use super::items::user::{
-    ROLE_PREFIX, forget_devices, if_phone_of, if_released, organization_set, phone_lock_key, user, user_key,
-    username_lock_key,
+    BLOCKED_AT, ROLE_PREFIX, forget_devices, if_phone_of, if_released, organization_set, phone_lock_key, user,
+    user_key, username_lock_key,
 };
 use super::store::Store;
 use super::tables::{HasNotices, HasOtps, HasSessions, HasSettings, HasUsers};
@@ -40,6 +41,14 @@ pub struct Person {
 pub enum RoleChange {
     Add,
     Remove,
+}
+
+/// What the end of all sessions of a user comes with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignOut {
+    Alone,
+    /// The user can't sign in any more, until somebody takes the block back.
+    WithBlock,
 }
 
 impl<T: HasUsers> Store<T> {
@@ -77,15 +86,43 @@ impl<T: HasUsers + HasSettings> Store<T> {
         which: RoleChange,
         change: &Change,
     ) -> Result<bool, Unavailable> {
-        let build = || {
-            let expression = roles.iter().fold(Expression::new().if_exists("pk"), |expression, role| {
+        let changed = || {
+            roles.iter().fold(Expression::new(), |expression, role| {
                 let (name, set) = (format!("{ROLE_PREFIX}{role}"), organization_set([organization]));
                 match which {
                     RoleChange::Add => expression.add(&name, set),
                     RoleChange::Remove => expression.delete_from_set(&name, set),
                 }
-            });
-            Transaction::new("change a role").update((), self.tables.users(), user_key(id), expression)
+            })
+        };
+        self.change_user(id, change, changed).await
+    }
+
+    /// Lets a blocked user sign in again. Returns whether the user exists.
+    pub async fn unblock_user(&self, id: &UserId, change: &Change) -> Result<bool, Unavailable> {
+        self.change_user(id, change, || Expression::new().remove(BLOCKED_AT)).await
+    }
+
+    /// Writes what operators say of a user to backends, or removes it. Returns whether the user exists.
+    pub async fn set_claims(
+        &self,
+        id: &UserId,
+        claims: Option<&CustomClaims>,
+        change: &Change,
+    ) -> Result<bool, Unavailable> {
+        let value = || claims.map(|claims| text(claims.as_str()));
+        self.change_user(id, change, || Expression::new().set_or_remove("claims", value())).await
+    }
+
+    async fn change_user(
+        &self,
+        id: &UserId,
+        change: &Change,
+        expression: impl Fn() -> Expression,
+    ) -> Result<bool, Unavailable> {
+        let build = || {
+            let changed = expression().if_exists("pk");
+            Transaction::new("change a user").update((), self.tables.users(), user_key(id), changed)
         };
         Ok(self.transact_recorded(change, build).await?.is_done())
     }
@@ -130,6 +167,7 @@ impl<T: HasUsers + HasSessions + HasSettings + HasNotices> Store<T> {
     pub async fn sign_out_everywhere(
         &self,
         id: &UserId,
+        what: SignOut,
         notices: Option<&NoticeContext>,
         change: &Change,
     ) -> Result<bool, Unavailable> {
@@ -138,20 +176,22 @@ impl<T: HasUsers + HasSessions + HasSettings + HasNotices> Store<T> {
             let keys = seen.device_keys.others_than(None);
             let build = || {
                 let phone = seen.phone.as_ref().map(|phone| text(phone.e164()));
-                let of_user = Expression::new().if_exists("pk").if_equals_or_absent("phone", phone);
-                let users = self.tables.users();
-                let mut transaction = Transaction::new("sign a user out");
-                // DynamoDB takes no update that changes nothing.
-                if keys.is_empty() {
-                    return transaction.check((), users, user_key(id), of_user);
+                let mut of_user = Expression::new().if_exists("pk").if_equals_or_absent("phone", phone);
+                if what == SignOut::WithBlock {
+                    of_user = of_user.set(BLOCKED_AT, moment(change.at));
                 }
-                transaction = transaction.update((), users, user_key(id), forget_devices(of_user, &keys));
+                let (users, transaction) = (self.tables.users(), Transaction::new("sign a user out"));
+                let transaction = match what {
+                    // DynamoDB takes no update that changes nothing.
+                    SignOut::Alone if keys.is_empty() => transaction.check((), users, user_key(id), of_user),
+                    _ => transaction.update((), users, user_key(id), forget_devices(of_user, &keys)),
+                };
                 match &seen.phone {
-                    Some(phone) => {
+                    Some(phone) if !keys.is_empty() => {
                         let of_lock = forget_devices(if_phone_of(id), &keys);
                         transaction.update((), users, phone_lock_key(phone), of_lock)
                     }
-                    None => transaction,
+                    _ => transaction,
                 }
             };
             if self.transact_recorded(change, build).await?.is_done() {

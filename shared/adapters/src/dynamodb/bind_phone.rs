@@ -100,11 +100,11 @@ impl<T: HasUsers + HasNotices> Store<T> {
         if refusal.failed_condition(Step::Proof).is_some() {
             Ok(BindOutcome::AlreadyConsumed)
         } else if let Some(failed) = refusal.failed_condition(Step::User) {
-            Ok(BindOutcome::UserChanged(failed.item.as_ref().map(user).transpose()?))
+            Ok(BindOutcome::UserChanged(failed.item.as_ref().map(user).transpose()?.map(Box::new)))
         } else if let Some(failed) = refusal.failed_condition(Step::PhoneLock) {
             Ok(BindOutcome::PhoneTaken(self.holder_of(failed.item.as_ref()).await?))
         } else {
-            Ok(BindOutcome::UserChanged(self.find_user(&binding.user.id).await?))
+            Ok(BindOutcome::UserChanged(self.find_user(&binding.user.id).await?.map(Box::new)))
         }
     }
 }

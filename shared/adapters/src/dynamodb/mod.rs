@@ -32,7 +32,7 @@ mod transaction;
 mod undo_change;
 mod validate_otp;
 
-pub use self::administration::{Person, RoleChange};
+pub use self::administration::{Person, RoleChange, SignOut};
 pub use self::items::audit::{AuditEntry, Change};
 pub use self::publish::StreamRecord;
 pub use self::store::Store;

@@ -21,9 +21,9 @@ use super::items::due::due_item;
 use super::items::firebase_token::token_item;
 use super::items::session::{session, session_item, session_key};
 use super::items::user::{
-    ROLE_PREFIX, deleted_user_key, device_keys, if_held_by, if_phone_of, if_released, if_still_held_by, know_device,
-    lose_phone, organization_set, phone_holder, phone_lock, phone_lock_key, recovery_value, release, user, user_item,
-    user_key, username_lock_key,
+    BLOCKED_AT, ROLE_PREFIX, deleted_user_key, device_keys, if_held_by, if_phone_of, if_released, if_still_held_by,
+    know_device, lose_phone, organization_set, phone_holder, phone_lock, phone_lock_key, recovery_value, release, user,
+    user_item, user_key, username_lock_key,
 };
 use super::store::Store;
 use super::tables::{HasNotices, HasOtps, HasSessions, HasUsers};
@@ -87,7 +87,9 @@ impl<T: HasUsers + HasOtps + HasSessions + HasNotices> OpenSessionStore for Stor
             }
         };
         let refusal = match (written, user) {
-            (Written::Done, Some(user)) => return Ok(SignInOutcome::SignedIn { user, other_sessions }),
+            (Written::Done, Some(user)) => {
+                return Ok(SignInOutcome::SignedIn { user: Box::new(user), other_sessions });
+            }
             (Written::Done, None) => return Err(Unavailable::new("sign in", "the user was deleted meanwhile")),
             (Written::Refused(refusal), _) => refusal,
         };
@@ -95,6 +97,10 @@ impl<T: HasUsers + HasOtps + HasSessions + HasNotices> OpenSessionStore for Stor
             let used =
                 failed.item.as_ref().map(|item| used(&sign_in.proof, item, &sign_in.organization)).transpose()?;
             return Ok(SignInOutcome::AlreadyConsumed(used.flatten()));
+        }
+        let of_user = refusal.failed_condition(Step::User).and_then(|failed| failed.item.as_ref());
+        if of_user.is_some_and(|item| item.contains_key(BLOCKED_AT)) {
+            return Ok(SignInOutcome::Blocked);
         }
         let holder = match refusal.failed_condition(Step::PhoneLock) {
             Some(failed) => self.holder_of(failed.item.as_ref()).await?,
@@ -295,7 +301,11 @@ impl<T: HasUsers + HasOtps + HasSessions + HasNotices> Store<T> {
 /// What a sign-in changes of a user who exists.
 fn signed_in(user: Expression, sign_in: &SignIn) -> Expression {
     let (now, key) = (sign_in.consumption.at, sign_in.session.device_key.as_ref());
-    let user = user.set("last_sign_in_at", moment(now)).set("phone_proven_at", moment(now)).add("sign_ins", number(1));
+    let user = user
+        .set("last_sign_in_at", moment(now))
+        .set("phone_proven_at", moment(now))
+        .add("sign_ins", number(1))
+        .if_absent(BLOCKED_AT);
     let user = know_device(user, key, &sign_in.forgotten_keys, now);
     if sign_in.joins {
         user.add(&format!("{ROLE_PREFIX}{DEFAULT_ROLE}"), organization_set([&sign_in.organization]))

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::rules::organization::{Access, Organization};
+use domain::rules::organization::{Access, BlockedNumbers, Organization};
 use domain::values::text::OrganizationId;
 use domain::values::time::Timestamp;
 use domain::values::unavailable::Unavailable;
@@ -10,11 +10,12 @@ use domain::values::unavailable::Unavailable;
 use super::expression::Expression;
 use super::items::attributes::{Item, text};
 use super::items::audit::Change;
+use super::items::blocked_numbers::{block_prefix, blocked_numbers, blocked_numbers_key, unblock_prefix};
 use super::items::organization::{
     ORGANIZATION_PREFIX, access, if_organization_is, organization_item, organization_key, organization_of,
     organization_settings,
 };
-use super::store::Store;
+use super::store::{Consistency, Store};
 use super::tables::HasSettings;
 use super::transaction::Transaction;
 use crate::config::{CheckedOrganization, OrganizationSettings};
@@ -34,9 +35,16 @@ impl<T: HasSettings> Store<T> {
         now: Timestamp,
     ) -> Result<Option<Organization>, Unavailable> {
         let fetch = || async {
-            let organization = match self.organization_item(id).await? {
+            // In one request, so that a start opens one connection.
+            let table = self.tables.settings();
+            let (key, key_of_blocked) = (organization_key(id), blocked_numbers_key());
+            let keys = vec![(table, key.clone()), (table, key_of_blocked.clone())];
+            let found = self.get_all(READ, keys, Consistency::Strong).await?;
+            let blocked = found.of(table).get(&key_of_blocked).map(blocked_numbers).transpose()?.unwrap_or_default();
+            let item = found.of(table).get(&key);
+            let organization = match item {
                 Some(item) => {
-                    let settings = organization_settings(&item, id)?;
+                    let settings = organization_settings(item, id)?;
                     let (country, countries) = (default.default_country, &default.allowed_countries);
                     let organization = settings.organization(country, countries, &self.numbering_plan);
                     let organization = organization.map_err(|invalid| Unavailable::new(READ, invalid))?;
@@ -45,6 +53,7 @@ impl<T: HasSettings> Store<T> {
                 }
                 None => (*id == default.id).then(|| default.clone()),
             };
+            let organization = organization.map(|organization| Organization { blocked, ..organization });
             trace("an organization is read", &organization);
             Ok::<_, Unavailable>(Fetched { value: organization, fresh_until: now.plus(CACHE_SECONDS) })
         };
@@ -80,6 +89,30 @@ impl<T: HasSettings> Store<T> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The numbers that get no codes.
+    pub async fn blocked_numbers(&self) -> Result<BlockedNumbers, Unavailable> {
+        let item = self.get("read the blocked numbers", self.tables.settings(), blocked_numbers_key()).await?;
+        Ok(item.as_ref().map(blocked_numbers).transpose()?.unwrap_or_default())
+    }
+
+    /// Blocks the numbers that begin so. Functions know it within a minute. Returns false if there are too many already.
+    pub async fn block_numbers(&self, prefix: &str, change: &Change) -> Result<bool, Unavailable> {
+        let build = || {
+            let added = block_prefix(prefix);
+            Transaction::new("block numbers").update((), self.tables.settings(), blocked_numbers_key(), added)
+        };
+        Ok(self.transact_recorded(change, build).await?.is_done())
+    }
+
+    /// Takes a block back. Returns false if there is none.
+    pub async fn unblock_numbers(&self, prefix: &str, change: &Change) -> Result<bool, Unavailable> {
+        let build = || {
+            let removed = unblock_prefix(prefix);
+            Transaction::new("unblock numbers").update((), self.tables.settings(), blocked_numbers_key(), removed)
+        };
+        Ok(self.transact_recorded(change, build).await?.is_done())
     }
 
     async fn organization_item(&self, id: &OrganizationId) -> Result<Option<Item>, Unavailable> {

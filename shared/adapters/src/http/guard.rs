@@ -55,6 +55,14 @@ pub enum RefreshTokenError {
     Unavailable(#[from] Unavailable),
 }
 
+/// The caller of a request, and what their access token says of them.
+pub struct Authorized {
+    pub caller: Caller,
+    pub roles: BTreeMap<String, Vec<String>>,
+    /// None if operators said nothing of the user.
+    pub claims: Option<Map<String, Value>>,
+}
+
 /// Verifies tokens with the published keys and the session's record.
 pub struct Guard<T> {
     store: Store<T>,
@@ -95,17 +103,13 @@ impl<T: HasUsers + HasSessions + HasSettings> Guard<T> {
     pub async fn caller(&self, request: &Request, now: Timestamp) -> Result<Caller, AuthorizeError> {
         match context(request) {
             Some(context) => caller_of_context(context),
-            None => Ok(self.authorize(&request.credentials(), now).await?.0),
+            None => Ok(self.authorize(&request.credentials(), now).await?.caller),
         }
     }
 
-    /// The caller by their access token, and their roles as the token says them: verifies the signature, then the claims, then
+    /// The caller by their access token, and what the token says of them: verifies the signature, then the claims, then
     /// the proof of a bound token, then reads the session.
-    pub async fn authorize(
-        &self,
-        credentials: &Credentials<'_>,
-        now: Timestamp,
-    ) -> Result<(Caller, BTreeMap<String, Vec<String>>), AuthorizeError> {
+    pub async fn authorize(&self, credentials: &Credentials<'_>, now: Timestamp) -> Result<Authorized, AuthorizeError> {
         let (scheme, token) = credentials.access_token()?;
         let claims = self.keys(now).await?.access(token).map_err(|_| AuthorizeError::TokenInvalid)?;
         let caller = self.issuer.accept_access(&claims, now).map_err(|refusal| match refusal {
@@ -126,7 +130,10 @@ impl<T: HasUsers + HasSessions + HasSettings> Guard<T> {
             self.is_audience(&claims.aud, &caller.organization, now)
         );
         authorized?;
-        if is_audience? { Ok((caller, claims.roles)) } else { Err(AuthorizeError::TokenInvalid) }
+        if !is_audience? {
+            return Err(AuthorizeError::TokenInvalid);
+        }
+        Ok(Authorized { caller, roles: claims.roles, claims: claims.claims })
     }
 
     /// Whether `audience` is the deployment's, or the organization's own.

@@ -15,7 +15,7 @@ mod serve;
 pub use self::answer::Answer;
 pub use self::credentials::Credentials;
 pub use self::edge::Edge;
-pub use self::guard::{Guard, REFUSAL, RefreshTokenError, refusal_members};
+pub use self::guard::{Authorized, Guard, REFUSAL, RefreshTokenError, refusal_members};
 pub use self::members::{RawPhoneNumber, challenge_id, challenge_id_of_guess, member, nullable, optional_member, otp};
 pub use self::organization::{organization_of_caller, requested_organization};
 pub use self::problem::{Code, Problem};

@@ -44,6 +44,7 @@ pub enum Code {
     AlreadyVerified,
     TestNumberRefused,
     NotAMember,
+    AccountBlocked,
     SecondSignalRequired,
     NumberReleased,
     RecoveryPending,
@@ -169,6 +170,9 @@ impl Code {
                 "not a member",
                 "This organization admits invited people only. Ask its administrator for access.",
             ),
+            Self::AccountBlocked => {
+                Entry(403, "account_blocked", "account blocked", "This account is blocked. Ask the app's support.")
+            }
             Self::SecondSignalRequired => Entry(
                 403,
                 "second_signal_required",
@@ -331,6 +335,7 @@ impl Code {
             | Self::AlreadyVerified
             | Self::TestNumberRefused
             | Self::NotAMember
+            | Self::AccountBlocked
             | Self::SecondSignalRequired
             | Self::NumberReleased
             | Self::NothingToUndo
@@ -573,6 +578,7 @@ impl From<SubmitOtpError> for Problem {
             SubmitOtpError::Code(refusal) => refusal.into(),
             SubmitOtpError::TestNumberRefused => Self::new(Code::TestNumberRefused),
             SubmitOtpError::NotAMember => Self::new(Code::NotAMember),
+            SubmitOtpError::Blocked => Self::new(Code::AccountBlocked),
             SubmitOtpError::SecondSignalRequired { approval_requested } => {
                 Self { approval_requested, ..Self::new(Code::SecondSignalRequired) }
             }
@@ -593,6 +599,7 @@ impl From<SubmitFirebaseError> for Problem {
             SubmitFirebaseError::CountryNotAllowed => Self::new(Code::CountryNotAllowed),
             SubmitFirebaseError::TestNumberRefused => Self::new(Code::TestNumberRefused),
             SubmitFirebaseError::NotAMember => Self::new(Code::NotAMember),
+            SubmitFirebaseError::Blocked => Self::new(Code::AccountBlocked),
             SubmitFirebaseError::SecondSignalRequired => Self::new(Code::SecondSignalRequired),
             SubmitFirebaseError::NothingToUndo => Self::new(Code::NothingToUndo),
             SubmitFirebaseError::Released(release) => release.into(),
@@ -630,6 +637,7 @@ impl From<RefreshError> for Problem {
             RefreshError::RefreshReused => Self::new(Code::RefreshReused),
             RefreshError::NoSuchUser => Self::new(Code::NoSuchUser),
             RefreshError::NotAMember => Self::new(Code::NotAMember),
+            RefreshError::AccountBlocked => Self::new(Code::AccountBlocked),
             RefreshError::Unavailable(source) => source.into(),
         }
     }

@@ -1,13 +1,14 @@
 //! An organization: the tenant whose app a person signs in to, and how its messages read.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use super::device_keys::DeviceKeyPolicy;
 use super::message::MessageFormat;
 use super::user::User;
 use crate::values::country::Country;
 use crate::values::otp_code::OtpCode;
-use crate::values::phone::PhoneNumber;
+use crate::values::phone::{DialledNumber, PhoneNumber};
 use crate::values::text::OrganizationId;
 use crate::values::time::Timestamp;
 
@@ -64,9 +65,34 @@ pub struct Organization {
     pub default_country: Country,
     pub allowed_countries: AllowedCountries,
     pub test_numbers: Vec<TestNumber>,
+    /// Of the whole deployment.
+    pub blocked: BlockedNumbers,
+}
+
+/// Numbers that operators let have no codes: the beginnings of numbers in E.164, or whole numbers.
+#[derive(Clone, Default)]
+pub struct BlockedNumbers(pub BTreeSet<String>);
+
+impl BlockedNumbers {
+    pub fn contains(&self, phone: &PhoneNumber) -> bool {
+        let digits = phone.e164();
+        // The shortest beginning is + and one digit.
+        !self.0.is_empty() && (2..=digits.len()).any(|end| digits.get(..end).is_some_and(|part| self.0.contains(part)))
+    }
+}
+
+impl fmt::Debug for BlockedNumbers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BlockedNumbers({})", self.0.len())
+    }
 }
 
 impl Organization {
+    /// Whether a number gets codes. A blocked one is refused like one of a country that is not allowed.
+    pub fn accepts(&self, number: &DialledNumber) -> bool {
+        self.sends_to(number.country) && !self.blocked.contains(&number.number)
+    }
+
     pub fn sends_to(&self, country: Country) -> bool {
         match &self.allowed_countries {
             AllowedCountries::Default => country == self.default_country,

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use thiserror::Error;
 
 use super::limits::Limits;
 use super::organization::Access;
 use super::session::{PresentedRefreshToken, Session};
-use super::user::Roles;
+use super::user::Rights;
+use crate::values::custom_claims::CustomClaims;
 use crate::values::ids::{SessionId, TokenId, UserId};
 use crate::values::key_thumbprint::KeyThumbprint;
 use crate::values::text::OrganizationId;
@@ -83,6 +85,9 @@ pub struct AccessClaims {
     pub org: String,
     /// Each role that the user has in that organization, with its id.
     pub roles: BTreeMap<String, Vec<String>>,
+    /// What operators say of the user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claims: Option<Map<String, Value>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cnf: Option<Confirmation>,
 }
@@ -146,7 +151,7 @@ impl Issuer {
     pub fn tokens(
         &self,
         session: &Session,
-        roles: &Roles,
+        rights: Rights<'_>,
         grant: Grant,
         ids: [TokenId; 2],
         now: Timestamp,
@@ -167,7 +172,9 @@ impl Issuer {
             sid: session.id.to_string(),
             fresh: grant == Grant::Code,
             org: organization.clone(),
-            roles: roles
+            claims: rights.claims.map(CustomClaims::object),
+            roles: rights
+                .roles
                 .iter()
                 .filter(|(_, organizations)| organizations.contains(&session.organization))
                 .map(|(role, _)| (role.clone(), vec![organization.clone()]))

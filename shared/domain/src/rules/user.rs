@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::device_keys::DeviceKeys;
 use super::limits::Limits;
+use crate::values::custom_claims::CustomClaims;
 use crate::values::ids::{SessionId, UserId};
 use crate::values::key_thumbprint::KeyThumbprint;
 use crate::values::phone::PhoneNumber;
@@ -51,6 +52,17 @@ pub struct User {
     pub delayed_change: Option<Box<DelayedChange>>,
     /// The last recovery that was asked for.
     pub recovery: Option<Box<Recovery>>,
+    /// Since when an operator keeps the user from signing in.
+    pub blocked_at: Option<Timestamp>,
+    /// What operators say of the user to backends.
+    pub claims: Option<CustomClaims>,
+}
+
+/// What a user's tokens say that they may do.
+#[derive(Clone, Copy, Debug)]
+pub struct Rights<'a> {
+    pub roles: &'a Roles,
+    pub claims: Option<&'a CustomClaims>,
 }
 
 /// What a client may say about a new user.
@@ -88,6 +100,8 @@ impl User {
             former_phones: Vec::new(),
             delayed_change: None,
             recovery: None,
+            blocked_at: None,
+            claims: None,
         };
         user.join(organization);
         user
@@ -108,6 +122,14 @@ impl User {
         self.last_sign_in_at = self.last_sign_in_at.max(now);
         self.sign_ins = self.sign_ins.saturating_add(1);
         self
+    }
+
+    pub fn rights(&self) -> Rights<'_> {
+        Rights { roles: &self.roles, claims: self.claims.as_ref() }
+    }
+
+    pub fn is_blocked(&self) -> bool {
+        self.blocked_at.is_some()
     }
 
     /// Several people know a fixed code, so it opens only accounts that have no role but the default one.

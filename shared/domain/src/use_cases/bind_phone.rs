@@ -77,7 +77,7 @@ pub enum BindOutcome {
     /// Another user has the phone.
     PhoneTaken(Option<PhoneHolder>),
     /// The user's phone changed since it was read. Holds the user as they are now.
-    UserChanged(Option<User>),
+    UserChanged(Option<Box<User>>),
 }
 
 /// Who is told of a change: the devices, except the one whose deed it was, and the former number if it can take the change

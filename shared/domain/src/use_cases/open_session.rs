@@ -189,7 +189,7 @@ pub struct SignIn {
 pub enum SignInOutcome {
     SignedIn {
         /// As they are after the write.
-        user: User,
+        user: Box<User>,
         /// How many other live sessions the user has, if that could be read.
         other_sessions: Option<u32>,
     },
@@ -197,6 +197,8 @@ pub enum SignInOutcome {
     AlreadyConsumed(Option<Consumption>),
     /// The phone has another holder by now, or the former holder has proven it again, or the recovery was refused.
     HolderChanged(Option<PhoneHolder>),
+    /// An operator keeps the user from signing in. Nothing was written.
+    Blocked,
 }
 
 /// A recovery that is asked for, written as one transaction.
@@ -290,6 +292,8 @@ pub(super) enum OpenOutcome {
     TestNumberRefused,
     /// The organization admits only its members, and the person is not one of them.
     NotAMember,
+    /// An operator keeps the user from signing in.
+    Blocked,
     /// The number is dormant. Holds its holder, if one of their devices can approve the sign-in.
     SecondSignalRequired(Option<UserId>),
     /// The number's account was deleted or got another number a short time ago.
@@ -369,6 +373,9 @@ pub(super) async fn open_session(
                 }
             },
         };
+        if matches!(&user, SignInUser::Restored(restoration) if restoration.user.is_blocked()) {
+            return Ok(OpenOutcome::Blocked);
+        }
         if user.is_new() && context.membership == Membership::Invited {
             return Ok(OpenOutcome::NotAMember);
         }
@@ -387,7 +394,7 @@ pub(super) async fn open_session(
                 let carrier = proof.challenge().and_then(|challenge| challenge.carrier);
                 let session = sign_in.session;
                 return Ok(OpenOutcome::SignedIn(Box::new(SignedIn {
-                    user,
+                    user: *user,
                     session,
                     other_sessions,
                     is_new_user,
@@ -399,6 +406,7 @@ pub(super) async fn open_session(
             }
             SignInOutcome::AlreadyConsumed(consumption) => return Ok(OpenOutcome::AlreadyConsumed(consumption)),
             SignInOutcome::HolderChanged(current) => holder = current,
+            SignInOutcome::Blocked => return Ok(OpenOutcome::Blocked),
         }
     }
     Err(Unavailable::new("sign in", "the phone's holder changed each time"))
@@ -636,7 +644,7 @@ pub(super) async fn resume_session(
     let found = store.read_user_and_session(&consumption.user, session, now).await?;
     let Resumption { organization, device_key, is_test_number } = resumption;
     let is_same = |session: &Session| session.organization == *organization && session.device_key == *device_key;
-    let found = found.filter(|found| found.session.is_live(now) && is_same(&found.session));
+    let found = found.filter(|found| found.session.is_live(now) && is_same(&found.session) && !found.user.is_blocked());
     Ok(found.map(|ResumedSession { user, session, other_sessions }| {
         let is_new_user = user.created_at == session.created_at;
         let is_test_number = *is_test_number;

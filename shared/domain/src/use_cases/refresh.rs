@@ -48,6 +48,8 @@ pub enum RefreshError {
     NoSuchUser,
     #[error("the organization admits only its members; the session and its token stay as they are")]
     NotAMember,
+    #[error("an operator blocked the account; the session was ended")]
+    AccountBlocked,
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
 }
@@ -69,6 +71,12 @@ pub async fn refresh(
     }
     let (rotation, owner) = store.rotate_and_read_user(token, now, limits).await?;
     match (rotation, owner) {
+        (Rotation::Rotated(_) | Rotation::Replayed(_), Some(owner)) if owner.is_blocked() => {
+            store.revoke_session(&token.user, &token.session).await?;
+            Err(RefreshError::AccountBlocked)
+        }
+        // Whoever blocks an account ends its sessions.
+        (Rotation::Revoked, Some(owner)) if owner.is_blocked() => Err(RefreshError::AccountBlocked),
         (Rotation::Rotated(current) | Rotation::Replayed(current), Some(owner)) => Ok((owner, current)),
         (Rotation::Rotated(_) | Rotation::Replayed(_), None) => {
             store.revoke_session(&token.user, &token.session).await?;

@@ -41,6 +41,8 @@ pub enum SubmitFirebaseError {
     Token(FirebaseRefusal),
     #[error("the organization admits only its members")]
     NotAMember,
+    #[error("an operator blocked the account")]
+    Blocked,
     #[error("the organization does not accept numbers of this country")]
     CountryNotAllowed,
     /// Several people may know the number's fixed code.
@@ -73,14 +75,14 @@ pub async fn submit_firebase(
     limits: &Limits,
     request: SubmitFirebaseRequest,
 ) -> Result<SignedIn, SubmitFirebaseError> {
-    let SubmitFirebaseRequest { token, phone: DialledNumber { number: phone, country, .. }, idempotency, context } =
-        request;
+    let SubmitFirebaseRequest { token, phone: dialled, idempotency, context } = request;
     let VerifiedToken { digest, valid_until, .. } = token;
     let now = context.now;
-    let is_test_number = organization.fixed_code(&phone, now).is_some();
-    if !is_test_number && !organization.sends_to(country) {
+    let is_test_number = organization.fixed_code(&dialled.number, now).is_some();
+    if !is_test_number && !organization.accepts(&dialled) {
         return Err(SubmitFirebaseError::CountryNotAllowed);
     }
+    let phone = dialled.number;
     let (organization, device_key) = (organization.id.clone(), context.device.key.clone());
     let resumption = Resumption { organization, device_key, is_test_number };
     let (holder, used) = store.find_holder_and_token_use(&phone, &digest).await?;
@@ -96,6 +98,7 @@ pub async fn submit_firebase(
                 OpenOutcome::RecoveryRefused { until } => return Err(SubmitFirebaseError::RecoveryRefused { until }),
                 OpenOutcome::Released(release) => return Err(SubmitFirebaseError::Released(release)),
                 OpenOutcome::SecondSignalRequired(_) => return Err(SubmitFirebaseError::SecondSignalRequired),
+                OpenOutcome::Blocked => return Err(SubmitFirebaseError::Blocked),
                 OpenOutcome::NotAMember => return Err(SubmitFirebaseError::NotAMember),
                 OpenOutcome::TestNumberRefused => return Err(SubmitFirebaseError::TestNumberRefused),
             }

@@ -52,6 +52,9 @@ pub enum SubmitOtpError {
     #[error("the organization admits only its members")]
     NotAMember,
     /// The code was not consumed.
+    #[error("an operator blocked the account")]
+    Blocked,
+    /// The code was not consumed.
     #[error("the number is dormant and may belong to another person by now")]
     SecondSignalRequired {
         /// Whether a device of the phone's holder was asked to approve the sign-in.
@@ -126,6 +129,7 @@ pub async fn submit_otp(
     match opened? {
         OpenOutcome::SignedIn(signed_in) => Ok(*signed_in),
         OpenOutcome::TestNumberRefused => Err(SubmitOtpError::TestNumberRefused),
+        OpenOutcome::Blocked => Err(SubmitOtpError::Blocked),
         OpenOutcome::NotAMember => Err(SubmitOtpError::NotAMember),
         OpenOutcome::NothingToUndo => Err(SubmitOtpError::NothingToUndo),
         OpenOutcome::Released(release) => Err(SubmitOtpError::Released(release)),

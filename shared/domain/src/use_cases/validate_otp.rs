@@ -339,7 +339,7 @@ async fn bind_phone(
                 return Err(ValidateOtpError::AlreadyVerified);
             }
             BindOutcome::UserChanged(current) => {
-                user = current.ok_or(ValidateOtpError::NoSuchUser)?;
+                user = *current.ok_or(ValidateOtpError::NoSuchUser)?;
                 // An undo may have returned the number, and ended the session.
                 if !store.session_is_open(&request.caller, &request.session, request.now).await? {
                     return Err(ValidateOtpError::SessionRevoked);

@@ -1,6 +1,7 @@
 //! Values: parsed once, then carried by their type. They import nothing but other values.
 
 pub mod country;
+pub mod custom_claims;
 pub mod gateway;
 pub mod ids;
 pub mod key_thumbprint;

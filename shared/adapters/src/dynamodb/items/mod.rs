@@ -2,6 +2,7 @@
 
 pub(super) mod attributes;
 pub(super) mod audit;
+pub(super) mod blocked_numbers;
 pub(super) mod challenge;
 pub(super) mod due;
 pub(super) mod failures;

@@ -7,6 +7,7 @@ use domain::rules::device_keys::DeviceKeys;
 use domain::rules::user::{
     DelayedChange, Ending, FormerPhone, PhoneHolder, Recovery, Release, ReleaseReason, Roles, User,
 };
+use domain::values::custom_claims::CustomClaims;
 use domain::values::ids::{SessionId, UserId};
 use domain::values::key_thumbprint::KeyThumbprint;
 use domain::values::phone::PhoneNumber;
@@ -18,6 +19,9 @@ use crate::dynamodb::expression::Expression;
 
 /// An attribute with this prefix is a role: a set of organizations, so that joining one is one `ADD`.
 pub(in crate::dynamodb) const ROLE_PREFIX: &str = "role_";
+
+/// Since when an operator keeps the user from signing in. Each sign-in of an existing user has its absence as a condition.
+pub(in crate::dynamodb) const BLOCKED_AT: &str = "blocked_at";
 
 /// An attribute with this prefix is the key of a device, and its value the last sign-in with it. Users have them, and the
 /// locks on their phones, so that a send sees them without reading the user.
@@ -318,6 +322,8 @@ pub(in crate::dynamodb) fn user(item: &Item) -> Result<User, Corrupt> {
         former_phones: former_phones(&row)?,
         delayed_change: delayed_change(&row)?.map(Box::new),
         recovery: recovery(&row)?.map(Box::new),
+        blocked_at: row.optional_moment(BLOCKED_AT)?,
+        claims: row.optional("claims", CustomClaims::parse)?,
     })
 }
 
@@ -339,6 +345,8 @@ pub(in crate::dynamodb) fn user_item(user: &User) -> Item {
     item.extend(former_phones_value(&user.former_phones).map(|former| ("former_phones".to_owned(), former)));
     item.extend(user.delayed_change.as_ref().map(|it| ("delayed_change".to_owned(), delayed_change_value(it))));
     item.extend(user.recovery.as_ref().map(|it| ("recovery".to_owned(), recovery_value(it))));
+    item.extend(user.blocked_at.map(|at| (BLOCKED_AT.to_owned(), moment(at))));
+    item.extend(user.claims.as_ref().map(|claims| ("claims".to_owned(), text(claims.as_str()))));
     for (role, organizations) in &user.roles {
         item.insert(format!("{ROLE_PREFIX}{role}"), organization_set(organizations));
     }

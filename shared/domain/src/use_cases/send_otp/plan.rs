@@ -119,7 +119,7 @@ impl<'a> SendContext<'a> {
         let DialledNumber { number, country, .. } = &request.phone;
         let is_sign_in = matches!(request.purpose, SendPurpose::SignIn);
         let is_test_number = is_sign_in && organization.fixed_code(number, request.now).is_some();
-        if !is_test_number && !organization.sends_to(*country) {
+        if !is_test_number && !organization.accepts(&request.phone) {
             return Err(ContextError::CountryNotAllowed);
         }
         let delayed_by = request.delayed_by()?;
