@@ -3,11 +3,15 @@
 mod audit;
 mod context;
 mod deployment;
+mod export;
 mod failure;
+mod import;
 mod keys;
 mod numbers;
 mod organizations;
 mod output;
+mod people;
+mod sources;
 mod test_numbers;
 mod users;
 
@@ -53,6 +57,10 @@ enum Command {
     /// Phone numbers
     #[command(subcommand)]
     Number(numbers::Command),
+    /// Write the users of a file, from Latchkey or from elsewhere
+    Import(import::Command),
+    /// Write all users as JSON lines, or everything that is stored of one
+    Export(export::Command),
     /// What operators changed
     Audit(audit::Command),
 }
@@ -63,7 +71,7 @@ async fn main() -> ExitCode {
     let (is_json, is_local) = (manner.json, target.is_local());
     match run(&target, manner, command).await {
         Ok(report) => {
-            if is_json {
+            if is_json && !report.json.is_null() {
                 print(&format!("{:#}\n", report.json));
             } else {
                 print(&report.text);
@@ -83,6 +91,8 @@ async fn run(target: &Target, manner: Manner, command: Command) -> Result<Report
         Command::Key(command) => keys::run(&context, command).await,
         Command::User(command) => users::run(&context, command).await,
         Command::Number(command) => numbers::run(&context, command).await,
+        Command::Import(command) => import::run(&context, command).await,
+        Command::Export(command) => export::run(&context, command).await,
         Command::Audit(command) => audit::run(&context, command).await,
     }
 }

@@ -15,7 +15,7 @@ const HIDDEN: usize = 4;
 /// The gap between columns.
 const GAP: &str = "  ";
 
-/// The answer of a command.
+/// The answer of a command. There is none if the command wrote to standard output itself: an empty text and null.
 pub struct Report {
     pub text: String,
     pub json: Value,

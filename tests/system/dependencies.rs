@@ -26,7 +26,7 @@ fn dependencies(member: &str) -> BTreeSet<String> {
 fn the_workspace_has_exactly_these_members() {
     let members = packages().iter().map(|package| package["name"].as_str().unwrap().to_owned()).collect();
     let libraries_and_tests = set(["domain", "adapters", "latchkey-admin", "local", "tests"]);
-    let benches = set(["benches", "bench-growth", "bench-hello", "bench-shards", "bench-yardstick"]);
+    let benches = set(["benches", "bench-growth", "bench-hello", "bench-import", "bench-shards", "bench-yardstick"]);
     let functions = set([
         "account",
         "authorizer",
@@ -55,6 +55,7 @@ fn each_member_depends_only_on_the_members_below_it() {
     assert_eq!(dependencies("tests"), set(["adapters", "domain", "local"]));
     assert_eq!(dependencies("benches"), set(["local"]));
     assert_eq!(dependencies("bench-growth"), set(["tests"]));
+    assert_eq!(dependencies("bench-import"), set(["tests"]));
     assert_eq!(dependencies("bench-shards"), set(["domain"]));
     // The functions are compared with these two, so they use none of our code.
     assert_eq!(dependencies("bench-hello"), set([]));

@@ -26,6 +26,7 @@ mod routes;
 mod sample;
 mod sources;
 mod template;
+mod transfer;
 mod units;
 mod wire;
 mod workflows;

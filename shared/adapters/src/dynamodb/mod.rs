@@ -29,6 +29,7 @@ mod submit_firebase;
 mod submit_otp;
 mod tables;
 mod transaction;
+mod transfer;
 mod undo_change;
 mod validate_otp;
 
@@ -40,3 +41,4 @@ pub use self::tables::{
     AllTables, DeviceTables, DueTables, HasNotices, HasOtps, HasSessions, HasSettings, HasUsers, NoticeTables,
     OtpsTable, SessionTables, SettingsTable, TableSet,
 };
+pub use self::transfer::{Cursor, ImportOutcome, USERS_IN_BATCH, UsersPage, import_units};

@@ -1,0 +1,60 @@
+//! The files that users are imported from. Each record becomes a line of ours, and a name that it has in its system.
+
+mod cognito;
+mod firebase;
+mod lines;
+mod older;
+mod record;
+mod supabase;
+mod table;
+pub mod when;
+
+use std::path::Path;
+
+use clap::ValueEnum;
+use domain::values::time::Timestamp;
+
+use self::record::Each;
+pub use self::record::{Enough, Record};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// JSON lines, as `latchkey export` writes them
+    Lines,
+    /// The JSON file of `firebase auth:export`
+    Firebase,
+    /// CSV with the header of a Cognito user pool
+    Cognito,
+    /// CSV of Supabase's table auth.users
+    Supabase,
+    /// CSV of the older system
+    Older,
+}
+
+impl Format {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Lines => "lines",
+            Self::Firebase => "firebase",
+            Self::Cognito => "cognito",
+            Self::Supabase => "supabase",
+            Self::Older => "older",
+        }
+    }
+}
+
+/// Reads a file record by record, however large it is.
+///
+/// # Errors
+/// If the file as a whole can't be read any further.
+pub fn read(format: Format, path: &Path, now: Timestamp, each: Each<'_>) -> Result<(), String> {
+    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
+    let file = std::io::BufReader::new(file);
+    match format {
+        Format::Lines => lines::read(file, each),
+        Format::Firebase => firebase::read(file, each),
+        Format::Cognito => table::read(file, each, cognito::record),
+        Format::Supabase => table::read(file, each, |row| supabase::record(row, now)),
+        Format::Older => table::read(file, each, older::record),
+    }
+}

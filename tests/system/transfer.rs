@@ -1,0 +1,322 @@
+//! `latchkey import` and `export`: users from elsewhere can sign in afterwards, and a run that is killed loses and doubles none.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tests::World;
+
+use crate::admin::{Ran, latchkey};
+use crate::workspace::{Folder, program};
+
+/// A day before the worlds begin, so that no proof is dormant.
+const PROVEN: i64 = 1_700_000_000;
+
+fn folder(world: &World, name: &str) -> Folder {
+    Folder::new(&format!("{name}-{}", world.system.dynamodb_address().port()))
+}
+
+fn import(world: &World, format: &str, file: &Path, options: &[&str]) -> Ran {
+    latchkey(world, &[&["import", format, file.to_str().unwrap()], options].concat())
+}
+
+/// The numbers of an import's answer: imported, there already, rejected.
+fn counts(answer: &Value) -> (u64, u64, u64) {
+    let count = |name: &str| answer[name].as_u64().unwrap();
+    (count("imported"), count("already_there"), count("rejected"))
+}
+
+/// The user's item with this number.
+async fn user(world: &World, phone: &str) -> Value {
+    let users = world.items("UsersTable").await;
+    users.into_iter().find(|item| item["phone"]["S"] == phone).unwrap_or_else(|| panic!("no user has {phone}"))
+}
+
+/// Panics unless the right code opens the account of this user.
+async fn assert_signs_in(world: &World, phone: &str) {
+    let before = user(world, phone).await["user_id"]["S"].as_str().unwrap().to_owned();
+    assert_eq!(world.sign_in(phone).await.user_id, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn users_of_firebase_keep_their_claims_and_the_dates_of_their_proofs() {
+    let world = World::new().await;
+    let folder = folder(&world, "firebase");
+    let recent = (world.now() - 86_400) * 1_000;
+    let file = folder.write(
+        "users.json",
+        json!({"users": [
+            {
+                "localId": "a1", "phoneNumber": "+9779841000001", "displayName": "Sita", "createdAt": recent.to_string(),
+                "lastSignedInAt": (recent + 3_600_000).to_string(), "customAttributes": "{\"plan\":\"gold\"}",
+                "providerUserInfo": [{"providerId": "phone", "rawId": "+9779841000001"}], "photoUrl": "https://a.example/s.png",
+            },
+            {
+                "localId": "b2", "phoneNumber": "+9779841000002", "createdAt": recent.to_string(), "disabled": true,
+                "lastSignedInAt": (recent + 3_600_000).to_string(), "email": "b@example.com", "passwordHash": "x",
+                "providerUserInfo": [{"providerId": "phone"}, {"providerId": "google.com"}],
+            },
+            {"localId": "c3", "email": "c@example.com", "createdAt": recent.to_string()},
+        ]})
+        .to_string(),
+    );
+    let dry = import(&world, "firebase", &file, &["--dry-run", "--json"]).json();
+    assert_eq!((counts(&dry), world.items("UsersTable").await.len()), ((2, 0, 1), 0));
+    let answer = import(&world, "firebase", &file, &["--json"]).json();
+    assert_eq!(counts(&answer), (2, 0, 1));
+    assert_eq!(answer["reasons"], json!({"the account has no number": 1}));
+    let rejected = std::fs::read_to_string(folder.file("users.json.rejected")).unwrap();
+    assert_eq!(rejected, "{\"reason\":\"the account has no number\",\"record\":3}\n");
+    let sita = user(&world, "+9779841000001").await;
+    assert_eq!(sita["phone_proven_at"]["N"], (recent / 1_000 + 3_600).to_string());
+    assert_eq!((&sita["claims"]["S"], &sita["name"]["S"]), (&json!("{\"plan\":\"gold\"}"), &json!("Sita")));
+    assert_signs_in(&world, "+9779841000001").await;
+    // Another provider's sign-in proves no number.
+    assert_eq!(user(&world, "+9779841000002").await["phone_proven_at"]["N"], (recent / 1_000).to_string());
+    let sent = world.send_code("+9779841000002").await;
+    world.submit("+9779841000002", &sent.code).send().await.assert_problem(403, "account_blocked");
+    let again = import(&world, "firebase", &file, &["--json"]).json();
+    assert_eq!(counts(&again), (0, 2, 1), "an import that is repeated changes nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn users_of_cognito_need_a_verified_number_and_the_day_of_its_proof() {
+    let world = World::new().await;
+    let folder = folder(&world, "cognito");
+    let file = folder.write(
+        "users.csv",
+        "cognito:username,name,preferred_username,phone_number,phone_number_verified,cognito:mfa_enabled\n\
+         u-1,\"Rai, Sita\",sita.rai,+9779841000001,TRUE,FALSE\n\
+         u-2,Hari,,+9779841000002,FALSE,FALSE\n\
+         u-3,Gita,no spaces please,+9779841000003,true,FALSE\n",
+    );
+    let undated = import(&world, "cognito", &file, &["--json"]).json();
+    assert_eq!(counts(&undated), (0, 0, 3));
+    assert!(undated["reasons"].to_string().contains("see --proven-on"), "{undated}");
+    let day = &aws_smithy_types::DateTime::from_secs(world.now() - 86_400)
+        .fmt(aws_smithy_types::date_time::Format::DateTime)
+        .unwrap()[..10];
+    let answer = import(&world, "cognito", &file, &["--json", "--proven-on", day, "--organization", "acme"]).json();
+    assert_eq!(counts(&answer), (1, 0, 2));
+    let sita = user(&world, "+9779841000001").await;
+    assert_eq!((&sita["name"]["S"], &sita["role_default"]["SS"]), (&json!("Rai, Sita"), &json!(["acme"])));
+    assert_signs_in(&world, "+9779841000001").await;
+    assert_eq!(latchkey(&world, &["user", "show", "Sita.Rai", "--json"]).json()["user"]["username"], "sita.rai");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn users_of_supabase_are_read_as_postgresql_writes_them() {
+    let world = World::new().await;
+    let folder = folder(&world, "supabase");
+    let at = |seconds: i64| {
+        let text = aws_smithy_types::DateTime::from_secs(seconds).fmt(aws_smithy_types::date_time::Format::DateTime);
+        text.unwrap().replace('T', " ").replace('Z', ".123456+00")
+    };
+    let (confirmed, signed_in) = (world.now() - 9 * 86_400, world.now() - 86_400);
+    let rows = format!(
+        "id,phone,phone_confirmed_at,created_at,last_sign_in_at,raw_app_meta_data,raw_user_meta_data,banned_until,deleted_at\n\
+         i-1,9779841000001,{0},{0},{1},\"{{\"\"providers\"\": [\"\"phone\"\"]}}\",\"{{\"\"full_name\"\": \"\"Sita\"\"}}\",,\n\
+         i-2,9779841000002,{0},{0},{1},\"{{\"\"providers\"\": [\"\"phone\"\", \"\"email\"\"]}}\",,{1},\n\
+         i-3,9779841000003,,{0},,,,,\n\
+         i-4,9779841000004,{0},{0},,,,,{1}\n",
+        at(confirmed),
+        at(signed_in)
+    );
+    let answer = import(&world, "supabase", &folder.write("users.csv", rows), &["--json"]).json();
+    assert_eq!(counts(&answer), (2, 0, 2));
+    let proven = async |phone: &str| user(&world, phone).await["phone_proven_at"]["N"].clone();
+    assert_eq!(proven("+9779841000001").await, signed_in.to_string());
+    assert_eq!(proven("+9779841000002").await, confirmed.to_string());
+    assert_eq!(user(&world, "+9779841000001").await["name"]["S"], "Sita");
+    // The ban of the second one is over.
+    assert_signs_in(&world, "+9779841000002").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn users_of_the_older_system_keep_their_roles_in_each_organization() {
+    let world = World::new().await;
+    let folder = folder(&world, "older");
+    let rows = format!(
+        "id,phone,username,roles,date_joined,verified_at\n\
+         7,984-1000001,sita,default:himal|acme;admin:acme,{PROVEN},{0}\n\
+         8,9841000002,,admin,{PROVEN},{0}\n",
+        world.now() - 86_400
+    );
+    let answer = import(&world, "older", &folder.write("users.csv", rows), &["--json"]).json();
+    assert_eq!(counts(&answer), (1, 0, 1));
+    let shown = latchkey(&world, &["user", "show", "sita", "--json"]).json();
+    assert_eq!(shown["user"]["roles"], json!({"admin": ["acme"], "default": ["acme", "himal"]}));
+    assert_eq!(shown["user"]["created_at"], PROVEN);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_exported_and_imported_elsewhere_is_the_same() {
+    let (world, other) = (World::new().await, World::new().await);
+    let folder = folder(&world, "export");
+    for n in 1..=3 {
+        world.sign_in_as(&format!("+977984100000{n}"), &format!("user{n}")).await;
+    }
+    latchkey(&world, &["user", "add-role", "user1", "admin", "--organization", "acme"]).ok();
+    latchkey(&world, &["user", "set-claims", "user2", r#"{"plan":"gold"}"#]).ok();
+    let file = folder.file("users.jsonl");
+    let to = ["--to", file.to_str().unwrap()];
+    latchkey(&world, &[&["export"], &to[..]].concat()).ok();
+    let answer = import(&other, "lines", &file, &["--json"]).json();
+    assert_eq!(counts(&answer), (3, 0, 0));
+    let copy = folder.file("copy.jsonl");
+    latchkey(&other, &["export", "--to", copy.to_str().unwrap()]).ok();
+    let lines = |file: &Path| -> BTreeSet<String> {
+        std::fs::read_to_string(file).unwrap().lines().map(str::to_owned).collect()
+    };
+    assert_eq!(lines(&file), lines(&copy));
+    let printed = latchkey(&world, &["export"]).ok();
+    assert_eq!(printed.lines().map(str::to_owned).collect::<BTreeSet<_>>(), lines(&file));
+    assert_signs_in(&other, "+9779841000001").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_takes_no_number_and_no_username_from_anybody_and_a_dry_run_says_so_before() {
+    let world = World::new().await;
+    let folder = folder(&world, "collisions");
+    world.sign_in_as("+9779841000001", "sita").await;
+    let gone = world.sign_in("+9779841000002").await;
+    latchkey(&world, &["user", "delete", &gone.user_id, "--yes"]).ok();
+    let line = |n: u32, username: &str| {
+        json!({"phone_number": format!("+977984100000{n}"), "username": username, "phone_proven_at": PROVEN})
+            .to_string()
+    };
+    let lines = [
+        line(1, "other"),
+        line(2, "another"),
+        line(3, "SITA"),
+        line(4, "gita"),
+        line(4, "hari"),
+        r#"{"phone_number":"+9779841000005","phone_proven_at":1,"surname":"Rai"}"#.to_owned(),
+        r#"{"phone_number":"12","phone_proven_at":1}"#.to_owned(),
+    ];
+    let file = folder.write("users.jsonl", lines.join("\n"));
+    let before = world.items("UsersTable").await.len();
+    let dry = import(&world, "lines", &file, &["--dry-run", "--json"]).json();
+    assert_eq!((counts(&dry), world.items("UsersTable").await.len()), ((1, 0, 6), before));
+    let answer = import(&world, "lines", &file, &["--json"]).json();
+    // The two records without an id are told apart by their numbers, so the second one is the first one again.
+    assert_eq!(counts(&answer), (1, 1, 5));
+    assert_eq!(answer["reasons"].as_object().unwrap().len(), 4, "{answer}");
+    let text = import(&world, "lines", &file, &[]).ok();
+    assert!(text.contains("- 2 rejected: another user has the number, or it is kept for one\n"), "{text}");
+    let rejected = std::fs::read_to_string(folder.file("users.jsonl.rejected")).unwrap();
+    assert!(!rejected.contains("984100000") && !rejected.contains("sita"), "{rejected}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_of_one_person_has_what_is_stored_of_them_and_nothing_of_others() {
+    let world = World::new().await;
+    let device = tests::device::Device::new();
+    let sent = world.send_code("+9779841000001").await;
+    let body =
+        json!({"phone_number": "+9779841000001", "otp": sent.code, "device_name": "Sita's phone", "fcm_token": "f:1"});
+    world.post("/v1/otp/submit", body).proven_by(&device).send().await.ok();
+    world.sign_in("+9779841000002").await;
+    let one = latchkey(&world, &["export", "--user", "+9779841000001"]).json();
+    assert_eq!(one["user"]["phone_number"], "+9779841000001");
+    assert_eq!(
+        (&one["sessions"][0]["device_name"], &one["sessions"][0]["fcm_token"]),
+        (&json!("Sita's phone"), &json!("f:1"))
+    );
+    assert_eq!(one["known_devices"].as_array().unwrap().len(), 1);
+    assert_eq!(one["messages_of_the_last_day"].as_array().unwrap().len(), 1);
+    assert!(!one.to_string().contains("9841000002"));
+    let entries = latchkey(&world, &["audit", "--json"]).json()["entries"].clone();
+    assert_eq!(entries[0]["action"], "user.export");
+}
+
+/// A file of users, each with a number and a username.
+fn many(folder: &Folder, users: usize) -> std::path::PathBuf {
+    let line = |n: usize| {
+        let phone = format!("+97798{:08}", 41_000_000 + n);
+        json!({"phone_number": phone, "username": format!("user{n}"), "phone_proven_at": PROVEN, "name": "Sita Rai"})
+            .to_string()
+    };
+    folder.write("many.jsonl", (0..users).map(line).collect::<Vec<_>>().join("\n"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_that_is_killed_twice_and_resumed_loses_and_doubles_nobody() {
+    const USERS: usize = 1_500;
+    let world = World::new().await;
+    let folder = folder(&world, "killed");
+    let file = many(&folder, USERS);
+    let checkpoint = folder.file("many.jsonl.checkpoint");
+    let done = || {
+        let text = std::fs::read_to_string(&checkpoint).ok()?;
+        serde_json::from_str::<Value>(&text).ok()?["records"].as_u64()
+    };
+    let port = world.system.dynamodb_address().port().to_string();
+    let mut last = 0;
+    for _ in 0..2 {
+        let mut running = Command::new(program("latchkey"))
+            .args(["import", "lines", file.to_str().unwrap(), "--dynamodb-port", &port, "--units-per-second", "100000"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let started = Instant::now();
+        while done().unwrap_or_default() <= last + 50 {
+            assert!(started.elapsed() < Duration::from_secs(60), "the import makes no progress");
+            assert!(running.try_wait().unwrap().is_none(), "the import ended before it was killed");
+            tokio::task::yield_now().await;
+        }
+        running.kill().unwrap();
+        running.wait().unwrap();
+        last = done().unwrap();
+        assert!((last as usize) < USERS);
+    }
+    let answer = import(&world, "lines", &file, &["--json", "--units-per-second", "100000"]).json();
+    assert_eq!(answer["records"], USERS);
+    // What was written after the last checkpoint was there already.
+    assert_eq!(answer["rejected"], 0);
+    assert!(!checkpoint.exists());
+    let items = all_keys(&world).await;
+    assert_eq!(items.len(), 3 * USERS, "a user and two locks each");
+    assert_eq!(items.into_iter().collect::<BTreeSet<_>>().len(), 3 * USERS);
+    let other =
+        folder.write("many.jsonl.checkpoint", json!({"format": "lines", "file_bytes": 7, "records": 3}).to_string());
+    let refusal = import(&world, "lines", &file, &[]).refused();
+    assert!(refusal.contains("is of another file: remove it"), "{refusal}");
+    drop(other);
+}
+
+async fn all_keys(world: &World) -> Vec<String> {
+    let (mut keys, mut from) = (Vec::new(), Value::Null);
+    loop {
+        let mut request = json!({"TableName": "UsersTable", "ProjectionExpression": "pk"});
+        if !from.is_null() {
+            request["ExclusiveStartKey"] = from;
+        }
+        let page = world.dynamodb("Scan", request).await;
+        let items = page["Items"].as_array().unwrap();
+        keys.extend(items.iter().map(|item| item["pk"]["S"].as_str().unwrap().to_owned()));
+        from = page["LastEvaluatedKey"].clone();
+        if from.is_null() {
+            return keys;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_takes_at_most_so_many_units_a_second() {
+    let world = World::new().await;
+    let folder = folder(&world, "rate");
+    let file = many(&folder, 40);
+    world.system.reset_dynamodb_requests();
+    let started = Instant::now();
+    let answer = import(&world, "lines", &file, &["--json", "--units-per-second", "80"]).json();
+    let seconds = started.elapsed().as_secs_f64();
+    let written: f64 = world.system.take_dynamodb_requests().iter().map(|request| request.units.writes).sum();
+    let stated = answer["write_units"].as_u64().unwrap() as f64;
+    assert!(written / seconds <= 85.0, "{written} units in {seconds} s");
+    // The entry of the audit log is the rest.
+    assert!((stated - written).abs() <= 6.0, "stated {stated}, consumed {written}");
+}
