@@ -76,6 +76,10 @@ pub struct Deployment {
 }
 
 impl Target {
+    pub fn stack(&self) -> Option<&str> {
+        self.stack.as_deref()
+    }
+
     pub fn is_local(&self) -> bool {
         self.stack.is_none() && self.endpoint.is_none() && (self.resource.is_empty() || self.has_local_port())
     }

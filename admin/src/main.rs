@@ -3,6 +3,7 @@
 mod audit;
 mod context;
 mod deployment;
+mod doctor;
 mod export;
 mod failure;
 mod import;
@@ -61,6 +62,8 @@ enum Command {
     Import(import::Command),
     /// Write all users as JSON lines, or everything that is stored of one
     Export(export::Command),
+    /// Check whether a deployment can do its work, and say what to do
+    Doctor(doctor::Command),
     /// What operators changed
     Audit(audit::Command),
 }
@@ -76,7 +79,7 @@ async fn main() -> ExitCode {
             } else {
                 print(&report.text);
             }
-            ExitCode::SUCCESS
+            if report.is_bad { ExitCode::FAILURE } else { ExitCode::SUCCESS }
         }
         Err(Failure::Refused(reason)) => fail(&reason),
         Err(Failure::Unavailable(reason)) => fail(&format!("{reason}. {}", if is_local { LOCAL } else { CLOUD })),
@@ -93,6 +96,7 @@ async fn run(target: &Target, manner: Manner, command: Command) -> Result<Report
         Command::Number(command) => numbers::run(&context, command).await,
         Command::Import(command) => import::run(&context, command).await,
         Command::Export(command) => export::run(&context, command).await,
+        Command::Doctor(command) => doctor::run(&context, target, command).await,
         Command::Audit(command) => audit::run(&context, command).await,
     }
 }

@@ -19,11 +19,13 @@ const GAP: &str = "  ";
 pub struct Report {
     pub text: String,
     pub json: Value,
+    /// Whether the command did its work and found that something is wrong.
+    pub is_bad: bool,
 }
 
 impl Report {
     pub fn new(text: impl Into<String>, json: Value) -> Self {
-        Self { text: text.into(), json }
+        Self { text: text.into(), json, is_bad: false }
     }
 }
 

@@ -35,6 +35,13 @@ impl Ran {
         serde_json::from_str(&self.ok()).unwrap()
     }
 
+    /// The answer of a command that did its work and found that something is wrong.
+    #[track_caller]
+    pub fn bad_json(self) -> Value {
+        assert_eq!(self.code, Some(1), "{self:?}");
+        serde_json::from_str(&self.stdout).unwrap_or_else(|_| panic!("{self:?}"))
+    }
+
     /// The reason, on one line. Panics unless the command failed.
     #[track_caller]
     pub fn refused(self) -> String {
@@ -45,7 +52,13 @@ impl Ran {
 }
 
 pub fn run(arguments: &[&str]) -> Ran {
-    let output = Command::new(program("latchkey")).args(arguments).output().unwrap();
+    run_with(&[], arguments)
+}
+
+/// As [`run`], with these variables in the environment.
+pub fn run_with(variables: &[(&str, String)], arguments: &[&str]) -> Ran {
+    let variables = variables.iter().map(|(name, value)| (*name, value.as_str()));
+    let output = Command::new(program("latchkey")).args(arguments).envs(variables).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }

@@ -6,6 +6,7 @@ mod admin;
 mod alarms;
 mod bounds;
 mod dependencies;
+mod doctor;
 mod documents;
 mod door;
 mod events;

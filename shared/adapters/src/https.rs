@@ -18,11 +18,14 @@ use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
 use hyper_util::client::legacy;
 use thiserror::Error;
+use tokio::time::timeout;
 
 use crate::config::AwsConfig;
 
 /// How long to wait for a connection to services other than AWS.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_millis(2_000);
+/// How long a page may take.
+const PAGE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Larger than any documented response, in bytes.
 const MAX_RESPONSE_BYTES: usize = 65_536;
 /// How long an idle connection may be used again. Lambda stops a process between events, and a connection that the other
@@ -40,7 +43,7 @@ pub(crate) struct HttpResponse {
 
 /// Why there is no response.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-pub(crate) enum NoResponse {
+pub enum NoResponse {
     /// Nothing was sent.
     #[error("the URL or a header is invalid")]
     InvalidRequest,
@@ -165,6 +168,14 @@ impl HttpsClient {
         let cache_control = response.headers().get("cache-control").map(str::to_owned);
         Ok(HttpResponse { status, cache_control, body: body(response).await? })
     }
+}
+
+/// Status and body of a page, for tools; nothing that a function needs.
+pub async fn page(url: &str) -> Result<(u16, Vec<u8>), NoResponse> {
+    let client = HttpsClient::new();
+    let answer = timeout(PAGE_TIMEOUT, client.get(url)).await;
+    let HttpResponse { status, body, .. } = answer.map_err(|_| NoResponse::Lost)??;
+    Ok((status, body))
 }
 
 async fn body(response: SdkResponse) -> Result<Vec<u8>, NoResponse> {

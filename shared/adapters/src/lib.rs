@@ -13,7 +13,7 @@ pub mod dynamodb;
 pub mod expiring;
 pub mod google;
 pub mod http;
-mod https;
+pub mod https;
 pub mod random;
 pub mod secrets;
 pub mod sms;

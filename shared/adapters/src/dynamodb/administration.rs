@@ -225,6 +225,40 @@ impl<T: HasUsers + HasOtps + HasSessions + HasSettings + HasNotices> Store<T> {
     }
 }
 
+/// What DynamoDB says of a table.
+pub struct TableState {
+    pub name: String,
+    /// Such as `ACTIVE`.
+    pub status: Result<String, Unavailable>,
+    /// Whether it stays when the stack goes.
+    pub is_retained: bool,
+    pub is_protected: bool,
+}
+
+impl<T: HasUsers + HasOtps + HasSessions + HasSettings + HasNotices> Store<T> {
+    pub async fn table_states(&self) -> Vec<TableState> {
+        let tables = &self.tables;
+        let (users, otps, sessions) = (tables.users(), tables.otps(), tables.sessions());
+        let names =
+            [(users, true), (tables.settings(), true), (otps, false), (sessions, false), (tables.notices(), false)];
+        let mut states = Vec::new();
+        for (name, is_retained) in names {
+            let answer = self.client.describe_table().table_name(name).send().await;
+            let table = answer.map(|answer| answer.table).map_err(|error| Unavailable::new("describe a table", error));
+            let is_protected = match &table {
+                Ok(Some(table)) => table.deletion_protection_enabled.unwrap_or_default(),
+                _ => false,
+            };
+            let status = table.map(|table| {
+                let status = table.and_then(|table| table.table_status);
+                status.map(|status| status.as_str().to_owned()).unwrap_or_default()
+            });
+            states.push(TableState { name: name.to_owned(), status, is_retained, is_protected });
+        }
+        states
+    }
+}
+
 /// An id that no session has: an operator has none.
 fn no_session() -> Result<SessionId, Unavailable> {
     Ok(SessionId::from_random(random::bytes()?))

@@ -33,7 +33,7 @@ mod transfer;
 mod undo_change;
 mod validate_otp;
 
-pub use self::administration::{Person, RoleChange, SignOut};
+pub use self::administration::{Person, RoleChange, SignOut, TableState};
 pub use self::items::audit::{AuditEntry, Change};
 pub use self::publish::StreamRecord;
 pub use self::store::Store;
