@@ -34,7 +34,7 @@ pub struct Manner {
     pub name: Option<String>,
     /// The name of whoever is logged in, if there is no other.
     #[arg(long, global = true, env = "USER", hide = true)]
-    user: Option<String>,
+    logged_in_as: Option<String>,
 }
 
 pub struct Context {
@@ -76,9 +76,9 @@ impl Context {
 
     /// Who runs the command: in AWS whoever the credentials are of.
     async fn operator(&self) -> Result<String, Failure> {
-        let Manner { name, user, .. } = &self.manner;
+        let Manner { name, logged_in_as, .. } = &self.manner;
         let Some(aws) = &self.deployment.aws else {
-            return Ok(name.as_ref().or(user.as_ref()).cloned().unwrap_or_else(|| "unknown".to_owned()));
+            return Ok(name.as_ref().or(logged_in_as.as_ref()).cloned().unwrap_or_else(|| "unknown".to_owned()));
         };
         let caller = aws_sdk_sts::Client::new(aws).get_caller_identity().send().await;
         let caller = caller.map_err(|error| {

@@ -319,7 +319,7 @@ async fn send(context: &Context, store: &Store<AllTables>) -> Finding {
     let config = &context.app.config;
     let (default, limits, now) = (&config.default_organization, &config.limits, context.now);
     let country = default.default_country;
-    let organization = match store.organization(&default.id, default, now).await {
+    let organization = match store.organization_for_sends(&default.id, default, now).await {
         Ok(organization) => organization.unwrap_or_else(|| default.clone()),
         Err(unavailable) => return broken(causes(&unavailable), "correct the settings of the default organization"),
     };

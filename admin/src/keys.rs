@@ -65,7 +65,10 @@ async fn status(context: &Context) -> Result<Report, Failure> {
     } else {
         format!("{}\n{lines}", table(["key", "state", ""], &rows))
     };
-    let key = |key: &PublicKey| json!({"kid": key.id.as_str(), "state": state(key).0, "retires_at": key.retires_at.map(|at| at.seconds())});
+    let key = |key: &PublicKey| {
+        let retires_at = key.retires_at.map(|at| at.seconds());
+        json!({"kid": key.id.as_str(), "state": state(key).0, "retires_at": retires_at})
+    };
     let json = json!({
         "keys": keys.keys.iter().rev().map(key).collect::<Vec<_>>(),
         "signing_key": {

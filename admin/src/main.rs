@@ -31,7 +31,7 @@ const CLOUD: &str = "Check the names, the Region and what your credentials allow
 
 /// Administers a deployment of Latchkey: organizations, users, numbers, keys.
 #[derive(Parser)]
-#[command(name = "latchkey", version, max_term_width = 100)]
+#[command(name = "latchkey", version)]
 struct Arguments {
     #[command(flatten)]
     target: Target,

@@ -94,7 +94,7 @@ async fn read(
 ) -> Result<Findings, Failure> {
     let (limits, now, phone) = (&context.app.config.limits, context.now, &dialled.number);
     let id = context.organization(organization)?;
-    let found = store.organization(&id, &context.app.config.default_organization, now).await?;
+    let found = store.organization_for_sends(&id, &context.app.config.default_organization, now).await?;
     let organization = found.ok_or_else(|| format!("there is no organization {}", id.as_str()))?;
     let scope = CounterScope { organization: id.clone(), country: dialled.country, source };
     let purpose = Purpose::SignIn { organization: id };
@@ -128,7 +128,10 @@ async fn why(
         let end = obstacle.until.map(|until| format!(" Until {}.", time(until))).unwrap_or_default();
         let _ = writeln!(text, "- {}{end}", obstacle.text);
     }
-    let obstacle = |obstacle: &Obstacle| json!({"code": obstacle.code, "detail": obstacle.text, "until": obstacle.until.map(|until| until.seconds())});
+    let obstacle = |Obstacle { code, text, until }: &Obstacle| {
+        let until = until.map(Timestamp::seconds);
+        json!({"code": code, "detail": text, "until": until})
+    };
     let facts: serde_json::Map<String, Value> =
         facts.iter().map(|(name, value)| (name.replace(' ', "_"), json!(value))).collect();
     Ok(Report::new(text, json!({"facts": facts, "obstacles": obstacles.iter().map(obstacle).collect::<Vec<_>>()})))
@@ -196,7 +199,8 @@ fn obstacles(context: &Context, dialled: &DialledNumber, findings: &Findings) ->
             add("country_not_allowed", None, format!("{id} sends no codes to {country}: see its allowed_countries."));
         }
         if organization.blocked.contains(&dialled.number) {
-            let text = "The number is blocked: see `latchkey number blocked`. A sender is told that its country is not allowed.";
+            let text =
+                "The number is blocked, and told that its country is not allowed: see `latchkey number blocked`.";
             add("number_blocked", None, text.to_owned());
         }
         let next = limits.next_send_at(&state.schedule.shared, now);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tests::World;
 
-use crate::admin::{Ran, latchkey};
+use crate::admin::{Ran, latchkey, run_with};
 use crate::workspace::{Folder, program};
 
 /// A day before the worlds begin, so that no proof is dormant.
@@ -230,6 +230,17 @@ async fn an_export_of_one_person_has_what_is_stored_of_them_and_nothing_of_other
     assert!(!one.to_string().contains("9841000002"));
     let entries = latchkey(&world, &["audit", "--json"]).json()["entries"].clone();
     assert_eq!(entries[0]["action"], "user.export");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_logged_in_is_the_operator_and_not_the_user_of_an_export() {
+    let world = World::new().await;
+    let sita = world.sign_in("+9779841000001").await;
+    let port = world.system.dynamodb_address().port().to_string();
+    let arguments = ["export", "--user", &sita.user_id, "--dynamodb-port", &port];
+    run_with(&[("USER", "hari".to_owned())], &arguments).ok();
+    let entries = latchkey(&world, &["audit", "--json"]).json()["entries"].clone();
+    assert_eq!((&entries[0]["by"], &entries[0]["subject"]), (&json!("hari"), &json!(sita.user_id)));
 }
 
 /// A file of users, each with a number and a username.

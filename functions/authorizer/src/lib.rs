@@ -119,7 +119,7 @@ fn members(Authorized { caller, roles, claims }: &Authorized) -> Result<Map<Stri
         ("roles".to_owned(), json!(serde_json::to_string(roles)?)),
     ]);
     if let Some(claims) = claims {
-        members.insert("claims".to_owned(), json!(serde_json::to_string(claims)?));
+        members.insert("claims".to_owned(), json!(claims.as_str()));
     }
     Ok(members)
 }

@@ -4,8 +4,7 @@ use adapters::app::{App, during_init};
 use adapters::config::ConfigError;
 use adapters::dynamodb::{AllTables, Store};
 use adapters::http::{
-    Answer, Code, Edge, Guard, Problem, RawPhoneNumber, Request, Route, optional_member, organization_of_caller,
-    requested_organization, serve,
+    Answer, Code, Edge, Guard, Problem, RawPhoneNumber, Request, Route, optional_member, organization_of_caller, serve,
 };
 use adapters::secrets::{CodeKeySecret, read_together};
 use adapters::sms::Gateways;
@@ -88,7 +87,7 @@ impl SendOtp {
         during_init(async {
             tokio::join!(
                 self.app.load_home_country(),
-                self.store.organization(&default.id, default, now),
+                self.store.organization_for_sends(&default.id, default, now),
                 async {
                     read_together(&readers).await;
                     self.gateways.connect_ahead(default.default_country).await;
@@ -117,8 +116,10 @@ impl SendOtp {
             }
             _ => return Err(Problem::new(Code::NotFound)),
         };
-        let (config, id) = (&self.app.config, parsed.organization.as_ref());
-        let organization = requested_organization(&self.store, config, id, now).await?;
+        let config = &self.app.config;
+        let (id, default) = (parsed.organization.as_ref(), &config.default_organization);
+        let organization = self.store.organization_for_sends(id.unwrap_or(&default.id), default, now).await?;
+        let organization = organization.ok_or(Problem::new(Code::NoSuchOrganization))?;
         let proven = request.credentials().proven_key(&config.issuer, None, now);
         let languages = organization.format.languages();
         let notices = self.app.notices(&organization.id, now)?;

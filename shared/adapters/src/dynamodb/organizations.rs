@@ -35,29 +35,49 @@ impl<T: HasSettings> Store<T> {
         now: Timestamp,
     ) -> Result<Option<Organization>, Unavailable> {
         let fetch = || async {
-            // In one request, so that a start opens one connection.
+            let item = self.organization_item(id).await?;
+            let organization = self.organization_of_item(item.as_ref(), id, default)?;
+            trace("an organization is read", &organization);
+            Ok::<_, Unavailable>(Fetched { value: organization, fresh_until: now.plus(CACHE_SECONDS) })
+        };
+        self.organizations.get(id, now, fetch).await
+    }
+
+    /// As [`Self::organization`], with the numbers that get no codes: in one request, so that a start opens one connection.
+    /// Only sends need them, so only their function has the code of a batch.
+    pub async fn organization_for_sends(
+        &self,
+        id: &OrganizationId,
+        default: &Organization,
+        now: Timestamp,
+    ) -> Result<Option<Organization>, Unavailable> {
+        let fetch = || async {
             let table = self.tables.settings();
             let (key, key_of_blocked) = (organization_key(id), blocked_numbers_key());
             let keys = vec![(table, key.clone()), (table, key_of_blocked.clone())];
             let found = self.get_all(READ, keys, Consistency::Strong).await?;
             let blocked = found.of(table).get(&key_of_blocked).map(blocked_numbers).transpose()?.unwrap_or_default();
-            let item = found.of(table).get(&key);
-            let organization = match item {
-                Some(item) => {
-                    let settings = organization_settings(item, id)?;
-                    let (country, countries) = (default.default_country, &default.allowed_countries);
-                    let organization = settings.organization(country, countries, &self.numbering_plan);
-                    let organization = organization.map_err(|invalid| Unavailable::new(READ, invalid))?;
-                    self.check_audience(&organization.access)?;
-                    Some(organization)
-                }
-                None => (*id == default.id).then(|| default.clone()),
-            };
+            let organization = self.organization_of_item(found.of(table).get(&key), id, default)?;
             let organization = organization.map(|organization| Organization { blocked, ..organization });
             trace("an organization is read", &organization);
             Ok::<_, Unavailable>(Fetched { value: organization, fresh_until: now.plus(CACHE_SECONDS) })
         };
         self.organizations.get(id, now, fetch).await
+    }
+
+    fn organization_of_item(
+        &self,
+        item: Option<&Item>,
+        id: &OrganizationId,
+        default: &Organization,
+    ) -> Result<Option<Organization>, Unavailable> {
+        let Some(item) = item else { return Ok((*id == default.id).then(|| default.clone())) };
+        let settings = organization_settings(item, id)?;
+        let (country, countries) = (default.default_country, &default.allowed_countries);
+        let organization = settings.organization(country, countries, &self.numbering_plan);
+        let organization = organization.map_err(|invalid| Unavailable::new(READ, invalid))?;
+        self.check_audience(&organization.access)?;
+        Ok(Some(organization))
     }
 
     /// Of an organization's settings only who may have sessions, and for whom tokens are; none if it does not exist.

@@ -11,6 +11,7 @@ use domain::rules::session::PresentedRefreshToken;
 use domain::rules::signing_keys::KEY_SET_CACHE_SECONDS;
 use domain::rules::token::{Caller, Confirmation, Issuer, TokenRefusal};
 use domain::use_cases::authorize::{AuthorizeError, authorize};
+use domain::values::custom_claims::CustomClaimsOfToken;
 use domain::values::key_thumbprint::KeyThumbprint;
 use domain::values::text::OrganizationId;
 use domain::values::time::Timestamp;
@@ -60,7 +61,7 @@ pub struct Authorized {
     pub caller: Caller,
     pub roles: BTreeMap<String, Vec<String>>,
     /// None if operators said nothing of the user.
-    pub claims: Option<Map<String, Value>>,
+    pub claims: Option<CustomClaimsOfToken>,
 }
 
 /// Verifies tokens with the published keys and the session's record.

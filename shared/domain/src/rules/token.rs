@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 use thiserror::Error;
 
 use super::limits::Limits;
 use super::organization::Access;
 use super::session::{PresentedRefreshToken, Session};
 use super::user::Rights;
-use crate::values::custom_claims::CustomClaims;
+use crate::values::custom_claims::{CustomClaims, CustomClaimsOfToken};
 use crate::values::ids::{SessionId, TokenId, UserId};
 use crate::values::key_thumbprint::KeyThumbprint;
 use crate::values::text::OrganizationId;
@@ -87,7 +86,7 @@ pub struct AccessClaims {
     pub roles: BTreeMap<String, Vec<String>>,
     /// What operators say of the user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub claims: Option<Map<String, Value>>,
+    pub claims: Option<CustomClaimsOfToken>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cnf: Option<Confirmation>,
 }
@@ -172,7 +171,7 @@ impl Issuer {
             sid: session.id.to_string(),
             fresh: grant == Grant::Code,
             org: organization.clone(),
-            claims: rights.claims.map(CustomClaims::object),
+            claims: rights.claims.and_then(CustomClaims::in_token),
             roles: rights
                 .roles
                 .iter()

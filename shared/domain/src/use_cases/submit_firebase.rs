@@ -79,7 +79,7 @@ pub async fn submit_firebase(
     let VerifiedToken { digest, valid_until, .. } = token;
     let now = context.now;
     let is_test_number = organization.fixed_code(&dialled.number, now).is_some();
-    if !is_test_number && !organization.accepts(&dialled) {
+    if !is_test_number && !organization.sends_to(dialled.country) {
         return Err(SubmitFirebaseError::CountryNotAllowed);
     }
     let phone = dialled.number;

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
@@ -24,8 +26,18 @@ impl CustomClaims {
         if text.len() <= MAX_CLAIMS_BYTES { Ok(Self(text)) } else { Err(MalformedClaims) }
     }
 
+    /// Restores what was parsed before.
+    pub fn stored(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// As they stand in a token; none if somebody else wrote what is stored.
+    pub fn in_token(&self) -> Option<CustomClaimsOfToken> {
+        RawValue::from_string(self.0.clone()).ok().map(CustomClaimsOfToken)
     }
 
     pub fn object(&self) -> Map<String, Value> {
@@ -36,6 +48,31 @@ impl CustomClaims {
 impl fmt::Debug for CustomClaims {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("CustomClaims(…)")
+    }
+}
+
+/// The member `claims` of an access token, as the token has it. Nothing here looks into it.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CustomClaimsOfToken(Box<RawValue>);
+
+impl CustomClaimsOfToken {
+    pub fn as_str(&self) -> &str {
+        self.0.get()
+    }
+}
+
+impl PartialEq for CustomClaimsOfToken {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for CustomClaimsOfToken {}
+
+impl fmt::Debug for CustomClaimsOfToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CustomClaimsOfToken(…)")
     }
 }
 

@@ -323,7 +323,7 @@ pub(in crate::dynamodb) fn user(item: &Item) -> Result<User, Corrupt> {
         delayed_change: delayed_change(&row)?.map(Box::new),
         recovery: recovery(&row)?.map(Box::new),
         blocked_at: row.optional_moment(BLOCKED_AT)?,
-        claims: row.optional("claims", CustomClaims::parse)?,
+        claims: row.optional_text("claims")?.map(CustomClaims::stored),
     })
 }
 
