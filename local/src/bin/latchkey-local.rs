@@ -25,14 +25,14 @@ Usage: cargo local [OPTIONS]
 ";
 
 enum Command {
-    Run(Options),
+    Run(Box<Options>),
     Help,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let options = match command(std::env::args().skip(1)) {
-        Ok(Command::Run(options)) => options,
+        Ok(Command::Run(options)) => *options,
         Ok(Command::Help) => {
             print(HELP);
             return ExitCode::SUCCESS;
@@ -93,7 +93,7 @@ fn command(mut arguments: impl Iterator<Item = String>) -> Result<Command, Strin
     }
     let default_data = || options.template.with_file_name(".local");
     options.data = (!is_ephemeral).then(|| data.unwrap_or_else(default_data));
-    Ok(Command::Run(options))
+    Ok(Command::Run(Box::new(options)))
 }
 
 fn port(flag: &str, value: &str) -> Result<u16, String> {
