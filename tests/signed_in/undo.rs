@@ -105,6 +105,28 @@ async fn assert_returned(world: &World, owner: &Person, thief: &Person) {
     assert_ne!(other.body["user"]["user_id"], json!(owner.user_id));
 }
 
+/// A thief without a session has codes sent to a number, so that nobody else gets one.
+async fn use_up_sends(world: &World, phone: &str, count: usize) {
+    for _ in 0..count {
+        let send = || world.post("/v1/otp/send", json!({"phone_number": phone})).send();
+        let mut reply = send().await;
+        if reply.status == 429 {
+            world.advance(reply.number("retry_after"));
+            reply = send().await;
+        }
+        reply.ok();
+    }
+}
+
+/// What the clock does each hour.
+async fn run_due(world: &World) {
+    world.system.invoke("DueFunction", json!({})).await.unwrap();
+}
+
+fn moment(seconds: u64) -> i64 {
+    i64::try_from(seconds).unwrap()
+}
+
 // By the former number.
 
 #[tokio::test]
@@ -156,6 +178,58 @@ async fn a_new_account_at_the_former_number_has_to_wait_until_the_change_is_fina
     let fresh = sign_in(&world, PHONE, json!({"fresh_account": true})).await.ok();
     assert_eq!(fresh["is_new_user"], json!(true));
     assert_ne!(fresh["user"]["user_id"], json!(thief.user_id));
+}
+
+/// Each day until the hours before the change would be final, somebody uses up the former number's codes.
+async fn use_up_days(world: &World, days: u64) {
+    for _ in 0..days {
+        let began = world.now();
+        use_up_sends(world, PHONE, 6).await;
+        world.advance(86_400 - u64::try_from(world.now() - began).unwrap());
+        run_due(world).await;
+    }
+}
+
+#[tokio::test]
+async fn whoever_uses_up_the_former_numbers_codes_does_not_make_a_change_final() {
+    let (world, owner, thief) = stolen().await;
+    let changed_at = world.now() - 60;
+    world.advance(2 * 86_400 - 3_600);
+    use_up_days(&world, 1).await;
+    world.advance(86_400);
+    assert!(world.now() > changed_at + moment(HOURS_72), "it would be final");
+    let sent = code_for(&world, PHONE).await;
+    let undone = undo_by_code(&world, PHONE, &sent).await;
+    assert_eq!(undone.body["user"]["user_id"], json!(owner.user_id), "{undone:?}");
+    refresh(&world, &thief).await.assert_problem(401, "session_revoked");
+    run_due(&world).await;
+    assert!(
+        !world.items("NoticesTable").await.iter().any(|item| item["pk"]["S"] == json!("due")),
+        "nothing is left to decide"
+    );
+}
+
+#[tokio::test]
+async fn a_change_is_final_a_week_later_at_the_latest() {
+    let (world, owner, _) = stolen().await;
+    world.advance(2 * 86_400 - 3_600);
+    use_up_days(&world, 9).await;
+    world.advance(86_400);
+    let newcomer = sign_in(&world, PHONE, json!({})).await;
+    assert_eq!(newcomer.body["is_new_user"], json!(true), "{newcomer:?}");
+    assert_ne!(newcomer.body["user"]["user_id"], json!(owner.user_id));
+}
+
+#[tokio::test]
+async fn a_change_is_final_when_the_former_number_had_codes_left() {
+    let (world, owner, _) = stolen().await;
+    world.advance(2 * 86_400);
+    use_up_sends(&world, PHONE, 4).await;
+    world.advance(86_400 - 3_600 - 1_000);
+    run_due(&world).await;
+    world.advance(3_600 + 1_000);
+    let newcomer = sign_in(&world, PHONE, json!({})).await;
+    assert_ne!(newcomer.body["user"]["user_id"], json!(owner.user_id), "{newcomer:?}");
 }
 
 #[tokio::test]

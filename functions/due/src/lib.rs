@@ -53,7 +53,7 @@ impl DueWork {
             }
             Done::ChangeDropped => telemetry::delayed(Delayed::PhoneChange, Fate::Dropped, now),
             Done::ChangeRefused => telemetry::delayed(Delayed::PhoneChange, Fate::Refused, now),
-            Done::NotYet => telemetry::delayed(Delayed::PhoneChange, Fate::Held, now),
+            Done::NotYet | Done::UndoExtended => telemetry::delayed(Delayed::PhoneChange, Fate::Held, now),
             Done::Reminded | Done::Nothing => {}
         }
         Ok(())

@@ -230,7 +230,7 @@ pub enum Fate {
     Requested,
     Withdrawn,
     Refused,
-    /// The old number had no codes left for a refusal. Counted each hour.
+    /// The old number had no codes left for a refusal, which is counted each hour, or to take a change back, each day.
     Held,
     /// The new number has another account by then.
     Dropped,

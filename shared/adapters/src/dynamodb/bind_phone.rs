@@ -1,5 +1,6 @@
 //! Giving a phone to a user, in one transaction with what proved it: user, locks, former holder and notices.
 
+use domain::rules::due::{Due, DueKind};
 use domain::rules::user::{PhoneHolder, Release, ReleaseReason};
 use domain::use_cases::bind_phone::{BindOutcome, ConsumedCode, PhoneBinding};
 use domain::values::ids::UserId;
@@ -9,6 +10,7 @@ use domain::values::unavailable::Unavailable;
 use super::expression::Expression;
 use super::items::attributes::{moment, text};
 use super::items::challenge::{consume, record_key};
+use super::items::due::due_item;
 use super::items::failures::OF_CALLER;
 use super::items::user::{
     delayed_change_value, device_key_name, former_phones_value, if_free_or_held_by, if_phone_of, if_still_held_by,
@@ -74,11 +76,22 @@ impl<T: HasUsers + HasNotices> Store<T> {
         );
         if let Some(before) = seen.phone.as_ref().filter(|before| *before != phone) {
             let former = binding.former_phones.iter().find(|former| former.phone == *before);
-            transaction = match former.map(|former| former.until) {
-                Some(until) => {
-                    let release = Release { reason: ReleaseReason::NumberChanged, until };
+            transaction = match former {
+                Some(former) => {
+                    let release = Release { reason: ReleaseReason::NumberChanged, until: former.until };
                     let released = release_phone(&seen.id, release);
-                    transaction.update(Step::FormerLock, users, phone_lock_key(before), released)
+                    let end = Due {
+                        at: former.decided_at(),
+                        kind: DueKind::UndoEnd,
+                        user: seen.id.clone(),
+                        requested_at: former.changed_at,
+                    };
+                    transaction.update(Step::FormerLock, users, phone_lock_key(before), released).put(
+                        Step::Notice,
+                        self.tables.notices(),
+                        due_item(&end),
+                        Expression::new(),
+                    )
                 }
                 // A change back: nobody may return to the number in between.
                 None => transaction.delete(Step::FormerLock, users, phone_lock_key(before), if_phone_of(&seen.id)),

@@ -2,6 +2,7 @@
 
 use domain::rules::due::Due;
 use domain::rules::notice::Notice;
+use domain::rules::undo::LongerUndo;
 use domain::rules::user::{DelayedChange, Ending, PhoneHolder, User};
 use domain::use_cases::bind_phone::{BindOutcome, PhoneBinding};
 use domain::use_cases::do_due::DueStore;
@@ -12,9 +13,9 @@ use domain::values::unavailable::Unavailable;
 
 use super::bind_phone::Step;
 use super::expression::Expression;
-use super::items::attributes::Item;
+use super::items::attributes::{Item, moment};
 use super::items::due::{due, due_item, due_key, due_until};
-use super::items::user::{delayed_change_value, user_key};
+use super::items::user::{delayed_change_value, former_phones_value, if_released, phone_lock_key, user_key};
 use super::store::Store;
 use super::tables::{HasNotices, HasOtps, HasUsers};
 use super::transaction::{Transaction, Written};
@@ -72,6 +73,24 @@ impl<T: HasUsers + HasOtps + HasNotices> DueStore for Store<T> {
         let transaction = self.removing(Transaction::new("drop a change of number"), due);
         let transaction = transaction.update(Step::User, self.tables.users(), user_key(&due.user), ended);
         Ok(self.transact(self.telling(transaction, Step::Notice, notices)).await?.is_done())
+    }
+
+    async fn extend_undo(&self, due: &Due, longer: &LongerUndo) -> Result<bool, Unavailable> {
+        let LongerUndo { user, before, after, former_phones } = longer;
+        let users = self.tables.users();
+        let of_user = Expression::new()
+            .set_or_remove("former_phones", former_phones_value(former_phones))
+            .if_equals_or_absent("former_phones", former_phones_value(&user.former_phones));
+        let of_lock = if_released(&user.id, before.until)
+            .set("released_until", moment(after.until))
+            .set("kept_until", moment(after.until));
+        let next = due_item(&Due { at: after.decided_at(), ..due.clone() });
+        let transaction = self
+            .removing(Transaction::new("let a change be taken back for longer"), due)
+            .update(Step::User, users, user_key(&user.id), of_user)
+            .update(Step::FormerLock, users, phone_lock_key(&before.phone), of_lock)
+            .put(Step::Notice, self.tables.notices(), next, Expression::new());
+        Ok(self.transact(transaction).await?.is_done())
     }
 
     async fn postpone(&self, due: &Due, to: Timestamp) -> Result<(), Unavailable> {

@@ -11,10 +11,12 @@ pub enum DueKind {
     Change,
     /// The devices are told once more that whoever has the number asks for the account.
     RecoveryReminder,
+    /// A change of number becomes final, unless the former number had no codes left to take it back.
+    UndoEnd,
 }
 
 impl DueKind {
-    pub const ALL: [Self; 3] = [Self::ChangeReminder, Self::Change, Self::RecoveryReminder];
+    pub const ALL: [Self; 4] = [Self::ChangeReminder, Self::Change, Self::RecoveryReminder, Self::UndoEnd];
 
     /// The name in the table.
     pub const fn name(self) -> &'static str {
@@ -22,6 +24,7 @@ impl DueKind {
             Self::ChangeReminder => "change_reminder",
             Self::Change => "change",
             Self::RecoveryReminder => "recovery_reminder",
+            Self::UndoEnd => "undo_end",
         }
     }
 
@@ -35,6 +38,7 @@ pub struct Due {
     pub at: Timestamp,
     pub kind: DueKind,
     pub user: UserId,
-    /// When the change or the recovery was asked for. Without it on the user, nothing is due.
+    /// When the change or the recovery was asked for, or the change was made that can be taken back. Without it on the user,
+    /// nothing is due.
     pub requested_at: Timestamp,
 }

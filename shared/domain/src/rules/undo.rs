@@ -7,10 +7,33 @@ use super::user::{FormerPhone, User};
 use crate::values::ids::SessionId;
 use crate::values::key_thumbprint::KeyThumbprint;
 use crate::values::phone::PhoneNumber;
-use crate::values::time::Timestamp;
+use crate::values::time::{DAY, HOUR, Timestamp};
 
 /// How many changes of one user can be taken back at the same time. A further change waits.
 pub const MAX_FORMER_PHONES: usize = 5;
+
+/// How long before its end it is decided whether a change can be taken back for longer, because the clock comes once an hour.
+/// Seconds.
+const DECIDED_BEFORE_SECONDS: u32 = 2 * HOUR;
+/// For how much longer at most. Seconds.
+const MAX_EXTENSION_SECONDS: u32 = 7 * DAY;
+
+/// A change that its former number may take back for longer.
+#[derive(Clone, Debug)]
+pub struct LongerUndo {
+    /// As they were read.
+    pub user: User,
+    pub before: FormerPhone,
+    pub after: FormerPhone,
+    /// All of the user's, with the longer one.
+    pub former_phones: Vec<FormerPhone>,
+}
+
+impl FormerPhone {
+    pub fn decided_at(&self) -> Timestamp {
+        self.until.minus(DECIDED_BEFORE_SECONDS).max(self.changed_at)
+    }
+}
 
 /// A change of number, and all later ones, to take back.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -62,6 +85,17 @@ impl User {
     pub fn former_phone_of(&self, session: &Session, now: Timestamp) -> Option<&FormerPhone> {
         let pending = self.former_phones.iter().filter(|former| now < former.until);
         pending.filter(|former| session.created_at < former.changed_at).min_by_key(|former| former.changed_at)
+    }
+
+    /// A day more for the change that was made then. None if it is final, was taken back, or had as much as there is.
+    pub fn with_longer_undo(self, changed_at: Timestamp, limits: &Limits, now: Timestamp) -> Option<LongerUndo> {
+        let is_pending = |former: &&FormerPhone| former.changed_at == changed_at && now < former.until;
+        let before = self.former_phones.iter().find(is_pending)?.clone();
+        let latest = changed_at.plus(limits.undo_seconds).plus(MAX_EXTENSION_SECONDS);
+        let after = FormerPhone { until: before.until.plus(DAY), ..before.clone() };
+        let longer = |former: &FormerPhone| if *former == before { after.clone() } else { former.clone() };
+        let former_phones = self.former_phones.iter().map(longer).collect();
+        (after.until <= latest).then_some(LongerUndo { user: self, before, after, former_phones })
     }
 
     /// Whether the user may take this number back.

@@ -6,6 +6,7 @@ use super::bind_phone::{BindOutcome, PhoneBinding, is_available, notices};
 use crate::rules::due::{Due, DueKind};
 use crate::rules::limits::Limits;
 use crate::rules::notice::{AccountEvent, Notice, NoticeContext};
+use crate::rules::undo::LongerUndo;
 use crate::rules::user::{DelayedChange, FormerPhone, PhoneHolder, User};
 use crate::values::ids::UserId;
 use crate::values::phone::PhoneNumber;
@@ -40,6 +41,9 @@ pub trait DueStore: Sync {
         seen: &DelayedChange,
         notices: &[Notice],
     ) -> impl Future<Output = Result<bool, Unavailable>> + Send;
+    /// Lets a change be taken back for longer, and decides again at its new end. Returns false, and does nothing, if the user
+    /// or the lock of the former number differs by now, or another run did it.
+    fn extend_undo(&self, due: &Due, longer: &LongerUndo) -> impl Future<Output = Result<bool, Unavailable>> + Send;
     /// Moves what is due to a later time, behind what is due now. Does nothing if another run did it.
     fn postpone(&self, due: &Due, to: Timestamp) -> impl Future<Output = Result<(), Unavailable>> + Send;
     /// Writes the notices and removes what was due. Returns false, and does nothing, if another run did it.
@@ -61,6 +65,8 @@ pub enum Done {
     ChangeDropped,
     /// Somebody proved the old number meanwhile.
     ChangeRefused,
+    /// A change can be taken back for longer, because the former number had no codes left.
+    UndoExtended,
     /// The change or the recovery ended before.
     Nothing,
     /// The old number had no codes left for a refusal, or the user changed their number so often that a further change must
@@ -80,6 +86,7 @@ pub async fn do_due(
     match due.kind {
         DueKind::ChangeReminder | DueKind::RecoveryReminder => work.remind().await,
         DueKind::Change => work.make_change().await,
+        DueKind::UndoEnd => work.end_undo().await,
     }
 }
 
@@ -171,6 +178,22 @@ impl<Store: DueStore> Work<'_, Store> {
             }
         }
         Err(Unavailable::new("make a change of number", "the user changed each time"))
+    }
+
+    /// Whoever made the change could use up the former number's codes, so that its owner cannot take it back.
+    async fn end_undo(&self) -> Result<Done, Unavailable> {
+        let (due, limits) = (self.due, self.limits);
+        let user = self.store.user(&due.user).await?;
+        let longer = user.and_then(|user| user.with_longer_undo(due.requested_at, limits, self.now));
+        if let Some(longer) = longer
+            && !limits.left_room_for_a_code(&self.store.sends(&longer.before.phone).await?, self.now)
+        {
+            // If it changed in between, it stays due.
+            let is_extended = self.store.extend_undo(due, &longer).await?;
+            return Ok(if is_extended { Done::UndoExtended } else { Done::Nothing });
+        }
+        self.store.finish(due, &[]).await?;
+        Ok(Done::Nothing)
     }
 
     /// Tries again in the next hour, after everything that is due before.
