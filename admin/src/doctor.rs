@@ -151,7 +151,7 @@ async fn tables(store: &Store<AllTables>) -> Finding {
             Err(unavailable) => {
                 return broken(
                     format!("{} can't be read: {}", table.name, causes(&unavailable)),
-                    "deploy the stack again; a table that was deleted comes back from a point-in-time recovery",
+                    "check the network and your rights; if the table is gone, restore it to a point in time",
                 );
             }
             Ok(status) if status != "ACTIVE" => {
@@ -162,7 +162,7 @@ async fn tables(store: &Store<AllTables>) -> Finding {
         }
     }
     if unprotected.is_empty() {
-        return good("all are active, and users and settings are protected from deletion");
+        return good("all are active, and users, settings and notices are protected from deletion");
     }
     warning(
         format!("all are active; {} could be deleted", unprotected.join(" and ")),
@@ -171,7 +171,8 @@ async fn tables(store: &Store<AllTables>) -> Finding {
 }
 
 async fn signing_key(context: &Context, store: &Store<AllTables>) -> Finding {
-    let advice = "`latchkey key rotate`; if that does not help, see the log of RotateKeysFunction";
+    let advice = "check the network and your rights; if there is no key: `latchkey key rotate`, and then the log of \
+                  RotateKeysFunction";
     let secret = match SigningKeySecret::new(&context.app) {
         Ok(secret) => secret,
         Err(error) => return broken(error.to_string(), "name it with --resource SigningKeySecret=…"),
@@ -190,7 +191,8 @@ async fn signing_key(context: &Context, store: &Store<AllTables>) -> Finding {
 }
 
 async fn code_key(context: &Context) -> Finding {
-    let advice = "give the secret CodeKeySecretArn a value of at least 32 random characters";
+    let advice = "check the network and your rights; if the key is too short: \
+                  `aws secretsmanager rotate-secret --secret-id <CodeKeySecretArn>`";
     match CodeKeySecret::new(&context.app) {
         Err(error) => broken(error.to_string(), "name it with --resource CodeKeySecret=…"),
         Ok(secret) => match secret.current().await {
@@ -220,7 +222,7 @@ async fn gateways(context: &Context) -> Finding {
     let fill = "fill the secret GatewaySecretArn, or take the gateway out of SmsRoutes";
     let route = match route(context).await {
         Ok(route) => route,
-        Err(reason) => return broken(reason, fill),
+        Err(reason) => return broken(reason, "check the network and your rights to read GatewaySecretArn"),
     };
     let names = |complete: bool| {
         let with = route.iter().filter(|(_, is_complete)| *is_complete == complete);
@@ -241,9 +243,10 @@ async fn push(context: &Context) -> Finding {
         Err(error) => broken(error.to_string(), "name it with --resource PushSecret=…"),
         Ok(secret) => match secret.account().await {
             Ok(account) => good(account.client_email),
-            Err(unavailable) => {
-                broken(causes(&unavailable), "fill PushSecretArn with the key file of a service account")
-            }
+            Err(unavailable) => broken(
+                causes(&unavailable),
+                "check the network and your rights; if it is empty, fill PushSecretArn with the key file of a service account",
+            ),
         },
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use adapters::dynamodb::{AllTables, Person, Store};
@@ -48,11 +48,20 @@ pub async fn run(context: &Context, command: Command) -> Result<Report, Failure>
 fn open(command: &Command) -> Result<Box<dyn Write>, Failure> {
     Ok(match &command.to {
         Some(path) => {
-            let file = File::create(path).map_err(|error| format!("{}: {error}", path.display()))?;
+            let file = create_private(path).map_err(|error| format!("{}: {error}", path.display()))?;
             Box::new(BufWriter::new(file))
         }
         None => Box::new(BufWriter::new(std::io::stdout())),
     })
+}
+
+/// Only its owner may read it. A file that exists is not replaced.
+fn create_private(path: &Path) -> std::io::Result<File> {
+    let mut options = File::options();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
 }
 
 fn cannot_write(error: std::io::Error) -> Failure {

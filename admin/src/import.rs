@@ -22,6 +22,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::organizations::check_exists;
 use crate::output::{Report, fields};
 use crate::people::Defaults;
 use crate::sources::{Enough, Format, Record, read, when};
@@ -108,6 +109,7 @@ pub async fn run(context: &Context, command: Command) -> Result<Report, Failure>
         proven_at: proven_on.map(Timestamp::from_seconds),
         now: context.now,
     };
+    check_exists(context, &defaults.organization).await?;
     let name = command.file.display();
     let file_bytes = std::fs::metadata(&command.file).map_err(|error| format!("{name}: {error}"))?.len();
     let fresh = Progress { format: command.format.name().to_owned(), file_bytes, ..Progress::default() };

@@ -17,7 +17,7 @@ pub enum Command {
     Status,
     /// Ask Secrets Manager for a new signing key
     Rotate,
-    /// Remove a public key, for example one that was stolen; everybody whose tokens it signed signs in again
+    /// Remove a public key, for example that of a stolen private one; everybody whose tokens it signed signs in again
     Retire {
         /// The `kid`
         key: String,

@@ -200,12 +200,12 @@ fn obstacles(context: &Context, dialled: &DialledNumber, findings: &Findings) ->
         }
         if organization.blocked.contains(&dialled.number) {
             let text =
-                "The number is blocked, and told that its country is not allowed: see `latchkey number blocked`.";
+                "The number is blocked; its sends are answered country_not_allowed. See `latchkey number blocked`.";
             add("number_blocked", None, text.to_owned());
         }
         let next = limits.next_send_at(&state.schedule.shared, now);
         if next > now {
-            add("too_many_sends", Some(next), "The number gets no further code: too many were sent to it.".to_owned());
+            add("too_many_sends", Some(next), "The next code can be sent then.".to_owned());
         }
         let decision = state.counts.decide(limits, now);
         if let Some(until) = decision.refused_until {
@@ -315,7 +315,8 @@ fn prefix(text: &str) -> Result<String, Failure> {
 
 async fn block(context: &Context, store: &Store<AllTables>, text: &str) -> Result<Report, Failure> {
     let prefix = prefix(text)?;
-    let shown = shown_prefix(context, &prefix);
+    // As the operator wrote it, because they confirm it.
+    let shown = prefix.clone();
     let what = format!("send no more codes to numbers that begin with {shown}");
     if context.manner.dry_run {
         return Ok(context.would(&what));
@@ -331,7 +332,8 @@ async fn block(context: &Context, store: &Store<AllTables>, text: &str) -> Resul
 
 async fn unblock(context: &Context, store: &Store<AllTables>, text: &str) -> Result<Report, Failure> {
     let prefix = prefix(text)?;
-    let shown = shown_prefix(context, &prefix);
+    // As the operator wrote it, because they confirm it.
+    let shown = prefix.clone();
     if context.manner.dry_run {
         return Ok(context.would(&format!("unblock {shown}")));
     }

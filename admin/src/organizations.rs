@@ -99,6 +99,14 @@ pub async fn stored(
     })
 }
 
+/// Refuses an organization that nobody can sign in to.
+pub async fn check_exists(context: &Context, id: &OrganizationId) -> Result<(), Failure> {
+    if *id != context.app.config.default_organization.id {
+        stored(context, &context.store::<SettingsTable>()?, id).await?;
+    }
+    Ok(())
+}
+
 async fn apply(context: &Context, store: &Store<SettingsTable>, file: &Path) -> Result<Report, Failure> {
     let checked = check(context, file)?;
     let id = context.organization(Some(checked.id()))?;

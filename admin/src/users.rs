@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::organizations::check_exists;
 use crate::output::{Report, count, duration, fields, table, time};
 
 const NO_SUCH_USER: &str = "there is no such user";
@@ -396,6 +397,9 @@ async fn change_roles(
 ) -> Result<Report, Failure> {
     let Person { user, .. } = person(context, store, who).await?;
     let organization = context.organization(of.organization.as_deref())?;
+    if matches!(which, RoleChange::Add) {
+        check_exists(context, &organization).await?;
+    }
     let roles = roles(&user, &organization);
     if roles.is_empty() {
         return Err(format!("{} has no role in {}", user.id, organization.as_str()).into());

@@ -211,7 +211,11 @@ async fn roles_and_memberships_are_in_the_tokens_of_the_next_refresh() {
     let world = World::new().await;
     let sita = world.sign_in(PHONE).await;
     latchkey(&world, &["user", "add-role", PHONE, "admin"]).ok();
-    latchkey(&world, &["user", "join", &sita.user_id, "--organization", "acme"]).ok();
+    let join = || latchkey(&world, &["user", "join", &sita.user_id, "--organization", "acme"]);
+    let refused = join();
+    assert_eq!(refused.code, Some(1), "an organization that does not exist: {refused:?}");
+    world.create_organization("acme", &[]).await;
+    join().ok();
     let sita = world.refreshed(&sita).await;
     assert_eq!(claims(&sita.access)["roles"], json!({"admin": ["default"], "default": ["default"]}));
     assert_eq!(world.me(&sita).await["roles"]["default"], json!(["acme", "default"]));

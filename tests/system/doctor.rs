@@ -129,7 +129,7 @@ fn checks(answer: &Value, state: &str) -> Vec<(String, String)> {
 }
 
 async fn protect_tables(world: &World) {
-    for table in ["UsersTable", "SettingsTable"] {
+    for table in ["UsersTable", "SettingsTable", "NoticesTable"] {
         world.dynamodb("UpdateTable", json!({"TableName": table, "DeletionProtectionEnabled": true})).await;
     }
 }
@@ -191,15 +191,20 @@ async fn a_stack_whose_key_is_not_published_is_broken() {
 async fn a_stack_without_a_table_is_broken() {
     let world = World::new().await;
     world.dynamodb("DeleteTable", json!({"TableName": "SessionsTable"})).await;
-    assert_broken(&world, Account::of(&world), "tables", ["SessionsTable can't be read", "deploy the stack again"])
-        .await;
+    assert_broken(
+        &world,
+        Account::of(&world),
+        "tables",
+        ["SessionsTable can't be read", "restore it to a point in time"],
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stack_with_a_short_code_key_is_broken() {
     let world = World::new().await;
     set_secret(&world, "CodeKeySecret", "short").await;
-    assert_broken(&world, Account::of(&world), "code key", ["could not read", "at least 32 random characters"]).await;
+    assert_broken(&world, Account::of(&world), "code key", ["fewer than 32 bytes", "rotate-secret"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -98,6 +98,7 @@ async fn users_of_cognito_need_a_verified_number_and_the_day_of_its_proof() {
     let day = &aws_smithy_types::DateTime::from_secs(world.now() - 86_400)
         .fmt(aws_smithy_types::date_time::Format::DateTime)
         .unwrap()[..10];
+    world.create_organization("acme", &[]).await;
     let answer = import(&world, "cognito", &file, &["--json", "--proven-on", day, "--organization", "acme"]).json();
     assert_eq!(counts(&answer), (1, 0, 2));
     let sita = user(&world, "+9779841000001").await;
@@ -158,6 +159,7 @@ async fn what_is_exported_and_imported_elsewhere_is_the_same() {
     for n in 1..=3 {
         world.sign_in_as(&format!("+977984100000{n}"), &format!("user{n}")).await;
     }
+    world.create_organization("acme", &[]).await;
     latchkey(&world, &["user", "add-role", "user1", "admin", "--organization", "acme"]).ok();
     latchkey(&world, &["user", "set-claims", "user2", r#"{"plan":"gold"}"#]).ok();
     let file = folder.file("users.jsonl");

@@ -240,7 +240,7 @@ impl<T: HasUsers + HasOtps + HasSessions + HasSettings + HasNotices> Store<T> {
         let tables = &self.tables;
         let (users, otps, sessions) = (tables.users(), tables.otps(), tables.sessions());
         let names =
-            [(users, true), (tables.settings(), true), (otps, false), (sessions, false), (tables.notices(), false)];
+            [(users, true), (tables.settings(), true), (otps, false), (sessions, false), (tables.notices(), true)];
         let mut states = Vec::new();
         for (name, is_retained) in names {
             let answer = self.client.describe_table().table_name(name).send().await;
