@@ -21,7 +21,8 @@ where
 {
     let request_id = event.request_context.request_id.clone();
     let request_id = request_id.as_deref().unwrap_or("-");
-    with_request_id(request_id, answer(function, event, handler)).await.into_response(request_id)
+    // Boxed: otherwise the type is too deep for the compiler's limit in a release build.
+    with_request_id(request_id, Box::pin(answer(function, event, handler))).await.into_response(request_id)
 }
 
 async fn answer<F>(function: &'static str, event: ApiGatewayV2httpRequest, handler: impl FnOnce(Request) -> F) -> Answer
