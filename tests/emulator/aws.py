@@ -3,10 +3,12 @@
 - CloudFormation reads the patterns of parameters as Java's regular expressions, which know `\\p{N}`.
 - A rotation calls the function with each of Secrets Manager's four steps. ministack only copies the value.
 - The resource AWS::SecretsManager::RotationSchedule, which starts the first rotation.
+- FUNCTION_RUNNER names a program that runs the functions, such as QEMU for those of another processor.
 """
 
 import json
 import os
+import subprocess
 import threading
 import uuid
 
@@ -58,6 +60,13 @@ def delete_schedule(secret_id, _properties):
         secret["RotationEnabled"] = False
 
 
+class Popen(subprocess.Popen):
+    def __init__(self, command, **options):
+        is_function = os.path.basename(command[0]) == "bootstrap"
+        super().__init__([*(os.environ.get("FUNCTION_RUNNER", "").split() if is_function else []), *command], **options)
+
+
+subprocess.Popen = Popen
 engine.re = regex
 secretsmanager._rotate_secret = rotate
 provisioners._RESOURCE_HANDLERS["AWS::SecretsManager::RotationSchedule"] = {

@@ -10,6 +10,7 @@ import http.server
 import json
 import os
 import pathlib
+import platform
 import re
 import socket
 import subprocess
@@ -254,6 +255,13 @@ def use(sparrow_url):
     expect("the tables are protected, as before", protected)
 
 
+def function_runner():
+    """QEMU, for functions of arm64 on another processor."""
+    # https://refspecs.linuxfoundation.org/elf/gabi4+/ch4.eheader.html
+    is_arm64 = (BUILD / "JwksFunction/bootstrap").read_bytes()[18] == 183
+    return "qemu-aarch64 -L /usr/aarch64-linux-gnu" if is_arm64 and platform.machine() != "aarch64" else ""
+
+
 def free_port():
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -273,7 +281,7 @@ def aws(folder):
     }
     # The functions inherit the emulator's variables.
     own = {f"AWS_ENDPOINT_URL_{service}": url for service in ("DYNAMODB", "SECRETS_MANAGER", "SNS")}
-    own |= {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "IOT_MTLS_ENABLED": "0", "TMPDIR": folder}
+    own |= {"FUNCTION_RUNNER": function_runner(), "BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "IOT_MTLS_ENABLED": "0", "TMPDIR": folder}
     with open(f"{folder}/aws.log", "w") as log:
         emulator = subprocess.Popen([sys.executable, pathlib.Path(__file__).with_name("aws.py")],
                                     env={**os.environ, **own}, stdout=log, stderr=log)
