@@ -550,6 +550,8 @@ async fn the_change_is_made(world: &World, case: &Case) {
     // The former number is kept for an undo, and then it is free.
     world.advance(CHANGE_WAITS_SECONDS);
     assert_ne!(world.sign_in(&case.phone).await.user_id, case.person().user_id);
+    // The next case finds nothing of this one.
+    world.system.invoke("DueFunction", json!({})).await.unwrap();
 }
 
 pub async fn the_change_is_not_made(world: &World, case: &Case, _: &Reply) {
@@ -714,7 +716,8 @@ pub async fn the_account_is_deleted(world: &World, case: &Case, _: &Reply) {
 
 async fn pending_notices(world: &World, case: &Case) -> Vec<Value> {
     let user = &case.person().user_id;
-    world.items("NoticesTable").await.into_iter().filter(|notice| notice["user_id"]["S"] == json!(user)).collect()
+    let items = world.items("NoticesTable").await.into_iter();
+    items.filter(|item| item["pk"]["S"] == json!(format!("user#{user}"))).collect()
 }
 
 pub fn deliver_notices(case: &Case) -> Vec<(&'static str, Value)> {
