@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn times_and_durations_are_in_plain_words() {
-        assert_eq!(time(Timestamp::from_seconds(1_793_000_000)), "2026-10-26 06:13:20 UTC");
+        assert_eq!(time(Timestamp::from_seconds(1_793_000_000)), "2026-10-26 07:33:20 UTC");
         assert_eq!(duration(90), "1 minute");
         assert_eq!(duration(3 * DAY), "3 days");
         assert_eq!(duration(0), "0 seconds");
