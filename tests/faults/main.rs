@@ -13,8 +13,9 @@ mod sweep;
 use flows::End::{Problem, ProblemOrOnRetry, SuccessOrOnRetry};
 use flows::Request::{Api, Functions};
 use flows::Step::{
-    AddTestNumber, AgePhoneProof, AgeRecovery, Asked, FailOnce, LosePhone, ReadNotices, ReadSignIn, Refresh,
-    RefreshWithKey, Request, SendCode, SendToOtherPhone, SignIn, SignInWithKey, SignUpByName, Wait,
+    AddTestNumber, AgePhoneProof, AgeRecovery, Asked, DoWhatEarlierCasesLeft, FailOnce, LosePhone, ReadNotices,
+    ReadSignIn, Refresh, RefreshWithKey, Request, SendCode, SendToOtherPhone, SignIn, SignInWithKey, SignUpByName,
+    Wait,
 };
 use flows::*;
 
@@ -65,8 +66,8 @@ flows! {
         => Api(ask_without_the_old_number) => the_change_waits_and_is_made,
         end: SuccessOrOnRetry(403, "already_verified");
     no_fault_harms_a_change_that_is_due:
-        [SignUpByName, SignInWithKey, RefreshWithKey, SendToOtherPhone(send_without_the_old_number),
-         Request(ask_without_the_old_number), Wait(72 * 3_600)]
+        [DoWhatEarlierCasesLeft, SignUpByName, SignInWithKey, RefreshWithKey,
+         SendToOtherPhone(send_without_the_old_number), Request(ask_without_the_old_number), Wait(72 * 3_600)]
         => Functions(do_due) => the_change_that_was_due_is_made_once;
     no_fault_harms_a_refusal_of_a_change:
         [SignUpByName, SignInWithKey, RefreshWithKey, SendToOtherPhone(send_without_the_old_number),

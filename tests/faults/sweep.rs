@@ -20,7 +20,7 @@ use crate::invariants;
 /// How often a client repeats a request before it gives up.
 const MAX_RETRIES: usize = 4;
 /// Longer than any window of the limits.
-const DAY_SECONDS: u64 = 86_400;
+pub const DAY_SECONDS: u64 = 86_400;
 
 /// When the vendor carries out a request that failed for the function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
