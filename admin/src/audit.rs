@@ -11,8 +11,8 @@ use crate::output::{Report, table, time};
 #[derive(Args)]
 pub struct Command {
     /// How many changes, the newest first
-    #[arg(long, value_name = "COUNT", default_value_t = 50)]
-    last: usize,
+    #[arg(long, value_name = "COUNT", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    last: u32,
 }
 
 pub async fn run(context: &Context, command: Command) -> Result<Report, Failure> {

@@ -73,6 +73,8 @@ pub struct Deployment {
     pub app: App,
     /// None for `cargo local`.
     pub aws: Option<SdkConfig>,
+    /// Whether its configuration is that of the functions, and not the defaults.
+    pub has_parameters: bool,
 }
 
 impl Target {
@@ -98,7 +100,8 @@ impl Target {
                 Some(seconds) => Clock::new(move || Timestamp::from_seconds(seconds)),
                 None => Clock::system(),
             };
-            return Ok(Deployment { app: App::new(Config::from_variables(&variables)?, clock)?, aws: None });
+            let app = App::new(Config::from_variables(&variables)?, clock)?;
+            return Ok(Deployment { app, aws: None, has_parameters: true });
         }
         let aws = self.aws().await;
         if let Some(stack) = &self.stack {
@@ -107,7 +110,8 @@ impl Target {
         variables.extend(self.named());
         let mut config = Config::from_variables(&variables)?;
         config.aws = self.endpoints(&aws)?;
-        Ok(Deployment { app: App::with_aws(config, Clock::system(), aws.clone()), aws: Some(aws) })
+        let app = App::with_aws(config, Clock::system(), aws.clone());
+        Ok(Deployment { app, aws: Some(aws), has_parameters: self.stack.is_some() })
     }
 
     fn named(&self) -> impl Iterator<Item = (String, String)> {

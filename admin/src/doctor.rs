@@ -79,10 +79,15 @@ fn skipped(found: &str) -> Finding {
 pub async fn run(context: &Context, target: &Target, _: Command) -> Result<Report, Failure> {
     let store = context.store::<AllTables>()?;
     let aws = context.deployment.aws.as_ref();
+    let tables = tables(&store).await;
+    if target.is_local() && tables.state == State::Broken {
+        // Nothing listens there, and each other check would wait for it too.
+        return Err(Failure::Unavailable(tables.found));
+    }
     let findings = [
         ("credentials", credentials(aws).await),
         ("stack", stack(aws, target).await),
-        ("tables", tables(&store).await),
+        ("tables", tables),
         ("signing key", signing_key(context, &store).await),
         ("code key", code_key(context).await),
         ("gateways", gateways(context).await),

@@ -384,7 +384,7 @@ impl Run<'_> {
             "dry_run": self.context.manner.dry_run, "records": records, "imported": written,
             "already_there": already_there, "rejected": rejected, "reasons": self.reasons, "write_units": units,
         });
-        Report::new(text, json)
+        Report { is_bad: *rejected > 0, ..Report::new(text, json) }
     }
 }
 

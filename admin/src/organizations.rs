@@ -52,7 +52,7 @@ async fn list(context: &Context, store: &Store<SettingsTable>) -> Result<Report,
     let mut organizations = store.all_organizations().await?;
     let has_default = organizations.contains_key(default.as_str());
     if !has_default {
-        let of_parameters = OrganizationSettings { id: default.as_str().to_owned(), ..OrganizationSettings::default() };
+        let of_parameters = OrganizationSettings::of_parameters(&context.app.config.default_organization);
         organizations.insert(of_parameters.id.clone(), of_parameters);
     }
     let or = |value: &Option<String>, absent: &str| value.clone().unwrap_or_else(|| absent.to_owned());
@@ -78,31 +78,44 @@ async fn list(context: &Context, store: &Store<SettingsTable>) -> Result<Report,
 
 async fn show(context: &Context, store: &Store<SettingsTable>, id: &str) -> Result<Report, Failure> {
     let id = context.organization(Some(id))?;
-    let settings = stored(context, store, &id).await?;
+    let Current { settings, .. } = current(context, store, &id).await?;
     let shown = shown(context, &settings);
     Ok(Report::new(format!("{shown:#}\n"), shown))
 }
 
-/// The settings of an organization that has some.
-pub async fn stored(
-    context: &Context,
-    store: &Store<SettingsTable>,
-    id: &OrganizationId,
-) -> Result<OrganizationSettings, Failure> {
+/// The settings in force.
+pub struct Current {
+    pub settings: OrganizationSettings,
+    /// None if the settings are those of the stack's parameters.
+    pub stored: Option<OrganizationSettings>,
+}
+
+pub async fn current(context: &Context, store: &Store<SettingsTable>, id: &OrganizationId) -> Result<Current, Failure> {
     if let Some(settings) = store.organization_settings(id).await? {
-        return Ok(settings);
+        return Ok(Current { settings: settings.clone(), stored: Some(settings) });
     }
-    Err(if *id == context.app.config.default_organization.id {
-        "the default organization has no settings but the stack's parameters: apply a file with its id first".into()
-    } else {
-        Failure::Refused(format!("there is no organization {}; see `latchkey organization list`", id.as_str()))
-    })
+    match of_parameters(context, id)? {
+        Some(settings) => Ok(Current { settings, stored: None }),
+        None => Err(format!("there is no organization {}; see `latchkey organization list`", id.as_str()).into()),
+    }
+}
+
+/// The settings of the default organization, if nothing but the stack's parameters says them.
+fn of_parameters(context: &Context, id: &OrganizationId) -> Result<Option<OrganizationSettings>, Failure> {
+    let default = &context.app.config.default_organization;
+    if *id != default.id {
+        return Ok(None);
+    }
+    if context.deployment.has_parameters {
+        return Ok(Some(OrganizationSettings::of_parameters(default)));
+    }
+    Err("the default organization has the settings of the stack's parameters, which only --stack knows".into())
 }
 
 /// Refuses an organization that nobody can sign in to.
 pub async fn check_exists(context: &Context, id: &OrganizationId) -> Result<(), Failure> {
     if *id != context.app.config.default_organization.id {
-        stored(context, &context.store::<SettingsTable>()?, id).await?;
+        current(context, &context.store::<SettingsTable>()?, id).await?;
     }
     Ok(())
 }
@@ -111,11 +124,11 @@ async fn apply(context: &Context, store: &Store<SettingsTable>, file: &Path) -> 
     let checked = check(context, file)?;
     let id = context.organization(Some(checked.id()))?;
     let seen = store.organization_settings(&id).await?;
-    let differences = differences(context, seen.as_ref(), checked.settings());
+    let differences = differences(context, &id, seen.as_ref(), &checked)?;
     let mut text = messages(&checked);
     let name = checked.id();
+    text.push_str(&differences.text());
     if context.manner.dry_run {
-        text.push_str(&differences.text());
         let _ = writeln!(text, "{name} is valid. Nothing was written.");
     } else {
         let detail = if seen.is_none() { "created".to_owned() } else { differences.members() };
@@ -144,7 +157,7 @@ async fn diff(context: &Context, store: &Store<SettingsTable>, file: &Path) -> R
     let checked = check(context, file)?;
     let id = context.organization(Some(checked.id()))?;
     let seen = store.organization_settings(&id).await?;
-    let differences = differences(context, seen.as_ref(), checked.settings());
+    let differences = differences(context, &id, seen.as_ref(), &checked)?;
     Ok(Report::new(differences.text(), json!({"id": checked.id(), "changes": differences.json()})))
 }
 
@@ -191,7 +204,14 @@ fn shown(context: &Context, settings: &OrganizationSettings) -> Value {
 /// Members with their values before and after; null is absent.
 struct Differences(Vec<(String, Value, Value)>);
 
-fn differences(context: &Context, before: Option<&OrganizationSettings>, after: &OrganizationSettings) -> Differences {
+fn differences(
+    context: &Context,
+    id: &OrganizationId,
+    stored: Option<&OrganizationSettings>,
+    checked: &CheckedOrganization,
+) -> Result<Differences, Failure> {
+    let of_parameters = if stored.is_none() { of_parameters(context, id)? } else { None };
+    let (before, after) = (stored.or(of_parameters.as_ref()), checked.settings());
     let members = |settings: Option<&OrganizationSettings>, shown: &dyn Fn(&OrganizationSettings) -> Value| {
         settings.map(shown).and_then(|value| value.as_object().cloned()).unwrap_or_default()
     };
@@ -208,7 +228,7 @@ fn differences(context: &Context, before: Option<&OrganizationSettings>, after: 
         let (before, after) = (value(&was_shown, &name), value(&is_shown, &name));
         (name, before, after)
     });
-    Differences(changed.collect())
+    Ok(Differences(changed.collect()))
 }
 
 impl Differences {

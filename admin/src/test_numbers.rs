@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::organizations::{stored, write};
+use crate::organizations::{Current, current, write};
 use crate::output::{Report, masked, table};
 
 #[derive(Subcommand)]
@@ -85,8 +85,8 @@ async fn list(context: &Context, of: &Of) -> Result<Report, Failure> {
 async fn edit(context: &Context, of: &Of, edit: Edit) -> Result<Report, Failure> {
     let id = context.organization(of.organization.as_deref())?;
     let store = context.store::<SettingsTable>()?;
-    let seen = stored(context, &store, &id).await?;
-    let mut after: OrganizationSettings = seen.clone();
+    let Current { settings, stored } = current(context, &store, &id).await?;
+    let mut after: OrganizationSettings = settings.clone();
     let number = match &edit {
         Edit::Add(added) => &added.phone_number,
         Edit::Remove(removed) => removed,
@@ -107,7 +107,7 @@ async fn edit(context: &Context, of: &Of, edit: Edit) -> Result<Report, Failure>
             after.test_numbers.push(added.clone());
             format!("make {shown} a test number of {} until {}", id.as_str(), added.until)
         }
-        Edit::Remove(_) if after.test_numbers.len() == seen.test_numbers.len() => {
+        Edit::Remove(_) if after.test_numbers.len() == settings.test_numbers.len() => {
             return Err(format!("{shown} is no test number of {}", id.as_str()).into());
         }
         Edit::Remove(_) => format!("remove the test number {shown} of {}", id.as_str()),
@@ -122,7 +122,7 @@ async fn edit(context: &Context, of: &Of, edit: Edit) -> Result<Report, Failure>
     }
     let detail = format!("{} of {}", masked(number), id.as_str());
     let change = context.change(action, format!("organization {}", id.as_str()), Some(detail)).await?;
-    write(&store, Some(&seen), &checked, &change).await?;
+    write(&store, stored.as_ref(), &checked, &change).await?;
     let text = match edit {
         Edit::Add(added) => {
             format!(

@@ -303,6 +303,12 @@ async fn sign_out(context: &Context, store: &Store<AllTables>, who: &Who) -> Res
 async fn block(context: &Context, store: &Store<AllTables>, who: &Who) -> Result<Report, Failure> {
     let person = person(context, store, who).await?;
     let id = &person.user.id;
+    // With sessions left, an earlier block was interrupted.
+    if let Some(at) = person.user.blocked_at
+        && person.sessions.is_empty()
+    {
+        return Err(format!("{id} is blocked since {}", time(at)).into());
+    }
     let what = format!("block {id}, {}", ended(&person));
     if context.manner.dry_run {
         return Ok(context.would(&what));
@@ -400,9 +406,18 @@ async fn change_roles(
     if matches!(which, RoleChange::Add) {
         check_exists(context, &organization).await?;
     }
-    let roles = roles(&user, &organization);
+    let mut roles = roles(&user, &organization);
+    let has = |role: &String| user.roles.get(role).is_some_and(|held| held.contains(&organization));
+    let asked = roles.join(", ");
+    roles.retain(|role| has(role) == matches!(which, RoleChange::Remove));
     if roles.is_empty() {
-        return Err(format!("{} has no role in {}", user.id, organization.as_str()).into());
+        let (id, organization) = (&user.id, organization.as_str());
+        return Err(match which {
+            RoleChange::Add => format!("{id} has the role {asked} in {organization} already"),
+            RoleChange::Remove if asked.is_empty() => format!("{id} has no role in {organization}"),
+            RoleChange::Remove => format!("{id} has no role {asked} in {organization}"),
+        }
+        .into());
     }
     let (listed, id) = (roles.join(", "), organization.as_str());
     let (action, what, done) = match which {

@@ -37,9 +37,14 @@ impl Ran {
 
     /// The answer of a command that did its work and found that something is wrong.
     #[track_caller]
-    pub fn bad_json(self) -> Value {
+    pub fn bad(self) -> String {
         assert_eq!(self.code, Some(1), "{self:?}");
-        serde_json::from_str(&self.stdout).unwrap_or_else(|_| panic!("{self:?}"))
+        self.stdout
+    }
+
+    #[track_caller]
+    pub fn bad_json(self) -> Value {
+        serde_json::from_str(&self.bad()).unwrap()
     }
 
     /// The reason, on one line. Panics unless the command failed.
@@ -115,12 +120,16 @@ async fn a_test_number_is_added_takes_another_code_and_is_removed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_default_organization_gets_test_numbers_only_once_it_has_settings() {
+async fn a_test_number_of_the_default_organization_is_added_to_what_the_parameters_say() {
     let world = World::new().await;
-    let day = day_after(&world, 3);
-    let refusal = latchkey(&world, &["test-number", "add", PHONE, "--code", "135790", "--until", &day]).refused();
-    assert!(refusal.contains("apply a file with its id first"), "{refusal}");
-    assert!(log(&world).is_empty());
+    let before = latchkey(&world, &["organization", "show", "default", "--json"]).json();
+    latchkey(&world, &["test-number", "add", PHONE, "--code", "135790", "--until", &day_after(&world, 3)]).ok();
+    let mut after = latchkey(&world, &["organization", "show", "default", "--json"]).json();
+    assert_eq!(after["test_numbers"].as_array().unwrap().len(), 1);
+    after.as_object_mut().unwrap().remove("test_numbers");
+    assert_eq!(after, before);
+    let sent = world.post("/v1/otp/send", json!({"phone_number": PHONE})).send().await;
+    assert_eq!(sent.status, 200, "{sent:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -225,6 +234,8 @@ async fn roles_and_memberships_are_in_the_tokens_of_the_next_refresh() {
     assert_eq!(world.me(&sita).await["roles"], json!({"default": ["default"]}));
     assert!(latchkey(&world, &["user", "leave", PHONE, "--organization", "acme"]).refused().contains("has no role"));
     assert!(latchkey(&world, &["user", "add-role", PHONE, "a b"]).refused().contains("the role: expected"));
+    assert!(latchkey(&world, &["user", "add-role", PHONE, "default"]).refused().contains("already"));
+    assert!(latchkey(&world, &["user", "remove-role", PHONE, "admin"]).refused().contains("has no role admin"));
     assert_eq!(log(&world).len(), 4);
 }
 
@@ -312,6 +323,7 @@ async fn a_blocked_user_is_refused_after_the_right_code_and_at_a_refresh_until_u
     let sita = world.sign_in(PHONE).await;
     assert!(latchkey(&world, &["user", "block", PHONE]).refused().contains("--yes"));
     latchkey(&world, &["user", "block", PHONE, "--yes"]).ok();
+    assert!(latchkey(&world, &["user", "block", PHONE, "--yes"]).refused().contains("is blocked since"));
     world.call("GET", "/v1/me").as_person(&sita).send().await.assert_problem(401, "session_revoked");
     world.refresh(&sita.refresh).await.assert_problem(403, "account_blocked");
     world.advance(60);

@@ -267,3 +267,28 @@ async fn in_aws_a_change_is_logged_with_whose_credentials_made_it_and_tables_are
     let refusal = in_aws(&world, account, &["user", "show", &sita.user_id]).await.refused();
     assert!(refusal.contains("Check the names, the Region and what your credentials allow."), "{refusal}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_aws_a_test_number_of_the_default_organization_is_added_to_what_the_parameters_say() {
+    let world = World::new().await;
+    let mut account = Account::of(&world);
+    let parameters = [
+        ("APP_NAME", "Himal"),
+        ("APP_SITE", "himal.example"),
+        ("ANDROID_APP_HASH", "FA+9qCX9VSu"),
+        ("WEB_DOMAIN", "sign.himal.example"),
+        ("LANGUAGES", "en"),
+        ("DEVICE_KEYS", "required"),
+    ];
+    account.variables.extend(parameters.map(|(name, value)| (name, value.to_owned())));
+    let until = format!("{}-12-31", 1970 + world.now() / 31_556_952);
+    let add = ["test-number", "add", "+9779800000000", "--code", "135790", "--until", &until];
+    in_aws(&world, account.clone(), &add).await.ok();
+    let shown = in_aws(&world, account, &["organization", "show", "default", "--json"]).await.json();
+    let expected = json!({
+        "id": "default", "app_name": "Himal", "site": "himal.example", "android_app_hash": "FA+9qCX9VSu",
+        "web_domain": "sign.himal.example", "languages": ["en"], "device_keys": "required",
+        "test_numbers": [{"phone_number": "+97798****0000", "code": "******", "until": until}],
+    });
+    assert_eq!(shown, expected);
+}

@@ -62,9 +62,9 @@ async fn users_of_firebase_keep_their_claims_and_the_dates_of_their_proofs() {
         ]})
         .to_string(),
     );
-    let dry = import(&world, "firebase", &file, &["--dry-run", "--json"]).json();
+    let dry = import(&world, "firebase", &file, &["--dry-run", "--json"]).bad_json();
     assert_eq!((counts(&dry), world.items("UsersTable").await.len()), ((2, 0, 1), 0));
-    let answer = import(&world, "firebase", &file, &["--json"]).json();
+    let answer = import(&world, "firebase", &file, &["--json"]).bad_json();
     assert_eq!(counts(&answer), (2, 0, 1));
     assert_eq!(answer["reasons"], json!({"the account has no number": 1}));
     let rejected = std::fs::read_to_string(folder.file("users.json.rejected")).unwrap();
@@ -77,7 +77,7 @@ async fn users_of_firebase_keep_their_claims_and_the_dates_of_their_proofs() {
     assert_eq!(user(&world, "+9779841000002").await["phone_proven_at"]["N"], (recent / 1_000).to_string());
     let sent = world.send_code("+9779841000002").await;
     world.submit("+9779841000002", &sent.code).send().await.assert_problem(403, "account_blocked");
-    let again = import(&world, "firebase", &file, &["--json"]).json();
+    let again = import(&world, "firebase", &file, &["--json"]).bad_json();
     assert_eq!(counts(&again), (0, 2, 1), "an import that is repeated changes nothing");
 }
 
@@ -92,14 +92,14 @@ async fn users_of_cognito_need_a_verified_number_and_the_day_of_its_proof() {
          u-2,Hari,,+9779841000002,FALSE,FALSE\n\
          u-3,Gita,no spaces please,+9779841000003,true,FALSE\n",
     );
-    let undated = import(&world, "cognito", &file, &["--json"]).json();
+    let undated = import(&world, "cognito", &file, &["--json"]).bad_json();
     assert_eq!(counts(&undated), (0, 0, 3));
     assert!(undated["reasons"].to_string().contains("see --proven-on"), "{undated}");
     let day = &aws_smithy_types::DateTime::from_secs(world.now() - 86_400)
         .fmt(aws_smithy_types::date_time::Format::DateTime)
         .unwrap()[..10];
     world.create_organization("acme", &[]).await;
-    let answer = import(&world, "cognito", &file, &["--json", "--proven-on", day, "--organization", "acme"]).json();
+    let answer = import(&world, "cognito", &file, &["--json", "--proven-on", day, "--organization", "acme"]).bad_json();
     assert_eq!(counts(&answer), (1, 0, 2));
     let sita = user(&world, "+9779841000001").await;
     assert_eq!((&sita["name"]["S"], &sita["role_default"]["SS"]), (&json!("Rai, Sita"), &json!(["acme"])));
@@ -125,7 +125,7 @@ async fn users_of_supabase_are_read_as_postgresql_writes_them() {
         at(confirmed),
         at(signed_in)
     );
-    let answer = import(&world, "supabase", &folder.write("users.csv", rows), &["--json"]).json();
+    let answer = import(&world, "supabase", &folder.write("users.csv", rows), &["--json"]).bad_json();
     assert_eq!(counts(&answer), (2, 0, 2));
     let proven = async |phone: &str| user(&world, phone).await["phone_proven_at"]["N"].clone();
     assert_eq!(proven("+9779841000001").await, signed_in.to_string());
@@ -145,7 +145,7 @@ async fn users_of_the_older_system_keep_their_roles_in_each_organization() {
          8,9841000002,,admin,{PROVEN},{0}\n",
         world.now() - 86_400
     );
-    let answer = import(&world, "older", &folder.write("users.csv", rows), &["--json"]).json();
+    let answer = import(&world, "older", &folder.write("users.csv", rows), &["--json"]).bad_json();
     assert_eq!(counts(&answer), (1, 0, 1));
     let shown = latchkey(&world, &["user", "show", "sita", "--json"]).json();
     assert_eq!(shown["user"]["roles"], json!({"admin": ["acme"], "default": ["acme", "himal"]}));
@@ -200,13 +200,13 @@ async fn an_import_takes_no_number_and_no_username_from_anybody_and_a_dry_run_sa
     ];
     let file = folder.write("users.jsonl", lines.join("\n"));
     let before = world.items("UsersTable").await.len();
-    let dry = import(&world, "lines", &file, &["--dry-run", "--json"]).json();
+    let dry = import(&world, "lines", &file, &["--dry-run", "--json"]).bad_json();
     assert_eq!((counts(&dry), world.items("UsersTable").await.len()), ((1, 0, 6), before));
-    let answer = import(&world, "lines", &file, &["--json"]).json();
+    let answer = import(&world, "lines", &file, &["--json"]).bad_json();
     // The two records without an id are told apart by their numbers, so the second one is the first one again.
     assert_eq!(counts(&answer), (1, 1, 5));
     assert_eq!(answer["reasons"].as_object().unwrap().len(), 4, "{answer}");
-    let text = import(&world, "lines", &file, &[]).ok();
+    let text = import(&world, "lines", &file, &[]).bad();
     assert!(text.contains("- 2 rejected: another user has the number, or it is kept for one\n"), "{text}");
     let rejected = std::fs::read_to_string(folder.file("users.jsonl.rejected")).unwrap();
     assert!(!rejected.contains("984100000") && !rejected.contains("sita"), "{rejected}");

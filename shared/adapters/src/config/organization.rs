@@ -136,6 +136,23 @@ fn variable_of(member: &str) -> &'static str {
 }
 
 impl OrganizationSettings {
+    /// Settings that say of the default organization what the deployment's parameters say.
+    pub fn of_parameters(organization: &Organization) -> Self {
+        let parts = organization.format.parts();
+        let text = |value: &str| value.to_owned();
+        let languages = || parts.languages.iter().map(|language| text(language.tag())).collect();
+        Self {
+            id: text(organization.id.as_str()),
+            app_name: text(parts.app_name.as_str()),
+            site: parts.site.as_ref().map(|site| text(site.as_str())),
+            android_app_hash: parts.android_app_hash.as_ref().map(|hash| text(hash.as_str())),
+            web_domain: parts.web_domain.as_ref().map(|domain| text(domain.as_str())),
+            languages: (parts.languages != Languages::default()).then(languages),
+            device_keys: Some(text(organization.access.device_keys.name())),
+            ..Self::default()
+        }
+    }
+
     /// Validates `membership`, `audience` and `device_keys`.
     pub fn access(
         membership: Option<&str>,

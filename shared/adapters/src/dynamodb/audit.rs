@@ -22,9 +22,9 @@ impl<T: HasSettings> Store<T> {
     }
 
     /// The last entries, newest first.
-    pub async fn audit_entries(&self, most: usize) -> Result<Vec<AuditEntry>, Unavailable> {
+    pub async fn audit_entries(&self, most: u32) -> Result<Vec<AuditEntry>, Unavailable> {
         let last = self.last_audit_number().await?;
-        let first = last.saturating_sub(u64::try_from(most).unwrap_or(u64::MAX)).saturating_add(1);
+        let first = last.saturating_sub(u64::from(most)).saturating_add(1);
         let numbers: Vec<u64> = (first..=last).rev().collect();
         let mut entries = Vec::new();
         for numbers in numbers.chunks(ENTRIES_IN_BATCH) {

@@ -42,6 +42,14 @@ impl FromStr for DeviceKeyPolicy {
 }
 
 impl DeviceKeyPolicy {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Optional => "optional",
+            Self::Required => "required",
+        }
+    }
+
     /// The key to recognize a device by, of what its request proved.
     pub fn device_key(
         self,

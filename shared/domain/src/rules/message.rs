@@ -74,6 +74,10 @@ impl MessageFormat {
         Ok(())
     }
 
+    pub const fn parts(&self) -> &MessageParts {
+        &self.0
+    }
+
     pub const fn languages(&self) -> &Languages {
         &self.0.languages
     }
