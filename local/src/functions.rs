@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use adapters::app::App;
 use adapters::clock::Clock;
 use adapters::config::{Config, ConfigError, Timeouts};
-use adapters::telemetry::with_request_id;
+use lambda_http::lambda_runtime::{Context, LambdaEvent};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -152,8 +152,8 @@ impl Function {
         match self {
             Self::Account(function) => answer(&function.handle(read(event)?).await),
             Self::Jwks(function) => answer(&function.handle(read(event)?).await),
-            Self::Notify(function) => answer(&called(function.handle(read(event)?)).await),
-            Self::Publish(function) => answer(&called(function.handle(read(event)?)).await),
+            Self::Notify(function) => answer(&function.handle(call(event)?).await),
+            Self::Publish(function) => answer(&function.handle(call(event)?).await),
             Self::SendOtp(function) => answer(&function.handle(read(event)?).await),
             Self::Session(function) => answer(&function.handle(read(event)?).await),
             Self::SubmitOtp(function) => answer(&function.handle(read(event)?).await),
@@ -161,18 +161,20 @@ impl Function {
             Self::Authorizer(function) => {
                 answer(&function.handle(read(event)?).await.map_err(|error| error.to_string())?)
             }
-            Self::Due(function) => answer(&called(function.handle()).await.map_err(|error| error.to_string())?),
+            Self::Due(function) => answer(&function.handle(call(event)?).await.map_err(|error| error.to_string())?),
             Self::RotateKeys(function) => {
-                called(function.handle(read(event)?)).await.map_err(|error| error.to_string())?;
+                function.handle(call(event)?).await.map_err(|error| error.to_string())?;
                 Ok(Value::Null)
             }
         }
     }
 }
 
-/// A call that no request causes has an id of Lambda.
-fn called<Work: Future>(work: Work) -> impl Future<Output = Work::Output> {
-    with_request_id(&random::uuid(), work)
+/// A call that no request of the API causes has an id of Lambda.
+fn call<Event: DeserializeOwned>(event: Value) -> Result<LambdaEvent<Event>, String> {
+    let mut context = Context::default();
+    context.request_id = random::uuid();
+    Ok(LambdaEvent::new(read(event)?, context))
 }
 
 fn read<Event: DeserializeOwned>(event: Value) -> Result<Event, String> {

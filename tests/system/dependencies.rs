@@ -63,6 +63,15 @@ fn each_member_depends_only_on_the_members_below_it() {
 }
 
 #[test]
+fn no_function_talks_to_aws_but_through_the_adapters() {
+    for function in functions() {
+        let package = packages().iter().find(|package| package["name"] == *function).unwrap();
+        let names = package["dependencies"].as_array().unwrap().iter().map(|dependency| dependency["name"].as_str());
+        assert!(names.flatten().all(|name| !name.starts_with("aws-sdk")), "{function}");
+    }
+}
+
+#[test]
 fn the_domain_depends_on_no_crate_for_aws_http_async_logs_time_or_randomness() {
     let tree =
         cargo(&["tree", "--package", "domain", "--edges", "normal", "--prefix", "none", "--offline", "--locked"]);

@@ -1,5 +1,7 @@
 //! Following one request through the log: each line that it causes names it.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 use tests::World;
 
@@ -40,12 +42,27 @@ async fn the_authorizer_and_the_function_behind_it_name_the_same_request() {
     assert_eq!(lines[0]["fields"]["function"], "authorizer");
 }
 
+/// Lambda gives each call of these functions an id, which the function itself must name.
 #[tokio::test]
 async fn what_no_request_causes_is_named_by_its_call() {
-    let world = World::new().await;
-    world.secrets_manager("RotateSecret", json!({"SecretId": "CodeKeySecret"})).await;
-    let lines: Vec<Value> =
-        world.own_log().into_iter().filter(|line| line["fields"]["message"] == "rotation step done").collect();
-    assert!(lines.len() >= 4);
-    assert!(lines.iter().all(|line| line["span"]["request_id"].is_string()), "{lines:?}");
+    let world = World::publishing(&[]).await;
+    world.sign_in(PHONE).await;
+    world.fault("dynamodb", "error", 1_000).await;
+    world.fault("secretsmanager", "error", 1_000).await;
+    let notice = include_str!("../../events/notify/delivered-before.json");
+    let change = include_str!("../../events/publish/new-user.json");
+    let step = json!({"Step": "testSecret", "SecretId": "CodeKeySecret", "ClientRequestToken": "1"});
+    let calls = [
+        ("DueFunction", json!({})),
+        ("NotifyFunction", serde_json::from_str(notice).unwrap()),
+        ("PublishFunction", serde_json::from_str(change).unwrap()),
+        ("RotateKeysFunction", step),
+    ];
+    for (function, event) in calls {
+        let before = world.own_log().len();
+        let _ = world.system.invoke(function, event).await;
+        let lines = world.own_log().split_off(before);
+        let ids: BTreeSet<&str> = lines.iter().map(|line| line["span"]["request_id"].as_str().unwrap()).collect();
+        assert_eq!(ids.len(), 1, "{function}: {lines:?}");
+    }
 }

@@ -33,7 +33,7 @@ const ADAPTERS: [Layer; 6] = [
     layer(&["https"]),
     layer(&["app"]),
     Layer {
-        folders: &["dynamodb", "secrets", "sms", "google"],
+        folders: &["dynamodb", "event_bus", "secrets", "sms", "google"],
         siblings: Siblings::Only(&[("sms", "secrets"), ("google", "secrets")]),
     },
     layer(&["http"]),

@@ -333,3 +333,20 @@ async fn an_import_takes_at_most_so_many_units_a_second() {
     // The entry of the audit log is the rest.
     assert!((stated - written).abs() <= 6.0, "stated {stated}, consumed {written}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_imported_user_is_a_new_one_to_other_systems_and_not_a_restored_one() {
+    let world = World::publishing(&[]).await;
+    let folder = folder(&world, "imported-event");
+    let line = json!({
+        "phone_number": "+9779841000001", "phone_proven_at": world.now() - 86_400, "sign_ins": 7,
+    });
+    import(&world, "lines", &folder.write("users.jsonl", line.to_string()), &[]).ok();
+    world.system.deliver_streams().await;
+    let events = world.call("GET", "/local/events").send().await.ok();
+    let [created] = &events["events"].as_array().unwrap()[..] else { panic!("{events}") };
+    assert_eq!(
+        (&created["detail"]["type"], &created["detail"]["data"]["restored"]),
+        (&json!("user.created"), &json!(false))
+    );
+}

@@ -3,12 +3,13 @@
 use adapters::app::App;
 use adapters::config::ConfigError;
 use adapters::dynamodb::{DueTables, Store};
-use adapters::telemetry::{self, Delayed, Fate};
+use adapters::telemetry::{self, Delayed, Fate, with_request_id};
 use domain::rules::due::Due;
 use domain::use_cases::do_due::{Done, DueStore, do_due};
 use domain::values::text::OrganizationId;
 use domain::values::time::Timestamp;
 use domain::values::unavailable::Unavailable;
+use lambda_http::lambda_runtime::LambdaEvent;
 use serde_json::{Value, json};
 
 #[derive(Clone)]
@@ -26,9 +27,13 @@ impl DueWork {
     ///
     /// # Errors
     /// When something could not be done. The rest was done, and the next run tries again.
-    pub async fn handle(&self) -> Result<Value, Unavailable> {
+    pub async fn handle(&self, event: LambdaEvent<Value>) -> Result<Value, Unavailable> {
+        with_request_id(&event.context.request_id, self.do_all()).await
+    }
+
+    async fn do_all(&self) -> Result<Value, Unavailable> {
         let now = self.app.clock.now();
-        let due = self.store.due(now).await?;
+        let due = self.store.due(now).await.inspect_err(|error| telemetry::unavailable("due", error))?;
         let mut first_failure = None;
         for due in &due {
             if let Err(unavailable) = self.do_one(due, now).await {

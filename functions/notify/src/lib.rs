@@ -6,15 +6,15 @@
 
 use adapters::app::App;
 use adapters::config::ConfigError;
-use adapters::dynamodb::{NoticeTables, Store};
+use adapters::dynamodb::{BatchResponse, NoticeTables, Store, StreamEvent, StreamRecord};
 use adapters::google::push::Push;
 use adapters::sms::Gateways;
-use adapters::telemetry;
+use adapters::telemetry::{self, with_request_id};
 use domain::rules::notice::Notice;
 use domain::use_cases::deliver_notice::{DeliverNoticeStore, Delivery, NoticeChannels, deliver_notice};
 use domain::values::ids::{NoticeId, UserId};
 use domain::values::unavailable::Unavailable;
-use serde::{Deserialize, Serialize};
+use lambda_http::lambda_runtime::LambdaEvent;
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
@@ -26,78 +26,25 @@ pub struct Notify {
     gateways: Gateways,
 }
 
-/// Of DynamoDB's event, what is used.
-#[derive(Deserialize)]
-pub struct StreamEvent {
-    #[serde(rename = "Records")]
-    records: Vec<Record>,
-}
-
-#[derive(Deserialize)]
-struct Record {
-    #[serde(rename = "eventName")]
-    name: String,
-    dynamodb: Change,
-}
-
-#[derive(Deserialize)]
-struct Change {
-    #[serde(rename = "Keys")]
-    keys: Keys,
-    #[serde(rename = "SequenceNumber")]
-    sequence_number: String,
-}
-
-#[derive(Deserialize)]
-struct Keys {
-    pk: Text,
-    sk: Text,
-}
-
-impl Keys {
-    /// None if the item is no notice.
-    fn notice(&self) -> Option<(UserId, NoticeId)> {
-        let user = self.pk.text.strip_prefix("user#")?;
-        Some((user.parse().ok()?, self.sk.text.parse().ok()?))
-    }
-}
-
-#[derive(Deserialize)]
-struct Text {
-    #[serde(rename = "S")]
-    text: String,
-}
-
-/// The notices that were not delivered.
-#[derive(Default, Serialize)]
-pub struct BatchResponse {
-    #[serde(rename = "batchItemFailures")]
-    failures: Vec<Failure>,
-}
-
-#[derive(Serialize)]
-struct Failure {
-    #[serde(rename = "itemIdentifier")]
-    sequence_number: String,
-}
-
 impl Notify {
     pub fn new(app: &App) -> Result<Self, ConfigError> {
         Ok(Self { app: app.clone(), store: Store::new(app)?, push: Push::new(app)?, gateways: Gateways::new(app)? })
     }
 
-    pub async fn handle(&self, event: StreamEvent) -> BatchResponse {
+    pub async fn handle(&self, event: LambdaEvent<StreamEvent>) -> BatchResponse {
+        let LambdaEvent { payload, context } = event;
+        with_request_id(&context.request_id, self.deliver_all(payload)).await
+    }
+
+    async fn deliver_all(&self, event: StreamEvent) -> BatchResponse {
         let mut running = JoinSet::new();
-        for Record { name, dynamodb: Change { keys, sequence_number } } in event.records {
-            let Some((user, id)) = keys.notice() else { continue };
-            if name == "INSERT" {
-                let function = self.clone();
-                let deliver =
-                    async move { (!function.deliver(&user, &id).await).then_some(Failure { sequence_number }) };
-                running.spawn(deliver.in_current_span());
-            }
+        for record in event.records.iter().filter(|record| record.is_insertion()) {
+            let Some((user, id)) = notice_of(record) else { continue };
+            let (function, number) = (self.clone(), record.sequence_number());
+            let deliver = async move { (!function.deliver(&user, &id).await).then_some(number) };
+            running.spawn(deliver.in_current_span());
         }
-        BatchResponse { failures: running.join_all().await.into_iter().flatten().collect() }
+        running.join_all().await.into_iter().flatten().collect()
     }
 
     /// Returns whether the notice needs no further delivery.
@@ -135,4 +82,9 @@ impl Notify {
         };
         deliver_notice(&self.store, &channels, notice, now).await.map_err(|error| Unavailable::new("deliver", error))
     }
+}
+
+/// None if the item is no notice.
+fn notice_of(record: &StreamRecord) -> Option<(UserId, NoticeId)> {
+    Some((record.key("pk").strip_prefix("user#")?.parse().ok()?, record.key("sk").parse().ok()?))
 }

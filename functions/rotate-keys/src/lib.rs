@@ -7,7 +7,7 @@ use adapters::app::App;
 use adapters::config::ConfigError;
 use adapters::dynamodb::{SettingsTable, Store};
 use adapters::secrets::{RotatingSecret, SigningKeyPair, is_code_key, new_code_key};
-use adapters::telemetry::{self, causes};
+use adapters::telemetry::{self, causes, with_request_id};
 use adapters::tokens::{VerifyingKeys, new_token_ids};
 use aws_lambda_events::secretsmanager::SecretsManagerSecretRotationEvent;
 use domain::rules::session::{Device, Session};
@@ -15,7 +15,7 @@ use domain::rules::token::Grant;
 use domain::rules::user::{Rights, Roles};
 use domain::values::ids::{SessionId, UserId};
 use domain::values::time::DAY;
-use lambda_http::lambda_runtime::Error;
+use lambda_http::lambda_runtime::{Error, LambdaEvent};
 use serde::Deserialize;
 
 #[derive(Clone)]
@@ -58,11 +58,15 @@ impl RotateKeys {
 
     /// # Errors
     /// If the step is not possible now, or a dependency is unavailable. Secrets Manager retries.
-    pub async fn handle(&self, event: Event) -> Result<(), Error> {
-        match event {
-            Event::Rotation(step) => self.rotate(step).await,
-            Event::Clock { .. } => self.report_ages().await,
-        }
+    pub async fn handle(&self, event: LambdaEvent<Event>) -> Result<(), Error> {
+        let LambdaEvent { payload, context } = event;
+        let work = async {
+            match payload {
+                Event::Rotation(step) => self.rotate(step).await,
+                Event::Clock { .. } => self.report_ages().await,
+            }
+        };
+        with_request_id(&context.request_id, work).await
     }
 
     /// Counts the days since each key's rotation, so that an alarm notices a rotation that does not happen.

@@ -2,7 +2,7 @@
 //!
 //! Imports run one way: `config` <- {`clock`, `random`, `telemetry`, `expiring`, `tokens`,
 //! `device_proof`} <- `https` <- `app` <-
-//! {`dynamodb`, `secrets`, `sms`, `google`} <- `http`. `sms` and `google` also import `secrets`. Nothing here decides what
+//! {`dynamodb`, `event_bus`, `secrets`, `sms`, `google`} <- `http`. `sms` and `google` also import `secrets`. Nothing here decides what
 //! the domain decides.
 
 pub mod app;
@@ -10,6 +10,7 @@ pub mod clock;
 pub mod config;
 pub mod device_proof;
 pub mod dynamodb;
+pub mod event_bus;
 pub mod expiring;
 pub mod google;
 pub mod http;

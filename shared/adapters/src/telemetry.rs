@@ -67,7 +67,7 @@ fn log<S: Subscriber + for<'a> LookupSpan<'a>>(level: &str) -> impl Layer<S> {
         .with_filter(filter(level))
 }
 
-/// Names the request in every line that `work` logs, so that one request can be with_request_id over the functions.
+/// Names the request in every line that `work` logs, so that one request can be followed through the functions.
 pub fn with_request_id<Work: Future>(request_id: &str, work: Work) -> Instrumented<Work> {
     // At the level of errors, so that it names the request at every `LOG_LEVEL`.
     work.instrument(tracing::error_span!("request", request_id))
@@ -205,6 +205,12 @@ pub fn event_failed(kind: &'static str, code: Option<&str>, at: Timestamp) {
     if let Some(code) = code {
         tracing::warn!(kind, code, "an event was not published");
     }
+}
+
+/// Counts a record that nobody can read, so that no event follows from it.
+pub fn unreadable_record(reason: &Unavailable, at: Timestamp) {
+    event_outcome("unknown", "unreadable", at);
+    unavailable("publish", reason);
 }
 
 fn event_outcome(kind: &'static str, outcome: &'static str, at: Timestamp) {

@@ -25,6 +25,7 @@ mod send_otp;
 mod sessions;
 mod signing_keys;
 mod store;
+mod stream;
 mod submit_firebase;
 mod submit_otp;
 mod tables;
@@ -35,8 +36,8 @@ mod validate_otp;
 
 pub use self::administration::{Person, RoleChange, SignOut, TableState};
 pub use self::items::audit::{AuditEntry, Change};
-pub use self::publish::StreamRecord;
 pub use self::store::Store;
+pub use self::stream::{BatchResponse, StreamEvent, StreamRecord};
 pub use self::tables::{
     AllTables, DeviceTables, DueTables, HasNotices, HasOtps, HasSessions, HasSettings, HasUsers, NoticeTables,
     OtpsTable, SessionTables, SettingsTable, TableSet,

@@ -21,9 +21,9 @@ use super::items::due::due_item;
 use super::items::firebase_token::token_item;
 use super::items::session::{session, session_item, session_key};
 use super::items::user::{
-    BLOCKED_AT, ROLE_PREFIX, deleted_user_key, device_keys, if_held_by, if_phone_of, if_released, if_still_held_by,
-    know_device, lose_phone, organization_set, phone_holder, phone_lock, phone_lock_key, recovery_value, release, user,
-    user_item, user_key, username_lock_key,
+    BLOCKED_AT, RESTORED_AT, ROLE_PREFIX, deleted_user_key, device_keys, if_held_by, if_phone_of, if_released,
+    if_still_held_by, know_device, lose_phone, organization_set, phone_holder, phone_lock, phone_lock_key,
+    recovery_value, release, user, user_item, user_key, username_lock_key,
 };
 use super::store::Store;
 use super::tables::{HasNotices, HasOtps, HasSessions, HasUsers};
@@ -284,6 +284,7 @@ impl<T: HasUsers + HasOtps + HasSessions + HasNotices> Store<T> {
             item.remove(name);
         }
         item.extend(user_item(&restored));
+        item.insert(RESTORED_AT.to_owned(), moment(now));
         let lock = phone_lock(&sign_in.phone, &was.id, now, &restored.device_keys);
         let mut transaction = self
             .using_up_proof(sign_in)

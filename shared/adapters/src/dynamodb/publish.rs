@@ -6,64 +6,17 @@ use domain::rules::limits::Limits;
 use domain::values::phone::PhoneNumber;
 use domain::values::time::Timestamp;
 use domain::values::unavailable::Unavailable;
-use serde::Deserialize;
-use serde_json::{Map, Value};
 
 use super::counters::SpendCounter;
 use super::items::attributes::{Corrupt, Item, Row};
 use super::items::failures::FailureNames;
 use super::items::image::item;
 use super::items::session::{session, was_reused};
-use super::items::user::user;
+use super::items::user::{RESTORED_AT, user};
 use super::store::Store;
+use super::stream::StreamRecord;
 use super::tables::HasOtps;
-use crate::telemetry::unavailable;
-
-/// In whose name the TTL deletes.
-const TTL: &str = "dynamodb.amazonaws.com";
-
-/// Of a record as Lambda passes it, what is used.
-/// <https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html>
-#[derive(Deserialize)]
-pub struct StreamRecord {
-    /// Of this record alone, and the same in each delivery.
-    #[serde(rename = "eventID")]
-    id: String,
-    dynamodb: Change,
-    #[serde(rename = "userIdentity")]
-    identity: Option<Identity>,
-}
-
-#[derive(Deserialize)]
-struct Change {
-    /// In epoch seconds.
-    #[serde(rename = "ApproximateCreationDateTime")]
-    at: f64,
-    #[serde(rename = "Keys")]
-    keys: Map<String, Value>,
-    #[serde(rename = "OldImage")]
-    before: Option<Map<String, Value>>,
-    #[serde(rename = "NewImage")]
-    after: Option<Map<String, Value>>,
-    #[serde(rename = "SequenceNumber")]
-    sequence_number: String,
-}
-
-#[derive(Deserialize)]
-struct Identity {
-    #[serde(rename = "principalId")]
-    principal: String,
-}
-
-impl StreamRecord {
-    pub fn sequence_number(&self) -> &str {
-        &self.dynamodb.sequence_number
-    }
-
-    fn at(&self) -> Timestamp {
-        Timestamp::from_seconds(self.dynamodb.at as i64)
-    }
-}
+use crate::telemetry;
 
 impl<T: HasOtps> Store<T> {
     /// The events that follow from a record. One that nobody can read has none, because a repetition would not help.
@@ -71,12 +24,13 @@ impl<T: HasOtps> Store<T> {
     /// # Errors
     /// When counters cannot be read.
     pub async fn events(&self, record: &StreamRecord, limits: &Limits) -> Result<Vec<Event>, Unavailable> {
-        let before = record.dynamodb.before.as_ref().map(item);
-        let after = record.dynamodb.after.as_ref().map(item);
+        if record.is_end_of_life() {
+            return Ok(Vec::new());
+        }
+        let (before, after) = (record.before().map(item), record.after().map(item));
         let (before, after) = (before.as_ref(), after.as_ref());
-        let pk = record.dynamodb.keys.get("pk").and_then(|pk| pk.get("S")?.as_str()).unwrap_or_default();
+        let pk = record.key("pk");
         let occurrences = match pk.split_once('#') {
-            _ if record.identity.as_ref().is_some_and(|identity| identity.principal == TTL) => Ok(Vec::new()),
             Some(("user", _)) => of_user(before, after),
             Some(("codes", phone)) => of_codes(phone, before, after),
             Some(("spend", _)) => return self.of_counter(record, pk, before, after, limits).await,
@@ -84,7 +38,7 @@ impl<T: HasOtps> Store<T> {
             Some(_) => Ok(Vec::new()),
         };
         let occurrences = occurrences.unwrap_or_else(|corrupt| {
-            unavailable("publish", &corrupt.into());
+            telemetry::unreadable_record(&corrupt.into(), record.at());
             Vec::new()
         });
         Ok(occurrences.into_iter().map(|what| Event::new(&record.id, record.at(), what)).collect())
@@ -111,8 +65,9 @@ impl<T: HasOtps> Store<T> {
 }
 
 fn of_user(before: Option<&Item>, after: Option<&Item>) -> Result<Vec<Occurrence>, Corrupt> {
+    let is_restored = after.is_some_and(|item| item.contains_key(RESTORED_AT));
     let (before, after) = (before.map(user).transpose()?, after.map(user).transpose()?);
-    Ok(Occurrence::of_user(before.as_ref(), after.as_ref()).into_iter().collect())
+    Ok(Occurrence::of_user(before.as_ref(), after.as_ref(), is_restored).into_iter().collect())
 }
 
 fn of_session(before: Option<&Item>, after: Option<&Item>, at: Timestamp) -> Result<Vec<Occurrence>, Corrupt> {

@@ -121,15 +121,13 @@ impl Occurrence {
         }
     }
 
-    /// What follows from a change of a user's item.
-    pub fn of_user(before: Option<&User>, after: Option<&User>) -> Option<Self> {
+    /// What follows from a change of a user's item. `is_restored` says whether a new item is that of a deletion
+    /// that was taken back.
+    pub fn of_user(before: Option<&User>, after: Option<&User>, is_restored: bool) -> Option<Self> {
         match (before, after) {
-            (None, Some(user)) => Some(Self::UserCreated {
-                user: user.id.clone(),
-                phone: user.phone.clone(),
-                // A new user has signed in once, and one who was imported has not.
-                is_restored: user.sign_ins > 1,
-            }),
+            (None, Some(user)) => {
+                Some(Self::UserCreated { user: user.id.clone(), phone: user.phone.clone(), is_restored })
+            }
             (Some(user), None) => Some(Self::UserDeleted { user: user.id.clone(), phone: user.phone.clone() }),
             (Some(before), Some(after)) if before.phone != after.phone => Some(Self::PhoneChanged {
                 user: after.id.clone(),

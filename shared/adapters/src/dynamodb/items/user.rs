@@ -23,6 +23,9 @@ pub(in crate::dynamodb) const ROLE_PREFIX: &str = "role_";
 /// Since when an operator keeps the user from signing in. Each sign-in of an existing user has its absence as a condition.
 pub(in crate::dynamodb) const BLOCKED_AT: &str = "blocked_at";
 
+/// When the user's deletion was last taken back. Without it, a new item is that of a new user, or of one who was imported.
+pub(in crate::dynamodb) const RESTORED_AT: &str = "restored_at";
+
 /// An attribute with this prefix is the key of a device, and its value the last sign-in with it. Users have them, and the
 /// locks on their phones, so that a send sees them without reading the user.
 const DEVICE_KEY_PREFIX: &str = "device_key_";
