@@ -349,6 +349,42 @@ async fn a_sixth_change_within_72_hours_waits() {
     assert!(refused.number("retry_after") <= HOURS_72, "{refused:?}");
 }
 
+/// A change to a number and one more in the same second, and then back to the first of them, must not leave the former number
+/// out.
+#[tokio::test]
+async fn changes_in_the_same_second_do_not_take_the_former_number_from_its_owner() {
+    for returns in [false, true] {
+        let world = World::with(LONG_TOKENS).await;
+        let owner = owner(&world).await;
+        let thief = person(PHONE, &sign_in(&world, PHONE, json!({})).await);
+        let mut codes = Vec::new();
+        for to in [OTHER, THIRD] {
+            world.advance(60);
+            let body = json!({"phone_number": to, "change": true});
+            let sent = world.post("/v1/phone/otp/send", body).as_person(&thief).send().await;
+            codes.push((to, world.received(to, &sent).await.code));
+        }
+        let validate = async |(to, code): &(&str, String)| {
+            let body = json!({"phone_number": to, "otp": code, "username": "sita"});
+            world.post("/v1/phone/otp/validate", body).as_person(&thief).send().await
+        };
+        validate(&codes[0]).await.ok();
+        let second = validate(&codes[1]).await;
+        second.assert_problem(429, "too_many_requests");
+        assert_eq!(second.number("retry_after"), 1);
+        world.advance(1);
+        validate(&codes[1]).await.ok();
+        if returns {
+            assert_eq!(change(&world, &thief, OTHER).await.status, 200);
+        } else {
+            sign_in(&world, OTHER, json!({"restore": true})).await;
+        }
+        let sent = code_for(&world, PHONE).await;
+        undo_by_code(&world, PHONE, &sent).await.ok();
+        assert_returned(&world, &owner, &thief).await;
+    }
+}
+
 #[tokio::test]
 async fn the_undo_route_undoes_changes_and_nothing_else() {
     let world = World::new().await;

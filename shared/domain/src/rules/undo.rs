@@ -52,8 +52,9 @@ pub struct UndoneChange {
 }
 
 impl User {
-    /// The numbers that can be taken back after a change to `to` by the session `by`. If there would be too many: the moment
-    /// when there is room.
+    /// The numbers that can be taken back after a change to `to` by the session `by`. If there would be too many, or if the
+    /// last change was in the same second, by the same or by another clock: the moment when the change is possible. So the
+    /// times of changes are in the order of the changes, and each of them identifies one.
     pub fn former_phones_after(
         &self,
         to: &PhoneNumber,
@@ -61,11 +62,14 @@ impl User {
         now: Timestamp,
         limits: &Limits,
     ) -> Result<Vec<FormerPhone>, Timestamp> {
+        if let Some(last) = self.former_phones.last().filter(|last| now <= last.changed_at) {
+            return Err(last.changed_at.plus(1));
+        }
         let mut former = self.former_phones.clone();
         former.retain(|former| now < former.until);
-        if let Some(returned) = former.iter().find(|former| former.phone == *to).map(|former| former.changed_at) {
+        if let Some(returned) = former.iter().position(|former| former.phone == *to) {
             // A change back takes back what came after: whoever has the numbers in between must not return to them.
-            former.retain(|former| former.changed_at < returned);
+            former.truncate(returned);
         } else if let Some(phone) = self.phone.clone().filter(|phone| phone != to) {
             former.push(FormerPhone {
                 phone,
@@ -111,11 +115,11 @@ impl User {
         asking: Option<&SessionId>,
         now: Timestamp,
     ) -> Option<UndoneChange> {
-        let is_pending = |former: &&FormerPhone| former.phone == *phone && now < former.until;
-        let former = self.former_phones.iter().find(is_pending)?.clone();
-        let others = self.former_phones.iter().filter(|other| **other != former).cloned();
+        let is_pending = |former: &FormerPhone| former.phone == *phone && now < former.until;
+        let index = self.former_phones.iter().position(is_pending)?;
         // The numbers of later changes are nobody's then. Their locks stay until they end, because somebody may have them.
-        let earlier = others.filter(|other| other.changed_at < former.changed_at).collect();
+        let earlier = self.former_phones.iter().take(index).cloned().collect();
+        let former = self.former_phones.get(index)?.clone();
         let ended = sessions.iter().filter(|session| {
             asking != Some(&session.id) && (session.created_at >= former.changed_at || session.id == former.changed_by)
         });
@@ -200,6 +204,42 @@ mod tests {
         assert_eq!(undone.device_keys, [], "none of them is known");
         let own = changed(3).undo_change(&phone(1), &sessions, Some(&sessions[2].id), START.plus(200)).unwrap();
         assert_eq!(own.sessions, [sessions[1].id.clone()], "the session that asks is kept");
+    }
+
+    /// Whoever changes the number time and again must not make one of their own changes the first that can be taken back.
+    #[test]
+    fn no_changes_in_any_order_and_at_any_speed_take_the_first_number_from_whoever_has_it() {
+        const NUMBERS: u8 = 4;
+        let by = SessionId::from_random([9; 16]);
+        let is_kept = |user: &User| user.phone == Some(phone(0)) || user.may_return_to(&phone(0), START.plus(9));
+        // Each step: the number, whether by a change or by an undo, and whether a second later.
+        let steps: Vec<(u8, bool, u32)> = (0..NUMBERS)
+            .flat_map(|number| [true, false].map(|undoes| (number, undoes)))
+            .flat_map(|(number, undoes)| [0, 1].map(|seconds| (number, undoes, seconds)))
+            .collect();
+        let mut reached = vec![(user(), START)];
+        for _ in 0..4 {
+            let mut next = Vec::new();
+            for (user, at) in &reached {
+                for (number, undoes, seconds) in &steps {
+                    let (mut user, at, to) = (user.clone(), at.plus(*seconds), phone(*number));
+                    if *undoes {
+                        let Some(undone) = user.clone().undo_change(&to, &[], None, at) else { continue };
+                        user.former_phones = undone.earlier;
+                    } else {
+                        let Ok(former) = user.former_phones_after(&to, &by, at, &Limits::default()) else { continue };
+                        user.former_phones = former;
+                    }
+                    user.phone = Some(to);
+                    assert!(is_kept(&user), "{user:?}");
+                    next.push((user, at));
+                }
+            }
+            next.sort_by_key(|(user, at)| (format!("{:?}", (&user.phone, &user.former_phones)), *at));
+            next.dedup();
+            reached = next;
+        }
+        assert!(reached.len() > 100);
     }
 
     #[test]
