@@ -3,7 +3,7 @@
 use adapters::dynamodb::SettingsTable;
 use adapters::secrets::{RotatingSecret, SecretStatus};
 use clap::Subcommand;
-use domain::rules::signing_keys::{PUBLISHED_BEFORE_USE_SECONDS, PublicKey, RetirementError};
+use domain::rules::signing_keys::{MADE_BEFORE_USE_SECONDS, PublicKey, RetirementError};
 use domain::values::ids::KeyId;
 use serde_json::json;
 
@@ -38,7 +38,7 @@ async fn status(context: &Context) -> Result<Report, Failure> {
     let signing = SecretStatus::of(&context.app, resources.signing_key_secret()?).await?;
     let codes = SecretStatus::of(&context.app, resources.code_key_secret()?).await?;
     let state = |key: &PublicKey| match key.retires_at {
-        None => ("newest", String::new()),
+        None => ("newest", key.signs_from.map_or_else(String::new, |from| format!("signs from {}", time(from)))),
         Some(at) if key.is_valid(context.now) => ("published", format!("until {}", time(at))),
         Some(at) => ("kept for second signals", format!("retired {}", time(at))),
     };
@@ -67,7 +67,8 @@ async fn status(context: &Context) -> Result<Report, Failure> {
     };
     let key = |key: &PublicKey| {
         let retires_at = key.retires_at.map(|at| at.seconds());
-        json!({"kid": key.id.as_str(), "state": state(key).0, "retires_at": retires_at})
+        let signs_from = key.signs_from.map(|from| from.seconds());
+        json!({"kid": key.id.as_str(), "state": state(key).0, "signs_from": signs_from, "retires_at": retires_at})
     };
     let json = json!({
         "keys": keys.keys.iter().rev().map(key).collect::<Vec<_>>(),
@@ -89,22 +90,21 @@ async fn rotate(context: &Context) -> Result<Report, Failure> {
     context.store::<SettingsTable>()?.record(&change).await?;
     let secret = context.app.config.resources.signing_key_secret()?;
     RotatingSecret::new(&context.app, secret).rotate().await?;
-    let wait = duration(PUBLISHED_BEFORE_USE_SECONDS);
-    let text = format!("Secrets Manager rotates the signing key. The new key is published {wait} before it signs.\n");
+    let wait = duration(MADE_BEFORE_USE_SECONDS);
+    let text = format!("Secrets Manager rotates the signing key. The new key signs in {wait}.\n");
     Ok(Report::new(text, json!({"rotating": true})))
 }
 
 async fn retire(context: &Context, key: &str) -> Result<Report, Failure> {
     let id: KeyId = key.parse().map_err(|_| "this is no key id: see `latchkey key status`")?;
     let store = context.store::<SettingsTable>()?;
-    let limits = &context.app.config.limits;
-    store.key_set().await?.retire(&id, context.now, limits).map_err(refusal)?;
+    store.key_set().await?.retire(&id, context.now).map_err(refusal)?;
     if context.manner.dry_run {
         return Ok(context.would(&format!("retire {id}")));
     }
     context.confirm(&format!("Everybody whose tokens {id} signed must sign in again."))?;
     let change = context.change("key.retire", id.as_str(), None).await?;
-    store.retire_key(&id, &change, limits).await?.map_err(refusal)?;
+    store.retire_key(&id, &change).await?.map_err(refusal)?;
     let text = format!("{id} is retired. Within five minutes nothing accepts what it signed.\n");
     Ok(Report::new(text, json!({"retired": id.as_str()})))
 }
@@ -112,9 +112,14 @@ async fn retire(context: &Context, key: &str) -> Result<Report, Failure> {
 fn refusal(error: RetirementError) -> Failure {
     match error {
         RetirementError::NoSuchKey => "no key has this id: see `latchkey key status`".into(),
-        RetirementError::IsNewest => "this is the newest key: rotate first, and retire it ten minutes later".into(),
-        RetirementError::StillSigns { until } => {
+        RetirementError::IsNewest => {
+            "this is the newest key: rotate first, and retire it when the new one signs".into()
+        }
+        RetirementError::StillSigns { until: Some(until) } => {
             format!("this key still signs, because the newest is not used yet: wait until {}", time(until)).into()
+        }
+        RetirementError::StillSigns { until: None } => {
+            "this key still signs, because the rotation has not ended: see the log of RotateKeysFunction".into()
         }
     }
 }

@@ -12,7 +12,14 @@ use libfuzzer_sys::fuzz_target;
 
 static KEYS: LazyLock<VerifyingKeys> = LazyLock::new(|| {
     let (x, y) = (KEY.0.to_owned(), KEY.1.to_owned());
-    let keys = vec![PublicKey { id: KEY_ID.parse().unwrap(), x, y, retires_at: None }];
+    let keys = vec![PublicKey {
+        id: KEY_ID.parse().unwrap(),
+        x,
+        y,
+        published_at: Timestamp::from_seconds(0),
+        signs_from: None,
+        retires_at: None,
+    }];
     let keys = VerifyingKeys::new(&KeySet { keys, revision: 1 }, Timestamp::from_seconds(0));
     let [access, refresh] = TOKENS.map(str::trim_end);
     assert!(keys.access(access).is_ok() && keys.access(refresh).is_err());

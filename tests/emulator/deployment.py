@@ -22,6 +22,7 @@ import time
 import urllib.parse
 
 import boto3
+import yaml
 
 ROOT = pathlib.Path(__file__).parents[2]
 BUILD = pathlib.Path(sys.argv[1])
@@ -98,6 +99,19 @@ def claims(token):
     return json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
 
 
+def emulated(template, parameters):
+    """As AWS transforms it, as far as the emulator does not: AWS::LanguageExtensions writes the parameters' values into the
+    functions, so that a changed one makes new versions. And without what the emulator has not: CodeDeploy, and alarms on more
+    than one metric. Aliases then move at once."""
+    function = template["Globals"]["Function"]
+    function["Environment"]["Variables"]["DEPLOYED_FOR"] = json.dumps(parameters, sort_keys=True)
+    del function["DeploymentPreference"]
+    for name, resource in list(template["Resources"].items()):
+        if resource["Type"].startswith("AWS::CloudWatch::"):
+            del template["Resources"][name]
+    return template
+
+
 class Stack:
     """A deployment, as its operators and the people who use it see it."""
 
@@ -105,8 +119,10 @@ class Stack:
         self.name = name
 
     def deploy(self, **parameters):
+        deployed = BUILD / "template-deployed.yaml"
+        deployed.write_text(yaml.safe_dump(emulated(yaml.safe_load((BUILD / "template.yaml").read_text()), parameters)))
         overrides = [f"{name}={value}" for name, value in parameters.items()]
-        run(["sam", "deploy", "--template-file", f"{BUILD}/template.yaml", "--config-file", f"{ROOT}/samconfig.toml",
+        run(["sam", "deploy", "--template-file", str(deployed), "--config-file", f"{ROOT}/samconfig.toml",
              "--no-confirm-changeset", "--stack-name", self.name, "--parameter-overrides", *overrides])
 
     def delete(self):
@@ -178,12 +194,30 @@ class Stack:
         expect(f"  “{inbox(former)[-1]}”", "was changed" in inbox(former)[-1])
 
 
+def event_bus():
+    """A bus, and what reads the types and the users of the events that came to it since."""
+    buses, queues = boto3.client("events"), boto3.client("sqs")
+    bus = buses.create_event_bus(Name="latchkey")["EventBusArn"]
+    queue = queues.create_queue(QueueName="events")["QueueUrl"]
+    arn = queues.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    buses.put_rule(Name="all", EventBusName="latchkey", EventPattern=json.dumps({"source": ["latchkey"]}))
+    buses.put_targets(Rule="all", EventBusName="latchkey", Targets=[{"Id": "queue", "Arn": arn}])
+
+    def read():
+        received = queues.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", [])
+        details = [json.loads(message["Body"])["detail"] for message in received]
+        return [(detail["type"], detail["data"]["user_id"]) for detail in details]
+
+    return bus, read
+
+
 def use(sparrow_url):
     secrets, dynamodb = boto3.client("secretsmanager"), boto3.client("dynamodb")
     stack = Stack(FIRST)
 
     step("A first deployment")
-    stack.deploy(SparrowBaseUrl=sparrow_url, SendWaitsSeconds=0)
+    bus, events = event_bus()
+    stack.deploy(SparrowBaseUrl=sparrow_url, SendWaitsSeconds=0, EventBusArn=bus)
     eventually("the first rotation made a key, which is published", stack.published_keys)
     secrets.put_secret_value(SecretId=stack.output("GatewaySecretArn"), SecretString=json.dumps(SPARROW))
 
@@ -199,6 +233,11 @@ def use(sparrow_url):
     expect("the authorizer knows who it is", stack.me(sita)["username"] == "sita")
     issuer = claims(sita["access_token"])["iss"]
     expect(f"the issuer is the API's own URL, {issuer}", issuer == stack.output("ApiUrl"))
+
+    step("Events")
+    told = set()
+    users = {(kind, person["user"]["user_id"]) for person in (sita, gita) for kind in ("user.created", "user.signed_in")}
+    eventually("the bus has both users and their sign-ins", lambda: told.update(events()) or told == users)
 
     step("A change of number")
     stack.change_number(gita, GITA, GITA_LATER)
@@ -229,8 +268,9 @@ def use(sparrow_url):
     remaining = set(dynamodb.list_tables()["TableNames"])
     expect("users, notices and settings stay; codes and sessions do not", remaining == set(tables.values()), remaining)
     remaining = {secret["Name"] for secret in secrets.list_secrets()["SecretList"]}
-    kept = {made["CodeKeySecret"], made["GatewaySecret"]}
-    expect("the code key and the gateways' credentials stay; the signing key does not", remaining == kept, remaining)
+    kept = {made["CodeKeySecret"], made["EventKeySecret"], made["GatewaySecret"]}
+    expect("the keys of codes and of digests and the gateways' credentials stay; the signing key does not",
+           remaining == kept, remaining)
 
     step("A new stack comes up on the old tables")
     stack = Stack(SECOND)
@@ -280,7 +320,7 @@ def aws(folder):
         "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     }
     # The functions inherit the emulator's variables.
-    own = {f"AWS_ENDPOINT_URL_{service}": url for service in ("DYNAMODB", "SECRETS_MANAGER", "SNS")}
+    own = {f"AWS_ENDPOINT_URL_{service}": url for service in ("DYNAMODB", "EVENTBRIDGE", "SECRETS_MANAGER", "SNS")}
     own |= {"FUNCTION_RUNNER": function_runner(), "BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "IOT_MTLS_ENABLED": "0", "TMPDIR": folder}
     with open(f"{folder}/aws.log", "w") as log:
         emulator = subprocess.Popen([sys.executable, pathlib.Path(__file__).with_name("aws.py")],

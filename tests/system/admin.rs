@@ -143,11 +143,7 @@ async fn a_rotation_is_asked_for_and_the_former_key_is_retired_once_it_no_longer
     assert_eq!((keys[0]["state"].as_str(), keys[1]["kid"].as_str()), (Some("newest"), Some(&*first)));
     let early = latchkey(&world, &["key", "retire", &first, "--yes"]).refused();
     assert!(early.contains("still signs"), "{early}");
-    // As if the rotation had been an hour ago.
-    let mut item = world.items("SettingsTable").await.into_iter().find(|item| item["pk"]["S"] == "keys").unwrap();
-    let retires_at: i64 = item["keys"]["L"][0]["M"]["retires_at"]["N"].as_str().unwrap().parse().unwrap();
-    item["keys"]["L"][0]["M"]["retires_at"]["N"] = json!((retires_at - 3_600).to_string());
-    world.dynamodb("PutItem", json!({"TableName": "SettingsTable", "Item": item})).await;
+    world.advance(660);
     let asked = latchkey(&world, &["key", "retire", &first]).refused();
     assert!(asked.contains("must sign in again") && asked.contains("--yes"), "{asked}");
     latchkey(&world, &["key", "retire", &first, "--yes"]).ok();
@@ -155,6 +151,26 @@ async fn a_rotation_is_asked_for_and_the_former_key_is_retired_once_it_no_longer
     assert!(latchkey(&world, &["key", "retire", &first, "--yes"]).refused().contains("no key has this id"));
     let actions: Vec<_> = log(&world).into_iter().map(|(action, _)| action).collect();
     assert_eq!(actions, ["key.retire", "key.rotate"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_signs_because_a_rotation_stopped_is_not_retired() {
+    let world = World::new().await;
+    let status = || latchkey(&world, &["key", "status", "--json"]).json();
+    let first = status()["keys"][0]["kid"].as_str().unwrap().to_owned();
+    let version = "4f1d2c4b-5a69-4e87-9b0c-7d8e9fa0b1c2";
+    let event = |step: &str| json!({"Step": step, "SecretId": "SigningKeySecret", "ClientRequestToken": version});
+    for step in ["createSecret", "setSecret", "testSecret"] {
+        world.system.invoke("RotateKeysFunction", event(step)).await.unwrap();
+    }
+    world.advance(86_400);
+    let refused = latchkey(&world, &["key", "retire", &first, "--yes"]).refused();
+    assert!(refused.contains("the rotation has not ended"), "{refused}");
+    world.system.invoke("RotateKeysFunction", event("finishSecret")).await.unwrap();
+    let early = latchkey(&world, &["key", "retire", &first, "--yes"]).refused();
+    assert!(early.contains("wait until"), "{early}");
+    world.advance(300);
+    latchkey(&world, &["key", "retire", &first, "--yes"]).ok();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -91,7 +91,7 @@ async fn a_process_that_started_before_the_first_key_was_made_signs_with_it_at_o
 }
 
 #[tokio::test]
-async fn a_new_key_is_published_at_once_and_signs_after_ten_minutes() {
+async fn a_new_key_is_published_at_once_and_signs_after_eleven_minutes() {
     let world = World::new().await;
     let early = world.sign_in(PHONES[0]).await;
     let old = signer(&early.access);
@@ -102,7 +102,7 @@ async fn a_new_key_is_published_at_once_and_signs_after_ten_minutes() {
     let [first, new] = keys.as_slice() else { panic!("{keys:?}") };
     assert_eq!(*first, old, "the older key stays");
     assert_eq!(signer(&world.sign_in(PHONES[1]).await.access), old, "at once");
-    world.advance(9 * MINUTE);
+    world.advance(10 * MINUTE);
     let late = world.sign_in(PHONES[2]).await;
     assert_eq!(signer(&late.access), old, "a minute too soon");
     world.advance(MINUTE + 1);
@@ -123,13 +123,13 @@ async fn an_older_key_is_published_until_the_last_token_that_it_signed_has_expir
     let old = published(&world).await;
     rotate(&world).await;
     // Just before the new key takes over.
-    world.advance(10 * MINUTE - 5);
+    world.advance(11 * MINUTE - 5);
     let person = world.sign_in(PHONES[0]).await;
     assert_eq!([signer(&person.refresh)], old.as_slice());
     world.advance(30 * DAY - 5);
     assert!(published(&world).await.contains(&old[0]));
     world.refresh(&person.refresh).await.ok();
-    world.advance(DAY + 10 * MINUTE);
+    world.advance(DAY + 11 * MINUTE);
     let keys = published(&world).await;
     assert_eq!((keys.len(), keys.contains(&old[0])), (1, false));
 }
@@ -179,8 +179,38 @@ async fn the_next_rotation_finishes_one_that_stopped_after_any_step() {
         );
         rotate(&world).await;
         assert_eq!(published(&world).await, [signer(&person.access), pending.clone()], "{steps}");
-        world.advance(10 * MINUTE + 1);
+        world.advance(11 * MINUTE + 1);
         assert_eq!(signer(&refreshed(&world, &person).await.access), pending, "{steps}");
+    }
+}
+
+/// Whoever verifies tokens caches the published keys.
+#[tokio::test]
+async fn a_rotation_that_is_finished_late_waits_until_every_verifier_has_read_the_key() {
+    for done_in_time in 1..3 {
+        let world = World::new().await;
+        let person = world.sign_in(PHONES[0]).await;
+        for name in &STEPS[..done_in_time] {
+            step(&world, name, VERSION).await.unwrap();
+        }
+        world.advance(60 * MINUTE);
+        // Processes read the keys that are published now.
+        refreshed(&world, &world.refreshed(&person).await).await;
+        for name in &STEPS[done_in_time..3] {
+            step(&world, name, VERSION).await.unwrap();
+        }
+        if done_in_time == 1 {
+            let refused = step(&world, "finishSecret", VERSION).await.unwrap_err();
+            assert!(refused.contains("rotate again in 600 seconds"), "{refused}");
+            world.me(&world.sign_in(PHONES[1]).await).await;
+            world.advance(10 * MINUTE);
+        }
+        step(&world, "finishSecret", VERSION).await.unwrap();
+        world.advance(5 * MINUTE);
+        let later = world.sign_in(PHONES[2]).await;
+        assert_eq!(signer(&later.access), key_of(&world, VERSION).await);
+        world.me(&later).await;
+        refreshed(&world, &later).await;
     }
 }
 
@@ -195,7 +225,7 @@ async fn a_rotation_abandoned_after_any_step_does_not_block_the_next() {
         let abandoned = json!({"VersionStage": "AWSPENDING", "RemoveFromVersionId": VERSION});
         secret(&world, "UpdateSecretVersionStage", abandoned).await;
         rotate(&world).await;
-        world.advance(10 * MINUTE + 1);
+        world.advance(11 * MINUTE + 1);
         let again = refreshed(&world, &person).await;
         let newest = published(&world).await.pop().unwrap();
         assert_eq!(signer(&again.access), newest, "{steps}");

@@ -1,6 +1,6 @@
 //! How many requests, to DynamoDB one after another and to Secrets Manager, each route needs in a warm function.
 
-use domain::rules::signing_keys::PUBLISHED_BEFORE_USE_SECONDS;
+use domain::rules::signing_keys::MADE_BEFORE_USE_SECONDS;
 use local::{Aim, Mode, Outgoing, Target};
 use serde_json::{Value, json};
 use tests::google::{Google, Key, claims, header};
@@ -36,7 +36,7 @@ fn requests_for_secrets(world: &World) -> Vec<String> {
 async fn a_start_reads_each_functions_secrets_in_one_request_and_the_first_events_read_none() {
     let world = World::new().await;
     // Before that a new key does not sign, so the previous one is read too.
-    world.advance(u64::from(PUBLISHED_BEFORE_USE_SECONDS));
+    world.advance(u64::from(MADE_BEFORE_USE_SECONDS));
     world.system.cool();
     world.system.aim(None);
     world.system.warm().await;
@@ -86,7 +86,7 @@ async fn the_first_events_read_the_secrets_that_a_start_could_not_read() {
         what: format!("BatchGetSecretValue {secrets}"),
         nth: 1,
     };
-    world.advance(u64::from(PUBLISHED_BEFORE_USE_SECONDS));
+    world.advance(u64::from(MADE_BEFORE_USE_SECONDS));
     // The start itself reads the signing key alone if the batch fails.
     let cases: [(&str, &[&str]); 2] = [
         ("CodeKeySecret GatewaySecret", &["CodeKeySecret", "GatewaySecret"]),

@@ -6,11 +6,12 @@
 use adapters::app::App;
 use adapters::config::ConfigError;
 use adapters::dynamodb::{SettingsTable, Store};
-use adapters::secrets::{RotatingSecret, SigningKeyPair, is_code_key, new_code_key};
+use adapters::secrets::{RotatingSecret, SECRET_CACHE_SECONDS, SigningKeyPair, is_code_key, new_code_key};
 use adapters::telemetry::{self, causes, with_request_id};
 use adapters::tokens::{VerifyingKeys, new_token_ids};
 use aws_lambda_events::secretsmanager::SecretsManagerSecretRotationEvent;
 use domain::rules::session::{Device, Session};
+use domain::rules::signing_keys::NotReady;
 use domain::rules::token::Grant;
 use domain::rules::user::{Rights, Roles};
 use domain::values::ids::{SessionId, UserId};
@@ -106,7 +107,11 @@ impl RotateKeys {
         }
         if stages.current.as_deref() == Some(version) {
             tracing::info!(step = event.step, "this version is already current");
-            return Ok(());
+            // The note may have failed after the version became current.
+            return match (event.step.as_str(), key) {
+                ("finishSecret", Key::Signing) => self.note_that_it_signs(&self.pending(version).await?).await,
+                _ => Ok(()),
+            };
         }
         if event.step != "createSecret" && stages.pending.as_deref() != Some(version) {
             return Err("this version is not pending".into());
@@ -122,7 +127,13 @@ impl RotateKeys {
             }
             // A code names the version of its key, so nobody needs to know the key before it is used.
             ("setSecret" | "testSecret", Key::Code) => {}
-            _ => secret.make_current(version, &stages).await?,
+            (_, Key::Signing) => {
+                let pair = self.pending(version).await?;
+                self.check_is_known(&pair).await?;
+                secret.make_current(version, &stages).await?;
+                self.note_that_it_signs(&pair).await?;
+            }
+            (_, Key::Code) => secret.make_current(version, &stages).await?,
         }
         tracing::info!(step = event.step, "rotation step done");
         Ok(())
@@ -157,7 +168,27 @@ impl RotateKeys {
     }
 
     async fn publish(&self, pair: &SigningKeyPair) -> Result<(), Error> {
-        Ok(self.store.publish_key(&pair.public()?, self.app.clock.now(), &self.app.config.limits).await?)
+        let now = self.app.clock.now();
+        Ok(self.store.publish_key(&pair.public(now)?, now, &self.app.config.limits).await?)
+    }
+
+    /// Refuses a key that some verifiers may not have read yet: an earlier step took long, or was repeated late.
+    async fn check_is_known(&self, pair: &SigningKeyPair) -> Result<(), Error> {
+        let now = self.app.clock.now();
+        match self.store.key_set().await?.may_sign(&pair.id()?, now.max(pair.signs_from())) {
+            Ok(()) => Ok(()),
+            Err(NotReady::JustPublished { until }) => {
+                let wait = now.seconds_until(until);
+                Err(format!("verifiers may not have read the new key yet: rotate again in {wait} seconds").into())
+            }
+            Err(not_published) => Err(not_published.into()),
+        }
+    }
+
+    /// So that an operator knows when an older key no longer signs.
+    async fn note_that_it_signs(&self, pair: &SigningKeyPair) -> Result<(), Error> {
+        let everywhere_from = self.app.clock.now().plus(SECRET_CACHE_SECONDS).max(pair.signs_from());
+        Ok(self.store.key_signs(&pair.id()?, everywhere_from).await?)
     }
 
     /// Signs a token with the new key and verifies it with the published keys.

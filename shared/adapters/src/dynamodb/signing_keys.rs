@@ -26,9 +26,18 @@ impl<T: HasSettings> Store<T> {
 
     /// Publishes a key as the newest one.
     pub async fn publish_key(&self, public: &PublicKey, now: Timestamp, limits: &Limits) -> Result<(), Unavailable> {
+        self.change_keys(|before| before.publish(public.clone(), now, limits)).await
+    }
+
+    /// Notes that a key is the current one, and signs in every process from `from` on.
+    pub async fn key_signs(&self, key: &KeyId, from: Timestamp) -> Result<(), Unavailable> {
+        self.change_keys(|before| before.signing(key, from)).await
+    }
+
+    async fn change_keys(&self, change: impl Fn(&KeySet) -> KeySet) -> Result<(), Unavailable> {
         for _ in 0..MAX_RETRIES {
             let before = self.key_set().await?;
-            let after = before.publish(public.clone(), now, limits);
+            let after = change(&before);
             if after == before {
                 return Ok(());
             }
@@ -44,15 +53,10 @@ impl<T: HasSettings> Store<T> {
     }
 
     /// Removes a public key. Processes that have read it accept it for five minutes more.
-    pub async fn retire_key(
-        &self,
-        id: &KeyId,
-        change: &Change,
-        limits: &Limits,
-    ) -> Result<Result<(), RetirementError>, Unavailable> {
+    pub async fn retire_key(&self, id: &KeyId, change: &Change) -> Result<Result<(), RetirementError>, Unavailable> {
         for _ in 0..MAX_RETRIES {
             let before = self.key_set().await?;
-            let after = match before.retire(id, change.at, limits) {
+            let after = match before.retire(id, change.at) {
                 Ok(after) => after,
                 Err(refusal) => return Ok(Err(refusal)),
             };

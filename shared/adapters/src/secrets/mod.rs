@@ -13,7 +13,7 @@ pub use self::code_key::{CodeKeySecret, is_code_key, new_code_key};
 pub use self::edge::EdgeSecret;
 pub use self::event_key::EventKeySecret;
 pub use self::gateways::{GatewayCredentials, GatewaySecret};
-pub use self::reader::{SecretReader, read_together};
+pub use self::reader::{SECRET_CACHE_SECONDS, SecretReader, read_together};
 pub use self::rotation::{RotatingSecret, SecretStatus, Stages};
 pub use self::service_account::{PushSecret, ServiceAccount};
 pub use self::signing_key::{SigningKeyPair, SigningKeySecret};

@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::expiring::{Expiring, Fetched};
 
 /// How long a secret is used without asking again. Seconds.
-const CACHE_SECONDS: u32 = 300;
+pub const SECRET_CACHE_SECONDS: u32 = 300;
 /// How long after it was read a secret is still used if Secrets Manager does not answer. Seconds.
 const STALE_SECONDS: u32 = 3_600;
 /// How long a stale secret is used without asking again after Secrets Manager failed. Seconds.
@@ -55,7 +55,9 @@ impl SecretReader {
             name: name.into(),
             clock: app.clock.clone(),
             versions: Arc::new(
-                Expiring::new(CACHED).stale_for(STALE_SECONDS.saturating_sub(CACHE_SECONDS)).retry_after(RETRY_SECONDS),
+                Expiring::new(CACHED)
+                    .stale_for(STALE_SECONDS.saturating_sub(SECRET_CACHE_SECONDS))
+                    .retry_after(RETRY_SECONDS),
             ),
         }
     }
@@ -109,7 +111,7 @@ impl SecretReader {
 }
 
 fn fetched(value: Option<Version>, now: Timestamp) -> Fetched<Option<Version>> {
-    let fresh_until = if value.is_some() { now.plus(CACHE_SECONDS) } else { now };
+    let fresh_until = if value.is_some() { now.plus(SECRET_CACHE_SECONDS) } else { now };
     Fetched { value, fresh_until }
 }
 

@@ -7,7 +7,7 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use domain::rules::signing_keys::{PUBLISHED_BEFORE_USE_SECONDS, PublicKey};
+use domain::rules::signing_keys::{MADE_BEFORE_USE_SECONDS, PublicKey};
 use domain::values::ids::{KeyId, MalformedId};
 use domain::values::time::Timestamp;
 use domain::values::unavailable::Unavailable;
@@ -60,7 +60,7 @@ impl SigningKeyPair {
             private_key: STANDARD.encode(pkcs8.as_ref()),
             x: URL_SAFE_NO_PAD.encode(x),
             y: URL_SAFE_NO_PAD.encode(y),
-            signs_from: now.plus(PUBLISHED_BEFORE_USE_SECONDS).seconds(),
+            signs_from: now.plus(MADE_BEFORE_USE_SECONDS).seconds(),
         })
     }
 
@@ -73,15 +73,23 @@ impl SigningKeyPair {
         serde_json::from_str(text).ok()
     }
 
-    /// The public half.
-    pub fn public(&self) -> Result<PublicKey, Unavailable> {
-        let id = self.kid.parse().map_err(|malformed: MalformedId| Unavailable::new(READ, malformed))?;
-        Ok(PublicKey { id, x: self.x.clone(), y: self.y.clone(), retires_at: None })
+    pub fn id(&self) -> Result<KeyId, Unavailable> {
+        self.kid.parse().map_err(|malformed: MalformedId| Unavailable::new(READ, malformed))
+    }
+
+    pub const fn signs_from(&self) -> Timestamp {
+        Timestamp::from_seconds(self.signs_from)
+    }
+
+    /// The public half, to be published now.
+    pub fn public(&self, now: Timestamp) -> Result<PublicKey, Unavailable> {
+        let (x, y) = (self.x.clone(), self.y.clone());
+        Ok(PublicKey { id: self.id()?, x, y, published_at: now, signs_from: None, retires_at: None })
     }
 
     pub fn signing_key(&self) -> Result<SigningKey, Unavailable> {
         let pkcs8 = STANDARD.decode(&self.private_key).map_err(|_| Unavailable::new(READ, "not base64"))?;
-        SigningKey::from_pkcs8(self.public()?.id, &pkcs8)
+        SigningKey::from_pkcs8(self.id()?, &pkcs8)
     }
 }
 
@@ -113,7 +121,7 @@ impl SigningKeySecret {
             self.reader.forget_current().await;
             return Err(Unavailable::new(READ, "there is none yet: rotate the secret once"));
         };
-        if now < Timestamp::from_seconds(current.signs_from)
+        if now < current.signs_from()
             && let Some(previous) = self.reader.get(Which::Stage(PREVIOUS)).await?
             && let Some(previous) = SigningKeyPair::from_secret(&previous.text)
         {

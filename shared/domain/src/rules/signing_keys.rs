@@ -6,13 +6,15 @@ use thiserror::Error;
 use super::limits::Limits;
 use super::session::KEPT_AFTER_END_SECONDS;
 use crate::values::ids::KeyId;
-use crate::values::time::{DAY, Timestamp};
+use crate::values::time::{DAY, MINUTE, Timestamp};
 
 /// How long verifiers may cache the key set. Seconds.
 pub const KEY_SET_CACHE_SECONDS: u32 = 300;
 /// How long a new key is published before it signs: twice as long as anyone caches an older key set, our own processes
 /// included. Seconds.
 pub const PUBLISHED_BEFORE_USE_SECONDS: u32 = 2 * KEY_SET_CACHE_SECONDS;
+/// From the making of a key to its use: a minute more, in which it is published. Seconds.
+pub const MADE_BEFORE_USE_SECONDS: u32 = PUBLISHED_BEFORE_USE_SECONDS + MINUTE;
 
 /// A public key on P-256 (RFC 7518 §6.2.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +25,10 @@ pub struct PublicKey {
     pub x: String,
     /// `y`, base64url.
     pub y: String,
+    /// When it was first published.
+    pub published_at: Timestamp,
+    /// From when on it signs in every process, and no older key does; `None` while that is not decided.
+    pub signs_from: Option<Timestamp>,
     /// When every token that it signed has expired; `None` while it is the newest key.
     pub retires_at: Option<Timestamp>,
 }
@@ -34,16 +40,25 @@ impl PublicKey {
     }
 }
 
+/// Why a key may not sign.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum NotReady {
+    #[error("the key is not published")]
+    NotPublished,
+    #[error("verifiers may not have read the key yet")]
+    JustPublished { until: Timestamp },
+}
+
 /// Why a key stays.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum RetirementError {
     #[error("no key has this id")]
     NoSuchKey,
-    #[error("it is the newest key, which signs; rotate first")]
+    #[error("it is the newest key; rotate first")]
     IsNewest,
-    /// The newest key is not used yet.
+    /// None if the rotation to a newer key has not ended.
     #[error("it still signs")]
-    StillSigns { until: Timestamp },
+    StillSigns { until: Option<Timestamp> },
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -72,21 +87,39 @@ impl KeySet {
         Self { keys, revision: self.revision.saturating_add(1) }
     }
 
+    /// Refuses a key that would sign at `from`, before every verifier has read it.
+    pub fn may_sign(&self, key: &KeyId, from: Timestamp) -> Result<(), NotReady> {
+        let published = self.keys.iter().find(|published| published.id == *key).ok_or(NotReady::NotPublished)?;
+        let until = published.published_at.plus(PUBLISHED_BEFORE_USE_SECONDS);
+        // Nobody has read a set without the very first key: there were no tokens to verify before it.
+        if from < until && self.keys.len() > 1 { Err(NotReady::JustPublished { until }) } else { Ok(()) }
+    }
+
+    /// The set once a key is the current one, and signs in every process from `from` on.
+    pub fn signing(&self, key: &KeyId, from: Timestamp) -> Self {
+        let mut after = self.clone();
+        let newly = after.keys.iter_mut().find(|published| published.id == *key && published.signs_from.is_none());
+        if let Some(key) = newly {
+            key.signs_from = Some(from);
+            after.revision = after.revision.saturating_add(1);
+        }
+        after
+    }
+
     /// The set without a key, so that nothing that it signed is accepted any more.
     ///
     /// # Errors
     /// While the key may still sign.
-    pub fn retire(&self, key: &KeyId, now: Timestamp, limits: &Limits) -> Result<Self, RetirementError> {
-        let retired = self.keys.iter().find(|published| published.id == *key).ok_or(RetirementError::NoSuchKey)?;
-        let longest_token = limits.refresh_idle_seconds.max(limits.access_token_seconds);
-        match retired.retires_at {
-            None => return Err(RetirementError::IsNewest),
-            Some(retires_at) => {
-                let last_signature = retires_at.minus(longest_token).minus(DAY);
-                if now < last_signature {
-                    return Err(RetirementError::StillSigns { until: last_signature });
-                }
-            }
+    pub fn retire(&self, key: &KeyId, now: Timestamp) -> Result<Self, RetirementError> {
+        let mut following = self.keys.iter().skip_while(|published| published.id != *key);
+        following.next().ok_or(RetirementError::NoSuchKey)?;
+        let newer: Vec<&PublicKey> = following.collect();
+        if newer.is_empty() {
+            return Err(RetirementError::IsNewest);
+        }
+        match newer.iter().filter_map(|newer| newer.signs_from).min() {
+            Some(from) if from <= now => {}
+            until => return Err(RetirementError::StillSigns { until }),
         }
         let keys = self.keys.iter().filter(|published| published.id != *key).cloned().collect();
         Ok(Self { keys, revision: self.revision.saturating_add(1) })

@@ -24,6 +24,8 @@ fn public_key(value: &AttributeValue) -> Result<PublicKey, Corrupt> {
         id: row.parsed("kid", str::parse::<KeyId>)?,
         x: row.text("x")?.to_owned(),
         y: row.text("y")?.to_owned(),
+        published_at: row.moment("published_at")?,
+        signs_from: row.optional_moment("signs_from")?,
         retires_at: row.optional_moment("retires_at")?,
     })
 }
@@ -34,7 +36,9 @@ pub(in crate::dynamodb) fn key_set_item(keys: &KeySet) -> Item {
             ("kid".into(), text(public.id.as_str())),
             ("x".into(), text(public.x.as_str())),
             ("y".into(), text(public.y.as_str())),
+            ("published_at".into(), moment(public.published_at)),
         ]);
+        member.extend(public.signs_from.map(|from| ("signs_from".into(), moment(from))));
         member.extend(public.retires_at.map(|retires_at| ("retires_at".into(), moment(retires_at))));
         AttributeValue::M(member)
     };
