@@ -276,6 +276,23 @@ async fn a_change_that_somebody_keeps_from_being_made_ends_after_a_week() {
     assert_eq!(owner.number(&world).await, json!(PHONE));
 }
 
+/// The run of an hour must not leave an end of an undo to a later hour, in which it is over.
+#[tokio::test]
+async fn one_run_does_everything_that_is_due() {
+    let world = World::new().await;
+    let at = world.now();
+    for n in 0..1_100 {
+        let user = format!("usr_{n:026}");
+        let item = json!({
+            "pk": {"S": "due"}, "sk": {"S": format!("{at:012}#change_reminder#{user}#{at}")}, "user_id": {"S": user},
+            "kind": {"S": "change_reminder"}, "at": {"N": at.to_string()}, "requested_at": {"N": at.to_string()},
+        });
+        world.dynamodb("PutItem", json!({"TableName": "NoticesTable", "Item": item})).await;
+    }
+    let answer = world.system.invoke("DueFunction", json!({})).await.unwrap();
+    assert_eq!((answer, world.items("NoticesTable").await.len()), (json!({"seen": 1_100}), 0));
+}
+
 #[tokio::test]
 async fn another_device_refuses_the_change_and_closes_it_for_30_days() {
     let world = World::with(LONG_TOKENS).await;

@@ -1,5 +1,7 @@
 //! Does hourly what is due: changes of number that nobody refused are made, and people are told once more of what waits.
 
+use std::time::{Duration, Instant};
+
 use adapters::app::App;
 use adapters::config::ConfigError;
 use adapters::dynamodb::{DueTables, Store};
@@ -11,6 +13,9 @@ use domain::values::time::Timestamp;
 use domain::values::unavailable::Unavailable;
 use lambda_http::lambda_runtime::LambdaEvent;
 use serde_json::{Value, json};
+
+/// How long a run begins with more. What it has begun then has as long to end before Lambda ends it.
+const WORKING_TIME: Duration = Duration::from_secs(120);
 
 #[derive(Clone)]
 pub struct DueWork {
@@ -32,18 +37,25 @@ impl DueWork {
     }
 
     async fn do_all(&self) -> Result<Value, Unavailable> {
-        let now = self.app.clock.now();
-        let due = self.store.due(now).await.inspect_err(|error| telemetry::unavailable("due", error))?;
-        let mut first_failure = None;
-        for due in &due {
-            if let Err(unavailable) = self.do_one(due, now).await {
-                telemetry::unavailable("due", &unavailable);
-                first_failure.get_or_insert(unavailable);
+        // One moment for all, so that what is postponed is not due again in this run.
+        let (now, started) = (self.app.clock.now(), Instant::now());
+        let (mut seen, mut first_failure) = (0_usize, None);
+        while first_failure.is_none() && started.elapsed() < WORKING_TIME {
+            let due = self.store.due(now).await.inspect_err(|error| telemetry::unavailable("due", error))?;
+            if due.is_empty() {
+                break;
+            }
+            seen = seen.saturating_add(due.len());
+            for due in &due {
+                if let Err(unavailable) = self.do_one(due, now).await {
+                    telemetry::unavailable("due", &unavailable);
+                    first_failure.get_or_insert(unavailable);
+                }
             }
         }
         match first_failure {
             Some(unavailable) => Err(unavailable),
-            None => Ok(json!({"seen": due.len()})),
+            None => Ok(json!({"seen": seen})),
         }
     }
 

@@ -21,7 +21,7 @@ use super::tables::{HasNotices, HasOtps, HasUsers};
 use super::transaction::{Transaction, Written};
 use crate::telemetry::{trace, unavailable};
 
-/// With so many things to do, the rest is left for the next run.
+/// With so many things to do, the rest is read later.
 const ENOUGH: usize = 500;
 
 impl<T: HasUsers + HasOtps + HasNotices> DueStore for Store<T> {

@@ -15,7 +15,8 @@ fn time(at: Timestamp) -> String {
 }
 
 pub(in crate::dynamodb) fn due_key(due: &Due) -> Item {
-    let place = format!("{}#{}#{}", time(due.at), due.kind.name(), due.user);
+    // Of two changes of one user, both can be decided at the same time.
+    let place = format!("{}#{}#{}#{}", time(due.at), due.kind.name(), due.user, due.requested_at.seconds());
     Item::from([("pk".into(), text(PARTITION)), ("sk".into(), text(place))])
 }
 
