@@ -7,7 +7,6 @@ use adapters::https;
 use adapters::secrets::{CodeKeySecret, GatewaySecret, PushSecret, SigningKeySecret};
 use adapters::telemetry::causes;
 use aws_config::SdkConfig;
-use clap::Args;
 use domain::rules::pumping::CounterScope;
 use domain::use_cases::check_code::CodeKeys;
 use domain::use_cases::send_otp::SendOtpStore;
@@ -27,9 +26,6 @@ use crate::output::Report;
 const ENOUGH_EXECUTIONS: i32 = 1_000;
 /// SNS's limit of a new account, in US dollars a month.
 const LIMIT_OF_NEW_ACCOUNTS: f64 = 1.0;
-
-#[derive(Args)]
-pub struct Command {}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -76,7 +72,7 @@ fn skipped(found: &str) -> Finding {
     Finding { state: State::Skipped, found: found.to_owned(), advice: None }
 }
 
-pub async fn run(context: &Context, target: &Target, _: Command) -> Result<Report, Failure> {
+pub async fn run(context: &Context, target: &Target) -> Result<Report, Failure> {
     let store = context.store::<AllTables>()?;
     let aws = context.deployment.aws.as_ref();
     let tables = tables(&store).await;

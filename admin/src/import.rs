@@ -112,7 +112,7 @@ pub async fn run(context: &Context, command: Command) -> Result<Report, Failure>
     check_exists(context, &defaults.organization).await?;
     let name = command.file.display();
     let file_bytes = std::fs::metadata(&command.file).map_err(|error| format!("{name}: {error}"))?.len();
-    let fresh = Progress { format: command.format.name().to_owned(), file_bytes, ..Progress::default() };
+    let fresh = Progress { format: command.format.name(), file_bytes, ..Progress::default() };
     let progress = if context.manner.dry_run { fresh } else { resume(&checkpoint, fresh)? };
     let now = Instant::now();
     let run = Run {

@@ -63,7 +63,7 @@ enum Command {
     /// Write all users as JSON lines, or everything that is stored of one
     Export(export::Command),
     /// Check whether a deployment can do its work, and say what to do
-    Doctor(doctor::Command),
+    Doctor,
     /// What operators changed
     Audit(audit::Command),
 }
@@ -96,7 +96,7 @@ async fn run(target: &Target, manner: Manner, command: Command) -> Result<Report
         Command::Number(command) => numbers::run(&context, command).await,
         Command::Import(command) => import::run(&context, command).await,
         Command::Export(command) => export::run(&context, command).await,
-        Command::Doctor(command) => doctor::run(&context, target, command).await,
+        Command::Doctor => doctor::run(&context, target).await,
         Command::Audit(command) => audit::run(&context, command).await,
     }
 }

@@ -11,10 +11,7 @@ use serde_json::{Map, Value, json};
 
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::output::{Report, count, masked, table};
-
-/// What stands in place of a code that is not to be shown.
-const HIDDEN_CODE: &str = "******";
+use crate::output::{HIDDEN_CODE, Report, count, masked, table};
 
 #[derive(Subcommand)]
 pub enum Command {

@@ -12,6 +12,8 @@ use serde_json::Value;
 /// Digits of a masked number that are shown at its end, and those that are hidden before them.
 const SHOWN_AT_END: usize = 4;
 const HIDDEN: usize = 4;
+/// What stands in place of a code that is not to be shown.
+pub const HIDDEN_CODE: &str = "******";
 /// The gap between columns.
 const GAP: &str = "  ";
 

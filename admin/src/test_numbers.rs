@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::organizations::{Current, current, write};
-use crate::output::{Report, masked, table};
+use crate::output::{HIDDEN_CODE, Report, masked, table};
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -69,7 +69,7 @@ async fn list(context: &Context, of: &Of) -> Result<Report, Failure> {
         if context.manner.reveal {
             [number.phone_number.clone(), number.code.clone(), number.until.clone()]
         } else {
-            [masked(&number.phone_number), "******".to_owned(), number.until.clone()]
+            [masked(&number.phone_number), HIDDEN_CODE.to_owned(), number.until.clone()]
         }
     };
     let rows: Vec<[String; 3]> = settings.test_numbers.iter().map(shown).collect();

@@ -32,14 +32,9 @@ pub enum Format {
 }
 
 impl Format {
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Lines => "lines",
-            Self::Firebase => "firebase",
-            Self::Cognito => "cognito",
-            Self::Supabase => "supabase",
-            Self::Older => "older",
-        }
+    /// As it is given on the command line.
+    pub fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
 }
 
