@@ -315,8 +315,7 @@ fn prefix(text: &str) -> Result<String, Failure> {
 
 async fn block(context: &Context, store: &Store<AllTables>, text: &str) -> Result<Report, Failure> {
     let prefix = prefix(text)?;
-    // As the operator wrote it, because they confirm it.
-    let shown = prefix.clone();
+    let shown = shown_prefix(context, &prefix);
     let what = format!("send no more codes to numbers that begin with {shown}");
     if context.manner.dry_run {
         return Ok(context.would(&what));
@@ -332,8 +331,7 @@ async fn block(context: &Context, store: &Store<AllTables>, text: &str) -> Resul
 
 async fn unblock(context: &Context, store: &Store<AllTables>, text: &str) -> Result<Report, Failure> {
     let prefix = prefix(text)?;
-    // As the operator wrote it, because they confirm it.
-    let shown = prefix.clone();
+    let shown = shown_prefix(context, &prefix);
     if context.manner.dry_run {
         return Ok(context.would(&format!("unblock {shown}")));
     }
@@ -353,7 +351,7 @@ async fn blocked(context: &Context, store: &Store<AllTables>) -> Result<Report, 
     Ok(Report::new(text, json!({"blocked": shown})))
 }
 
-/// So long a beginning may be a whole number.
+/// So long a beginning, with +, may be a whole number.
 const WHOLE_NUMBER: usize = 9;
 
 fn masked_prefix(prefix: &str) -> String {

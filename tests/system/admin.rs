@@ -406,7 +406,8 @@ async fn a_deleted_user_who_was_blocked_is_not_restored() {
 async fn a_blocked_number_or_beginning_gets_no_code_and_is_told_what_a_foreign_country_is_told() {
     let world = World::new().await;
     let send = async |phone: &str| world.post("/v1/otp/send", json!({"phone_number": phone})).send().await;
-    latchkey(&world, &["number", "block", OTHER, "--yes"]).ok();
+    let blocked = latchkey(&world, &["number", "block", OTHER, "--yes"]).ok();
+    assert_eq!(blocked, "Within a minute, no number that begins with +97798****0002 gets a code.\n");
     world.advance(60);
     let refused = send(OTHER).await;
     let mut foreign = send("+919876543210").await;
@@ -423,6 +424,11 @@ async fn a_blocked_number_or_beginning_gets_no_code_and_is_told_what_a_foreign_c
     world.advance(60);
     assert_eq!(send(PHONE).await.status, 200);
     assert!(latchkey(&world, &["number", "unblock", "+977984"]).refused().contains("is not blocked"));
+    assert_eq!(latchkey(&world, &["number", "unblock", OTHER, "--json"]).json()["unblocked"], "+97798****0002");
+    let absent = latchkey(&world, &["number", "unblock", OTHER]).refused();
+    assert!(!absent.contains(OTHER), "{absent}");
+    let asked = latchkey(&world, &["number", "block", OTHER, "--reveal"]).refused();
+    assert!(asked.contains(OTHER), "{asked}");
     for wrong in ["977984", "+", "+97798x", "+9779841000001234"] {
         assert!(latchkey(&world, &["number", "block", wrong, "--yes"]).refused().contains("expected a number"));
     }
