@@ -218,6 +218,13 @@ async fn route(context: &Context) -> Result<Vec<(Gateway, bool)>, String> {
     gateways.iter().map(|gateway| Ok((*gateway, is_complete(gateway)?))).collect()
 }
 
+/// Whether the home country's messages go to this gateway, as long as it accepts them.
+async fn is_first(context: &Context, gateway: Gateway) -> bool {
+    // If the secret can't be read, the check of the gateways says so.
+    let route = route(context).await.unwrap_or_default();
+    route.iter().find(|(_, is_complete)| *is_complete).is_some_and(|(first, _)| *first == gateway)
+}
+
 async fn gateways(context: &Context) -> Finding {
     let country = context.app.config.default_organization.default_country;
     let fill = "fill the secret GatewaySecretArn, or take the gateway out of SmsRoutes";
@@ -264,8 +271,9 @@ async fn sns(context: &Context, aws: Option<&SdkConfig>) -> Finding {
     );
     match sandbox {
         Ok(sandbox) if sandbox.is_in_sandbox => {
-            let advice = "leave the sandbox in the console of SNS; until then only verified numbers get messages";
-            return broken("the account is in the SMS sandbox", advice);
+            let advice = "leave the sandbox in the console of SNS; until then only verified numbers get messages from it";
+            let found = "the account is in the SMS sandbox";
+            return if is_first(context, Gateway::Sns).await { broken(found, advice) } else { warning(found, advice) };
         }
         Ok(_) => {}
         Err(error) => return warning(causes(&error), "allow sns:GetSMSSandboxAccountStatus, to see more"),

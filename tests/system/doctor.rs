@@ -208,9 +208,18 @@ async fn a_stack_with_a_short_code_key_is_broken() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stack_in_the_sandbox_of_sns_is_broken() {
+async fn a_stack_in_the_sandbox_of_sns_is_broken_only_if_its_country_has_no_gateway_before_sns() {
     let world = World::new().await;
     let account = Account { is_in_sandbox: true, ..Account::of(&world) };
+    let answer = in_aws(&world, account.clone(), &["doctor", "--json"]).await.json();
+    let warnings = checks(&answer, "warning");
+    let (_, of_sns) = warnings.iter().find(|(check, _)| check == "SNS").unwrap();
+    assert!(of_sns.contains("is in the SMS sandbox -> leave the sandbox"), "{of_sns}");
+    let mut sns_first = account.clone();
+    sns_first.variables.insert("SMS_ROUTES", "977=sns,sparrow".to_owned());
+    assert_broken(&world, sns_first, "SNS", ["is in the SMS sandbox", "leave the sandbox"]).await;
+    // Sparrow comes first, and can't be called.
+    set_secret(&world, "GatewaySecret", "{}").await;
     assert_broken(&world, account, "SNS", ["is in the SMS sandbox", "leave the sandbox"]).await;
 }
 
