@@ -9,7 +9,7 @@ use domain::values::custom_claims::CustomClaims;
 use domain::values::ids::UserId;
 use domain::values::numbering_plan::NumberingPlan;
 use domain::values::phone::DialledNumber;
-use domain::values::text::{ImageUrl, MalformedText, Name, OrganizationId, Source, Username};
+use domain::values::text::{ImageUrl, MalformedText, Name, OrganizationId, Role, Source, Username};
 use domain::values::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -134,13 +134,14 @@ impl Line {
         }
         let mut roles = Roles::new();
         for (role, organizations) in &self.roles {
+            let role = Role::parse(role).map_err(|wrong| format!("roles: a role: {wrong}"))?;
             let organizations = organizations.iter().map(|id| OrganizationId::parse(id));
             let organizations = organizations.collect::<Result<BTreeSet<_>, _>>();
             let organizations = organizations.map_err(|wrong| format!("roles: an organization: {wrong}"))?;
-            if role.is_empty() || organizations.is_empty() {
+            if organizations.is_empty() {
                 return Err("roles: expected each role with at least one organization".to_owned());
             }
-            roles.insert(role.clone(), organizations);
+            roles.insert(role.as_str().to_owned(), organizations);
         }
         Ok(roles)
     }

@@ -6,7 +6,7 @@ use domain::rules::session::Session;
 use domain::rules::user::{DEFAULT_ROLE, User};
 use domain::values::custom_claims::CustomClaims;
 use domain::values::ids::UserId;
-use domain::values::text::{OrganizationId, Username};
+use domain::values::text::{OrganizationId, Role, Username};
 use serde_json::{Value, json};
 
 use crate::context::Context;
@@ -15,8 +15,6 @@ use crate::organizations::check_exists;
 use crate::output::{Report, count, duration, fields, table, time};
 
 const NO_SUCH_USER: &str = "there is no such user";
-/// The longest name of a role.
-const MAX_ROLE_BYTES: usize = 64;
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -113,11 +111,11 @@ pub async fn run(context: &Context, command: Command) -> Result<Report, Failure>
             change_roles(context, &store, &who, &of, RoleChange::Remove, in_organization).await
         }
         Command::AddRole { who, role, of } => {
-            let role = check_role(role)?;
+            let role = parse_role(&role)?;
             change_roles(context, &store, &who, &of, RoleChange::Add, |_, _| vec![role.clone()]).await
         }
         Command::RemoveRole { who, role, of } => {
-            let role = check_role(role)?;
+            let role = parse_role(&role)?;
             change_roles(context, &store, &who, &of, RoleChange::Remove, |_, _| vec![role.clone()]).await
         }
     }
@@ -387,10 +385,9 @@ async fn delete(context: &Context, store: &Store<AllTables>, who: &Who, undo: Un
     Ok(Report::new(format!("{} is deleted. {end}\n", user.id), json))
 }
 
-fn check_role(role: String) -> Result<String, Failure> {
-    let is_role = (1..=MAX_ROLE_BYTES).contains(&role.len())
-        && role.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
-    if is_role { Ok(role) } else { Err("the role: expected 1 to 64 letters, digits, hyphens or underscores".into()) }
+fn parse_role(text: &str) -> Result<String, Failure> {
+    let role = Role::parse(text).map_err(|wrong| format!("the role: {wrong}"))?;
+    Ok(role.as_str().to_owned())
 }
 
 async fn change_roles(

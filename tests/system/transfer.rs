@@ -142,11 +142,14 @@ async fn users_of_the_older_system_keep_their_roles_in_each_organization() {
     let rows = format!(
         "id,phone,username,roles,date_joined,verified_at\n\
          7,984-1000001,sita,default:himal|acme;admin:acme,{PROVEN},{0}\n\
-         8,9841000002,,admin,{PROVEN},{0}\n",
+         8,9841000002,,admin,{PROVEN},{0}\n\
+         9,9841000003,,team lead:acme,{PROVEN},{0}\n",
         world.now() - 86_400
     );
     let answer = import(&world, "older", &folder.write("users.csv", rows), &["--json"]).bad_json();
-    assert_eq!(counts(&answer), (1, 0, 1));
+    assert_eq!(counts(&answer), (1, 0, 2));
+    let refused = "roles: a role: expected 1 to 64 letters, digits, hyphens or underscores";
+    assert_eq!(answer["reasons"][refused], 1, "{answer}");
     let shown = latchkey(&world, &["user", "show", "sita", "--json"]).json();
     assert_eq!(shown["user"]["roles"], json!({"admin": ["acme"], "default": ["acme", "himal"]}));
     assert_eq!(shown["user"]["created_at"], PROVEN);

@@ -37,10 +37,17 @@ fn is_printable(text: &str, max_characters: usize) -> bool {
     !text.trim().is_empty() && text.chars().count() <= max_characters && !text.chars().any(char::is_control)
 }
 
+fn is_identifier(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+}
+
 text!(
     /// The tenant whose app a person signs in to.
-    OrganizationId, "1 to 64 letters, digits, hyphens or underscores",
-    |text| (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    OrganizationId, "1 to 64 letters, digits, hyphens or underscores", is_identifier
+);
+text!(
+    /// What a user may do in an organization, in the words of its backends.
+    Role, "1 to 64 letters, digits, hyphens or underscores", is_identifier
 );
 
 /// Whether a text may stand beside the code in a message: one line that browsers do not mistake for `@domain #code`,
