@@ -271,7 +271,8 @@ async fn sns(context: &Context, aws: Option<&SdkConfig>) -> Finding {
     );
     match sandbox {
         Ok(sandbox) if sandbox.is_in_sandbox => {
-            let advice = "leave the sandbox in the console of SNS; until then only verified numbers get messages from it";
+            let advice =
+                "leave the sandbox in the console of SNS; until then only verified numbers get messages from it";
             let found = "the account is in the SMS sandbox";
             return if is_first(context, Gateway::Sns).await { broken(found, advice) } else { warning(found, advice) };
         }

@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use adapters::dynamodb::{AllTables, Person, Store};
 use clap::Args;
@@ -13,11 +12,11 @@ use domain::values::purpose::Purpose;
 use domain::values::text::DeviceName;
 use domain::values::time::Timestamp;
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
 
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::Report;
+use crate::pace::Pace;
 use crate::people::Line;
 use crate::users::find;
 
@@ -30,8 +29,8 @@ pub struct Command {
     #[arg(long, value_name = "FILE")]
     to: Option<PathBuf>,
     /// The most read units a second
-    #[arg(long, value_name = "UNITS", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..))]
-    units_per_second: u32,
+    #[arg(long, value_name = "UNITS", default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..))]
+    units_per_second: u64,
 }
 
 pub async fn run(context: &Context, command: Command) -> Result<Report, Failure> {
@@ -72,7 +71,8 @@ async fn all(context: &Context, store: &Store<AllTables>, command: &Command) -> 
     let change = context.change("export", "all users", None).await?;
     store.record(&change).await?;
     let mut out = open(command)?;
-    let (started, mut units, mut exported, mut from) = (Instant::now(), 0.0_f64, 0_u64, None);
+    let mut pace = Pace::new(command.units_per_second);
+    let (mut units, mut exported, mut from) = (0_u64, 0_u64, None);
     loop {
         let page = store.users_page(from).await?;
         for user in &page.users {
@@ -80,14 +80,13 @@ async fn all(context: &Context, store: &Store<AllTables>, command: &Command) -> 
             writeln!(out, "{line}").map_err(cannot_write)?;
             exported = exported.saturating_add(1);
         }
-        units += page.read_units;
+        units = units.saturating_add(page.read_units);
         let _ = writeln!(std::io::stderr(), "{exported} users");
         from = page.next;
         if from.is_none() {
             break;
         }
-        let due = Duration::from_secs_f64(units / f64::from(command.units_per_second));
-        sleep(due.saturating_sub(started.elapsed())).await;
+        pace.keep(page.read_units).await;
     }
     out.flush().map_err(cannot_write)?;
     // With the lines on standard output, nothing else may be there.

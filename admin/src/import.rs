@@ -18,12 +18,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::organizations::check_exists;
 use crate::output::{Report, fields};
+use crate::pace::Pace;
 use crate::people::Defaults;
 use crate::sources::{Enough, Format, Record, read, when};
 
@@ -204,18 +205,20 @@ impl Run<'_> {
     async fn write(mut self, mut records: Receiver<Read>, units_per_second: u64) -> Result<Report, Failure> {
         let most =
             usize::try_from(units_per_second / BATCHES_IN_SECOND / USUAL_UNITS).unwrap_or(usize::MAX).clamp(1, 256);
+        let mut pace = Pace::new(units_per_second);
         loop {
             let (batch, failed) = self.batch(&mut records, most).await;
             if batch.is_empty() && failed.is_none() {
                 break;
             }
+            let before = self.units;
             self.write_batch(batch).await?;
             self.save()?;
             if let Some(reason) = failed {
                 return Err(format!("after record {}: {reason}", self.progress.records).into());
             }
             self.tell();
-            self.keep_rate(units_per_second).await;
+            pace.keep(self.units.saturating_sub(before)).await;
         }
         let _ = std::fs::remove_file(&self.checkpoint);
         Ok(self.report("imported"))
@@ -293,13 +296,6 @@ impl Run<'_> {
         let text = json!(progress).to_string();
         let saved = std::fs::write(&next, text).and_then(|()| std::fs::rename(&next, &self.checkpoint));
         saved.map_err(|error| format!("{}: {error}", self.checkpoint.display()).into())
-    }
-
-    /// Waits until the units of this run are no more than allowed.
-    async fn keep_rate(&self, units_per_second: u64) {
-        let due =
-            Duration::from_millis(self.units.saturating_mul(1_000).checked_div(units_per_second).unwrap_or_default());
-        sleep(due.saturating_sub(self.started.elapsed())).await;
     }
 
     fn tell(&mut self) {

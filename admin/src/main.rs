@@ -11,6 +11,7 @@ mod keys;
 mod numbers;
 mod organizations;
 mod output;
+mod pace;
 mod people;
 mod sources;
 mod test_numbers;

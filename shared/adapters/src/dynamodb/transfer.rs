@@ -40,7 +40,7 @@ pub struct UsersPage {
     pub users: Vec<User>,
     /// None after the last page.
     pub next: Option<Cursor>,
-    pub read_units: f64,
+    pub read_units: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -144,7 +144,8 @@ impl<T: HasUsers> Store<T> {
         let page = request.send().await.map_err(|error| Unavailable::new("read all users", error))?;
         let users = page.items.unwrap_or_default().iter().map(user).collect::<Result<_, _>>()?;
         let read_units = page.consumed_capacity.and_then(|consumed| consumed.capacity_units).unwrap_or_default();
-        Ok(UsersPage { users, next: page.last_evaluated_key.map(Cursor), read_units })
+        // Strongly consistent reads consume whole units.
+        Ok(UsersPage { users, next: page.last_evaluated_key.map(Cursor), read_units: read_units.ceil() as u64 })
     }
 }
 
