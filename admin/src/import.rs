@@ -4,9 +4,9 @@
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::hash::{Hash, Hasher};
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use domain::rules::user::User;
 use domain::values::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::Instant;
@@ -63,11 +64,20 @@ pub struct Command {
     rejected: Option<PathBuf>,
 }
 
-/// How far an import is. A later run of the same file goes on from here.
+/// What is imported, and where to. A checkpoint of anything else would skip users.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Work {
+    format: String,
+    file_sha256: String,
+    organization: String,
+    proven_on: Option<String>,
+    users_table: String,
+}
+
+/// How far an import is. A later run of the same work goes on from here.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Progress {
-    format: String,
-    file_bytes: u64,
+    of: Work,
     /// Records that need not be read again.
     records: u64,
     written: u64,
@@ -111,9 +121,15 @@ pub async fn run(context: &Context, command: Command) -> Result<Report, Failure>
         now: context.now,
     };
     check_exists(context, &defaults.organization).await?;
-    let name = command.file.display();
-    let file_bytes = std::fs::metadata(&command.file).map_err(|error| format!("{name}: {error}"))?.len();
-    let fresh = Progress { format: command.format.name(), file_bytes, ..Progress::default() };
+    let file_sha256 = sha256(&command.file).map_err(|error| format!("{}: {error}", command.file.display()))?;
+    let work = Work {
+        format: command.format.name(),
+        file_sha256,
+        organization: defaults.organization.as_str().to_owned(),
+        proven_on: command.proven_on.clone(),
+        users_table: context.app.config.resources.users_table()?.to_owned(),
+    };
+    let fresh = Progress { of: work, ..Progress::default() };
     let progress = if context.manner.dry_run { fresh } else { resume(&checkpoint, fresh)? };
     let now = Instant::now();
     let run = Run {
@@ -144,19 +160,51 @@ fn file_name(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-/// The progress of an earlier run of the same file.
+/// The SHA-256 of a file's content, in hexadecimal.
+fn sha256(file: &Path) -> std::io::Result<String> {
+    let mut file = BufReader::new(File::open(file)?);
+    let mut hasher = Sha256::new();
+    loop {
+        let part = file.fill_buf()?;
+        if part.is_empty() {
+            return Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect());
+        }
+        hasher.update(part);
+        let length = part.len();
+        file.consume(length);
+    }
+}
+
+impl Work {
+    /// What another run has that this one has not.
+    fn differences(&self, other: &Self) -> Vec<&'static str> {
+        let differs = [
+            ("format", self.format != other.format),
+            ("file content", self.file_sha256 != other.file_sha256),
+            ("--organization", self.organization != other.organization),
+            ("--proven-on", self.proven_on != other.proven_on),
+            ("users table", self.users_table != other.users_table),
+        ];
+        differs.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
+    }
+}
+
+/// The progress of an earlier run of the same work.
 fn resume(checkpoint: &Path, fresh: Progress) -> Result<Progress, Failure> {
     let text = match std::fs::read_to_string(checkpoint) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(fresh),
         Err(error) => return Err(format!("{}: {error}", checkpoint.display()).into()),
     };
-    let found: Option<Progress> = serde_json::from_str(&text).ok();
-    let is_same = |found: &Progress| found.format == fresh.format && found.file_bytes == fresh.file_bytes;
-    found.filter(is_same).ok_or_else(|| {
-        let name = checkpoint.display();
-        format!("{name} is of another file: remove it to import this one from its start").into()
-    })
+    let name = checkpoint.display();
+    let remove = "remove it to import this file from its start";
+    let found: Progress =
+        serde_json::from_str(&text).map_err(|_| format!("{name} is no checkpoint of this version: {remove}"))?;
+    let differences = found.of.differences(&fresh.of);
+    if differences.is_empty() {
+        return Ok(found);
+    }
+    Err(format!("{name} is of a run with another {}: repeat that run, or {remove}", differences.join(", ")).into())
 }
 
 /// What comes from the file.

@@ -298,11 +298,44 @@ async fn an_import_that_is_killed_twice_and_resumed_loses_and_doubles_nobody() {
     let items = all_keys(&world).await;
     assert_eq!(items.len(), 3 * USERS, "a user and two locks each");
     assert_eq!(items.into_iter().collect::<BTreeSet<_>>().len(), 3 * USERS);
-    let other =
-        folder.write("many.jsonl.checkpoint", json!({"format": "lines", "file_bytes": 7, "records": 3}).to_string());
-    let refusal = import(&world, "lines", &file, &[]).refused();
-    assert!(refusal.contains("is of another file: remove it"), "{refusal}");
-    drop(other);
+}
+
+/// A file of two good lines and one that ends the run, so that its checkpoint stays.
+fn ending_early(folder: &Folder, last_digit: u32) -> std::path::PathBuf {
+    let line = |phone: String| json!({"phone_number": phone, "phone_proven_at": PROVEN}).to_string().into_bytes();
+    let lines = [line("+9779841000001".to_owned()), line(format!("+977984100000{last_digit}")), vec![0xff]];
+    folder.write("users.jsonl", lines.join(&b'\n'))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkpoint_of_another_file_or_of_other_options_skips_nobody() {
+    let world = World::new().await;
+    world.create_organization("acme", &[]).await;
+    let folder = folder(&world, "checkpoint");
+    let file = ending_early(&folder, 2);
+    let unreadable = import(&world, "lines", &file, &[]).refused();
+    assert!(unreadable.contains("after record 2"), "{unreadable}");
+    let checkpoint = folder.file("users.jsonl.checkpoint");
+    let written = std::fs::read(&checkpoint).unwrap();
+    let refused = |format: &str, options: &[&str], parts: [&str; 2]| {
+        let refusal = import(&world, format, &file, options).refused();
+        assert!(parts.iter().all(|part| refusal.contains(part)), "{refusal}");
+        assert_eq!(std::fs::read(&checkpoint).unwrap(), written);
+    };
+    let remove = "remove it to import this file from its start";
+    refused("lines", &["--organization", "acme"], ["another --organization:", remove]);
+    refused("lines", &["--proven-on", "2026-01-02"], ["another --proven-on:", remove]);
+    refused("older", &[], ["another format:", remove]);
+    let length = std::fs::metadata(&file).unwrap().len();
+    let other = ending_early(&folder, 3);
+    assert_eq!(std::fs::metadata(&other).unwrap().len(), length);
+    refused("lines", &[], ["another file content:", remove]);
+    assert_eq!(world.items("UsersTable").await.len(), 4, "two users and their locks");
+    std::fs::write(&checkpoint, r#"{"format":"lines","file_bytes":7,"records":3}"#).unwrap();
+    assert!(import(&world, "lines", &file, &[]).refused().contains("is no checkpoint of this version: remove it"));
+    std::fs::remove_file(&checkpoint).unwrap();
+    import(&world, "lines", &file, &[]).refused();
+    assert_eq!(world.items("UsersTable").await.len(), 6, "three users and their locks");
 }
 
 async fn all_keys(world: &World) -> Vec<String> {
