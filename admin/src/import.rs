@@ -83,6 +83,8 @@ struct Progress {
     written: u64,
     already_there: u64,
     rejected: u64,
+    /// The length of the file of rejected records.
+    rejected_bytes: u64,
     /// By what was spent in this and earlier runs.
     write_units: u64,
 }
@@ -130,7 +132,12 @@ pub async fn run(context: &Context, command: Command) -> Result<Report, Failure>
         users_table: context.app.config.resources.users_table()?.to_owned(),
     };
     let fresh = Progress { of: work, ..Progress::default() };
-    let progress = if context.manner.dry_run { fresh } else { resume(&checkpoint, fresh)? };
+    let progress = if context.manner.dry_run {
+        fresh
+    } else {
+        let progress = resume(&checkpoint, fresh)?;
+        rewind(&command.file, &rejected, progress)?
+    };
     let now = Instant::now();
     let run = Run {
         context,
@@ -205,6 +212,24 @@ fn resume(checkpoint: &Path, fresh: Progress) -> Result<Progress, Failure> {
         return Ok(found);
     }
     Err(format!("{name} is of a run with another {}: repeat that run, or {remove}", differences.join(", ")).into())
+}
+
+/// Takes back what a run that was killed rejected after its checkpoint: it is rejected again. A fresh run begins anew.
+fn rewind(file: &Path, rejected: &Path, progress: Progress) -> Result<Progress, Failure> {
+    let name = rejected.display();
+    if file.canonicalize().ok() == rejected.canonicalize().ok() {
+        return Err(format!("--rejected: {name} is what is imported").into());
+    }
+    let truncate = || {
+        let file = OpenOptions::new().write(true).open(rejected)?;
+        let length = file.metadata()?.len().min(progress.rejected_bytes);
+        file.set_len(length).map(|()| length)
+    };
+    match truncate() {
+        Ok(rejected_bytes) => Ok(Progress { rejected_bytes, ..progress }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Progress { rejected_bytes: 0, ..progress }),
+        Err(error) => Err(format!("{name}: {error}").into()),
+    }
 }
 
 /// What comes from the file.
@@ -333,7 +358,10 @@ impl Run<'_> {
         }
         let file = OpenOptions::new().create(true).append(true).open(&self.rejected);
         let written = file.and_then(|mut file| file.write_all(lines.as_bytes()));
-        written.map_err(|error| format!("{}: {error}", self.rejected.display()).into())
+        written.map_err(|error| format!("{}: {error}", self.rejected.display()))?;
+        let length = u64::try_from(lines.len()).unwrap_or(u64::MAX);
+        self.progress.rejected_bytes = self.progress.rejected_bytes.saturating_add(length);
+        Ok(())
     }
 
     /// Replaces the checkpoint as a whole, so that a run that is killed leaves the one or the other.

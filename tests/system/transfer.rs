@@ -1,8 +1,8 @@
 //! `latchkey import` and `export`: users from elsewhere can sign in afterwards, and a run that is killed loses and doubles none.
 
 use std::collections::BTreeSet;
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -250,13 +250,51 @@ async fn whoever_is_logged_in_is_the_operator_and_not_the_user_of_an_export() {
 }
 
 /// A file of users, each with a number and a username.
-fn many(folder: &Folder, users: usize) -> std::path::PathBuf {
+fn many(folder: &Folder, users: usize) -> PathBuf {
     let line = |n: usize| {
         let phone = format!("+97798{:08}", 41_000_000 + n);
         json!({"phone_number": phone, "username": format!("user{n}"), "phone_proven_at": PROVEN, "name": "Sita Rai"})
             .to_string()
     };
     folder.write("many.jsonl", (0..users).map(line).collect::<Vec<_>>().join("\n"))
+}
+
+/// An import of lines that runs.
+struct Importing {
+    process: Child,
+    checkpoint: PathBuf,
+}
+
+impl Importing {
+    fn start(world: &World, file: &Path, units_per_second: &str) -> Self {
+        let port = world.system.dynamodb_address().port().to_string();
+        let process = Command::new(program("latchkey"))
+            .args(["import", "lines", file.to_str().unwrap(), "--dynamodb-port", &port])
+            .args(["--units-per-second", units_per_second])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self { process, checkpoint: PathBuf::from(format!("{}.checkpoint", file.display())) }
+    }
+
+    fn done(&self) -> Option<u64> {
+        let text = std::fs::read_to_string(&self.checkpoint).ok()?;
+        serde_json::from_str::<Value>(&text).ok()?["records"].as_u64()
+    }
+
+    /// Kills it once it has done more records than these, and returns how many it has done.
+    async fn kill_after(mut self, records: u64) -> u64 {
+        let started = Instant::now();
+        while self.done().unwrap_or_default() <= records {
+            assert!(started.elapsed() < Duration::from_secs(60), "the import makes no progress");
+            assert!(self.process.try_wait().unwrap().is_none(), "the import ended before it was killed");
+            tokio::task::yield_now().await;
+        }
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+        self.done().unwrap()
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -266,28 +304,9 @@ async fn an_import_that_is_killed_twice_and_resumed_loses_and_doubles_nobody() {
     let folder = folder(&world, "killed");
     let file = many(&folder, USERS);
     let checkpoint = folder.file("many.jsonl.checkpoint");
-    let done = || {
-        let text = std::fs::read_to_string(&checkpoint).ok()?;
-        serde_json::from_str::<Value>(&text).ok()?["records"].as_u64()
-    };
-    let port = world.system.dynamodb_address().port().to_string();
     let mut last = 0;
     for _ in 0..2 {
-        let mut running = Command::new(program("latchkey"))
-            .args(["import", "lines", file.to_str().unwrap(), "--dynamodb-port", &port, "--units-per-second", "100000"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let started = Instant::now();
-        while done().unwrap_or_default() <= last + 50 {
-            assert!(started.elapsed() < Duration::from_secs(60), "the import makes no progress");
-            assert!(running.try_wait().unwrap().is_none(), "the import ended before it was killed");
-            tokio::task::yield_now().await;
-        }
-        running.kill().unwrap();
-        running.wait().unwrap();
-        last = done().unwrap();
+        last = Importing::start(&world, &file, "100000").kill_after(last + 50).await;
         assert!((last as usize) < USERS);
     }
     let answer = import(&world, "lines", &file, &["--json", "--units-per-second", "100000"]).json();
@@ -301,7 +320,7 @@ async fn an_import_that_is_killed_twice_and_resumed_loses_and_doubles_nobody() {
 }
 
 /// A file of two good lines and one that ends the run, so that its checkpoint stays.
-fn ending_early(folder: &Folder, last_digit: u32) -> std::path::PathBuf {
+fn ending_early(folder: &Folder, last_digit: u32) -> PathBuf {
     let line = |phone: String| json!({"phone_number": phone, "phone_proven_at": PROVEN}).to_string().into_bytes();
     let lines = [line("+9779841000001".to_owned()), line(format!("+977984100000{last_digit}")), vec![0xff]];
     folder.write("users.jsonl", lines.join(&b'\n'))
@@ -336,6 +355,43 @@ async fn a_checkpoint_of_another_file_or_of_other_options_skips_nobody() {
     std::fs::remove_file(&checkpoint).unwrap();
     import(&world, "lines", &file, &[]).refused();
     assert_eq!(world.items("UsersTable").await.len(), 6, "three users and their locks");
+}
+
+/// The numbers of the records that were rejected, in the order of their file.
+fn rejected(folder: &Folder) -> Vec<u64> {
+    let text = std::fs::read_to_string(folder.file("users.jsonl.rejected")).unwrap();
+    text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["record"].as_u64().unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_rejected_record_is_noted_once_also_after_a_kill_and_in_a_later_run() {
+    const USERS: u64 = 60;
+    let world = World::new().await;
+    let folder = folder(&world, "rejected");
+    let is_bad = |n: &u64| n.is_multiple_of(2);
+    let line = |n: u64| {
+        let phone = if is_bad(&n) { "12".to_owned() } else { format!("+97798410000{n:02}") };
+        json!({"phone_number": phone, "phone_proven_at": PROVEN}).to_string()
+    };
+    let file = folder.write("users.jsonl", (1..=USERS).map(line).collect::<Vec<_>>().join("\n"));
+    let running = Importing::start(&world, &file, "100");
+    let done = running.kill_after(20).await;
+    assert!(done < USERS);
+    // As if it had been killed after it noted the next one, and before its checkpoint.
+    let next = done / 2 * 2 + 2;
+    let mut noted = std::fs::read_to_string(folder.file("users.jsonl.rejected")).unwrap();
+    noted += &format!("{}\n", json!({"reason": "phone_number: not a mobile number", "record": next}));
+    folder.write("users.jsonl.rejected", noted);
+    let all: Vec<_> = (1..=USERS).filter(is_bad).collect();
+    for run in ["resumed", "later"] {
+        let answer = import(&world, "lines", &file, &["--json"]).bad_json();
+        assert_eq!((&answer["rejected"], rejected(&folder)), (&json!(USERS / 2), all.clone()), "{run}");
+    }
+    let none = folder.write("users.jsonl", line(1));
+    import(&world, "lines", &none, &[]).ok();
+    assert_eq!(rejected(&folder), [0; 0], "those of an earlier file");
+    let refusal = import(&world, "lines", &none, &["--rejected", none.to_str().unwrap()]).refused();
+    assert!(refusal.contains("is what is imported") && std::fs::read_to_string(&none).unwrap() == line(1), "{refusal}");
 }
 
 async fn all_keys(world: &World) -> Vec<String> {
