@@ -61,7 +61,7 @@ enum Command {
     Number(numbers::Command),
     /// Write the users of a file, from Latchkey or from elsewhere
     Import(import::Command),
-    /// Write all users as JSON lines, or everything that is stored of one
+    /// Write all users as JSON lines, or what is stored of one
     Export(export::Command),
     /// Check whether a deployment can do its work, and say what to do
     Doctor,

@@ -225,6 +225,12 @@ async fn an_export_of_one_person_has_what_is_stored_of_them_and_nothing_of_other
         json!({"phone_number": "+9779841000001", "otp": sent.code, "device_name": "Sita's phone", "fcm_token": "f:1"});
     world.post("/v1/otp/submit", body).proven_by(&device).send().await.ok();
     world.sign_in("+9779841000002").await;
+    world.advance(600);
+    let again = world.sign_in("+9779841000001").await;
+    let wrong = tests::wrong(&world.send_code("+9779841000002").await.code);
+    world.submit("+9779841000002", &wrong).send().await;
+    latchkey(&world, &["user", "add-role", "+9779841000001", "admin"]).ok();
+    latchkey(&world, &["user", "add-role", "+9779841000002", "admin"]).ok();
     let one = latchkey(&world, &["export", "--user", "+9779841000001"]).json();
     assert_eq!(one["user"]["phone_number"], "+9779841000001");
     assert_eq!(
@@ -232,10 +238,58 @@ async fn an_export_of_one_person_has_what_is_stored_of_them_and_nothing_of_other
         (&json!("Sita's phone"), &json!("f:1"))
     );
     assert_eq!(one["known_devices"].as_array().unwrap().len(), 1);
-    assert_eq!(one["messages_of_the_last_day"].as_array().unwrap().len(), 1);
+    assert_eq!(one["messages_sent_at"], json!([world.now() - 600, world.now()]));
+    let notices = one["waiting_notices"].as_array().unwrap();
+    assert_eq!(notices.len(), 1, "that a device signed in which was not known");
+    assert_eq!((&notices[0]["event"], &notices[0]["at"]), (&json!("new_device"), &json!(world.now())));
+    let signed_in = tests::token::claims(&again.access)["sid"].clone();
+    assert_eq!(notices[0]["to"], json!({"all_devices_but": signed_in}));
+    assert_eq!((&one["has_lost_number"], &one["wrong_codes"]["without_id"]["in_a_row"]), (&json!(false), &json!(0)));
+    let changes = one["changes_by_operators"].as_array().unwrap();
+    let actions: Vec<_> = changes.iter().map(|change| change["action"].as_str().unwrap()).collect();
+    assert_eq!(actions, ["user.export", "user.add_role"]);
+    assert!(!one.to_string().contains("\"by\""), "{one}");
     assert!(!one.to_string().contains("9841000002"));
     let entries = latchkey(&world, &["audit", "--json"]).json()["entries"].clone();
     assert_eq!(entries[0]["action"], "user.export");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_of_one_person_says_how_a_change_of_number_and_a_recovery_ended() {
+    const DAY: u64 = 86_400;
+    let world = World::with(&[("ACCESS_TOKEN_SECONDS", "31536000"), ("REFRESH_IDLE_SECONDS", "31536000")]).await;
+    let (phone, other) = ("+9779841000001", "+9779841000002");
+    let export = || latchkey(&world, &["export", "--user", phone]).json();
+    let device = tests::device::Device::new();
+    let sent = world.send_code(phone).await;
+    let sita = tests::person(phone, &world.submit(phone, &sent.code).proven_by(&device).send().await);
+    let named = world.call("PATCH", "/v1/me").as_person(&sita).json(json!({"username": "sita"}));
+    named.send().await.ok();
+    let before = export();
+    assert_eq!((&before["delayed_change"], &before["recovery"]), (&Value::Null, &Value::Null));
+    world.advance(DAY);
+    // A refresh, because a change by a fresh token does not wait.
+    let refresh = world.post("/v1/session/refresh", json!({"refresh_token": sita.refresh}));
+    let access = refresh.proven_by(&device).send().await.text("access_token");
+    let sita = tests::Person { access, ..sita };
+    let send = world.post("/v1/phone/otp/send", json!({"phone_number": other, "change": true}));
+    send.as_person(&sita).proven_by(&device).send().await.ok();
+    let proof = json!({"phone_number": other, "otp": world.code(other).await, "username": "sita"});
+    assert_eq!(world.post("/v1/phone/otp/validate", proof).as_person(&sita).send().await.status, 202);
+    let change = export()["delayed_change"].clone();
+    assert_eq!((&change["from"], &change["phone_number"]), (&json!(phone), &json!(other)));
+    assert_eq!((&change["ended"], &change["due_at"]), (&Value::Null, &json!(world.now() + 3 * DAY as i64)));
+    world.call("POST", "/v1/phone/change/cancel").as_person(&sita).send().await;
+    assert_eq!(export()["delayed_change"]["ended"], "withdrawn");
+
+    world.advance(180 * DAY);
+    let sent = world.send_code(phone).await;
+    let recover = json!({"phone_number": phone, "otp": sent.code, "recover": true});
+    world.post("/v1/otp/submit", recover).send().await.assert_problem(403, "recovery_pending");
+    world.advance(60);
+    world.call("POST", "/v1/recovery/cancel").as_person(&sita).send().await;
+    let recovery = export()["recovery"].clone();
+    assert_eq!((&recovery["phone_number"], &recovery["refused_at"]), (&json!(phone), &json!(world.now())));
 }
 
 #[tokio::test(flavor = "multi_thread")]

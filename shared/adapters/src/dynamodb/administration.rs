@@ -1,6 +1,6 @@
 //! What operators read and change of users and numbers. Each change is written with its entry in the audit log.
 
-use domain::rules::notice::NoticeContext;
+use domain::rules::notice::{Notice, NoticeContext};
 use domain::rules::session::Session;
 use domain::rules::user::{KeptUsernames, PhoneHolder, User};
 use domain::use_cases::sessions::SessionsStore;
@@ -14,6 +14,7 @@ use domain::values::unavailable::Unavailable;
 use super::expression::Expression;
 use super::items::attributes::{Row, moment, text};
 use super::items::audit::Change;
+use super::items::notice::{notice, notices_of};
 use super::items::session::session;
 use super::items::user::{
     BLOCKED_AT, ROLE_PREFIX, forget_devices, if_phone_of, if_released, organization_set, phone_lock_key, user,
@@ -73,6 +74,26 @@ impl<T: HasUsers + HasSessions> Store<T> {
             kept_usernames: KeptUsernames(Row(&item).moments_by_name("kept_usernames")?),
             sessions: sessions.iter().map(session).collect::<Result<_, _>>()?,
         }))
+    }
+}
+
+impl<T: HasNotices> Store<T> {
+    /// What a user is to be told and was not told yet.
+    pub async fn waiting_notices(&self, id: &UserId) -> Result<Vec<Notice>, Unavailable> {
+        let (mut found, mut from) = (Vec::new(), None);
+        loop {
+            let query = self.client.query().table_name(self.tables.notices()).key_condition_expression("pk = :user");
+            let query = query.expression_attribute_values(":user", notices_of(id)).consistent_read(true);
+            let page = query.set_exclusive_start_key(from).send().await;
+            let page = page.map_err(|error| Unavailable::new("read the notices of a user", error))?;
+            for item in page.items.unwrap_or_default() {
+                found.push(notice(&item)?);
+            }
+            from = page.last_evaluated_key;
+            if from.is_none() {
+                return Ok(found);
+            }
+        }
     }
 }
 

@@ -12,8 +12,13 @@ use super::attributes::{Corrupt, Item, Row, moment, text};
 /// How long the item of a notice stays that could not be delivered.
 const KEPT_SECONDS: u32 = 7 * DAY;
 
+/// The partition key of a user's notices.
+pub(in crate::dynamodb) fn notices_of(user: &UserId) -> AttributeValue {
+    text(format!("user#{user}"))
+}
+
 pub(in crate::dynamodb) fn notice_key(user: &UserId, id: &NoticeId) -> Item {
-    Item::from([("pk".into(), text(format!("user#{user}"))), ("sk".into(), text(id.as_str()))])
+    Item::from([("pk".into(), notices_of(user)), ("sk".into(), text(id.as_str()))])
 }
 
 pub(in crate::dynamodb) fn notice_item(notice: &Notice) -> Item {
