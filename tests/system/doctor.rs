@@ -2,14 +2,14 @@
 //! system. CloudFormation, Lambda, STS and SNS's account are a stand-in here that answers the SDK's requests with what each
 //! test says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{Uri, header};
+use axum::http::{HeaderMap, Uri, header};
 use axum::response::IntoResponse;
 use serde_json::{Value, json};
 use tests::World;
@@ -31,21 +31,24 @@ const RESOURCES: [(&str, &str); 8] = [
 
 /// What the stand-in says of the account and its stack.
 #[derive(Clone)]
-struct Account {
+pub struct Account {
     stack_status: &'static str,
     is_in_sandbox: bool,
     spend_limit: &'static str,
     executions: u32,
     /// Of the functions.
-    variables: BTreeMap<&'static str, String>,
+    pub variables: BTreeMap<&'static str, String>,
+    /// The actions that were asked for, such as `sts:GetCallerIdentity`.
+    pub asked: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Account {
-    fn of(world: &World) -> Self {
+    pub fn of(world: &World) -> Self {
         let mut variables: BTreeMap<_, _> = RESOURCES.map(|(id, variable)| (variable, id.to_owned())).into();
         variables.insert("ISSUER", format!("http://{}", world.system.address()));
         variables.insert("SMS_ROUTES", "977=sparrow,sns;*=sns".to_owned());
-        Self { stack_status: "UPDATE_COMPLETE", is_in_sandbox: false, spend_limit: "200", executions: 1_000, variables }
+        let (stack_status, asked) = ("UPDATE_COMPLETE", Arc::default());
+        Self { stack_status, is_in_sandbox: false, spend_limit: "200", executions: 1_000, variables, asked }
     }
 
     /// Serves the account, and returns where.
@@ -58,20 +61,26 @@ impl Account {
     }
 }
 
-async fn answer(State(account): State<Arc<Account>>, uri: Uri, body: Bytes) -> impl IntoResponse {
+async fn answer(State(account): State<Arc<Account>>, headers: HeaderMap, uri: Uri, body: Bytes) -> impl IntoResponse {
+    // The scope of a signature names the service: Credential=<key>/<day>/<region>/<service>/aws4_request.
+    let service = headers[header::AUTHORIZATION].to_str().unwrap().split('/').nth(3).unwrap().to_owned();
+    let asked = |action: &str| account.asked.lock().unwrap().insert(format!("{service}:{action}"));
     let json = |value: Value| ([(header::CONTENT_TYPE, "application/json")], value.to_string());
     let xml = |action: &str, result: &str| {
         let text = format!("<{action}Response><{action}Result>{result}</{action}Result></{action}Response>");
         ([(header::CONTENT_TYPE, "text/xml")], text)
     };
     if uri.path().ends_with("/configuration") {
+        asked("GetFunctionConfiguration");
         return json(json!({"Environment": {"Variables": account.variables}}));
     }
     if uri.path().ends_with("/account-settings") {
+        asked("GetAccountSettings");
         return json(json!({"AccountLimit": {"ConcurrentExecutions": account.executions}}));
     }
     let form = String::from_utf8(body.into()).unwrap();
     let action = form.split('&').find_map(|pair| pair.strip_prefix("Action=")).unwrap_or_default().to_owned();
+    asked(&action);
     let result = match action.as_str() {
         "GetCallerIdentity" => format!("<Arn>{ARN}</Arn><UserId>U</UserId><Account>123456789012</Account>"),
         "ListStackResources" => {
@@ -98,7 +107,7 @@ async fn answer(State(account): State<Arc<Account>>, uri: Uri, body: Bytes) -> i
 }
 
 /// Runs a command for the stack `auth` of an account.
-async fn in_aws(world: &World, account: Account, arguments: &[&str]) -> Ran {
+pub async fn in_aws(world: &World, account: Account, arguments: &[&str]) -> Ran {
     let (account, system) = (format!("http://{}", account.serve().await), &world.system);
     let mut variables: Vec<_> = ["CLOUDFORMATION", "LAMBDA", "STS", "SNS"]
         .map(|service| (format!("AWS_ENDPOINT_URL_{service}"), account.clone()))

@@ -21,6 +21,7 @@ mod organization;
 mod parameters;
 mod policies;
 mod restart;
+mod rights;
 mod rotate_keys;
 mod round_trips;
 mod routes;

@@ -14,7 +14,7 @@ use crate::sample;
 use crate::workspace::{functions, list, logical_id, resource};
 
 /// Actions, each with the table or secret that it acts on.
-type Actions = BTreeSet<(String, String)>;
+pub type Actions = BTreeSet<(String, String)>;
 
 /// The value of an optional entry where its condition holds.
 fn if_present(value: &Value) -> &Value {
@@ -137,7 +137,7 @@ fn a_function_may_read_the_streams_that_call_it_and_no_other() {
 }
 
 /// The actions that a policy must allow for a request: a transaction needs one for each of its steps.
-fn actions(request: &DynamodbRequest) -> Actions {
+pub fn actions(request: &DynamodbRequest) -> Actions {
     let on =
         |action: &str, part: &Value| (format!("dynamodb:{action}"), part["TableName"].as_str().unwrap().to_owned());
     if let Some(tables) = request.body["RequestItems"].as_object() {
