@@ -13,7 +13,7 @@ use domain::values::time::Timestamp;
 
 use crate::deployment::{Deployment, Target};
 use crate::failure::Failure;
-use crate::output::{Numbers, Report, time};
+use crate::output::{Numbers, Report, printable, time};
 
 #[derive(Args, Clone)]
 pub struct Manner {
@@ -30,11 +30,19 @@ pub struct Manner {
     #[arg(long, global = true, help_heading = "Manner")]
     pub yes: bool,
     /// Your name in the audit log; in AWS it is added to that of your credentials
-    #[arg(long = "as", global = true, value_name = "NAME", help_heading = "Manner")]
+    #[arg(long = "as", global = true, value_name = "NAME", help_heading = "Manner", value_parser = name)]
     pub name: Option<String>,
     /// The name of whoever is logged in, if there is no other.
     #[arg(long, global = true, env = "USER", hide = true)]
     logged_in_as: Option<String>,
+}
+
+fn name(text: &str) -> Result<String, &'static str> {
+    if !text.is_empty() && printable(text) == text {
+        Ok(text.to_owned())
+    } else {
+        Err("expected visible characters on one line")
+    }
 }
 
 pub struct Context {
@@ -98,7 +106,7 @@ impl Context {
         if !std::io::stdin().is_terminal() {
             return Err(format!("{what} If you mean that, repeat the command with --yes.").into());
         }
-        let _ = write!(std::io::stderr(), "{what} Type yes to go on: ");
+        let _ = write!(std::io::stderr(), "{} Type yes to go on: ", printable(what));
         let mut answer = String::new();
         let _ = input.read_line(&mut answer);
         if answer.trim() == "yes" { Ok(()) } else { Err("nothing was changed".into()) }

@@ -131,6 +131,8 @@ async fn one(context: &Context, store: &Store<AllTables>, who: &str, command: &C
 /// What is stored of a person. docs/administer.md says what is left out.
 fn document(person: &Person, sent: Option<&SendState>, notices: &[Notice], entries: &[AuditEntry]) -> Value {
     let Person { user, kept_usernames, sessions } = person;
+    let mut sessions: Vec<&Session> = sessions.iter().collect();
+    sessions.sort_by_key(|session| (session.created_at, &session.id));
     let devices =
         user.device_keys.0.iter().map(|(key, at)| json!({"thumbprint": key.as_str(), "last_sign_in_at": at.seconds()}));
     let usernames =
@@ -146,7 +148,7 @@ fn document(person: &Person, sent: Option<&SendState>, notices: &[Notice], entri
         "known_devices": devices.collect::<Vec<_>>(),
         "delayed_change": user.delayed_change.as_deref().map(delayed_change),
         "recovery": user.recovery.as_deref().map(recovery),
-        "sessions": sessions.iter().map(session).collect::<Vec<_>>(),
+        "sessions": sessions.into_iter().map(session).collect::<Vec<_>>(),
         "waiting_notices": notices.iter().map(waiting_notice).collect::<Vec<_>>(),
         "messages_sent_at": sends.map(|at| at.seconds()).collect::<Vec<_>>(),
         "wrong_codes": sent.map(|state| wrong_codes(&state.record)),

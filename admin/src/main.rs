@@ -25,7 +25,7 @@ use clap::{Parser, Subcommand};
 use crate::context::{Context, Manner};
 use crate::deployment::Target;
 use crate::failure::Failure;
-use crate::output::{Report, print};
+use crate::output::{Report, print, printable};
 
 const LOCAL: &str = "Does `cargo local` run? See --dynamodb-port and --aws-port, or --stack for a stack in AWS.";
 const CLOUD: &str = "Check the names, the Region and what your credentials allow.";
@@ -103,6 +103,6 @@ async fn run(target: &Target, manner: Manner, command: Command) -> Result<Report
 }
 
 fn fail(reason: &str) -> ExitCode {
-    let _ = writeln!(std::io::stderr(), "latchkey: {reason}");
+    let _ = writeln!(std::io::stderr(), "latchkey: {}", printable(reason));
     ExitCode::FAILURE
 }

@@ -1,5 +1,6 @@
 //! What a command prints: for people, or as JSON. Numbers are masked unless the operator asks for them.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::Write as _;
 
@@ -71,12 +72,28 @@ pub fn duration(seconds: u32) -> String {
     format!("{count} {name}{}", if count == 1 { "" } else { "s" })
 }
 
+/// Text from elsewhere, such as a person's name, without what would move the cursor, begin a line or change the order of
+/// what stands beside it. The joiners of scripts such as Devanagari stay.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    // The characters that show nothing and reorder or hide: <https://www.unicode.org/reports/tr36/#Bidirectional_Text_Spoofing>.
+    let is_unseen = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}')
+            || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
+    };
+    if !text.contains(is_unseen) {
+        return Cow::Borrowed(text);
+    }
+    let escaped = |c: char| if is_unseen(c) { c.escape_unicode().to_string() } else { c.to_string() };
+    Cow::Owned(text.chars().map(escaped).collect())
+}
+
 /// Lines of a name and a value, the values below each other.
 pub fn fields(fields: &[(&str, String)]) -> String {
     let width = fields.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
     let mut text = String::new();
     for (name, value) in fields {
-        let _ = writeln!(text, "{name:width$}{GAP}{value}");
+        let _ = writeln!(text, "{name:width$}{GAP}{}", printable(value));
     }
     text
 }
@@ -84,7 +101,8 @@ pub fn fields(fields: &[(&str, String)]) -> String {
 /// Rows in aligned columns below their headings.
 pub fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -> String {
     let headings = headings.map(str::to_uppercase);
-    let lines: Vec<&[String; N]> = std::iter::once(&headings).chain(rows).collect();
+    let rows: Vec<[Cow<'_, str>; N]> = std::iter::once(&headings).chain(rows).map(printable_cells).collect();
+    let lines: Vec<&[Cow<'_, str>; N]> = rows.iter().collect();
     let width = |column: usize| {
         lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max().unwrap_or_default()
     };
@@ -98,6 +116,10 @@ pub fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -> Strin
         let _ = writeln!(text, "{}", padded.trim_end());
     }
     text
+}
+
+fn printable_cells<const N: usize>(cells: &[String; N]) -> [Cow<'_, str>; N] {
+    cells.each_ref().map(|cell| printable(cell))
 }
 
 /// A number of things, in plain words.
@@ -120,6 +142,15 @@ mod tests {
         assert_eq!(masked("+9779800000001"), "+97798****0001");
         assert_eq!(masked("+12025550123"), "+120****0123");
         assert_eq!(masked("+1234"), "+1****");
+    }
+
+    #[test]
+    fn text_from_elsewhere_begins_no_line_and_moves_nothing_on_a_terminal() {
+        assert_eq!(printable("सीता O'Neil क्‍ष"), "सीता O'Neil क्‍ष");
+        assert_eq!(printable("a\n99 b\u{1b}[2J\u{9b}\u{202e}"), "a\\u{a}99 b\\u{1b}[2J\\u{9b}\\u{202e}");
+        let cell = ["a\nb".to_owned()];
+        assert_eq!(table(["name"], &[cell]), "NAME\na\\u{a}b\n");
+        assert_eq!(fields(&[("name", "a\u{1b}b".to_owned())]), "name  a\\u{1b}b\n");
     }
 
     #[test]

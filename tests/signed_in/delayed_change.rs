@@ -193,32 +193,17 @@ async fn a_sign_in_at_the_old_number_refuses_the_change_and_closes_it_for_30_day
     assert_eq!(owner.ask(&world, OTHER).await.status, 202);
 }
 
-/// Has so many codes sent to the old number, as a stranger may. Returns how long it took.
-async fn use_up_sends(world: &World, count: usize) -> u64 {
-    let began = world.now();
-    for _ in 0..count {
-        let send = || world.post("/v1/otp/send", json!({"phone_number": PHONE})).send();
-        let mut reply = send().await;
-        if reply.status == 429 {
-            world.advance(reply.number("retry_after"));
-            reply = send().await;
-        }
-        reply.ok();
-    }
-    (world.now() - began).unsigned_abs()
-}
-
 #[tokio::test]
 async fn a_change_waits_as_long_as_somebody_uses_up_the_old_numbers_codes() {
     let (world, mut owner) = asked().await;
     world.advance(3 * DAY - 2 * HOUR);
-    let last_send = use_up_sends(&world, 6).await;
+    let last_send = world.use_up_sends(PHONE, 6).await;
     world.advance(2 * HOUR - last_send);
     run_due(&world).await;
     assert_eq!(owner.number(&world).await, json!(PHONE), "its owner had no code to refuse with");
     assert_ne!(owner.me(&world).await["pending_phone_change"], Value::Null);
     world.advance(DAY);
-    use_up_sends(&world, 10).await;
+    world.use_up_sends(PHONE, 10).await;
     run_due(&world).await;
     assert_eq!(owner.number(&world).await, json!(PHONE), "nor a day later");
 
@@ -234,10 +219,10 @@ async fn a_change_waits_as_long_as_somebody_uses_up_the_old_numbers_codes() {
 async fn a_change_is_made_when_the_old_number_had_codes_left_for_a_day() {
     let (world, owner) = asked().await;
     world.advance(DAY - 2 * HOUR);
-    use_up_sends(&world, 10).await;
+    world.use_up_sends(PHONE, 10).await;
     world.advance(2 * DAY + 2 * HOUR);
     // Five of ten leave somebody enough to refuse with.
-    use_up_sends(&world, 5).await;
+    world.use_up_sends(PHONE, 5).await;
     run_due(&world).await;
     assert_eq!(owner.number(&world).await, json!(OTHER));
 }
@@ -247,9 +232,9 @@ async fn a_change_is_made_when_the_old_number_had_codes_left_for_a_day() {
 async fn codes_that_were_used_up_before_the_last_day_keep_a_change_waiting_too() {
     let (world, owner) = asked().await;
     world.advance(3 * DAY - 25 * HOUR);
-    let took = use_up_sends(&world, 5).await;
+    let took = world.use_up_sends(PHONE, 5).await;
     world.advance(2 * HOUR - took);
-    let took = use_up_sends(&world, 5).await;
+    let took = world.use_up_sends(PHONE, 5).await;
     world.advance(10 * HOUR - took);
     let owners = world.post("/v1/otp/send", json!({"phone_number": PHONE})).send().await;
     owners.assert_problem(429, "too_many_requests");
@@ -265,7 +250,7 @@ async fn a_change_that_somebody_keeps_from_being_made_ends_after_a_week() {
     let (world, owner) = asked().await;
     world.advance(3 * DAY);
     for _ in 0..8 {
-        use_up_sends(&world, 6).await;
+        world.use_up_sends(PHONE, 6).await;
         run_due(&world).await;
         assert_eq!(owner.number(&world).await, json!(PHONE));
         world.advance(DAY);

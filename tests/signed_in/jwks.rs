@@ -102,7 +102,7 @@ async fn a_new_key_is_published_before_it_signs_and_older_tokens_stay_valid() {
     assert_eq!((both.len(), &both[0]), (2, &old[0]));
     let immediately = world.refreshed(&person).await;
     assert_eq!(kid(&immediately.access), old[0]);
-    world.advance(600);
+    world.advance(660);
     let later = world.refreshed(&immediately).await;
     assert_eq!((kid(&later.access), kid(&later.refresh)), (both[1].clone(), both[1].clone()));
     for tokens in [&person, &later] {

@@ -105,19 +105,6 @@ async fn assert_returned(world: &World, owner: &Person, thief: &Person) {
     assert_ne!(other.body["user"]["user_id"], json!(owner.user_id));
 }
 
-/// A thief without a session has codes sent to a number, so that nobody else gets one.
-async fn use_up_sends(world: &World, phone: &str, count: usize) {
-    for _ in 0..count {
-        let send = || world.post("/v1/otp/send", json!({"phone_number": phone})).send();
-        let mut reply = send().await;
-        if reply.status == 429 {
-            world.advance(reply.number("retry_after"));
-            reply = send().await;
-        }
-        reply.ok();
-    }
-}
-
 /// What the clock does each hour.
 async fn run_due(world: &World) {
     world.system.invoke("DueFunction", json!({})).await.unwrap();
@@ -184,7 +171,7 @@ async fn a_new_account_at_the_former_number_has_to_wait_until_the_change_is_fina
 async fn use_up_days(world: &World, days: u64) {
     for _ in 0..days {
         let began = world.now();
-        use_up_sends(world, PHONE, 6).await;
+        world.use_up_sends(PHONE, 6).await;
         world.advance(86_400 - u64::try_from(world.now() - began).unwrap());
         run_due(world).await;
     }
@@ -224,7 +211,7 @@ async fn a_change_is_final_a_week_later_at_the_latest() {
 async fn a_change_is_final_when_the_former_number_had_codes_left() {
     let (world, owner, _) = stolen().await;
     world.advance(2 * 86_400);
-    use_up_sends(&world, PHONE, 4).await;
+    world.use_up_sends(PHONE, 4).await;
     world.advance(86_400 - 3_600 - 1_000);
     run_due(&world).await;
     world.advance(3_600 + 1_000);

@@ -37,7 +37,7 @@ fn submit<'a>(world: &'a World, sent: &Sent, code: &str) -> Call<'a> {
 }
 
 /// Sends from a stranger's address until that is refused; the last send is moments ago.
-async fn use_up_sends(world: &World) {
+async fn use_up_the_numbers_sends(world: &World) {
     loop {
         let reply = send(world, PHONE).from(STRANGER).send().await;
         match reply.problem() {
@@ -66,7 +66,7 @@ async fn close(world: &World, sends: u32) {
 #[tokio::test]
 async fn a_known_device_gets_three_codes_an_hour_when_a_stranger_has_used_up_the_sends() {
     let (world, device, owner) = known().await;
-    use_up_sends(&world).await;
+    use_up_the_numbers_sends(&world).await;
     for resend_in in [30..=30, 30..=30, 1_000..=3_600] {
         let reply = send(&world, PHONE).proven_by(&device).send().await;
         let sent = world.received(PHONE, &reply).await;
@@ -89,7 +89,7 @@ async fn nobody_else_gets_a_code_from_the_reserve() {
     let (world, device, owner) = known().await;
     let other = Device::new();
     sign_in_with(&world, &phone(2), &other).await;
-    use_up_sends(&world).await;
+    use_up_the_numbers_sends(&world).await;
     let refused = async |call: Call<'_>| {
         let reply = call.send().await;
         assert_refused_for_now(&reply, "too_many_requests", json!({}));
@@ -305,7 +305,7 @@ async fn whoever_takes_over_a_recycled_number_does_not_inherit_its_known_devices
     let body = json!({"phone_number": PHONE, "otp": sent.code, "fresh_account": true});
     let holder = person(PHONE, &world.post("/v1/otp/submit", body).proven_by(&new).send().await);
     assert_ne!(holder.user_id, owner.user_id);
-    use_up_sends(&world).await;
+    use_up_the_numbers_sends(&world).await;
     send(&world, PHONE).proven_by(&former).send().await.assert_problem(429, "too_many_requests");
     send(&world, PHONE).proven_by(&new).send().await.ok();
 }

@@ -43,6 +43,21 @@ impl World {
         self.delete_user_item(&format!("phone#{}", person.phone)).await;
     }
 
+    /// A stranger has so many codes sent to a number, and waits where there is a wait. Returns how long that took, in seconds.
+    pub async fn use_up_sends(&self, phone: &str, count: usize) -> u64 {
+        let began = self.now();
+        for _ in 0..count {
+            let send = || self.post("/v1/otp/send", json!({"phone_number": phone})).send();
+            let mut reply = send().await;
+            if reply.status == 429 {
+                self.advance(reply.number("retry_after"));
+                reply = send().await;
+            }
+            reply.ok();
+        }
+        (self.now() - began).unsigned_abs()
+    }
+
     /// Makes the next `times` requests to `target` fail.
     pub async fn fault(&self, target: &str, mode: &str, times: u32) {
         self.add_fault(json!({"target": target, "mode": mode, "times": times})).await;

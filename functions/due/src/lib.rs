@@ -1,21 +1,19 @@
 //! Does hourly what is due: changes of number that nobody refused are made, and people are told once more of what waits.
 
-use std::time::{Duration, Instant};
-
 use adapters::app::App;
 use adapters::config::ConfigError;
 use adapters::dynamodb::{DueTables, Store};
 use adapters::telemetry::{self, Delayed, Fate, with_request_id};
 use domain::rules::due::Due;
-use domain::use_cases::do_due::{Done, DueStore, do_due};
+use domain::use_cases::do_due::{Done, DueStore, ENOUGH_DUE, do_due};
 use domain::values::text::OrganizationId;
 use domain::values::time::Timestamp;
 use domain::values::unavailable::Unavailable;
 use lambda_http::lambda_runtime::LambdaEvent;
 use serde_json::{Value, json};
 
-/// How long a run begins with more. What it has begun then has as long to end before Lambda ends it.
-const WORKING_TIME: Duration = Duration::from_secs(120);
+/// How often a run reads what is due, so that it ends before Lambda ends it.
+const MAX_READS: usize = 10;
 
 #[derive(Clone)]
 pub struct DueWork {
@@ -38,25 +36,29 @@ impl DueWork {
 
     async fn do_all(&self) -> Result<Value, Unavailable> {
         // One moment for all, so that what is postponed is not due again in this run.
-        let (now, started) = (self.app.clock.now(), Instant::now());
-        let (mut seen, mut first_failure) = (0_usize, None);
-        while first_failure.is_none() && started.elapsed() < WORKING_TIME {
+        let now = self.app.clock.now();
+        let mut seen = 0_usize;
+        for _ in 0..MAX_READS {
             let due = self.store.due(now).await.inspect_err(|error| telemetry::unavailable("due", error))?;
-            if due.is_empty() {
+            self.do_some(&due, now).await?;
+            seen = seen.saturating_add(due.len());
+            if due.len() < ENOUGH_DUE {
                 break;
             }
-            seen = seen.saturating_add(due.len());
-            for due in &due {
-                if let Err(unavailable) = self.do_one(due, now).await {
-                    telemetry::unavailable("due", &unavailable);
-                    first_failure.get_or_insert(unavailable);
-                }
+        }
+        Ok(json!({"seen": seen}))
+    }
+
+    /// Does each of them, and then fails if one failed.
+    async fn do_some(&self, due: &[Due], now: Timestamp) -> Result<(), Unavailable> {
+        let mut first_failure = None;
+        for due in due {
+            if let Err(unavailable) = self.do_one(due, now).await {
+                telemetry::unavailable("due", &unavailable);
+                first_failure.get_or_insert(unavailable);
             }
         }
-        match first_failure {
-            Some(unavailable) => Err(unavailable),
-            None => Ok(json!({"seen": seen})),
-        }
+        first_failure.map_or(Ok(()), Err)
     }
 
     async fn do_one(&self, due: &Due, now: Timestamp) -> Result<(), Unavailable> {

@@ -10,6 +10,7 @@ pub mod clock;
 pub mod config;
 pub mod device_proof;
 pub mod dynamodb;
+#[cfg(feature = "events")]
 pub mod event_bus;
 pub mod expiring;
 pub mod google;

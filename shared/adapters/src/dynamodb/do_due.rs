@@ -5,7 +5,7 @@ use domain::rules::notice::Notice;
 use domain::rules::undo::LongerUndo;
 use domain::rules::user::{DelayedChange, Ending, PhoneHolder, User};
 use domain::use_cases::bind_phone::{BindOutcome, PhoneBinding};
-use domain::use_cases::do_due::DueStore;
+use domain::use_cases::do_due::{DueStore, ENOUGH_DUE};
 use domain::values::ids::UserId;
 use domain::values::phone::PhoneNumber;
 use domain::values::time::Timestamp;
@@ -20,9 +20,6 @@ use super::store::Store;
 use super::tables::{HasNotices, HasOtps, HasUsers};
 use super::transaction::{Transaction, Written};
 use crate::telemetry::{trace, unavailable};
-
-/// With so many things to do, the rest is read later.
-const ENOUGH: usize = 500;
 
 impl<T: HasUsers + HasOtps + HasNotices> DueStore for Store<T> {
     async fn due(&self, now: Timestamp) -> Result<Vec<Due>, Unavailable> {
@@ -39,7 +36,7 @@ impl<T: HasUsers + HasOtps + HasNotices> DueStore for Store<T> {
             let read = |item: &Item| due(item).inspect_err(|corrupt| unavailable("due", &(*corrupt).into())).ok();
             found.extend(page.items.unwrap_or_default().iter().filter_map(read));
             from = page.last_evaluated_key;
-            if from.is_none() || found.len() >= ENOUGH {
+            if from.is_none() || found.len() >= ENOUGH_DUE {
                 return Ok(found);
             }
         }

@@ -62,7 +62,7 @@ impl<T: HasSettings> Store<T> {
             trace("an organization is read", &organization);
             Ok::<_, Unavailable>(Fetched { value: organization, fresh_until: now.plus(CACHE_SECONDS) })
         };
-        self.organizations.get(id, now, fetch).await
+        self.organizations_for_sends.get(id, now, fetch).await
     }
 
     fn organization_of_item(

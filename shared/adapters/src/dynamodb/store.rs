@@ -37,6 +37,8 @@ pub struct Store<T> {
     pub(super) issuer: Arc<str>,
     pub(super) numbering_plan: Arc<NumberingPlan>,
     pub(super) organizations: Arc<Expiring<OrganizationId, Option<Organization>>>,
+    /// With the numbers that get no codes.
+    pub(super) organizations_for_sends: Arc<Expiring<OrganizationId, Option<Organization>>>,
     pub(super) accesses: Arc<Expiring<OrganizationId, Option<Access>>>,
     pub(super) highest_days: Arc<Expiring<(OrganizationId, Country), u32>>,
 }
@@ -51,6 +53,7 @@ impl<T> Clone for Store<T> {
             issuer: Arc::clone(&self.issuer),
             numbering_plan: Arc::clone(&self.numbering_plan),
             organizations: Arc::clone(&self.organizations),
+            organizations_for_sends: Arc::clone(&self.organizations_for_sends),
             accesses: Arc::clone(&self.accesses),
             highest_days: Arc::clone(&self.highest_days),
         }
@@ -114,6 +117,7 @@ impl<T: TableSet> Store<T> {
             issuer: app.config.issuer.issuer.as_str().into(),
             numbering_plan: Arc::clone(&app.numbering_plan),
             organizations: Arc::new(Expiring::new(CACHED)),
+            organizations_for_sends: Arc::new(Expiring::new(CACHED)),
             accesses: Arc::new(Expiring::new(CACHED)),
             highest_days: Arc::new(Expiring::new(CACHED)),
         })

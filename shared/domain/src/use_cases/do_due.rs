@@ -14,11 +14,13 @@ use crate::values::text::OrganizationId;
 use crate::values::time::{HOUR, Timestamp};
 use crate::values::unavailable::Unavailable;
 
+/// With so many things to do, the rest is read later.
+pub const ENOUGH_DUE: usize = 500;
 /// How often a change is made again because the user or the phone's holder changed in between.
 const MAX_RETRIES: usize = 4;
 
 pub trait DueStore: Sync {
-    /// What is due by now, the oldest first; not all of it if it is much.
+    /// What is due by now, the oldest first: all of it if it is less than [`ENOUGH_DUE`].
     fn due(&self, now: Timestamp) -> impl Future<Output = Result<Vec<Due>, Unavailable>> + Send;
     fn user(&self, id: &UserId) -> impl Future<Output = Result<Option<User>, Unavailable>> + Send;
     fn phone_holder(
