@@ -102,7 +102,7 @@ fn record() -> Value {
 }
 
 fn keys() -> Value {
-    let signing = SIGNING.public().unwrap();
-    let key = |id: &str, x: &str, y: &str| json!({"M": {"kid": {"S": id}, "x": {"S": x}, "y": {"S": y}}});
+    let signing = SIGNING.public(Timestamp::from_seconds(0)).unwrap();
+    let key = |id: &str, x: &str, y: &str| json!({"M": {"kid": {"S": id}, "x": {"S": x}, "y": {"S": y}, "published_at": {"N": "0"}}});
     json!({"keys": {"L": [key(KEY_ID, KEY.0, KEY.1), key(signing.id.as_str(), &signing.x, &signing.y)]}, "revision": {"N": "1"}})
 }
