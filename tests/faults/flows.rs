@@ -812,7 +812,7 @@ pub async fn the_new_key_signs(world: &World, case: &Case, _: &Reply) {
     assert_eq!(current["VersionStages"].as_array().unwrap().first(), Some(&json!("AWSCURRENT")), "{current}");
     let pair: Value = serde_json::from_str(current["SecretString"].as_str().unwrap()).unwrap();
     profile(world, &case.person().access).await;
-    world.advance(601);
+    world.advance(661);
     let access = refresh(world, case).send().await.text("access_token");
     assert_eq!(header(&access)["kid"].as_str().unwrap(), pair["kid"]);
     profile(world, &access).await;
