@@ -735,7 +735,10 @@ pub fn deliver_notices(case: &Case) -> Vec<(&'static str, Value)> {
 
 fn inserted(notice: &Value) -> Value {
     let keys = json!({"pk": notice["pk"], "sk": notice["sk"]});
-    json!({"eventName": "INSERT", "dynamodb": {"Keys": keys, "SequenceNumber": notice["sk"]["S"]}})
+    let change = json!({
+        "ApproximateCreationDateTime": 1_795_219_200, "Keys": keys, "SequenceNumber": notice["sk"]["S"],
+    });
+    json!({"eventID": notice["sk"]["S"], "eventName": "INSERT", "dynamodb": change})
 }
 
 async fn records_of_sign_in(world: &World, case: &Case) -> Vec<Value> {
