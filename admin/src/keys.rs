@@ -37,10 +37,13 @@ async fn status(context: &Context) -> Result<Report, Failure> {
     let resources = &context.app.config.resources;
     let signing = SecretStatus::of(&context.app, resources.signing_key_secret()?).await?;
     let codes = SecretStatus::of(&context.app, resources.code_key_secret()?).await?;
-    let state = |key: &PublicKey| match key.retires_at {
-        None => ("newest", key.signs_from.map_or_else(String::new, |from| format!("signs from {}", time(from)))),
-        Some(at) if key.is_valid(context.now) => ("published", format!("until {}", time(at))),
-        Some(at) => ("kept for second signals", format!("retired {}", time(at))),
+    let signer = keys.signer(context.now).map(|key| &key.id);
+    let state = |key: &PublicKey| match (key.retires_at, key.signs_from) {
+        _ if signer == Some(&key.id) => ("signs", String::new()),
+        (None, Some(from)) => ("newest", format!("signs from {}", time(from))),
+        (None, None) => ("newest", "its rotation has not ended".to_owned()),
+        (Some(at), _) if key.is_valid(context.now) => ("published", format!("until {}", time(at))),
+        (Some(at), _) => ("kept for second signals", format!("retired {}", time(at))),
     };
     let row = |key: &PublicKey| {
         let (state, when) = state(key);
@@ -56,7 +59,7 @@ async fn status(context: &Context) -> Result<Report, Failure> {
     let lines = fields(&[
         ("signing key changed", when(signing.changed_at, "never")),
         ("signing key rotated", when(signing.rotated_at, "never")),
-        ("next rotation", when(signing.rotates_at, "not said")),
+        ("next rotation", when(signing.rotates_at, "unknown")),
         ("rotation", rotation.to_owned()),
         ("code key changed", when(codes.changed_at, "never")),
     ]);
@@ -83,6 +86,10 @@ async fn status(context: &Context) -> Result<Report, Failure> {
 }
 
 async fn rotate(context: &Context) -> Result<Report, Failure> {
+    if let Some(until) = context.store::<SettingsTable>()?.key_set().await?.waiting_until(context.now) {
+        let wait = "the newest key does not sign yet, and a further one would not make it faster: wait until";
+        return Err(format!("{wait} {}", time(until)).into());
+    }
     if context.manner.dry_run {
         return Ok(context.would("ask Secrets Manager to rotate the signing key"));
     }

@@ -141,6 +141,8 @@ async fn a_rotation_is_asked_for_and_the_former_key_is_retired_once_it_no_longer
     latchkey(&world, &["key", "rotate"]).ok();
     let keys = status()["keys"].clone();
     assert_eq!((keys[0]["state"].as_str(), keys[1]["kid"].as_str()), (Some("newest"), Some(&*first)));
+    assert_eq!(keys[1]["state"], "signs");
+    assert!(latchkey(&world, &["key", "rotate"]).refused().contains("does not sign yet"));
     let early = latchkey(&world, &["key", "retire", &first, "--yes"]).refused();
     assert!(early.contains("still signs"), "{early}");
     world.advance(660);

@@ -214,6 +214,23 @@ async fn a_rotation_that_is_finished_late_waits_until_every_verifier_has_read_th
     }
 }
 
+/// The key before the current one signs until the current one may. A second rotation must not make it a key that nobody knows.
+#[tokio::test]
+async fn a_rotation_waits_until_the_key_of_the_last_one_signs() {
+    let world = World::new().await;
+    let person = world.sign_in(PHONES[0]).await;
+    rotate(&world).await;
+    let refused = step(&world, "createSecret", VERSION).await.unwrap_err();
+    assert!(refused.contains("rotate again in 660 seconds"), "{refused}");
+    world.advance(6 * MINUTE);
+    assert_eq!(signer(&refreshed(&world, &person).await.access), signer(&person.access));
+    world.advance(5 * MINUTE);
+    for name in STEPS {
+        step(&world, name, VERSION).await.unwrap();
+    }
+    assert_eq!(published(&world).await.len(), 3);
+}
+
 #[tokio::test]
 async fn a_rotation_abandoned_after_any_step_does_not_block_the_next() {
     for steps in 1..STEPS.len() {

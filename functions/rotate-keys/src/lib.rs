@@ -141,7 +141,13 @@ impl RotateKeys {
 
     async fn create_signing_key(&self, version: &str) -> Result<(), Error> {
         if self.key_pair(version).await?.is_none() {
-            let pair = SigningKeyPair::generate(self.app.clock.now())?;
+            let now = self.app.clock.now();
+            // Until the current key signs, the previous one does. A further key would take its place too early.
+            if let Some(until) = self.store.key_set().await?.waiting_until(now) {
+                let wait = now.seconds_until(until);
+                return Err(format!("the newest key does not sign yet: rotate again in {wait} seconds").into());
+            }
+            let pair = SigningKeyPair::generate(now)?;
             self.signing_key.put_pending(version, pair.to_secret()?).await?;
         }
         Ok(())

@@ -87,6 +87,19 @@ impl KeySet {
         Self { keys, revision: self.revision.saturating_add(1) }
     }
 
+    /// When the newest key begins to sign, if it waits for that: the key before it signs until then.
+    pub fn waiting_until(&self, now: Timestamp) -> Option<Timestamp> {
+        let signs_from = self.keys.last().and_then(|newest| newest.signs_from);
+        // The very first key signs at once.
+        signs_from.filter(|from| now < *from && self.keys.len() > 1)
+    }
+
+    /// The key that signs; none before the first rotation has ended.
+    pub fn signer(&self, now: Timestamp) -> Option<&PublicKey> {
+        let begun = self.keys.iter().filter(|key| key.signs_from.is_some_and(|from| from <= now));
+        begun.last().or_else(|| self.keys.iter().find(|key| key.signs_from.is_some()))
+    }
+
     /// Refuses a key that would sign at `from`, before every verifier has read it.
     pub fn may_sign(&self, key: &KeyId, from: Timestamp) -> Result<(), NotReady> {
         let published = self.keys.iter().find(|published| published.id == *key).ok_or(NotReady::NotPublished)?;
