@@ -220,7 +220,10 @@ async fn a_client_with_a_wrong_clock_learns_the_time_from_the_refusal() {
     let proof = device.sign(&device.header(), &claims);
     let refused = call.header("dpop", &proof).send().await;
     assert_invalid_proof("a clock that is a day slow", &refused);
-    assert!(refused.text("detail").contains("The Date header of this answer has the time"), "{refused:?}");
+    assert!(
+        refused.body["errors"][0]["detail"].as_str().unwrap().contains("the Date header of this answer has the time"),
+        "{refused:?}"
+    );
     let date = httpdate::parse_http_date(&refused.headers["date"]).unwrap();
     let seconds = date.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let claims = with(&claims, json!({"iat": seconds}));
@@ -367,7 +370,7 @@ async fn a_bound_access_token_is_accepted_with_a_proof_for_it_and_in_no_other_wa
 async fn what_is_wrong_with_the_proof_of_a_guarded_route_is_told() {
     let (world, device, person) = bound_in(ALL).await;
     let elsewhere = |_: &Call<'_>| Some(device.proof_with_token(&world.call("GET", "/v1/sessions"), &person.access));
-    let detail = me(&world, "DPoP", &person.access, elsewhere).await.text("detail");
+    let detail = me(&world, "DPoP", &person.access, elsewhere).await.body["errors"].to_string();
     assert!(detail.contains("htu is not the URL of this request"), "{detail}");
 }
 
@@ -381,7 +384,7 @@ async fn an_unbound_access_token_is_a_bearer_token_only() {
     let proof = |call: &Call<'_>| Some(device.proof_with_token(call, &person.access));
     let reply = me(&world, "DPoP", &person.access, proof).await;
     assert_invalid_proof("an unbound token", &reply);
-    assert!(reply.text("detail").contains("must be Bearer <token>"), "{reply:?}");
+    assert!(reply.body["errors"].to_string().contains("must be Bearer <token>"), "{reply:?}");
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ mod session;
 mod tokens;
 mod undo;
 mod validate_otp;
+mod waits;
 
 use std::collections::BTreeSet;
 

@@ -157,7 +157,8 @@ async fn a_new_account_at_the_former_number_has_to_wait_until_the_change_is_fina
     let (world, owner, thief) = stolen().await;
     let refused = sign_in(&world, PHONE, json!({"fresh_account": true})).await;
     refused.assert_problem(403, "number_released");
-    assert!(refused.text("detail").contains("undo_until"), "{refused:?}");
+    assert!(refused.text("detail").contains("got another number"), "{refused:?}");
+    assert_eq!(refused.body["undoes"], "number_change");
     undo_as(&world, &owner).await.ok();
     assert_returned(&world, &owner, &thief).await;
     let (world, _, thief) = stolen().await;
@@ -440,7 +441,7 @@ async fn a_copy_of_an_old_token_takes_no_change_back() {
     change(&world, &owner, OTHER).await.ok();
     let refused = world.call("POST", UNDO).as_person(&owner).proven_by(&Device::new()).send().await;
     refused.assert_problem(401, "invalid_dpop_proof");
-    assert!(refused.text("detail").contains("submit it with restore"), "{refused:?}");
+    assert!(refused.body["errors"].to_string().contains("submit it with restore"), "{refused:?}");
 }
 
 #[tokio::test]

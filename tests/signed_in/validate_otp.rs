@@ -579,11 +579,12 @@ async fn a_request_names_no_other_organization_than_its_tokens() {
     let (world, person) = unverified().await;
     world.create_organization("acme", &[]).await;
     let body = with(&to_verify(NEW), json!({"organization_id": "acme"}));
-    let detail = "organization_id: expected the organization that the access token was issued for, or none.";
-    assert_refused(&send(&world, &person, body).await, "malformed_request", json!({"detail": detail}));
+    let detail = "expected the organization that the access token was issued for, or none";
+    let errors = tests::at_member("organization_id", detail);
+    assert_refused(&send(&world, &person, body).await, "malformed_request", json!({"errors": errors}));
     let sent = sent(&world, &person, to_verify(NEW)).await;
     let body = with(&typed(NEW, &sent.code), json!({"organization_id": "acme"}));
-    assert_refused(&validate(&world, &person, body).await, "malformed_request", json!({"detail": detail}));
+    assert_refused(&validate(&world, &person, body).await, "malformed_request", json!({"errors": errors}));
     assert_success(&validate(&world, &person, typed(NEW, &sent.code)).await);
 }
 

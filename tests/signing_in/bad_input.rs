@@ -1,7 +1,7 @@
 //! Requests that the two open routes refuse: nothing is written, sent or echoed.
 
 use serde_json::{Value, json};
-use tests::{Reply, Sent, World, assert_refused};
+use tests::{Reply, Sent, World, assert_refused, at_body, at_member};
 
 use crate::setup::everything;
 
@@ -10,9 +10,6 @@ const SUBMIT: &str = "/v1/otp/submit";
 const PHONE: &str = "+9779841000001";
 /// A word in the requests that may occur in no answer and no log line.
 const MARK: &str = "Machhapuchhre";
-
-const NOT_JSON: &str = "The body is not valid JSON.";
-const WRONG_FORM: &str = "The body is valid JSON, but a member is missing, repeated or of the wrong type.";
 
 /// A system in which a code is pending and another one may be sent, so that every accepted request has an effect.
 struct Setup {
@@ -53,8 +50,22 @@ impl Setup {
         assert!(!format!("{reply:?}").contains(MARK), "{reply:?}");
     }
 
-    async fn assert_malformed(&self, route: &str, body: &[u8], detail: &str) {
-        self.assert_refuses(route, "application/json", body, "malformed_request", json!({"detail": detail})).await;
+    async fn assert_malformed(&self, route: &str, body: &[u8], errors: Value) {
+        self.assert_refuses(route, "application/json", body, "malformed_request", json!({"errors": errors})).await;
+    }
+
+    /// The problem names the place at which the body is no JSON.
+    async fn assert_not_json(&self, route: &str, body: &[u8]) {
+        let reply = self.world.call("POST", route).bytes("application/json", body.to_vec()).send().await;
+        let errors = reply.body["errors"].clone();
+        assert!(errors[0]["detail"].as_str().unwrap().starts_with("not valid JSON at line 1, column "), "{reply:?}");
+        assert_refused(&reply, "malformed_request", json!({"errors": errors}));
+        assert!(!format!("{reply:?}").contains(MARK), "{reply:?}");
+    }
+
+    async fn assert_malformed_member(&self, route: &str, member: &str, value: impl Into<Value>, detail: &str) {
+        let body = self.with(route, member, value).to_string();
+        self.assert_malformed(route, body.as_bytes(), at_member(member, detail)).await;
     }
 
     async fn assert_too_large(&self, route: &str, body: &[u8]) {
@@ -81,8 +92,7 @@ async fn a_body_that_is_not_json_is_malformed() {
         let valid = setup.valid(route).to_string();
         let latin = [br#"{"phone_number":"#.as_slice(), b"\"\xe9\xff", MARK.as_bytes(), b"\"}"].concat();
         let single_quoted = valid.replace('"', "'");
-        let bodies: [&[u8]; 13] = [
-            b"",
+        let bodies: [&[u8]; 12] = [
             b" ",
             MARK.as_bytes(),
             &valid.as_bytes()[..valid.len() - 1],
@@ -97,7 +107,7 @@ async fn a_body_that_is_not_json_is_malformed() {
             b"{\"phone_number\":\"\x00\"}",
         ];
         for body in bodies {
-            setup.assert_malformed(route, body, NOT_JSON).await;
+            setup.assert_not_json(route, body).await;
         }
     }
     setup.assert_unchanged().await;
@@ -105,52 +115,110 @@ async fn a_body_that_is_not_json_is_malformed() {
 
 #[tokio::test]
 async fn json_of_the_wrong_form_is_malformed() {
+    const REQUIRED: &str = "this member is required";
+    const STRING: &str = "expected a string";
     let setup = Setup::new().await;
     let sent = &setup.sent;
-    let (phone, otp, challenge) = (json!(PHONE), json!(sent.code), json!(sent.challenge_id));
-    let of_any_route = |route| {
+    let (phone, otp) = (json!(PHONE), json!(sent.code));
+    for route in [SEND, SUBMIT] {
+        let no_objects = [
+            json!(null),
+            json!(true),
+            json!(42),
+            json!(MARK),
+            json!([]),
+            json!([setup.valid(route)]),
+            // The members in their order, without names.
+            json!([phone, otp, null, null, null]),
+        ];
+        for body in no_objects {
+            setup.assert_malformed(route, body.to_string().as_bytes(), at_body("expected a JSON object")).await;
+        }
         let twice = setup.valid(route).to_string().replacen('{', &format!("{{\"phone_number\":\"{MARK}\","), 1);
-        [
-            "null".to_owned(),
-            "true".to_owned(),
-            "42".to_owned(),
-            json!(MARK).to_string(),
-            "[]".to_owned(),
-            json!([setup.valid(route)]).to_string(),
-            "{}".to_owned(),
-            json!({"phone": PHONE, "otp": sent.code}).to_string(),
-            setup.with(route, "phone_number", Value::Null).to_string(),
-            setup.with(route, "phone_number", 9_841_000_001_u64).to_string(),
-            setup.with(route, "phone_number", json!([PHONE])).to_string(),
-            setup.with(route, "phone_number", json!({"e164": PHONE})).to_string(),
-            setup.with(route, "organization_id", 7).to_string(),
-            setup.with(route, "source", json!(["android"])).to_string(),
-            twice,
-        ]
-    };
-    let of_send = [
-        setup.with(SEND, "locale", 7).to_string(),
-        // The members in their order, without names.
-        json!([phone, null, null, null, null]).to_string(),
-    ];
-    let of_submit = [
-        setup.with(SUBMIT, "otp", Value::Null).to_string(),
-        setup.with(SUBMIT, "otp", 123_456).to_string(),
-        setup.with(SUBMIT, "challenge_id", 1).to_string(),
-        setup.with(SUBMIT, "name", json!({"first": MARK})).to_string(),
-        setup.with(SUBMIT, "image_url", false).to_string(),
-        setup.with(SUBMIT, "fcm_token", 1.5).to_string(),
-        setup.with(SUBMIT, "device_name", json!([])).to_string(),
-        json!({"phone_number": PHONE}).to_string(),
-        json!({"otp": sent.code}).to_string(),
-        json!([phone, otp, challenge, null, null, null, null, null, null]).to_string(),
-    ];
-    for (route, own) in [(SEND, of_send.as_slice()), (SUBMIT, of_submit.as_slice())] {
-        for body in of_any_route(route).iter().chain(own) {
-            setup.assert_malformed(route, body.as_bytes(), WRONG_FORM).await;
+        let errors = at_member("phone_number", "this member appears more than once");
+        setup.assert_malformed(route, twice.as_bytes(), errors).await;
+        for (member, value, detail) in [
+            ("phone_number", Value::Null, REQUIRED),
+            ("phone_number", json!(9_841_000_001_u64), STRING),
+            ("phone_number", json!([PHONE]), STRING),
+            ("phone_number", json!({"e164": PHONE}), STRING),
+            ("organization_id", json!(7), STRING),
+            ("source", json!(["android"]), STRING),
+        ] {
+            setup.assert_malformed_member(route, member, value, detail).await;
         }
     }
+    for (route, member, value, detail) in [
+        (SEND, "locale", json!(7), STRING),
+        (SEND, "change", json!("true"), "expected true or false"),
+        (SUBMIT, "otp", Value::Null, REQUIRED),
+        (SUBMIT, "otp", json!(123_456), STRING),
+        (SUBMIT, "challenge_id", json!(1), STRING),
+        (SUBMIT, "name", json!({"first": MARK}), STRING),
+        (SUBMIT, "image_url", json!(false), STRING),
+        (SUBMIT, "fcm_token", json!(1.5), STRING),
+        (SUBMIT, "device_name", json!([]), STRING),
+        (SUBMIT, "restore", json!(1), "expected true or false"),
+    ] {
+        setup.assert_malformed_member(route, member, value, detail).await;
+    }
+    for (route, body, missing) in [
+        (SEND, json!({}), &["phone_number"][..]),
+        (SEND, json!({"phone": PHONE}), &["phone_number"]),
+        (SUBMIT, json!({}), &["phone_number", "otp"]),
+        (SUBMIT, json!({"phone_number": PHONE}), &["otp"]),
+        (SUBMIT, json!({"otp": sent.code}), &["phone_number"]),
+    ] {
+        let errors: Vec<Value> = missing.iter().map(|name| at_member(name, REQUIRED)[0].clone()).collect();
+        setup.assert_malformed(route, body.to_string().as_bytes(), json!(errors)).await;
+    }
     setup.assert_unchanged().await;
+}
+
+#[tokio::test]
+async fn everything_that_is_wrong_with_a_request_is_told_at_once() {
+    let setup = Setup::new().await;
+    let body = json!({
+        "phoneNumber": PHONE, "otp": 7, "name": "", "Challenge-Id": setup.sent.challenge_id, "restore": true, "recover": true,
+        "later": MARK,
+    });
+    let errors = json!([
+        {"pointer": "#/name", "detail": "expected 1 to 100 printable characters"},
+        {"pointer": "#/recover", "detail": "expected at most one of fresh_account, restore and recover"},
+        {"pointer": "#/otp", "detail": "expected a string"},
+        {"pointer": "#/phone_number", "detail": "this member is required"},
+        {"pointer": "#/phoneNumber", "detail": "the name of this member is phone_number"},
+        {"pointer": "#/Challenge-Id", "detail": "the name of this member is challenge_id"},
+    ]);
+    let reply = setup.world.post(SUBMIT, body).send().await;
+    let sorted = |errors: &Value| {
+        let mut errors: Vec<String> = errors.as_array().unwrap().iter().map(Value::to_string).collect();
+        errors.sort();
+        errors
+    };
+    assert_eq!(sorted(&reply.body["errors"]), sorted(&errors), "{reply:?}");
+    assert!(!format!("{reply:?}").contains(MARK));
+    setup.assert_unchanged().await;
+}
+
+#[tokio::test]
+async fn people_are_told_in_their_language_and_programs_in_english() {
+    let setup = Setup::new().await;
+    let send = async |language: &str, body: Value| {
+        setup.world.post(SEND, body).header("accept-language", language).send().await
+    };
+    for (language, tag, words) in [
+        ("ne-NP,en;q=0.5", "ne", "एपले पठाएको अनुरोध मिलेन। एप अद्यावधिक गर्नुहोस्, वा एपको सहायता टोलीलाई भन्नुहोस्।"),
+        ("fr", "en", "The app sent a request that is malformed. Update the app, or tell its support."),
+    ] {
+        let reply = send(language, json!({})).await;
+        assert_eq!((reply.headers["content-language"].as_str(), reply.text("detail")), (tag, words.to_owned()));
+        assert_eq!(reply.body["title"], "malformed request");
+        assert_eq!(reply.body["errors"], at_member("phone_number", "this member is required"));
+    }
+    setup.world.send_code(PHONE).await;
+    let waits = send("ne", json!({"phone_number": PHONE})).await;
+    assert_eq!(waits.text("detail"), "धेरै पटक प्रयास भयो। ६० सेकेन्ड पछि फेरि प्रयास गर्नुहोस्।");
 }
 
 #[tokio::test]
@@ -202,7 +270,7 @@ async fn a_body_of_16_kib_is_accepted_and_one_byte_more_is_not() {
         setup.assert_too_large(route, wide.as_bytes()).await;
         let bytes = [0xff; 16 * 1024 + 1];
         setup.assert_too_large(route, &bytes).await;
-        setup.assert_malformed(route, &bytes[1..], NOT_JSON).await;
+        setup.assert_not_json(route, &bytes[1..]).await;
     }
     assert_eq!(everything(&setup.world).await, setup.before);
     for route in [SUBMIT, SEND] {
@@ -237,7 +305,8 @@ async fn a_body_of_another_media_type_is_refused() {
             setup.assert_refuses(route, media_type, body.as_bytes(), "unsupported_media_type", json!({})).await;
         }
         let nothing_at_all = setup.world.call("POST", route).send().await;
-        assert_refused(&nothing_at_all, "unsupported_media_type", json!({}));
+        let errors = at_body("expected a JSON object; the body is empty");
+        assert_refused(&nothing_at_all, "malformed_request", json!({"errors": errors}));
     }
     setup.assert_unchanged().await;
 }
@@ -257,8 +326,8 @@ async fn the_json_media_type_may_have_a_charset_and_capitals() {
 async fn a_malformed_member_is_named_and_not_echoed() {
     let setup = Setup::new().await;
     let long = |length: usize| format!("{MARK}{}", "x".repeat(length - MARK.len()));
-    let organization = "organization_id: expected 1 to 64 letters, digits, hyphens or underscores.";
-    let source = "source: expected 1 to 64 printable characters.";
+    let organization = "expected 1 to 64 letters, digits, hyphens or underscores";
+    let source = "expected 1 to 64 printable characters";
     for route in [SEND, SUBMIT] {
         for (member, value, detail) in [
             ("organization_id", long(65), organization),
@@ -269,18 +338,18 @@ async fn a_malformed_member_is_named_and_not_echoed() {
             ("source", " ".to_owned(), source),
             ("source", format!("{MARK}\n"), source),
         ] {
-            setup.assert_malformed(route, setup.with(route, member, value).to_string().as_bytes(), detail).await;
+            setup.assert_malformed_member(route, member, value, detail).await;
         }
     }
-    let locale = "locale: expected a language tag of at most 35 characters.";
-    setup.assert_malformed(SEND, setup.with(SEND, "locale", long(36)).to_string().as_bytes(), locale).await;
-    let name = "name: expected 1 to 100 printable characters.";
-    let url = "image_url: expected an http or https URL of at most 2048 visible ASCII characters.";
-    let fcm_token = "fcm_token: expected an FCM token of 1 to 4096 visible characters.";
-    let device_name = "device_name: expected 1 to 100 printable characters.";
-    let challenge_id = "challenge_id: expected the challenge_id that a send returned.";
-    let otp = "otp: expected six digits.";
-    let key = "Idempotency-Key: expected 1 to 255 visible ASCII characters or spaces.";
+    let locale = "expected a language tag of at most 35 characters";
+    setup.assert_malformed_member(SEND, "locale", long(36), locale).await;
+    let name = "expected 1 to 100 printable characters";
+    let url = "expected an http or https URL of at most 2048 visible ASCII characters";
+    let fcm_token = "expected an FCM token of 1 to 4096 visible characters";
+    let device_name = "expected 1 to 100 printable characters";
+    let challenge_id = "expected the challenge_id that a send returned";
+    let otp = "expected six digits";
+    let key = "expected 1 to 255 visible ASCII characters or spaces";
     for (member, value, detail) in [
         ("name", long(101), name),
         ("name", String::new(), name),
@@ -303,10 +372,10 @@ async fn a_malformed_member_is_named_and_not_echoed() {
         ("otp", "1234567".to_owned(), otp),
         ("otp", MARK.to_owned(), otp),
         ("otp", "١٢٣٤٥٦".to_owned(), otp),
-        ("otp", "9".repeat(10_000), "otp: expected at most 16 characters."),
-        ("otp", format!("{}123456", " ".repeat(11)), "otp: expected at most 16 characters."),
+        ("otp", "9".repeat(10_000), "expected at most 16 characters"),
+        ("otp", format!("{}123456", " ".repeat(11)), "expected at most 16 characters"),
     ] {
-        setup.assert_malformed(SUBMIT, setup.with(SUBMIT, member, value).to_string().as_bytes(), detail).await;
+        setup.assert_malformed_member(SUBMIT, member, value, detail).await;
     }
     for (header, value, detail) in [
         ("fcm-token", long(4_097), fcm_token),
@@ -317,7 +386,11 @@ async fn a_malformed_member_is_named_and_not_echoed() {
         ("idempotency-key", "कुञ्जी".to_owned(), key),
     ] {
         let reply = setup.world.post(SUBMIT, setup.valid(SUBMIT)).header(header, &value).send().await;
-        assert_refused(&reply, "malformed_request", json!({"detail": detail}));
+        let errors = match header {
+            "fcm-token" => at_member("fcm_token", detail),
+            _ => json!([{"header": "Idempotency-Key", "detail": detail}]),
+        };
+        assert_refused(&reply, "malformed_request", json!({"errors": errors}));
     }
     setup.assert_unchanged().await;
 }

@@ -61,10 +61,8 @@ async fn without_a_project_no_token_is_accepted() {
     let world = World::new().await;
     let reply = submit(&world, &token(&world, &phone(1))).send().await;
     reply.assert_problem(400, "malformed_request");
-    assert_eq!(
-        reply.text("detail"),
-        "firebase_id_token: this deployment does not accept Firebase sign-ins. Send otp instead."
-    );
+    let detail = "this deployment does not accept Firebase sign-ins; send otp instead";
+    assert_eq!(reply.body["errors"], tests::at_member("firebase_id_token", detail));
 }
 
 #[tokio::test]

@@ -263,8 +263,8 @@ async fn where_ids_are_required_a_guess_without_one_is_refused_and_counts_nowher
     let before = everything(&world).await;
     for code in [wrong(&sent.code), sent.code.clone()] {
         let refused = world.submit(PHONE, &code).send().await;
-        let detail = "challenge_id: expected the challenge_id that a send returned.";
-        assert_refused(&refused, "malformed_request", json!({"detail": detail}));
+        let errors = tests::at_member("challenge_id", "this member is required");
+        assert_refused(&refused, "malformed_request", json!({"errors": errors}));
     }
     assert_eq!(everything(&world).await, before);
     person(PHONE, &world.submit_with_id(PHONE, &sent.challenge_id, &sent.code).send().await);

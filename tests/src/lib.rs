@@ -16,5 +16,5 @@ pub mod token;
 mod world;
 
 pub use contract::{document, problem_examples, takes};
-pub use problems::{assert_refused, assert_refused_for_now};
+pub use problems::{assert_refused, assert_refused_for_now, at_body, at_member};
 pub use world::{Call, Person, Reply, Sent, World, at_once, person, with, wrong};

@@ -5,12 +5,22 @@ use serde_json::{Value, json};
 use crate::contract::problem_examples;
 use crate::{Reply, with};
 
-/// Panics unless the whole reply is this problem; `more` holds further members, or replaces some.
+/// The codes of problems whose words tell cases apart, or say how long to wait.
+pub const OF_A_CASE: [&str; 4] = ["incorrect_otp", "number_released", "too_many_requests", "sms_gateway_unavailable"];
+
+/// Panics unless the whole reply is this problem; `more` holds further members, or replaces some. The words for people are
+/// those of `openapi.yaml`, unless they differ from case to case.
 #[track_caller]
 pub fn assert_refused(reply: &Reply, code: &str, more: Value) {
     let example = problem_examples()[code][0];
-    let expected: Value =
+    let mut expected: Value =
         ["type", "title", "status", "detail", "code"].iter().map(|name| (*name, example[name].clone())).collect();
+    if OF_A_CASE.contains(&code) {
+        expected["detail"] = json!(reply.text("detail"));
+    }
+    if code == "no_such_organization" {
+        expected["errors"] = example["errors"].clone();
+    }
     let expected = with(&expected, more);
     assert_eq!(reply.body, expected);
     assert_eq!(expected["status"], json!(reply.status));
@@ -25,4 +35,14 @@ pub fn assert_refused(reply: &Reply, code: &str, more: Value) {
 pub fn assert_refused_for_now(reply: &Reply, code: &str, mut more: Value) {
     more["retry_after"] = json!(reply.number("retry_after"));
     assert_refused(reply, code, more);
+}
+
+/// What is wrong with one member, as the problem tells it.
+pub fn at_member(name: &str, detail: &str) -> Value {
+    json!([{"pointer": format!("#/{name}"), "detail": detail}])
+}
+
+/// What is wrong with the body as a whole.
+pub fn at_body(detail: &str) -> Value {
+    json!([{"pointer": "#", "detail": detail}])
 }

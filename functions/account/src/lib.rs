@@ -4,7 +4,7 @@
 use adapters::app::{App, during_init};
 use adapters::config::ConfigError;
 use adapters::dynamodb::{AllTables, Store};
-use adapters::http::{Answer, Code, Guard, Problem, Request, Route, challenge_id, member, nullable, serve, user_json};
+use adapters::http::{Answer, Code, Guard, Members, Problem, Request, Route, challenge_id, serve, user_json};
 use adapters::telemetry::{self, Delayed, Fate};
 use domain::rules::token::Caller;
 use domain::rules::user::Ending;
@@ -15,7 +15,6 @@ use domain::values::ids::ChallengeId;
 use domain::values::text::{FcmToken, ImageUrl, MalformedText, Name, Username};
 use domain::values::time::Timestamp;
 use lambda_http::aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
-use serde::Deserialize;
 use serde_json::json;
 
 #[derive(Clone)]
@@ -23,26 +22,6 @@ pub struct Account {
     app: App,
     store: Store<AllTables>,
     guard: Guard<AllTables>,
-}
-
-#[derive(Deserialize)]
-struct ProfileBody {
-    #[serde(default, deserialize_with = "nullable")]
-    name: Option<Option<String>>,
-    #[serde(default, deserialize_with = "nullable")]
-    image_url: Option<Option<String>>,
-    #[serde(default, deserialize_with = "nullable")]
-    username: Option<Option<String>>,
-}
-
-#[derive(Default, Deserialize)]
-struct FcmTokenBody {
-    fcm_token: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct ApprovalBody {
-    challenge_id: Option<String>,
 }
 
 impl Account {
@@ -114,31 +93,40 @@ impl Account {
 /// The token is in the body or, as in the older system, in the header.
 fn read_fcm_token(request: &Request) -> Result<FcmToken, Problem> {
     let header = request.header("fcm-token");
-    let body = if header.is_some() && !request.has_body() { FcmTokenBody::default() } else { request.json()? };
-    member("fcm_token", body.fcm_token.as_deref().or(header).unwrap_or_default(), FcmToken::parse)
+    let mut members = if header.is_some() && !request.has_body() { Members::default() } else { request.members()? };
+    let token = match (members.text("fcm_token"), header) {
+        (Some(token), _) => members.parse("fcm_token", &token, FcmToken::parse),
+        (None, Some(token)) => members.parse("fcm_token", token, FcmToken::parse),
+        (None, None) => {
+            members.missing("fcm_token");
+            None
+        }
+    };
+    members.finish(token)
 }
 
 fn read_approval(request: &Request) -> Result<ChallengeId, Problem> {
-    let body: ApprovalBody = request.json()?;
-    challenge_id(&body.challenge_id.ok_or_else(Problem::wrong_members)?)
+    let mut members = request.members()?;
+    let id = members.required("challenge_id", challenge_id);
+    members.finish(id)
 }
 
 fn read_change(request: &Request) -> Result<ProfileChange, Problem> {
     fn read<T>(
-        name: &str,
-        value: Option<Option<String>>,
+        members: &mut Members,
+        name: &'static str,
         parse: impl FnOnce(&str) -> Result<T, MalformedText>,
-    ) -> Result<Option<Option<T>>, Problem> {
-        match value {
-            None => Ok(None),
-            Some(None) => Ok(Some(None)),
-            Some(Some(text)) => member(name, &text, parse).map(|value| Some(Some(value))),
+    ) -> Option<Option<T>> {
+        match members.text_or_null(name)? {
+            None => Some(None),
+            Some(text) => members.parse(name, &text, parse).map(Some),
         }
     }
-    let body: ProfileBody = request.json()?;
-    Ok(ProfileChange {
-        name: read("name", body.name, Name::parse)?,
-        image_url: read("image_url", body.image_url, ImageUrl::parse)?,
-        username: read("username", body.username, Username::parse)?,
-    })
+    let mut members = request.members()?;
+    let change = ProfileChange {
+        name: read(&mut members, "name", Name::parse),
+        image_url: read(&mut members, "image_url", ImageUrl::parse),
+        username: read(&mut members, "username", Username::parse),
+    };
+    members.finish(Some(change))
 }

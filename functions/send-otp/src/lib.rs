@@ -4,7 +4,7 @@ use adapters::app::{App, during_init};
 use adapters::config::ConfigError;
 use adapters::dynamodb::{AllTables, Store};
 use adapters::http::{
-    Answer, Code, Edge, Guard, Problem, RawPhoneNumber, Request, Route, optional_member, organization_of_caller, serve,
+    Answer, Code, Edge, Guard, Problem, RawPhoneNumber, Request, Route, organization_of_caller, serve,
 };
 use adapters::secrets::{CodeKeySecret, read_together};
 use adapters::sms::Gateways;
@@ -13,9 +13,8 @@ use domain::use_cases::send_otp::{
     SendContext, SendOtpError, SendPurpose, SendRequest, SentOtp, SmsGateways, send_otp,
 };
 use domain::values::ids::ChallengeId;
-use domain::values::text::{OrganizationId, Source};
+use domain::values::text::{MalformedText, OrganizationId, Source};
 use lambda_http::aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
-use serde::Deserialize;
 use serde_json::json;
 
 #[derive(Clone)]
@@ -26,15 +25,6 @@ pub struct SendOtp {
     edge: Edge,
     code_keys: CodeKeySecret,
     gateways: Gateways,
-}
-
-#[derive(Deserialize)]
-struct Body {
-    phone_number: String,
-    organization_id: Option<String>,
-    source: Option<String>,
-    locale: Option<String>,
-    change: Option<bool>,
 }
 
 /// The longest language tag that BCP 47 (RFC 5646 §4.4.1) asks implementations to support.
@@ -50,18 +40,23 @@ struct ParsedRequest {
 
 impl ParsedRequest {
     fn parse(request: &Request) -> Result<Self, Problem> {
-        let body: Body = request.json()?;
-        if body.locale.as_ref().is_some_and(|locale| locale.chars().count() > MAX_LOCALE_CHARACTERS) {
-            return Err(Problem::malformed("locale: expected a language tag of at most 35 characters."));
-        }
-        optional_member("source", body.source.as_deref(), Source::parse)?;
-        Ok(Self {
-            organization: optional_member("organization_id", body.organization_id.as_deref(), OrganizationId::parse)?,
-            phone: RawPhoneNumber::parse(&body.phone_number)?,
-            locale: body.locale,
-            change: body.change.unwrap_or(false),
-        })
+        let mut members = request.members()?;
+        members.parsed("source", Source::parse);
+        let (phone, organization, locale) = (
+            members.required("phone_number", RawPhoneNumber::parse),
+            members.parsed("organization_id", OrganizationId::parse),
+            members.parsed("locale", locale),
+        );
+        let change = members.flag("change");
+        members.finish(phone).map(|phone| Self { phone, organization, locale, change })
     }
+}
+
+fn locale(text: &str) -> Result<String, MalformedText> {
+    if text.chars().count() > MAX_LOCALE_CHARACTERS {
+        return Err(MalformedText { expected: "a language tag of at most 35 characters" });
+    }
+    Ok(text.to_owned())
 }
 
 impl SendOtp {
@@ -119,7 +114,7 @@ impl SendOtp {
         let config = &self.app.config;
         let (id, default) = (parsed.organization.as_ref(), &config.default_organization);
         let organization = self.store.organization_for_sends(id.unwrap_or(&default.id), default, now).await?;
-        let organization = organization.ok_or(Problem::new(Code::NoSuchOrganization))?;
+        let organization = organization.ok_or_else(Problem::no_such_organization)?;
         let proven = request.credentials().proven_key(&config.issuer, None, now);
         let languages = organization.format.languages();
         let notices = self.app.notices(&organization.id, now)?;

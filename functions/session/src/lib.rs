@@ -3,7 +3,7 @@
 use adapters::app::{App, during_init};
 use adapters::config::ConfigError;
 use adapters::dynamodb::{DeviceTables, Store};
-use adapters::http::{Answer, Code, Guard, Problem, Request, Route, serve};
+use adapters::http::{Answer, Code, Guard, Problem, Request, RequestError, Route, serve};
 use adapters::secrets::SigningKeySecret;
 use adapters::tokens::new_token_ids;
 use domain::rules::session;
@@ -11,9 +11,9 @@ use domain::rules::token::{Caller, Grant};
 use domain::use_cases::refresh::refresh;
 use domain::use_cases::sessions::{end_all_sessions, end_own_session, end_session, list_sessions};
 use domain::values::ids::SessionId;
+use domain::values::text::MalformedText;
 use domain::values::time::Timestamp;
 use lambda_http::aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 #[derive(Clone)]
@@ -22,11 +22,6 @@ pub struct Session {
     store: Store<DeviceTables>,
     guard: Guard<DeviceTables>,
     signing: SigningKeySecret,
-}
-
-#[derive(Deserialize)]
-struct RefreshBody {
-    refresh_token: String,
 }
 
 /// Longer than any refresh token that we issue.
@@ -81,7 +76,8 @@ impl Session {
                 let caller = self.guard.caller(request, now).await?;
                 let id = id.parse::<SessionId>();
                 let id = id.map_err(|_| {
-                    Problem::malformed("session_id: expected a session_id from the list of sessions, GET /v1/sessions.")
+                    let expected = "expected a session_id of the list of sessions, GET /v1/sessions";
+                    Problem::malformed([RequestError::parameter("session_id", expected)])
                 })?;
                 let notices = self.app.notices(&caller.organization, now)?;
                 end_session(&self.store, &caller, &id, notices.as_ref()).await?;
@@ -92,11 +88,9 @@ impl Session {
     }
 
     async fn refresh(&self, request: &Request, now: Timestamp) -> Result<Answer, Problem> {
-        let body: RefreshBody = request.json()?;
-        if body.refresh_token.chars().count() > MAX_REFRESH_TOKEN_CHARACTERS {
-            return Err(Problem::malformed("refresh_token: expected at most 4096 characters."));
-        }
-        let token = self.guard.refresh_token(&body.refresh_token, &request.credentials(), now).await?;
+        let mut members = request.members()?;
+        let token = members.required("refresh_token", refresh_token);
+        let token = self.guard.refresh_token(&members.finish(token)?, &request.credentials(), now).await?;
         // Do fallible reads before irreversible writes: the key and the organization are read before the token is rotated.
         let key = self.signing.signing_key(now).await?;
         let ids = new_token_ids()?;
@@ -109,6 +103,13 @@ impl Session {
         let claims = issuer.tokens(&session, user.rights(), Grant::RefreshToken, ids, now, limits);
         Ok(Answer::json(200, &Value::Object(key.sign(&claims)?.to_json())).uncached())
     }
+}
+
+fn refresh_token(text: &str) -> Result<String, MalformedText> {
+    if text.chars().count() > MAX_REFRESH_TOKEN_CHARACTERS {
+        return Err(MalformedText { expected: "at most 4096 characters" });
+    }
+    Ok(text.to_owned())
 }
 
 fn render(session: &session::Session, caller: &Caller) -> Value {

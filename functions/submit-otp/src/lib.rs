@@ -6,7 +6,7 @@ use adapters::dynamodb::{AllTables, Store};
 use adapters::google::firebase::Firebase;
 use adapters::google::push::Push;
 use adapters::http::{
-    Answer, Code, Edge, Guard, Problem, RawPhoneNumber, Request, Route, challenge_id_of_guess, optional_member, otp,
+    Answer, Code, Edge, Guard, Members, Problem, RawPhoneNumber, Request, RequestError, Route, otp,
     requested_organization, serve, user_json,
 };
 use adapters::random;
@@ -32,10 +32,9 @@ use domain::values::key_thumbprint::KeyThumbprint;
 use domain::values::otp_code::OtpCode;
 use domain::values::phone::DialledNumber;
 use domain::values::source_address::SourceAddress;
-use domain::values::text::{DeviceName, FcmToken, ImageUrl, Name, OrganizationId, Source};
+use domain::values::text::{DeviceName, FcmToken, ImageUrl, MalformedText, Name, OrganizationId, Source};
 use domain::values::time::Timestamp;
 use lambda_http::aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
-use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -49,25 +48,6 @@ pub struct SubmitOtp {
     push: Option<Push>,
     guard: Guard<AllTables>,
     edge: Edge,
-}
-
-#[derive(Deserialize)]
-struct Body {
-    phone_number: Option<String>,
-    otp: Option<String>,
-    firebase_id_token: Option<String>,
-    refresh_token: Option<String>,
-    fresh_account: Option<bool>,
-    restore: Option<bool>,
-    recover: Option<bool>,
-    sign_out_others: Option<bool>,
-    challenge_id: Option<String>,
-    name: Option<String>,
-    image_url: Option<String>,
-    source: Option<String>,
-    organization_id: Option<String>,
-    fcm_token: Option<String>,
-    device_name: Option<String>,
 }
 
 /// The longest `Idempotency-Key`, in bytes.
@@ -109,68 +89,84 @@ enum SubmittedSignal {
 
 impl ParsedRequest {
     fn parse(request: &Request, limits: &Limits) -> Result<Self, Problem> {
-        let body: Body = request.json()?;
-        let fcm_token = body.fcm_token.as_deref().or(request.header("fcm-token"));
-        let second_signal = SubmittedSignal::parse(&body)?;
-        Ok(Self {
-            profile: NewProfile {
-                name: optional_member("name", body.name.as_deref(), Name::parse)?,
-                image_url: optional_member("image_url", body.image_url.as_deref(), ImageUrl::parse)?,
-                source: optional_member("source", body.source.as_deref(), Source::parse)?,
+        let mut members = request.members()?;
+        let fcm_token = members.text("fcm_token");
+        let fcm_token = fcm_token.as_deref().or(request.header("fcm-token"));
+        let parsed = (
+            NewProfile {
+                name: members.parsed("name", Name::parse),
+                image_url: members.parsed("image_url", ImageUrl::parse),
+                source: members.parsed("source", Source::parse),
             },
-            device: Device {
+            Device {
                 key: None,
-                name: optional_member("device_name", body.device_name.as_deref(), DeviceName::parse)?,
-                fcm_token: optional_member("fcm_token", fcm_token, FcmToken::parse)?,
+                name: members.parsed("device_name", DeviceName::parse),
+                fcm_token: fcm_token.and_then(|token| members.parse("fcm_token", token, FcmToken::parse)),
             },
-            organization: optional_member("organization_id", body.organization_id.as_deref(), OrganizationId::parse)?,
-            proof: SubmittedProof::parse(&body, limits)?,
-            idempotency: request.header("idempotency-key").map(idempotency).transpose()?,
-            sign_out_others: body.sign_out_others.unwrap_or(false),
-            second_signal,
-        })
+            members.parsed("organization_id", OrganizationId::parse),
+            request.header("idempotency-key").and_then(|key| idempotency(key, &mut members)),
+            members.flag("sign_out_others"),
+        );
+        let (profile, device, organization, idempotency, sign_out_others) = parsed;
+        let second_signal = SubmittedSignal::parse(&mut members);
+        let proof = SubmittedProof::parse(&mut members, limits);
+        let proof = members.finish(proof)?;
+        Ok(Self { proof, idempotency, organization, profile, second_signal, sign_out_others, device })
     }
 }
 
 impl SubmittedSignal {
-    fn parse(body: &Body) -> Result<Option<Self>, Problem> {
-        let wishes =
-            [(body.fresh_account, Self::FreshAccount), (body.restore, Self::Restore), (body.recover, Self::Recover)];
-        let wished = wishes.into_iter().filter(|(wish, _)| *wish == Some(true)).map(|(_, signal)| signal);
-        let mut wished: Vec<Self> = wished.collect();
-        if wished.len() > 1 {
-            return Err(Problem::malformed("fresh_account, restore, recover: expected at most one of the three."));
+    fn parse(members: &mut Members) -> Option<Self> {
+        let token = members.text("refresh_token");
+        let wishes = [("fresh_account", Self::FreshAccount), ("restore", Self::Restore), ("recover", Self::Recover)];
+        let wished = wishes.map(|(name, signal)| members.flag(name).then_some((name, signal)));
+        let mut wished = wished.into_iter().flatten();
+        let wish = wished.next().map(|(_, signal)| signal);
+        for (name, _) in wished {
+            members.error(name, "expected at most one of fresh_account, restore and recover");
         }
-        Ok(match (wished.pop(), &body.refresh_token) {
+        match (wish, token) {
             (Some(Self::Restore), _) => Some(Self::Restore),
-            (_, Some(token)) => Some(Self::RefreshToken(token.clone())),
+            (_, Some(token)) => Some(Self::RefreshToken(token)),
             (wish, None) => wish,
-        })
+        }
     }
 }
 
 impl SubmittedProof {
-    fn parse(body: &Body, limits: &Limits) -> Result<Self, Problem> {
-        let phone = body.phone_number.as_deref().map(RawPhoneNumber::parse).transpose()?;
-        match (body.otp.as_deref(), body.firebase_id_token.as_deref()) {
-            (Some(code), None) => Ok(Self::Code {
-                code: otp(code)?.ok_or_else(|| Problem::malformed("otp: expected six digits."))?,
-                phone: phone.ok_or_else(Problem::wrong_members)?,
-                challenge_id: challenge_id_of_guess(body.challenge_id.as_deref(), limits)?,
-            }),
-            (None, Some(token)) => Ok(Self::FirebaseToken { token: token.to_owned(), phone }),
-            (None, None) => Err(Problem::wrong_members()),
-            (Some(_), Some(_)) => Err(Problem::malformed("otp, firebase_id_token: expected exactly one of the two.")),
+    /// Reads either the code and its number, or the token of Firebase.
+    fn parse(members: &mut Members, limits: &Limits) -> Option<Self> {
+        let token = members.text("firebase_id_token");
+        let (phone, code) = (members.text("phone_number"), members.text("otp"));
+        if token.is_some() && code.is_some() {
+            members.error("firebase_id_token", "expected either otp or firebase_id_token");
         }
+        let parsed = phone.as_deref().and_then(|phone| members.parse("phone_number", phone, RawPhoneNumber::parse));
+        if let Some(token) = token {
+            // Of a code, not of this.
+            members.text("challenge_id");
+            return Some(Self::FirebaseToken { token, phone: parsed });
+        }
+        if phone.is_none() {
+            members.missing("phone_number");
+        }
+        let challenge_id = members.challenge_id_of_guess(limits);
+        let Some(code) = code else {
+            members.missing("otp");
+            return None;
+        };
+        let code = members.parse("otp", &code, |text| otp(text)?.ok_or(MalformedText { expected: "six digits" }));
+        Some(Self::Code { phone: parsed?, code: code?, challenge_id })
     }
 }
 
-fn idempotency(key: &str) -> Result<IdempotencyDigest, Problem> {
+fn idempotency(key: &str, members: &mut Members) -> Option<IdempotencyDigest> {
     let is_printable = key.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
     if key.is_empty() || key.len() > MAX_IDEMPOTENCY_KEY_BYTES || !is_printable {
-        return Err(Problem::malformed("Idempotency-Key: expected 1 to 255 visible ASCII characters or spaces."));
+        members.error_in_header("Idempotency-Key", "expected 1 to 255 visible ASCII characters or spaces");
+        return None;
     }
-    Ok(IdempotencyDigest::new(URL_SAFE_NO_PAD.encode(Sha256::digest(key))))
+    Some(IdempotencyDigest::new(URL_SAFE_NO_PAD.encode(Sha256::digest(key))))
 }
 
 impl SubmitOtp {
@@ -350,13 +346,13 @@ impl SubmitOtp {
             }
             SubmittedProof::FirebaseToken { token, phone } => {
                 let Some(firebase) = &self.firebase else {
-                    return Err(Problem::malformed(
-                        "firebase_id_token: this deployment does not accept Firebase sign-ins. Send otp instead.",
-                    ));
+                    let expected = "this deployment does not accept Firebase sign-ins; send otp instead";
+                    return Err(Problem::malformed([RequestError::member("firebase_id_token", expected)]));
                 };
                 let claimed = phone.map(dialled).transpose()?;
                 let token = firebase.verify(&token, now).await?;
-                let phone = dialled(RawPhoneNumber::parse(token.phone.e164())?)?;
+                let of_token = RawPhoneNumber::parse(token.phone.e164());
+                let phone = dialled(of_token.map_err(|_| Problem::new(Code::FirebaseTokenInvalid))?)?;
                 if claimed.is_some_and(|claimed| claimed.number != phone.number) {
                     return Err(Problem::new(Code::FirebaseTokenInvalid));
                 }

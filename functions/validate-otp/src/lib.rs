@@ -4,8 +4,8 @@ use adapters::app::{App, during_init};
 use adapters::config::ConfigError;
 use adapters::dynamodb::{AllTables, Store};
 use adapters::http::{
-    Answer, Code, Edge, Guard, Problem, RawPhoneNumber, Request, Route, challenge_id_of_guess, optional_member,
-    organization_of_caller, otp, requested_organization, serve,
+    Answer, Code, Edge, Guard, Problem, RawPhoneNumber, Request, Route, organization_of_caller, otp,
+    requested_organization, serve,
 };
 use adapters::secrets::CodeKeySecret;
 use adapters::telemetry::{self, Delayed, Fate};
@@ -17,7 +17,6 @@ use domain::values::otp_code::OtpCode;
 use domain::values::phone::DialledNumber;
 use domain::values::text::OrganizationId;
 use lambda_http::aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
-use serde::Deserialize;
 use serde_json::json;
 
 #[derive(Clone)]
@@ -27,17 +26,6 @@ pub struct ValidateOtp {
     guard: Guard<AllTables>,
     edge: Edge,
     code_keys: CodeKeySecret,
-}
-
-/// The older system named the phone `phone`; both names are accepted.
-#[derive(Deserialize)]
-struct Body {
-    phone_number: Option<String>,
-    phone: Option<String>,
-    otp: Option<String>,
-    username: Option<String>,
-    challenge_id: Option<String>,
-    organization_id: Option<String>,
 }
 
 /// A request, parsed before anything but the caller is read.
@@ -51,18 +39,24 @@ struct ParsedRequest {
 
 impl ParsedRequest {
     fn parse(request: &Request, limits: &Limits) -> Result<Self, Problem> {
-        let invalid = || Problem::new(Code::InvalidValidationRequest);
-        let body: Body = request.json()?;
+        let mut members = request.members()?;
         let filled = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
-        let phone = filled(body.phone_number.or(body.phone)).ok_or_else(invalid)?;
-        let code = filled(body.otp).ok_or_else(invalid)?;
-        Ok(Self {
-            code: otp(&code)?.ok_or_else(invalid)?,
-            challenge_id: challenge_id_of_guess(body.challenge_id.as_deref(), limits)?,
-            organization: optional_member("organization_id", body.organization_id.as_deref(), OrganizationId::parse)?,
-            phone: RawPhoneNumber::parse(&phone)?,
-            username: filled(body.username),
-        })
+        // The older system named the phone `phone`. Both names are accepted.
+        let (phone, older_phone) = (members.text("phone_number"), members.text("phone"));
+        let phone = filled(phone.or(older_phone));
+        let phone = phone.map(|phone| members.parse("phone_number", &phone, RawPhoneNumber::parse));
+        let code = filled(members.text("otp"));
+        let code = code.map(|code| members.parse("otp", &code, otp));
+        let (username, challenge_id, organization) = (
+            filled(members.text("username")),
+            members.challenge_id_of_guess(limits),
+            members.parsed("organization_id", OrganizationId::parse),
+        );
+        members.finish(Some(()))?;
+        let (Some(Some(phone)), Some(Some(Some(code)))) = (phone, code) else {
+            return Err(Problem::new(Code::InvalidValidationRequest));
+        };
+        Ok(Self { phone, code, username, challenge_id, organization })
     }
 }
 

@@ -4,7 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use domain::values::source_address::SourceAddress;
 
-use super::problem::{Code, Problem};
+use super::code::Code;
+use super::problem::Problem;
 use super::request::Request;
 use crate::app::App;
 use crate::secrets::{EdgeSecret, SecretReader};

@@ -19,8 +19,9 @@ use domain::values::unavailable::Unavailable;
 use serde_json::{Map, Value, json};
 use thiserror::Error;
 
+use super::code::Code;
 use super::credentials::{Credentials, Scheme};
-use super::problem::{Code, Problem};
+use super::problem::Problem;
 use super::request::Request;
 use crate::app::App;
 use crate::dynamodb::{HasSessions, HasSettings, HasUsers, Store};

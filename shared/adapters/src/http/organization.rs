@@ -5,7 +5,7 @@ use domain::rules::token::Caller;
 use domain::values::text::OrganizationId;
 use domain::values::time::Timestamp;
 
-use super::problem::{Code, Problem};
+use super::problem::{Problem, RequestError};
 use crate::config::Config;
 use crate::dynamodb::{HasSettings, Store};
 
@@ -15,9 +15,10 @@ pub fn organization_of_caller<'a>(
     caller: &'a Caller,
 ) -> Result<&'a OrganizationId, Problem> {
     match named {
-        Some(named) if *named != caller.organization => Err(Problem::malformed(
-            "organization_id: expected the organization that the access token was issued for, or none.",
-        )),
+        Some(named) if *named != caller.organization => {
+            let expected = "expected the organization that the access token was issued for, or none";
+            Err(Problem::malformed([RequestError::member("organization_id", expected)]))
+        }
         _ => Ok(&caller.organization),
     }
 }
@@ -31,5 +32,5 @@ pub async fn requested_organization<T: HasSettings>(
 ) -> Result<Organization, Problem> {
     let default = &config.default_organization;
     let organization = store.organization(id.unwrap_or(&default.id), default, now).await?;
-    organization.ok_or(Problem::new(Code::NoSuchOrganization))
+    organization.ok_or_else(Problem::no_such_organization)
 }

@@ -1,4 +1,4 @@
-//! Problems as clients see them: RFC 9457 problem details, each code one entry of one table.
+//! Problems as clients see them: RFC 9457 problem details.
 
 use std::borrow::Cow;
 
@@ -22,336 +22,8 @@ use domain::values::unavailable::Unavailable;
 use serde_json::{Map, Value, json};
 
 use super::answer::Answer;
-
-/// Stable: programs branch on these codes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Code {
-    MalformedRequest,
-    InvalidPhoneNumber,
-    InvalidValidationRequest,
-    PayloadTooLarge,
-    UnsupportedMediaType,
-    NoSuchOrganization,
-    CountryNotAllowed,
-    EdgeRequired,
-    FirebaseTokenInvalid,
-    FirebaseTokenExpired,
-    IncorrectOtp,
-    OtpExpired,
-    TooManyAttempts,
-    TooManyRequests,
-    PhoneOrUsernameMistaken,
-    AlreadyVerified,
-    TestNumberRefused,
-    NotAMember,
-    AccountBlocked,
-    SecondSignalRequired,
-    NumberReleased,
-    RecoveryPending,
-    RecoveryRefused,
-    ChangePending,
-    UsernameTaken,
-    NoSuchUser,
-    NothingToApprove,
-    NothingToUndo,
-    NothingPending,
-    TokenRequired,
-    TokenInvalid,
-    TokenExpired,
-    InvalidDpopProof,
-    SessionRevoked,
-    RefreshReused,
-    FreshTokenRequired,
-    NotFound,
-    SmsGatewayUnavailable,
-    ServiceUnavailable,
-}
-
-/// Status, code, title, and the detail: what is wrong and what to do.
-struct Entry(u16, &'static str, &'static str, &'static str);
-
-impl Code {
-    const fn entry(self) -> Entry {
-        match self {
-            Self::MalformedRequest => Entry(
-                400,
-                "malformed_request",
-                "malformed request",
-                "The request is malformed. Fix the request before retrying.",
-            ),
-            Self::InvalidPhoneNumber => Entry(
-                400,
-                "invalid_phone_number",
-                "invalid phone number",
-                "This is not a mobile phone number. Check it and try again.",
-            ),
-            Self::InvalidValidationRequest => Entry(
-                400,
-                "invalid_validation_request",
-                "invalid validation request",
-                "Invalid phone, username or otp provided.",
-            ),
-            Self::PayloadTooLarge => Entry(
-                413,
-                "payload_too_large",
-                "payload too large",
-                "The body is larger than 16 KiB. Send a smaller one.",
-            ),
-            Self::UnsupportedMediaType => {
-                Entry(415, "unsupported_media_type", "unsupported media type", "Send the body as application/json.")
-            }
-            Self::NoSuchOrganization => Entry(
-                400,
-                "no_such_organization",
-                "no such organization",
-                "No organization has this id. Check organization_id.",
-            ),
-            Self::CountryNotAllowed => Entry(
-                403,
-                "country_not_allowed",
-                "country not allowed",
-                "This organization does not send codes to numbers of this country.",
-            ),
-            Self::EdgeRequired => Entry(
-                403,
-                "edge_required",
-                "edge required",
-                "This request went around the public address of the API. Send it there.",
-            ),
-            Self::FirebaseTokenInvalid => Entry(
-                400,
-                "firebase_token_invalid",
-                "Firebase token invalid",
-                "This Firebase ID token is not valid here. Sign in with Firebase again.",
-            ),
-            Self::FirebaseTokenExpired => Entry(
-                400,
-                "firebase_token_expired",
-                "Firebase token expired",
-                "The Firebase sign-in is too old. Sign in with Firebase again.",
-            ),
-            Self::IncorrectOtp => Entry(400, "incorrect_otp", "incorrect code", "Incorrect OTP. Try again"),
-            Self::OtpExpired => Entry(
-                400,
-                "otp_expired",
-                "code expired",
-                "This code has expired or was already used. Request a new code.",
-            ),
-            Self::TooManyAttempts => Entry(
-                429,
-                "too_many_attempts",
-                "too many attempts",
-                "This code was tried too often. Request a new code.",
-            ),
-            Self::TooManyRequests => Entry(
-                429,
-                "too_many_requests",
-                "too many requests",
-                "Too many requests. Wait retry_after seconds before retrying.",
-            ),
-            Self::PhoneOrUsernameMistaken => Entry(
-                400,
-                "phone_or_username_mistaken",
-                "phone number or username mistaken",
-                "Phone number or username is mistaken. Please check.",
-            ),
-            Self::AlreadyVerified => {
-                Entry(403, "already_verified", "already verified", "Either phone or user is already verified.")
-            }
-            Self::TestNumberRefused => Entry(
-                403,
-                "test_number_refused",
-                "test number refused",
-                "A test number's fixed code works only for users who have no role except the default one.",
-            ),
-            Self::NotAMember => Entry(
-                403,
-                "not_a_member",
-                "not a member",
-                "This organization admits invited people only. Ask its administrator for access.",
-            ),
-            Self::AccountBlocked => {
-                Entry(403, "account_blocked", "account blocked", "This account is blocked. Ask the app's support.")
-            }
-            Self::SecondSignalRequired => Entry(
-                403,
-                "second_signal_required",
-                "second signal required",
-                "This number has not been verified for a long time and may belong to another person now. Send the same \
-                 request again with a proof by a device that signed in before, with the newest refresh_token of a device \
-                 that is or was signed in, with fresh_account to create a new account, or, if approval_asked is true, \
-                 after a signed-in device has approved the sign-in. If no \
-                 device is left, ask for the account with recover.",
-            ),
-            Self::NumberReleased => Entry(
-                403,
-                "number_released",
-                "number released",
-                "A short time ago, the account of this number was deleted. Send the same request again with restore to take \
-                 that back, or with fresh_account to create a new account.",
-            ),
-            Self::RecoveryPending => Entry(
-                403,
-                "recovery_pending",
-                "recovery pending",
-                "The account can be opened from opens_at to closes_at, by a new code and the same request, if no device of the \
-                 account refuses or is used before.",
-            ),
-            Self::RecoveryRefused => Entry(
-                403,
-                "recovery_refused",
-                "recovery refused",
-                "A device of this account refused to give it to whoever has the number. It can be asked for again from \
-                 possible_at on. To create a new account, send fresh_account.",
-            ),
-            Self::ChangePending => Entry(
-                409,
-                "change_pending",
-                "change pending",
-                "A change of number waits until due_at. Cancel it to ask for another one.",
-            ),
-            Self::UsernameTaken => Entry(
-                409,
-                "username_taken",
-                "username taken",
-                "Another user has or had this username. Choose a different one.",
-            ),
-            Self::NoSuchUser => {
-                Entry(403, "no_such_user", "no such user", "The user of this token no longer exists. Sign in again.")
-            }
-            Self::TokenRequired => Entry(
-                401,
-                "token_required",
-                "token required",
-                "Send an access token in the Authorization header: Bearer <token>.",
-            ),
-            Self::TokenInvalid => {
-                Entry(401, "token_invalid", "token invalid", "This token is not valid here. Sign in again.")
-            }
-            Self::TokenExpired => {
-                Entry(401, "token_expired", "token expired", "This token has expired. Refresh it, or sign in again.")
-            }
-            Self::InvalidDpopProof => Entry(
-                401,
-                "invalid_dpop_proof",
-                "invalid DPoP proof",
-                "Send a proof of this request by the device's key in the DPoP header (RFC 9449).",
-            ),
-            Self::SessionRevoked => {
-                Entry(401, "session_revoked", "session revoked", "This device was signed out. Sign in again.")
-            }
-            Self::RefreshReused => Entry(
-                401,
-                "refresh_reused",
-                "refresh token reused",
-                "This refresh token was used before, so the session was ended. Sign in again.",
-            ),
-            Self::FreshTokenRequired => Entry(
-                401,
-                "fresh_token_required",
-                "fresh token required",
-                "Sign in with a code again, then repeat the request.",
-            ),
-            Self::NothingToApprove => Entry(
-                404,
-                "nothing_to_approve",
-                "nothing to approve",
-                "No sign-in waits for this approval. It has ended, has expired or was replaced by a newer one.",
-            ),
-            Self::NothingToUndo => Entry(
-                404,
-                "nothing_to_undo",
-                "nothing to undo",
-                "No change of number can be taken back: there was none, its time has passed, it was taken back, or this \
-                 session is newer than the change.",
-            ),
-            Self::NothingPending => Entry(
-                404,
-                "nothing_pending",
-                "nothing pending",
-                "Nothing waits that could be cancelled: it was made, was cancelled, or was never asked for.",
-            ),
-            Self::NotFound => Entry(404, "not_found", "not found", "No route has this path and method."),
-            Self::SmsGatewayUnavailable => Entry(
-                503,
-                "sms_gateway_unavailable",
-                "SMS gateway unavailable",
-                "No gateway accepted the message. Retry after retry_after seconds.",
-            ),
-            Self::ServiceUnavailable => Entry(
-                503,
-                "service_unavailable",
-                "service unavailable",
-                "A service that Latchkey depends on is unavailable. Retry the same request after retry_after seconds.",
-            ),
-        }
-    }
-
-    pub const fn as_str(self) -> &'static str {
-        self.entry().1
-    }
-
-    pub const fn status(self) -> u16 {
-        self.entry().0
-    }
-
-    /// The `WWW-Authenticate` header of a 401 (RFC 6750 §3; step-up: RFC 9470 §3).
-    const fn www_authenticate(self) -> Option<&'static str> {
-        match self {
-            Self::TokenRequired => Some(r#"Bearer realm="latchkey""#),
-            Self::TokenInvalid => {
-                Some(r#"Bearer realm="latchkey", error="invalid_token", error_description="the token is not valid""#)
-            }
-            Self::TokenExpired => {
-                Some(r#"Bearer realm="latchkey", error="invalid_token", error_description="the token expired""#)
-            }
-            Self::InvalidDpopProof => Some(
-                r#"DPoP realm="latchkey", error="invalid_dpop_proof", error_description="a valid proof of the device's key is required", algs="ES256""#,
-            ),
-            Self::SessionRevoked => {
-                Some(r#"Bearer realm="latchkey", error="invalid_token", error_description="the session was revoked""#)
-            }
-            Self::RefreshReused => Some(
-                r#"Bearer realm="latchkey", error="invalid_token", error_description="the refresh token was reused""#,
-            ),
-            Self::FreshTokenRequired => Some(
-                r#"Bearer realm="latchkey", error="insufficient_user_authentication", error_description="an access token issued for a code is required", max_age="900""#,
-            ),
-            Self::MalformedRequest
-            | Self::InvalidPhoneNumber
-            | Self::InvalidValidationRequest
-            | Self::PayloadTooLarge
-            | Self::UnsupportedMediaType
-            | Self::NoSuchOrganization
-            | Self::CountryNotAllowed
-            | Self::EdgeRequired
-            | Self::FirebaseTokenInvalid
-            | Self::FirebaseTokenExpired
-            | Self::IncorrectOtp
-            | Self::OtpExpired
-            | Self::TooManyAttempts
-            | Self::TooManyRequests
-            | Self::PhoneOrUsernameMistaken
-            | Self::AlreadyVerified
-            | Self::TestNumberRefused
-            | Self::NotAMember
-            | Self::AccountBlocked
-            | Self::SecondSignalRequired
-            | Self::NumberReleased
-            | Self::NothingToUndo
-            | Self::NothingPending
-            | Self::RecoveryPending
-            | Self::RecoveryRefused
-            | Self::ChangePending
-            | Self::UsernameTaken
-            | Self::NoSuchUser
-            | Self::NothingToApprove
-            | Self::NotFound
-            | Self::SmsGatewayUnavailable
-            | Self::ServiceUnavailable => None,
-        }
-    }
-}
+use super::code::Code;
+use super::words::{Tongue, Words};
 
 /// When a 503 may be retried. Seconds.
 const UNAVAILABLE_RETRY_SECONDS: u32 = 5;
@@ -360,7 +32,9 @@ const UNAVAILABLE_RETRY_SECONDS: u32 = 5;
 #[derive(Debug)]
 pub struct Problem {
     pub code: Code,
-    detail: Cow<'static, str>,
+    words: Words,
+    /// What is wrong with the request, for whoever writes the client.
+    errors: Vec<RequestError>,
     retry_after_seconds: Option<u32>,
     attempts_left: Option<u32>,
     approval_requested: bool,
@@ -371,12 +45,60 @@ pub struct Problem {
     source: Option<Unavailable>,
 }
 
+/// One thing that is wrong with a request: where, and what was expected. It contains nothing of a value. The members are
+/// those of the example in RFC 9457 §3, and `header` and `parameter` beside them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestError {
+    place: Place,
+    detail: Cow<'static, str>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
+    /// A JSON pointer as a fragment of a URI (RFC 6901 §6).
+    Pointer(String),
+    Header(&'static str),
+    /// Of the path.
+    Parameter(&'static str),
+}
+
+impl RequestError {
+    /// In the body as a whole.
+    pub fn body(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { place: Place::Pointer("#".to_owned()), detail: detail.into() }
+    }
+
+    pub fn member(name: &str, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { place: Place::Pointer(format!("#/{name}")), detail: detail.into() }
+    }
+
+    pub fn header(name: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { place: Place::Header(name), detail: detail.into() }
+    }
+
+    pub fn parameter(name: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { place: Place::Parameter(name), detail: detail.into() }
+    }
+
+    pub(super) fn is_at_member(&self, name: &str) -> bool {
+        matches!(&self.place, Place::Pointer(pointer) if pointer.strip_prefix("#/") == Some(name))
+    }
+
+    fn json(&self) -> Value {
+        match &self.place {
+            Place::Pointer(pointer) => json!({"detail": self.detail, "pointer": pointer}),
+            Place::Header(header) => json!({"detail": self.detail, "header": header}),
+            Place::Parameter(parameter) => json!({"detail": self.detail, "parameter": parameter}),
+        }
+    }
+}
+
 impl Problem {
-    /// A problem with the table's own detail.
     pub const fn new(code: Code) -> Self {
         Self {
             code,
-            detail: Cow::Borrowed(code.entry().3),
+            words: Words::OfCode(code),
+            errors: Vec::new(),
             retry_after_seconds: None,
             attempts_left: None,
             approval_requested: false,
@@ -387,18 +109,20 @@ impl Problem {
         }
     }
 
-    /// A malformed request, with what was expected and nothing of what came.
-    pub fn malformed(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { detail: detail.into(), ..Self::new(Code::MalformedRequest) }
+    /// A malformed request.
+    pub fn malformed(errors: impl Into<Vec<RequestError>>) -> Self {
+        Self::new(Code::MalformedRequest).because(errors)
     }
 
-    pub(super) fn not_json() -> Self {
-        Self::malformed("The body is not valid JSON.")
+    #[must_use]
+    pub fn because(self, errors: impl Into<Vec<RequestError>>) -> Self {
+        Self { errors: errors.into(), ..self }
     }
 
-    /// The body is JSON of another form than expected.
-    pub fn wrong_members() -> Self {
-        Self::malformed("The body is valid JSON, but a member is missing, repeated or of the wrong type.")
+    /// An organization that has no settings, named in the body.
+    pub fn no_such_organization() -> Self {
+        let how = "no organization has this id; an operator adds one with `latchkey organization apply`";
+        Self::new(Code::NoSuchOrganization).because([RequestError::member("organization_id", how)])
     }
 
     fn later(code: Code, retry_after_seconds: u32) -> Self {
@@ -425,14 +149,17 @@ impl Problem {
         self.source.as_ref()
     }
 
-    pub fn into_answer(self) -> Answer {
-        let Entry(status, code, title, _) = self.code.entry();
+    pub fn into_answer(self, tongue: Tongue) -> Answer {
+        let (status, code, title) = (self.code.status(), self.code.as_str(), self.code.title());
         let mut members = Map::new();
         members.insert("type".into(), json!(format!("urn:latchkey:problem:{code}")));
         members.insert("title".into(), json!(title));
         members.insert("status".into(), json!(status));
-        members.insert("detail".into(), json!(self.detail));
+        members.insert("detail".into(), json!(self.words.say(tongue, self.retry_after_seconds)));
         members.insert("code".into(), json!(code));
+        if !self.errors.is_empty() {
+            members.insert("errors".into(), self.errors.iter().map(RequestError::json).collect());
+        }
         for (name, value) in [("retry_after", self.retry_after_seconds), ("attempts_left", self.attempts_left)] {
             if let Some(value) = value {
                 members.insert(name.into(), json!(value));
@@ -452,6 +179,7 @@ impl Problem {
         members.extend(self.moments.into_iter().map(|(name, at)| (name.to_owned(), json!(at.seconds()))));
         let mut answer = Answer::json(status, &Value::Object(members))
             .with_header("content-type", "application/problem+json")
+            .with_header("content-language", tongue.tag())
             .with_header("cache-control", "no-store");
         if let Some(seconds) = self.retry_after_seconds {
             answer = answer.with_header("retry-after", &seconds.to_string());
@@ -472,13 +200,13 @@ impl From<Unavailable> for Problem {
 impl From<ProofRefusal> for Problem {
     fn from(refusal: ProofRefusal) -> Self {
         let what_to_do = match refusal {
-            ProofRefusal::OutsideTime => "The Date header of this answer has the time. Send a new proof.",
-            ProofRefusal::UnboundSession => "Send a code to the former number and submit it with restore.",
-            ProofRefusal::UnboundToken => "Follow the token_type of the answer that had the token.",
-            _ => "Send a new proof of this request by the device's key in the DPoP header (RFC 9449).",
+            ProofRefusal::OutsideTime => "the Date header of this answer has the time; send a new proof",
+            ProofRefusal::UnboundSession => "send a code to the former number and submit it with restore",
+            ProofRefusal::UnboundToken => "follow the token_type of the answer that had the token",
+            _ => "send a new proof of this request by the device's key (RFC 9449)",
         };
         Self {
-            detail: format!("DPoP: {refusal}. {what_to_do}").into(),
+            errors: vec![RequestError::header("DPoP", format!("{refusal}; {what_to_do}"))],
             proof_refusal: Some(refusal),
             ..Self::new(Code::InvalidDpopProof)
         }
@@ -509,6 +237,9 @@ impl From<SendOtpError> for Problem {
 impl From<CodeRefusal> for Problem {
     fn from(refusal: CodeRefusal) -> Self {
         match refusal {
+            CodeRefusal::Incorrect { attempts_left: Some(0) } => {
+                Self { words: Words::LastWrongCode, ..Self::new(Code::IncorrectOtp) }.with_attempts_left(Some(0))
+            }
             CodeRefusal::Incorrect { attempts_left } => Self::new(Code::IncorrectOtp).with_attempts_left(attempts_left),
             CodeRefusal::Expired => Self::new(Code::OtpExpired),
             CodeRefusal::TooManyAttempts => Self::new(Code::TooManyAttempts).with_attempts_left(Some(0)),
@@ -524,13 +255,7 @@ impl From<Release> for Problem {
         let problem = Self { release: Some(release), ..Self::new(Code::NumberReleased) };
         match release.reason {
             ReleaseReason::AccountDeleted => problem,
-            ReleaseReason::NumberChanged => Self {
-                detail:
-                    "A short time ago, the account of this number got another number. Send the same request again with \
-                         restore to take that back. A new account at this number is possible from undo_until on."
-                        .into(),
-                ..problem
-            },
+            ReleaseReason::NumberChanged => Self { words: Words::NumberChanged, ..problem },
         }
     }
 }
@@ -575,6 +300,9 @@ impl From<UndoChangeError> for Problem {
 impl From<SubmitOtpError> for Problem {
     fn from(error: SubmitOtpError) -> Self {
         match error {
+            SubmitOtpError::Code(CodeRefusal::Incorrect { attempts_left: None }) => {
+                Self { words: Words::WrongOrOver, ..Self::new(Code::IncorrectOtp) }
+            }
             SubmitOtpError::Code(refusal) => refusal.into(),
             SubmitOtpError::TestNumberRefused => Self::new(Code::TestNumberRefused),
             SubmitOtpError::NotAMember => Self::new(Code::NotAMember),

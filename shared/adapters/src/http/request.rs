@@ -11,11 +11,12 @@ use domain::values::source_address::SourceAddress;
 use lambda_http::RequestExt;
 use lambda_http::http::Uri;
 use lambda_http::request::{LambdaRequest, RequestContext};
-use serde::de::DeserializeOwned;
 use url::Url;
 
+use super::code::Code;
 use super::credentials::Credentials;
-use super::problem::{Code, Problem};
+use super::members::Members;
+use super::problem::{Problem, RequestError};
 use super::routes::Route;
 
 /// The largest body, in bytes.
@@ -36,9 +37,8 @@ impl Request {
     /// `lambda_http` panics at such an event. It panics at invalid base64 too, so the body is decoded here.
     pub fn from_event(mut event: ApiGatewayV2httpRequest) -> Result<Self, Problem> {
         if !has_valid_url(&event) {
-            return Err(Problem::malformed(
-                "The Host header, the forwarded scheme or the path is not part of any URL.",
-            ));
+            let expected = "expected a host that, with the forwarded scheme, the path and the query, is a URL";
+            return Err(Problem::malformed([RequestError::header("Host", expected)]));
         }
         let (body, is_base64) = (event.body.take().unwrap_or_default(), event.is_base64_encoded);
         Ok(Self { http: LambdaRequest::ApiGatewayV2(event).into(), body, is_base64 })
@@ -95,24 +95,26 @@ impl Request {
         !self.body.is_empty()
     }
 
-    /// The body as JSON. Unknown members are ignored.
+    /// The members of the body, which is a JSON object.
     ///
     /// # Errors
     /// A [`Problem`] that says what is wrong with the body and contains none of it.
-    pub fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+    pub fn members(&self) -> Result<Members, Problem> {
         let body = self.decoded_body()?;
+        let wrong = |detail: String| Problem::malformed([RequestError::body(detail)]);
+        if body.is_empty() {
+            return Err(wrong("expected a JSON object; the body is empty".to_owned()));
+        }
         let media_type = self.header("content-type").map(|value| value.split(';').next().unwrap_or_default().trim());
         if !media_type.is_some_and(|media_type| media_type.eq_ignore_ascii_case("application/json")) {
             return Err(Problem::new(Code::UnsupportedMediaType));
         }
-        let is_object = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
-        match serde_json::from_slice(&body) {
-            // Serde would read a list as the members of an object in order.
-            Ok(_) if !is_object => Err(Problem::wrong_members()),
-            Ok(read) => Ok(read),
-            Err(error) if error.is_data() => Err(Problem::wrong_members()),
-            Err(_) => Err(Problem::not_json()),
-        }
+        serde_json::from_slice(&body).map_err(|error| {
+            if error.is_data() {
+                return wrong("expected a JSON object".to_owned());
+            }
+            wrong(format!("not valid JSON at line {}, column {}", error.line(), error.column()))
+        })
     }
 
     fn decoded_body(&self) -> Result<Cow<'_, [u8]>, Problem> {
@@ -124,7 +126,8 @@ impl Request {
         if !self.is_base64 {
             return Ok(Cow::Borrowed(self.body.as_bytes()));
         }
-        let body = STANDARD.decode(&self.body).map_err(|_| Problem::not_json())?;
+        let not_base64 = || Problem::malformed([RequestError::body("expected JSON")]);
+        let body = STANDARD.decode(&self.body).map_err(|_| not_base64())?;
         if body.len() > MAX_BODY_BYTES { Err(Problem::new(Code::PayloadTooLarge)) } else { Ok(Cow::Owned(body)) }
     }
 }

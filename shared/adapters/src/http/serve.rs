@@ -9,6 +9,7 @@ use domain::rules::device_proof::ProofRefusal;
 use super::answer::Answer;
 use super::problem::Problem;
 use super::request::Request;
+use super::words::Tongue;
 use crate::telemetry::{causes, with_request_id};
 
 pub async fn serve<F>(
@@ -30,6 +31,8 @@ where
     F: Future<Output = Result<Answer, Problem>>,
 {
     let started = Instant::now();
+    let accepted = event.headers.get("accept-language").and_then(|value| value.to_str().ok());
+    let tongue = Tongue::preferred(accepted);
     let outcome = match Request::from_event(event) {
         Ok(request) => handler(request).await,
         Err(problem) => Err(problem),
@@ -43,7 +46,7 @@ where
                 tracing::error!(function, code, cause = causes(unavailable), "unavailable");
             }
             let why = problem.proof_refusal().map(ProofRefusal::name);
-            (problem.into_answer(), code, why)
+            (problem.into_answer(tongue), code, why)
         }
     };
     tracing::info!(function, status = answer.status, code, why, milliseconds, "served");

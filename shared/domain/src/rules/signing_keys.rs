@@ -96,8 +96,8 @@ impl KeySet {
 
     /// The key that signs; none before the first rotation has ended.
     pub fn signer(&self, now: Timestamp) -> Option<&PublicKey> {
-        let begun = self.keys.iter().filter(|key| key.signs_from.is_some_and(|from| from <= now));
-        begun.last().or_else(|| self.keys.iter().find(|key| key.signs_from.is_some()))
+        let has_begun = |key: &&PublicKey| key.signs_from.is_some_and(|from| from <= now);
+        self.keys.iter().rfind(has_begun).or_else(|| self.keys.iter().find(|key| key.signs_from.is_some()))
     }
 
     /// Refuses a key that would sign at `from`, before every verifier has read it.

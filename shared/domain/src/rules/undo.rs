@@ -63,7 +63,8 @@ impl User {
         limits: &Limits,
     ) -> Result<Vec<FormerPhone>, Timestamp> {
         if let Some(last) = self.former_phones.last().filter(|last| now <= last.changed_at) {
-            return Err(last.changed_at.plus(1));
+            let then = last.changed_at.plus(1);
+            return Err(self.former_phones_after(to, by, then, limits).err().unwrap_or(then));
         }
         let mut former = self.former_phones.clone();
         former.retain(|former| now < former.until);

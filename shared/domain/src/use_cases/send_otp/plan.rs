@@ -306,13 +306,14 @@ pub(super) fn plan(
 ) -> Result<Plan, PlanError> {
     let request = &context.request;
     let now = request.now;
-    check_caller(context, state)?;
-    let (counters, exceeded) = match check_waits(context, state).and_then(|()| reserve_counters(context, state)) {
+    let caller_at = check_caller(context, state)?;
+    let within_limits = match within_shared_limits(context, state) {
         Err(refusal @ PlanError::TooManyRequests { .. }) if is_known_device(context, state) => {
-            (Some(draw_on_reserve(context, state, refusal)?), Vec::new())
+            draw_on_reserve(context, state, refusal).map(|counters| (Some(counters), Vec::new()))
         }
-        shared => shared?,
+        shared => shared,
     };
+    let (counters, exceeded) = after(caller_at, within_limits, now)?;
     let (challenge, change, issued_id, attempts) = match context.repeatable(state) {
         Some((live, least, attempts)) => {
             let issued = (live.issued.len() < MAX_ISSUED_IDS).then(|| IssuedId {
@@ -386,8 +387,10 @@ fn next_send_at(context: &SendContext<'_>, state: &SendState, schedule: &SendSch
     shared.min(limits.next_from_reserve(&schedule.reserve, now).max(now.plus(wait)))
 }
 
-fn check_caller(context: &SendContext<'_>, state: &SendState) -> Result<(), PlanError> {
-    let SendPurpose::VerifyPhone { caller, change } = &context.request.purpose else { return Ok(()) };
+/// From when on the caller may have the number that the code proves.
+fn check_caller(context: &SendContext<'_>, state: &SendState) -> Result<Timestamp, PlanError> {
+    let now = context.request.now;
+    let SendPurpose::VerifyPhone { caller, change } = &context.request.purpose else { return Ok(now) };
     let user = state.caller.as_ref().ok_or(PlanError::NoSuchUser)?;
     match &user.phone {
         // Without a change, a caller may only prove their own number anew.
@@ -397,43 +400,57 @@ fn check_caller(context: &SendContext<'_>, state: &SendState) -> Result<(), Plan
             Err(PlanError::FreshTokenRequired)
         }
         _ => {
-            check_delayed_change(context, state, user)?;
+            let asked_at = check_delayed_change(context, state, user)?;
             // Refused at the binding too. This spares the message.
-            let (request, limits) = (&context.request, context.limits);
-            let after = user.former_phones_after(context.phone(), &caller.session, request.now, limits);
-            after.map(drop).map_err(|room_at| PlanError::TooManyRequests {
-                retry_after_seconds: request.now.seconds_until(room_at),
-                exceeded: Vec::new(),
-            })
+            let after = user.former_phones_after(context.phone(), &caller.session, now, context.limits);
+            Ok(asked_at.max(after.err().unwrap_or(now)))
         }
     }
 }
 
-/// A change without the old number is for a known device, and there is one at a time.
-fn check_delayed_change(context: &SendContext<'_>, state: &SendState, user: &User) -> Result<(), PlanError> {
-    let Some(key) = &context.delayed_by else { return Ok(()) };
+/// From when on the caller may ask. A change without the old number is for a known device, and there is one at a time.
+fn check_delayed_change(context: &SendContext<'_>, state: &SendState, user: &User) -> Result<Timestamp, PlanError> {
+    let now = context.request.now;
+    let Some(key) = &context.delayed_by else { return Ok(now) };
     // Whoever ends the session of the device stops the change, so the key must be the session's own.
     if state.session_key.as_ref() != Some(key) {
         return Err(PlanError::FreshTokenRequired);
     }
-    let now = context.request.now;
-    user.may_ask_for_change(key, context.limits, now).map_err(|refusal| match refusal {
-        ChangeRefusal::UnknownDevice => PlanError::FreshTokenRequired,
-        ChangeRefusal::Pending { due_at } => PlanError::ChangePending { due_at },
-        ChangeRefusal::Closed { until } => {
-            PlanError::TooManyRequests { retry_after_seconds: now.seconds_until(until), exceeded: Vec::new() }
-        }
-    })
+    match user.may_ask_for_change(key, context.limits, now) {
+        Ok(()) => Ok(now),
+        Err(ChangeRefusal::UnknownDevice) => Err(PlanError::FreshTokenRequired),
+        Err(ChangeRefusal::Pending { due_at }) => Err(PlanError::ChangePending { due_at }),
+        Err(ChangeRefusal::Closed { until }) => Ok(until),
+    }
 }
 
-/// The waits between sends to one phone, which a test number does not have.
-fn check_waits(context: &SendContext<'_>, state: &SendState) -> Result<(), PlanError> {
+/// What is planned from `at` on. Of two waits the longer one is told, so that whoever waits as long is not told to wait again.
+fn after<T>(at: Timestamp, planned: Result<T, PlanError>, now: Timestamp) -> Result<T, PlanError> {
+    let seconds = now.seconds_until(at);
+    match planned {
+        Err(PlanError::TooManyRequests { retry_after_seconds, exceeded }) => {
+            Err(PlanError::TooManyRequests { retry_after_seconds: retry_after_seconds.max(seconds), exceeded })
+        }
+        Ok(_) if seconds > 0 => Err(PlanError::TooManyRequests { retry_after_seconds: seconds, exceeded: Vec::new() }),
+        planned => planned,
+    }
+}
+
+/// The waits between sends to one phone, which a test number does not have, and the counters of the message.
+fn within_shared_limits(
+    context: &SendContext<'_>,
+    state: &SendState,
+) -> Result<(Option<CounterReservation>, Vec<Budget>), PlanError> {
     let now = context.request.now;
     let next_send_at = context.limits.next_send_at(&state.schedule.shared, now);
-    if context.is_test_number || next_send_at <= now {
-        return Ok(());
-    }
-    Err(PlanError::TooManyRequests { retry_after_seconds: now.seconds_until(next_send_at), exceeded: Vec::new() })
+    let next_send_at = if context.is_test_number { now } else { next_send_at };
+    after(next_send_at, reserve_counters(context, state), now).map_err(|refusal| match refusal {
+        // A message that the phone's own waits refuse exceeds no budget.
+        PlanError::TooManyRequests { retry_after_seconds, .. } if now < next_send_at => {
+            PlanError::TooManyRequests { retry_after_seconds, exceeded: Vec::new() }
+        }
+        refusal => refusal,
+    })
 }
 
 /// What the message takes of its counters, and the budgets that it exceeds though they are not enforced.
