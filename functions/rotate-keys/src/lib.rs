@@ -6,7 +6,7 @@
 use adapters::app::App;
 use adapters::config::ConfigError;
 use adapters::dynamodb::{SettingsTable, Store};
-use adapters::secrets::{RotatingSecret, SECRET_CACHE_SECONDS, SigningKeyPair, is_code_key, new_code_key};
+use adapters::secrets::{RotatingSecret, SECRET_CACHE_SECONDS, SigningKeyPair, Stages, is_code_key, new_code_key};
 use adapters::telemetry::{self, causes, with_request_id};
 use adapters::tokens::{VerifyingKeys, new_token_ids};
 use aws_lambda_events::secretsmanager::SecretsManagerSecretRotationEvent;
@@ -15,7 +15,7 @@ use domain::rules::signing_keys::NotReady;
 use domain::rules::token::Grant;
 use domain::rules::user::{Rights, Roles};
 use domain::values::ids::{SessionId, UserId};
-use domain::values::time::DAY;
+use domain::values::time::{DAY, Timestamp};
 use lambda_http::lambda_runtime::{Error, LambdaEvent};
 use serde::Deserialize;
 
@@ -117,7 +117,7 @@ impl RotateKeys {
             return Err("this version is not pending".into());
         }
         match (event.step.as_str(), key) {
-            ("createSecret", Key::Signing) => self.create_signing_key(version).await?,
+            ("createSecret", Key::Signing) => self.create_signing_key(version, &stages).await?,
             ("createSecret", Key::Code) => self.create_code_key(version).await?,
             // "Set" means publish: verifiers read the key before it signs anything.
             ("setSecret", Key::Signing) => self.publish(&self.pending(version).await?).await?,
@@ -139,18 +139,28 @@ impl RotateKeys {
         Ok(())
     }
 
-    async fn create_signing_key(&self, version: &str) -> Result<(), Error> {
+    async fn create_signing_key(&self, version: &str, stages: &Stages) -> Result<(), Error> {
         if self.key_pair(version).await?.is_none() {
             let now = self.app.clock.now();
-            // Until the current key signs, the previous one does. A further key would take its place too early.
-            if let Some(until) = self.store.key_set().await?.waiting_until(now) {
-                let wait = now.seconds_until(until);
-                return Err(format!("the newest key does not sign yet: rotate again in {wait} seconds").into());
-            }
+            self.check_current_signs(stages, now).await?;
             let pair = SigningKeyPair::generate(now)?;
             self.signing_key.put_pending(version, pair.to_secret()?).await?;
         }
         Ok(())
+    }
+
+    /// Until the current key signs, the previous one does. A further rotation would put the current one in its place too early.
+    async fn check_current_signs(&self, stages: &Stages, now: Timestamp) -> Result<(), Error> {
+        let (Some(current), Some(previous)) = (&stages.current, &stages.previous) else { return Ok(()) };
+        let Some(current) = self.key_pair(current).await?.filter(|current| now < current.signs_from()) else {
+            return Ok(());
+        };
+        // Without a previous key, the current one signs at once.
+        if self.key_pair(previous).await?.is_none() {
+            return Ok(());
+        }
+        let wait = now.seconds_until(current.signs_from());
+        Err(format!("the newest key does not sign yet: rotate again in {wait} seconds").into())
     }
 
     async fn create_code_key(&self, version: &str) -> Result<(), Error> {

@@ -4,7 +4,7 @@ use aws_smithy_types::DateTime;
 use domain::values::time::Timestamp;
 use domain::values::unavailable::Unavailable;
 
-use super::reader::{CURRENT, PENDING, SecretReader, Which};
+use super::reader::{CURRENT, PENDING, PREVIOUS, SecretReader, Which};
 use crate::app::App;
 
 #[derive(Clone)]
@@ -16,6 +16,7 @@ pub struct RotatingSecret {
 #[derive(Clone, Debug, Default)]
 pub struct Stages {
     pub current: Option<String>,
+    pub previous: Option<String>,
     pub pending: Option<String>,
     pub rotation_enabled: bool,
     /// Of the last rotation, or of the secret's creation.
@@ -59,6 +60,7 @@ impl RotatingSecret {
         let rotated = answer.last_rotated_date.or(answer.created_date);
         Ok(Stages {
             current: with(CURRENT),
+            previous: with(PREVIOUS),
             pending: with(PENDING),
             rotation_enabled: answer.rotation_enabled.unwrap_or(true),
             rotated_at: rotated.map(|at| Timestamp::from_seconds(at.secs())),
