@@ -2,7 +2,7 @@
 //! it was: what it wrote last is written again, and changes nothing.
 
 use std::collections::hash_map::DefaultHasher;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::hash::{Hash, Hasher};
@@ -39,6 +39,8 @@ const USUAL_UNITS: u64 = 4;
 const TOLD_EVERY: Duration = Duration::from_secs(2);
 /// Records that wait to be written, so that memory does not grow with the file.
 const WAITING: usize = 256;
+/// Places in the file that are printed beside a reason.
+const SHOWN_PLACES: usize = 5;
 
 #[derive(Args)]
 pub struct Command {
@@ -89,14 +91,22 @@ struct Progress {
     write_units: u64,
 }
 
+/// Records that are rejected for the same reason.
+#[derive(Default)]
+struct Rejected {
+    count: u64,
+    /// The places of the first ones.
+    first: Vec<u64>,
+}
+
 /// Where a run stands.
 struct Run<'a> {
     context: &'a Context,
     store: Store<AllTables>,
     defaults: Defaults,
     progress: Progress,
-    /// How many records of each reason this run rejected.
-    reasons: BTreeMap<String, u64>,
+    /// The records that this run rejected, by the reason.
+    reasons: BTreeMap<String, Rejected>,
     rejected: PathBuf,
     checkpoint: PathBuf,
     started: Instant,
@@ -152,7 +162,15 @@ pub async fn run(context: &Context, command: Command) -> Result<Report, Failure>
         units: 0,
         records_of_run: 0,
     };
-    let records = records(command.format, &command.file, context.now, run.progress.records);
+    let mut records = records(command.format, &command.file, context.now, run.progress.records);
+    let first = records.recv().await;
+    // Before anything is written: the file is none of this format.
+    if let Some(Read::Failed(reason)) = &first
+        && run.progress.records == 0
+    {
+        return Err(format!("{}: {reason}", command.file.display()).into());
+    }
+    let records = Records { first, rest: records };
     if context.manner.dry_run {
         return run.check(records).await;
     }
@@ -186,11 +204,11 @@ impl Work {
     /// What another run has that this one has not.
     fn differences(&self, other: &Self) -> Vec<&'static str> {
         let differs = [
-            ("format", self.format != other.format),
-            ("file content", self.file_sha256 != other.file_sha256),
-            ("--organization", self.organization != other.organization),
-            ("--proven-on", self.proven_on != other.proven_on),
-            ("users table", self.users_table != other.users_table),
+            ("another format", self.format != other.format),
+            ("other content of the file", self.file_sha256 != other.file_sha256),
+            ("another --organization", self.organization != other.organization),
+            ("another --proven-on", self.proven_on != other.proven_on),
+            ("another users table", self.users_table != other.users_table),
         ];
         differs.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
     }
@@ -211,7 +229,7 @@ fn resume(checkpoint: &Path, fresh: Progress) -> Result<Progress, Failure> {
     if differences.is_empty() {
         return Ok(found);
     }
-    Err(format!("{name} is of a run with another {}: repeat that run, or {remove}", differences.join(", ")).into())
+    Err(format!("{name} is of a run with {}: repeat that run, or {remove}", differences.join(", ")).into())
 }
 
 /// Takes back what a run that was killed rejected after its checkpoint: it is rejected again. A fresh run begins anew.
@@ -239,6 +257,22 @@ enum Read {
     Failed(String),
 }
 
+/// What is left of the file.
+struct Records {
+    /// Read already, to see whether the file can be read.
+    first: Option<Read>,
+    rest: Receiver<Read>,
+}
+
+impl Records {
+    async fn next(&mut self) -> Option<Read> {
+        match self.first.take() {
+            Some(first) => Some(first),
+            None => self.rest.recv().await,
+        }
+    }
+}
+
 /// Reads the records after the first ones, on a thread of its own.
 fn records(format: Format, file: &Path, now: Timestamp, skipped: u64) -> Receiver<Read> {
     let (sender, receiver) = channel(WAITING);
@@ -261,10 +295,10 @@ fn records(format: Format, file: &Path, now: Timestamp, skipped: u64) -> Receive
 
 impl Run<'_> {
     /// Up to so many records. The second value is why there are no more, if that is not the file's end.
-    async fn batch(&self, records: &mut Receiver<Read>, most: usize) -> (Vec<Result<User, String>>, Option<String>) {
+    async fn batch(&self, records: &mut Records, most: usize) -> (Vec<Result<User, String>>, Option<String>) {
         let mut batch = Vec::new();
         while batch.len() < most {
-            match records.recv().await {
+            match records.next().await {
                 Some(Read::Record(record)) => batch.push((*record).and_then(|named| {
                     named.line.user(&named.origin, &self.defaults, &self.context.app.numbering_plan)
                 })),
@@ -275,7 +309,7 @@ impl Run<'_> {
         (batch, None)
     }
 
-    async fn write(mut self, mut records: Receiver<Read>, units_per_second: u64) -> Result<Report, Failure> {
+    async fn write(mut self, mut records: Records, units_per_second: u64) -> Result<Report, Failure> {
         let most =
             usize::try_from(units_per_second / BATCHES_IN_SECOND / USUAL_UNITS).unwrap_or(usize::MAX).clamp(1, 256);
         let mut pace = Pace::new(units_per_second);
@@ -297,21 +331,26 @@ impl Run<'_> {
         Ok(self.report("imported"))
     }
 
+    /// Writes users at the same time, but of those with the same id, number or username one after the other, so that the
+    /// earlier record of the file is the one that stays.
     async fn write_batch(&mut self, batch: Vec<Result<User, String>>) -> Result<(), Failure> {
         let first = self.progress.records.saturating_add(1);
         let size = u64::try_from(batch.len()).unwrap_or(u64::MAX);
         let mut rejections = Vec::new();
         let mut running: JoinSet<(u64, Result<ImportOutcome, Failure>)> = JoinSet::new();
+        let mut names_of_running: HashMap<u64, Vec<u64>> = HashMap::new();
         for (number, user) in (first..).zip(batch) {
             match user {
                 Err(reason) => rejections.push((number, reason)),
                 Ok(user) => {
                     self.units = self.units.saturating_add(import_units(&user));
-                    if running.len() >= AT_ONCE
-                        && let Some(done) = running.join_next().await
-                    {
-                        self.note(done, &mut rejections)?;
+                    let names = names(&user);
+                    let is_one_of = |names_of_other: &Vec<u64>| names.iter().any(|name| names_of_other.contains(name));
+                    while running.len() >= AT_ONCE || names_of_running.values().any(is_one_of) {
+                        let Some(done) = running.join_next().await else { break };
+                        names_of_running.remove(&self.note(done, &mut rejections)?);
                     }
+                    names_of_running.insert(number, names);
                     let (store, now) = (self.store.clone(), self.context.now);
                     running.spawn(async move { (number, store.import_user(&user, now).await.map_err(Failure::from)) });
                 }
@@ -325,11 +364,12 @@ impl Run<'_> {
         self.reject(rejections)
     }
 
+    /// Returns the number of the record.
     fn note(
         &mut self,
         done: Result<(u64, Result<ImportOutcome, Failure>), tokio::task::JoinError>,
         rejections: &mut Vec<(u64, String)>,
-    ) -> Result<(), Failure> {
+    ) -> Result<u64, Failure> {
         let (number, outcome) = done.map_err(|error| error.to_string())?;
         match outcome? {
             ImportOutcome::Written => self.progress.written = self.progress.written.saturating_add(1),
@@ -337,7 +377,7 @@ impl Run<'_> {
             ImportOutcome::NumberTaken => rejections.push((number, NUMBER_TAKEN.to_owned())),
             ImportOutcome::UsernameTaken => rejections.push((number, USERNAME_TAKEN.to_owned())),
         }
-        Ok(())
+        Ok(number)
     }
 
     /// Notes records that are not imported: their places in the file and the reasons, and nothing of their values.
@@ -350,8 +390,11 @@ impl Run<'_> {
         for (number, reason) in rejections {
             let _ = writeln!(lines, "{}", json!({"record": number, "reason": reason}));
             self.progress.rejected = self.progress.rejected.saturating_add(1);
-            let count = self.reasons.entry(reason).or_default();
-            *count = count.saturating_add(1);
+            let rejected = self.reasons.entry(reason).or_default();
+            rejected.count = rejected.count.saturating_add(1);
+            if rejected.first.len() < SHOWN_PLACES {
+                rejected.first.push(number);
+            }
         }
         if self.context.manner.dry_run {
             return Ok(());
@@ -389,7 +432,7 @@ impl Run<'_> {
     }
 
     /// Says what an import would do, and writes nothing.
-    async fn check(mut self, mut records: Receiver<Read>) -> Result<Report, Failure> {
+    async fn check(mut self, mut records: Records) -> Result<Report, Failure> {
         let mut seen = HashSet::new();
         loop {
             let (batch, failed) = self.batch(&mut records, USERS_IN_BATCH).await;
@@ -446,26 +489,41 @@ impl Run<'_> {
             ("rejected", rejected.to_string()),
             ("write units", format!("about {units}")),
         ]);
-        for (reason, count) in &self.reasons {
-            let _ = writeln!(text, "- {count} rejected: {reason}");
+        for (reason, rejected) in &self.reasons {
+            let _ = writeln!(text, "- {} rejected: {reason} ({})", rejected.count, rejected.places());
         }
         if !self.context.manner.dry_run && *rejected > 0 {
             let _ = writeln!(text, "{} has their places in the file.", self.rejected.display());
         }
+        let counts: BTreeMap<&String, u64> =
+            self.reasons.iter().map(|(reason, rejected)| (reason, rejected.count)).collect();
+        let places: BTreeMap<&String, &Vec<u64>> =
+            self.reasons.iter().map(|(reason, rejected)| (reason, &rejected.first)).collect();
         let json = json!({
             "dry_run": self.context.manner.dry_run, "records": records, "imported": written,
-            "already_there": already_there, "rejected": rejected, "reasons": self.reasons, "write_units": units,
+            "already_there": already_there, "rejected": rejected, "reasons": counts, "first_places": places,
+            "write_units": units,
         });
         Report { is_bad: *rejected > 0, ..Report::new(text, json) }
     }
 }
 
+impl Rejected {
+    /// Such as "records 2, 5 and others".
+    fn places(&self) -> String {
+        let places: Vec<String> = self.first.iter().map(u64::to_string).collect();
+        let word = if self.count == 1 { "record" } else { "records" };
+        let others = if self.count > places.len() as u64 { " and others" } else { "" };
+        format!("{word} {}{others}", places.join(", "))
+    }
+}
+
 const NUMBER_TAKEN: &str = "another user has the number, or it is kept for one";
 const USERNAME_TAKEN: &str = "another user has the username, or it is kept for one";
-const TWICE: &str = "an earlier record of the file has the same number or username";
+const TWICE: &str = "an earlier record of the file has the same id, number or username";
 
-/// Whether no earlier user of the file has the number or the username. Digests, so that memory holds millions.
-fn is_first(seen: &mut HashSet<u64>, user: &User) -> bool {
+/// What only one user can have: the id, the number and the username. Digests, so that memory holds millions.
+fn names(user: &User) -> Vec<u64> {
     let digest = |name: &str| {
         let mut hasher = DefaultHasher::new();
         name.hash(&mut hasher);
@@ -473,10 +531,15 @@ fn is_first(seen: &mut HashSet<u64>, user: &User) -> bool {
     };
     let phone = user.phone.as_ref().map(|phone| digest(phone.e164()));
     let username = user.username.as_ref().map(|username| digest(&username.folded()));
-    let digests: Vec<u64> = phone.into_iter().chain(username).collect();
-    let is_first = digests.iter().all(|digest| !seen.contains(digest));
+    [digest(user.id.as_str())].into_iter().chain(phone).chain(username).collect()
+}
+
+/// Whether no earlier user of the file has the id, the number or the username.
+fn is_first(seen: &mut HashSet<u64>, user: &User) -> bool {
+    let names = names(user);
+    let is_first = names.iter().all(|name| !seen.contains(name));
     if is_first {
-        seen.extend(digests);
+        seen.extend(names);
     }
     is_first
 }

@@ -210,10 +210,78 @@ async fn an_import_takes_no_number_and_no_username_from_anybody_and_a_dry_run_sa
     // The two records without an id are told apart by their numbers, so the second one is the first one again.
     assert_eq!(counts(&answer), (1, 1, 5));
     assert_eq!(answer["reasons"].as_object().unwrap().len(), 4, "{answer}");
-    let text = import(&world, "lines", &file, &[]).bad();
-    assert!(text.contains("- 2 rejected: another user has the number, or it is kept for one\n"), "{text}");
+    let taken = "another user has the number, or it is kept for one";
+    for options in [&["--dry-run"][..], &[]] {
+        let text = import(&world, "lines", &file, options).bad();
+        assert!(text.contains(&format!("- 2 rejected: {taken} (records 1, 2)\n")), "{text}");
+        let answer = import(&world, "lines", &file, &[&["--json"], options].concat()).bad_json();
+        assert_eq!((&answer["reasons"][taken], &answer["first_places"][taken]), (&json!(2), &json!([1, 2])));
+    }
     let rejected = std::fs::read_to_string(folder.file("users.jsonl.rejected")).unwrap();
     assert!(!rejected.contains("984100000") && !rejected.contains("sita"), "{rejected}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_records_with_the_same_number_or_username_the_earlier_one_stays() {
+    const PAIRS: usize = 20;
+    let world = World::new().await;
+    let folder = folder(&world, "pairs");
+    let mut rows = "id,phone_number,username,name,phone_proven_at\n".to_owned();
+    for pair in 0..PAIRS {
+        // Of the even pairs the number is the same, of the odd ones the username.
+        let (other_number, other_name) = if pair % 2 == 0 { (0, "b") } else { (50, "a") };
+        rows += &format!("{pair}a,+97798410000{pair:02},user{pair}a,first,{PROVEN}\n");
+        rows += &format!("{pair}b,+97798410000{:02},user{pair}{other_name},second,{PROVEN}\n", pair + other_number);
+    }
+    let file = folder.write("users.csv", rows);
+    let dry = import(&world, "older", &file, &["--json", "--dry-run"]).bad_json();
+    let rate = ["--json", "--units-per-second", "100000"];
+    let answer = import(&world, "older", &file, &rate).bad_json();
+    assert_eq!(counts(&answer), (PAIRS as u64, 0, PAIRS as u64));
+    assert_eq!(counts(&dry), counts(&answer));
+    let users: Vec<_> = world
+        .items("UsersTable")
+        .await
+        .into_iter()
+        .filter(|item| !item["user_id"].is_null() && !item["name"].is_null())
+        .collect();
+    assert_eq!(users.len(), PAIRS);
+    for user in users {
+        assert_eq!(user["name"]["S"], "first", "{user}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_another_format_is_refused_and_leaves_no_checkpoint_and_no_entry_in_the_log() {
+    let world = World::new().await;
+    let folder = folder(&world, "formats");
+    let line = json!({"phone_number": "+9779841000001", "phone_proven_at": PROVEN}).to_string();
+    let foreign = "Name,Mobile\nSita,+9779841000001\n";
+    for (format, content, reason) in [
+        ("firebase", r#"{"user":[]}"#, "users.txt: not an export of Firebase: it has no list `users`"),
+        ("firebase", &line, "it has no list `users`"),
+        ("firebase", &format!("{line}\n{line}\n"), "it has no list `users`"),
+        ("firebase", "", "not an export of Firebase, at line 1"),
+        ("older", "", "users.txt: its first line, the header, has no column phone_number or phone"),
+        ("older", foreign, "has no column phone_number or phone"),
+        ("older", "7,+9779841000001\n", "has no column phone_number or phone"),
+        ("cognito", foreign, "has no column cognito:username or sub"),
+        ("cognito", "sub,phone_number\n", "has no column phone_number_verified"),
+        ("supabase", foreign, "has no column id"),
+        ("supabase", "id,phone\n", "has no column phone_confirmed_at"),
+    ] {
+        let file = folder.write("users.txt", content);
+        for options in [&["--dry-run"][..], &[]] {
+            let refusal = import(&world, format, &file, options).refused();
+            assert!(refusal.contains(reason), "{format} {content}: {refusal}");
+        }
+        assert!(!folder.file("users.txt.checkpoint").exists(), "{format} {content}");
+    }
+    assert_eq!(latchkey(&world, &["audit", "--json"]).json()["entries"], json!([]));
+    // What has no users is an export all the same.
+    import(&world, "firebase", &folder.write("users.txt", r#"{"users":[]}"#), &[]).ok();
+    import(&world, "lines", &folder.write("users.txt", line), &[]).ok();
+    assert_eq!(world.items("UsersTable").await.len(), 2, "a user and the lock of the number");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -402,7 +470,7 @@ async fn a_checkpoint_of_another_file_or_of_other_options_skips_nobody() {
     let length = std::fs::metadata(&file).unwrap().len();
     let other = ending_early(&folder, 3);
     assert_eq!(std::fs::metadata(&other).unwrap().len(), length);
-    refused("lines", &[], ["another file content:", remove]);
+    refused("lines", &[], ["is of a run with other content of the file:", remove]);
     assert_eq!(world.items("UsersTable").await.len(), 4, "two users and their locks");
     std::fs::write(&checkpoint, r#"{"format":"lines","file_bytes":7,"records":3}"#).unwrap();
     assert!(import(&world, "lines", &file, &[]).refused().contains("is no checkpoint of this version: remove it"));

@@ -6,6 +6,8 @@ use super::table::Row;
 use super::when::moment;
 use crate::people::Line;
 
+pub const NEEDED: &[&[&str]] = &[&["cognito:username", "sub"], &["phone_number"], &["phone_number_verified"]];
+
 pub fn record(row: &Row) -> Record {
     let id = row.any(&["sub", "cognito:username"]).ok_or("cognito:username is missing")?;
     let phone_number = row.owned(&["phone_number"]).ok_or("the user has no number")?;

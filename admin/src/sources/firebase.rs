@@ -38,13 +38,19 @@ struct Provider {
 pub fn read(file: impl BufRead, each: Each<'_>) -> Result<(), String> {
     let mut is_enough = false;
     let mut reader = serde_json::Deserializer::from_reader(file);
-    let read = reader.deserialize_map(Document { each, is_enough: &mut is_enough });
-    match read {
-        Err(error) if !is_enough => {
-            Err(format!("not an export of Firebase, at line {}, column {}", error.line(), error.column()))
-        }
-        _ => Ok(()),
-    }
+    let read = match reader.deserialize_map(Document { each, is_enough: &mut is_enough }) {
+        Ok(Users::Absent) => return Err("not an export of Firebase: it has no list `users`".to_owned()),
+        Ok(Users::Read) => reader.end(),
+        Err(_) if is_enough => Ok(()),
+        Err(error) => Err(error),
+    };
+    read.map_err(|error| format!("not an export of Firebase, at line {}, column {}", error.line(), error.column()))
+}
+
+/// Whether the document had its list.
+enum Users {
+    Read,
+    Absent,
 }
 
 struct Document<'a, 'b> {
@@ -53,22 +59,24 @@ struct Document<'a, 'b> {
 }
 
 impl<'de> Visitor<'de> for Document<'_, '_> {
-    type Value = ();
+    type Value = Users;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object with the list users")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Users, A::Error> {
         let Document { each, is_enough } = self;
+        let mut users = Users::Absent;
         while let Some(name) = map.next_key::<String>()? {
             if name == "users" {
                 map.next_value_seed(Accounts { each: &mut *each, is_enough: &mut *is_enough })?;
+                users = Users::Read;
             } else {
                 map.next_value::<IgnoredAny>()?;
             }
         }
-        Ok(())
+        Ok(users)
     }
 }
 

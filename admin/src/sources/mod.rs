@@ -16,6 +16,7 @@ use domain::values::time::Timestamp;
 
 use self::record::Each;
 pub use self::record::{Enough, Record};
+use self::table::Columns;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -27,7 +28,7 @@ pub enum Format {
     Cognito,
     /// CSV of Supabase's table auth.users
     Supabase,
-    /// CSV of the older system
+    /// CSV of the system that Latchkey replaced
     Older,
 }
 
@@ -41,15 +42,18 @@ impl Format {
 /// Reads a file record by record, however large it is.
 ///
 /// # Errors
-/// If the file as a whole can't be read any further.
+/// If the file is none of the format, or can't be read any further.
 pub fn read(format: Format, path: &Path, now: Timestamp, each: Each<'_>) -> Result<(), String> {
     let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
     let file = std::io::BufReader::new(file);
     match format {
         Format::Lines => lines::read(file, each),
         Format::Firebase => firebase::read(file, each),
-        Format::Cognito => table::read(file, each, cognito::record),
-        Format::Supabase => table::read(file, each, |row| supabase::record(row, now)),
-        Format::Older => table::read(file, each, older::record),
+        Format::Cognito => table::read(file, each, Columns { needed: cognito::NEEDED, record: cognito::record }),
+        Format::Supabase => {
+            let record = |row: &_| supabase::record(row, now);
+            table::read(file, each, Columns { needed: supabase::NEEDED, record })
+        }
+        Format::Older => table::read(file, each, Columns { needed: older::NEEDED, record: older::record }),
     }
 }

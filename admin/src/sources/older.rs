@@ -1,4 +1,4 @@
-//! The older system's users, as CSV: one row for each, roles as `role:organization|organization;role:organization`.
+//! Users of the system that Latchkey replaced, as CSV: one row for each, roles as `role:organization|organization;role:organization`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,6 +6,8 @@ use super::record::{Named, Record};
 use super::table::Row;
 use super::when::moment;
 use crate::people::Line;
+
+pub const NEEDED: &[&[&str]] = &[&["phone_number", "phone"]];
 
 pub fn record(row: &Row) -> Record {
     let phone_number = row.owned(&["phone_number", "phone"]).ok_or("the user has no number")?;

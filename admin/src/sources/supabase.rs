@@ -9,6 +9,8 @@ use super::table::Row;
 use super::when::moment;
 use crate::people::Line;
 
+pub const NEEDED: &[&[&str]] = &[&["id"], &["phone"], &["phone_confirmed_at"]];
+
 pub fn record(row: &Row, now: Timestamp) -> Record {
     let id = row.get("id").ok_or("id is missing")?;
     let digits = row.get("phone").ok_or("the user has no number")?;

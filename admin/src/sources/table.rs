@@ -27,9 +27,22 @@ impl Row {
     }
 }
 
-pub fn read(file: impl Read, each: Each<'_>, record: impl Fn(&Row) -> Record) -> Result<(), String> {
+/// What a file's columns mean.
+pub struct Columns<F: Fn(&Row) -> Record> {
+    /// Without which no row is a user, each with the names that it may have.
+    pub needed: &'static [&'static [&'static str]],
+    pub record: F,
+}
+
+/// # Errors
+/// If the file can't be read, or is no such table.
+pub fn read(file: impl Read, each: Each<'_>, columns: Columns<impl Fn(&Row) -> Record>) -> Result<(), String> {
     let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(file);
     let header = reader.headers().map_err(|error| error.to_string())?.clone();
+    let is_absent = |names: &&&[&str]| !header.iter().any(|column| names.contains(&column));
+    if let Some(names) = columns.needed.iter().find(is_absent) {
+        return Err(format!("its first line, the header, has no column {}", names.join(" or ")));
+    }
     for cells in reader.records() {
         let cells = match cells {
             Ok(cells) => cells,
@@ -43,7 +56,7 @@ pub fn read(file: impl Read, each: Each<'_>, record: impl Fn(&Row) -> Record) ->
         };
         let named = header.iter().zip(cells.iter()).filter(|(_, cell)| !cell.is_empty());
         let row = Row(named.map(|(column, cell)| (column.to_owned(), cell.to_owned())).collect());
-        if each(record(&row)).is_err() {
+        if each((columns.record)(&row)).is_err() {
             break;
         }
     }
