@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::output::{HIDDEN_CODE, Report, count, masked, table};
+use crate::output::{HIDDEN_CODE, Report, masked, table};
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -125,15 +125,18 @@ async fn apply(context: &Context, store: &Store<SettingsTable>, file: &Path) -> 
     let mut text = messages(&checked);
     let name = checked.id();
     text.push_str(&differences.text());
+    let writes = !context.manner.dry_run && !differences.0.is_empty();
     if context.manner.dry_run {
         let _ = writeln!(text, "{name} is valid. Nothing was written.");
+    } else if !writes {
+        let _ = writeln!(text, "{name} has these settings already. Nothing was written.");
     } else {
         let detail = if seen.is_none() { "created".to_owned() } else { differences.members() };
         let change = context.change("organization.apply", name, Some(detail)).await?;
         write(store, seen.as_ref(), &checked, &change).await?;
         let _ = writeln!(text, "{name} is written. It takes effect within a minute.");
     }
-    let json = json!({"id": name, "written": !context.manner.dry_run, "changes": differences.json()});
+    let json = json!({"id": name, "written": writes, "changes": differences.json()});
     Ok(Report::new(text, json))
 }
 
@@ -162,6 +165,12 @@ fn check(context: &Context, file: &Path) -> Result<CheckedOrganization, Failure>
     let name = file.display();
     let text = std::fs::read_to_string(file).map_err(|error| format!("{name}: {error}"))?;
     let settings: OrganizationSettings = serde_json::from_str(&text).map_err(|error| format!("{name}: {error}"))?;
+    // As `show` prints them.
+    if settings.test_numbers.iter().any(|number| number.code == HIDDEN_CODE || number.phone_number.contains('*')) {
+        return Err(
+            format!("{name}: test_numbers: the number or its code is masked: write the file with --reveal").into()
+        );
+    }
     let checked = settings.check(&context.app.config.default_organization, context.now);
     checked.map_err(|invalid| format!("{name}: {invalid}").into())
 }
@@ -251,6 +260,6 @@ impl Differences {
 
     fn members(&self) -> String {
         let names: Vec<&str> = self.0.iter().map(|(name, ..)| name.as_str()).collect();
-        if names.is_empty() { count(0, "change", "changes") } else { names.join(", ") }
+        names.join(", ")
     }
 }

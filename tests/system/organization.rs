@@ -115,6 +115,38 @@ async fn a_dry_run_writes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn settings_that_are_in_force_already_are_not_written_and_not_logged_again() {
+    let world = World::new().await;
+    let settings = json!({"id": "acme", "app_name": "Acme"});
+    assert_eq!(apply(&world, &settings, &["--json"]).json()["written"], true);
+    let again = apply(&world, &settings, &[]).ok();
+    assert!(
+        again.ends_with("There is no difference.\nacme has these settings already. Nothing was written.\n"),
+        "{again}"
+    );
+    assert_eq!(apply(&world, &settings, &["--json"]).json()["written"], false);
+    let entries = latchkey(&world, &["audit", "--json"]).json()["entries"].clone();
+    assert_eq!(entries.as_array().unwrap().len(), 1, "{entries}");
+    let other = json!({"id": "acme", "app_name": "Acme Ltd"});
+    assert_eq!(apply(&world, &other, &["--json"]).json()["written"], true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_whose_test_numbers_are_masked_is_refused_with_the_option_that_writes_them() {
+    let world = World::new().await;
+    let day = DateTime::from_secs(world.now() + 3 * 86_400).fmt(Format::DateTime).unwrap()[..10].to_owned();
+    let number = json!([{"phone_number": "+9779800000001", "code": "135790", "until": day}]);
+    apply(&world, &json!({"id": "acme", "app_name": "Acme", "test_numbers": number}), &[]).ok();
+    let show =
+        |options: &[&str]| latchkey(&world, &[&["organization", "show", "acme", "--json"], options].concat()).json();
+    for command in ["apply", "diff"] {
+        let refusal = with_file(&world, command, &show(&[]), &[]).refused();
+        assert!(refusal.contains("masked: write the file with --reveal"), "{refusal}");
+        with_file(&world, command, &show(&["--reveal"]), &[]).ok();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_difference_names_each_member_and_hides_the_code_of_a_test_number() {
     let world = World::new().await;
     let before = json!({"id": "acme", "app_name": "Acme", "languages": ["en"]});
