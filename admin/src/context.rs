@@ -112,8 +112,9 @@ impl Context {
         if answer.trim() == "yes" { Ok(()) } else { Err("nothing was changed".into()) }
     }
 
-    /// The answer of a dry run.
+    /// The answer of a dry run. `what` may be more than one sentence.
     pub fn would(&self, what: &str) -> Report {
+        let what = what.trim_end_matches('.');
         Report::new(
             format!("Would {what}. Nothing was changed.\n"),
             serde_json::json!({"dry_run": true, "would": what}),

@@ -48,7 +48,7 @@ pub struct Target {
     /// Secrets Manager port of the running `cargo local` [default: 4566]
     #[arg(long, global = true, value_name = "PORT", help_heading = "Deployment")]
     aws_port: Option<u16>,
-    /// Time on the clock of the running `cargo local` in epoch seconds (GET /local/clock), if it was moved
+    /// Time on the clock of the running `cargo local`, if it was moved: `now` of GET /local/clock, in epoch seconds
     #[arg(
         long,
         global = true,

@@ -43,7 +43,7 @@ pub enum Command {
     },
     /// Take a block back
     Unblock {
-        /// As it was blocked
+        /// As it was blocked, with + and calling code
         prefix: String,
     },
     /// List the blocked numbers and beginnings of numbers
@@ -71,6 +71,7 @@ pub async fn run(context: &Context, command: Command) -> Result<Report, Failure>
 /// Something that keeps a number from signing in.
 struct Obstacle {
     code: &'static str,
+    /// With its end.
     text: String,
     /// None if it does not end by itself.
     until: Option<Timestamp>,
@@ -125,8 +126,7 @@ async fn why(
         text.push_str("Nothing keeps this number from signing in now.\n");
     }
     for obstacle in &obstacles {
-        let end = obstacle.until.map(|until| format!(" Until {}.", time(until))).unwrap_or_default();
-        let _ = writeln!(text, "- {}{end}", obstacle.text);
+        let _ = writeln!(text, "- {}", obstacle.text);
     }
     let obstacle = |Obstacle { code, text, until }: &Obstacle| {
         let until = until.map(Timestamp::seconds);
@@ -205,7 +205,7 @@ fn obstacles(context: &Context, dialled: &DialledNumber, findings: &Findings) ->
         }
         let next = limits.next_send_at(&state.schedule.shared, now);
         if next > now {
-            add("too_many_sends", Some(next), "The next code can be sent then.".to_owned());
+            add("too_many_sends", Some(next), format!("No code can be sent until {}.", time(next)));
         }
         let decision = state.counts.decide(limits, now);
         if let Some(until) = decision.refused_until {
@@ -214,7 +214,7 @@ fn obstacles(context: &Context, dialled: &DialledNumber, findings: &Findings) ->
             add(
                 "over_budget",
                 Some(until),
-                format!("The messages of the country, or of the address, are used up ({by})."),
+                format!("The messages of the country, or of the address, are used up until {} ({by}).", time(until)),
             );
         }
     }
@@ -222,7 +222,8 @@ fn obstacles(context: &Context, dialled: &DialledNumber, findings: &Findings) ->
         if let Some(until) = closed(lane, now) {
             let wrong = count(usize::try_from(lane.consecutive).unwrap_or(usize::MAX), "wrong code", "wrong codes");
             let rest = if name == "with an id" { ", but for the first one under each id" } else { "" };
-            add("too_many_guesses", Some(until), format!("Guesses {name} are refused after {wrong}{rest}."));
+            let text = format!("Guesses {name} are refused until {} after {wrong}{rest}.", time(until));
+            add("too_many_guesses", Some(until), text);
         }
     }
     let is_member = findings.user.as_ref().is_some_and(|user| user.is_member_of(&organization.id));
@@ -256,8 +257,9 @@ fn of_holder(
     }
     if let Some(release) = holder.pending_release(now) {
         let text = format!(
-            "The number is kept for {}, who may take it back. `latchkey number release` ends that.",
-            holder.user
+            "The number is kept for {}, who may take it back until {}. `latchkey number release` ends that.",
+            holder.user,
+            time(release.until)
         );
         return add("number_released", Some(release.until), text);
     }
@@ -268,11 +270,8 @@ fn of_holder(
                 account is needed.";
     add("second_signal_required", None, text.to_owned());
     if let Some(RecoveryState::Refused { until }) = user.map(|user| user.recovery_state(limits, now)) {
-        add(
-            "recovery_refused",
-            Some(until),
-            "A device refused to give the account to whoever has the number.".to_owned(),
-        );
+        let text = "A device refused to give the account to whoever has the number. The refusal holds until";
+        add("recovery_refused", Some(until), format!("{text} {}.", time(until)));
     }
 }
 
@@ -305,12 +304,14 @@ async fn release(context: &Context, store: &Store<AllTables>, number: &str) -> R
     Ok(Report::new(format!("{shown} is nobody's. {end}\n"), json))
 }
 
+const NO_PREFIX: &str = "expected a number or its beginning with + and calling code, such as +9779841000009";
+
 /// The beginning of numbers, in E.164: + and one to fifteen digits.
 fn prefix(text: &str) -> Result<String, Failure> {
     let prefix: String = text.chars().filter(|c| !" -".contains(*c)).collect();
     let digits = prefix.strip_prefix('+').unwrap_or_default();
     let is_prefix = (1..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
-    if is_prefix { Ok(prefix) } else { Err("expected a number or its beginning, with + and calling code".into()) }
+    if is_prefix { Ok(prefix) } else { Err(NO_PREFIX.into()) }
 }
 
 async fn block(context: &Context, store: &Store<AllTables>, text: &str) -> Result<Report, Failure> {

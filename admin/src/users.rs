@@ -141,7 +141,7 @@ pub async fn find(context: &Context, store: &Store<AllTables>, who: &str) -> Res
     {
         return Ok(id);
     }
-    Err("nobody has this number or username; a user id begins with usr_".into())
+    Err("no user has this id, number or username".into())
 }
 
 async fn person(context: &Context, store: &Store<AllTables>, who: &Who) -> Result<Person, Failure> {
@@ -348,7 +348,7 @@ async fn set_claims(context: &Context, store: &Store<AllTables>, who: &Who, text
     if !store.set_claims(&user.id, claims.as_ref(), &change).await? {
         return Err(NO_SUCH_USER.into());
     }
-    let text = format!("Access tokens of {} bear these claims from the next refresh on.\n", user.id);
+    let text = format!("Access tokens of {} bear these claims from the next sign-in or refresh on.\n", user.id);
     let json = json!({"user_id": user.id.as_str(), "claims": claims.map(|claims| claims.object()).unwrap_or_default()});
     Ok(Report::new(text, json))
 }
@@ -367,11 +367,11 @@ async fn delete(context: &Context, store: &Store<AllTables>, who: &Who, undo: Un
         Some(until) => format!("Whoever proves the number can take that back until {}.", time(until)),
         None => "Nobody can take that back.".to_owned(),
     };
-    let what = format!("delete {} with {}", user.id, count(sessions.len(), "session", "sessions"));
+    let what = format!("delete {} with {}. {end}", user.id, count(sessions.len(), "session", "sessions"));
     if context.manner.dry_run {
         return Ok(context.would(&what));
     }
-    context.confirm(&format!("This will {what}. {end}"))?;
+    context.confirm(&format!("This will {what}"))?;
     let detail = match undo {
         Undo::AsUsual => format!("undo {}", duration(limits.undo_seconds)),
         Undo::Impossible => "at once".to_owned(),
@@ -430,6 +430,7 @@ async fn change_roles(
     if !store.change_roles(&user.id, &roles, &organization, which, &change).await? {
         return Err(NO_SUCH_USER.into());
     }
-    let text = format!("{} {done} the role {listed} in {id}. Tokens say so from the next refresh on.\n", user.id);
+    let since = "Tokens say so from the next sign-in or refresh on.";
+    let text = format!("{} {done} the role {listed} in {id}. {since}\n", user.id);
     Ok(Report::new(text, json!({"user_id": user.id.as_str(), "organization_id": id, "roles": roles})))
 }

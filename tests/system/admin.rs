@@ -30,6 +30,13 @@ impl Ran {
         self.stdout
     }
 
+    /// The answer, and what else was printed. Panics unless the command succeeded.
+    #[track_caller]
+    pub fn printed(self) -> (String, String) {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        (self.stdout, self.stderr)
+    }
+
     #[track_caller]
     pub fn json(self) -> Value {
         serde_json::from_str(&self.ok()).unwrap()
@@ -191,6 +198,8 @@ async fn a_user_is_found_by_number_id_and_username() {
     for who in [OTHER, "nobody.here", "usr_01jd8x4n5t2qvzk7w3m9hpa6rc"] {
         latchkey(&world, &["user", "show", who]).refused();
     }
+    let wrong = latchkey(&world, &["user", "join", "usr_x"]).refused();
+    assert!(wrong.contains("no user has this id, number or username"), "{wrong}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -218,8 +227,14 @@ async fn a_deleted_user_can_come_back_unless_they_were_deleted_at_once() {
     let world = World::new().await;
     for (phone, option, status) in [(PHONE, None, 403), (OTHER, Some("--at-once"), 200)] {
         let person = world.sign_in(phone).await;
-        let options: Vec<&str> = option.into_iter().chain(["--yes"]).collect();
-        latchkey(&world, &[&["user", "delete", phone], &*options].concat()).ok();
+        let delete = |answer: &str| {
+            let options: Vec<&str> = option.into_iter().chain([answer]).collect();
+            latchkey(&world, &[&["user", "delete", phone], &*options].concat()).ok()
+        };
+        let end = if option.is_some() { "Nobody can take that back." } else { "Whoever proves the number can take" };
+        let dry = delete("--dry-run");
+        assert!(dry.contains(end) && dry.ends_with(". Nothing was changed.\n"), "{dry}");
+        delete("--yes");
         world.call("GET", "/v1/me").as_person(&person).send().await.assert_problem(403, "no_such_user");
         world.advance(60);
         let sent = world.send_code(phone).await;
@@ -277,7 +292,9 @@ async fn what_keeps_a_number_from_signing_in_is_named_with_its_end() {
     assert_eq!(found["obstacles"][1]["code"], "too_many_guesses");
     assert!(found["obstacles"][1]["until"].as_i64().unwrap() > world.now());
     let text = latchkey(&world, &["number", "why", PHONE]).ok();
-    assert!(text.contains("- Guesses without an id are refused after 10 wrong codes. Until 20"), "{text}");
+    assert!(text.contains("- No code can be sent until 20"), "{text}");
+    assert!(text.contains("- Guesses without an id are refused until 20"), "{text}");
+    assert!(text.contains(" UTC after 10 wrong codes.\n"), "{text}");
     assert!(!text.contains(PHONE), "{text}");
     assert!(latchkey(&world, &["number", "why", "12"]).refused().contains("no mobile number"));
 }
@@ -431,8 +448,11 @@ async fn a_blocked_number_or_beginning_gets_no_code_and_is_told_what_a_foreign_c
     assert!(!absent.contains(OTHER), "{absent}");
     let asked = latchkey(&world, &["number", "block", OTHER, "--reveal"]).refused();
     assert!(asked.contains(OTHER), "{asked}");
-    for wrong in ["977984", "+", "+97798x", "+9779841000001234"] {
-        assert!(latchkey(&world, &["number", "block", wrong, "--yes"]).refused().contains("expected a number"));
+    for wrong in ["977984", "9841000001", "+", "+97798x", "+9779841000001234"] {
+        for command in ["block", "unblock"] {
+            let refusal = latchkey(&world, &["number", command, wrong, "--yes"]).refused();
+            assert!(refusal.contains("its beginning with + and calling code, such as +977"), "{refusal}");
+        }
     }
 }
 
