@@ -1,7 +1,7 @@
 //! `latchkey export`: all users as JSON lines that `latchkey import lines` reads, or what is stored of one person.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use adapters::dynamodb::{AllTables, AuditEntry, Person, Store};
@@ -53,7 +53,10 @@ pub async fn run(context: &Context, command: Command) -> Result<Report, Failure>
 fn open(command: &Command) -> Result<Box<dyn Write>, Failure> {
     Ok(match &command.to {
         Some(path) => {
-            let file = create_private(path).map_err(|error| format!("{}: {error}", path.display()))?;
+            let file = create_private(path).map_err(|error| match error.kind() {
+                ErrorKind::AlreadyExists => format!("{} exists: remove it or choose another name", path.display()),
+                _ => format!("{}: {error}", path.display()),
+            })?;
             Box::new(BufWriter::new(file))
         }
         None => Box::new(BufWriter::new(std::io::stdout())),
@@ -87,11 +90,11 @@ async fn all(context: &Context, store: &Store<AllTables>, command: &Command) -> 
             exported = exported.saturating_add(1);
         }
         units = units.saturating_add(page.read_units);
-        let _ = writeln!(std::io::stderr(), "{exported} users");
         from = page.next;
         if from.is_none() {
             break;
         }
+        let _ = writeln!(std::io::stderr(), "{exported} users");
         pace.keep(page.read_units).await;
     }
     out.flush().map_err(cannot_write)?;
@@ -99,7 +102,8 @@ async fn all(context: &Context, store: &Store<AllTables>, command: &Command) -> 
     if command.to.is_none() {
         return Ok(Report::new("", Value::Null));
     }
-    let text = format!("{exported} users are exported, with whole numbers: keep the file as you keep the table.\n");
+    let users = if exported == 1 { "user is" } else { "users are" };
+    let text = format!("{exported} {users} exported, with whole numbers: keep the file as you keep the table.\n");
     Ok(Report::new(text, json!({"exported": exported, "read_units": units})))
 }
 

@@ -285,6 +285,19 @@ async fn a_file_of_another_format_is_refused_and_leaves_no_checkpoint_and_no_ent
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_export_says_once_how_many_users_it_has_and_replaces_no_file() {
+    let world = World::new().await;
+    let folder = folder(&world, "exported");
+    world.sign_in("+9779841000001").await;
+    let file = folder.file("users.jsonl");
+    let export = || latchkey(&world, &["export", "--to", file.to_str().unwrap()]);
+    let (printed, progress) = export().printed();
+    assert!(printed.starts_with("1 user is exported") && progress.is_empty(), "{printed}{progress}");
+    let refusal = export().refused();
+    assert!(refusal.contains("users.jsonl exists: remove it or choose another name"), "{refusal}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_export_of_one_person_has_what_is_stored_of_them_and_nothing_of_others() {
     let world = World::new().await;
     let device = tests::device::Device::new();
