@@ -120,7 +120,12 @@ async fn advance(State(controls): State<Arc<Controls>>, body: Bytes) -> Response
 }
 
 fn read<Body: DeserializeOwned>(body: &[u8]) -> Result<Body, String> {
-    serde_json::from_slice(body).map_err(|error| error.to_string())
+    serde_json::from_slice(body).map_err(|error| {
+        let text = error.to_string();
+        // The place helps only where the body is no JSON.
+        let without_place = text.split_once(" at line ").map_or(&*text, |(reason, _)| reason);
+        if error.is_data() { without_place.to_owned() } else { text }
+    })
 }
 
 fn malformed(detail: &str) -> Response {

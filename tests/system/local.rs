@@ -89,6 +89,18 @@ async fn an_invalid_fault_is_refused_and_has_no_effect() {
     for body in invalid {
         world.post("/local/faults", body.clone()).send().await.assert_problem(400, "malformed_request");
     }
+    let refusal = async |body: Value| {
+        let reply = world.post("/local/faults", body).send().await;
+        reply.body["detail"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(
+        refusal(json!({"target": "pigeon", "mode": "refuse"})).await,
+        "target: expected one of sparrow, sns, twilio, fcm, dynamodb, secretsmanager, eventbridge"
+    );
+    assert_eq!(
+        refusal(json!({"target": "sparrow", "mode": "explode"})).await,
+        "mode: expected one of refuse, error, timeout, slow, duplicate"
+    );
     let truncated = world.call("POST", "/local/faults").bytes("application/json", b"{\"target\":".to_vec());
     truncated.send().await.assert_problem(400, "malformed_request");
     world.send_code(PHONE).await;

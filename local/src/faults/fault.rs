@@ -5,7 +5,7 @@ use serde_json::Value;
 
 /// The service whose requests fail.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd)]
-#[serde(rename_all = "lowercase")]
+#[serde(try_from = "String")]
 pub enum Target {
     Sparrow,
     Sns,
@@ -16,9 +16,27 @@ pub enum Target {
     EventBridge,
 }
 
+const TARGETS: [(&str, Target); 7] = [
+    ("sparrow", Target::Sparrow),
+    ("sns", Target::Sns),
+    ("twilio", Target::Twilio),
+    ("fcm", Target::Fcm),
+    ("dynamodb", Target::Dynamodb),
+    ("secretsmanager", Target::SecretsManager),
+    ("eventbridge", Target::EventBridge),
+];
+
+impl TryFrom<String> for Target {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        named("target", &TARGETS, &name)
+    }
+}
+
 /// How a request fails. Modes without a name in JSON exist for tests only.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
-#[serde(rename_all = "lowercase")]
+#[serde(try_from = "String")]
 pub enum Mode {
     /// The vendor's own refusal; the request is not executed.
     Refuse,
@@ -31,34 +49,47 @@ pub enum Mode {
     /// The request is executed twice, as after a retry because an answer was lost.
     Duplicate,
     /// The request is not executed, and the connection is cut.
-    #[serde(skip)]
     Cut,
     /// The request is executed, and answered with status 500.
-    #[serde(skip)]
     Lost,
     /// The request is executed, and the connection is cut instead of an answer.
-    #[serde(skip)]
     LostInCut,
     /// The request is never answered. It is executed later, when `System::do_late_requests` is called.
-    #[serde(skip)]
     Late,
     /// The request is executed, and the function that sent it dies before it gets the answer.
-    #[serde(skip)]
     Kill,
     /// The function dies while its request is in transit. The request is executed later, as with [`Mode::Late`].
-    #[serde(skip)]
     KillLate,
     /// Only for transactions: this many requests, of the kind that was aimed at, are executed and answered with
     /// `TransactionInProgressException`. So the transaction finishes late.
-    #[serde(skip)]
     InProgress(usize),
     /// Of this many requests, of the kind that was aimed at, the first is executed and answered with status 500, and
     /// the others are throttled.
-    #[serde(skip)]
     LostThenThrottled(usize),
     /// This many requests, of the kind that was aimed at, are executed, and their connections are cut instead of an answer.
-    #[serde(skip)]
     LostInCuts(usize),
+}
+
+const MODES: [(&str, Mode); 5] = [
+    ("refuse", Mode::Refuse),
+    ("error", Mode::Error),
+    ("timeout", Mode::Timeout),
+    ("slow", Mode::Slow),
+    ("duplicate", Mode::Duplicate),
+];
+
+impl TryFrom<String> for Mode {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        named("mode", &MODES, &name)
+    }
+}
+
+fn named<T: Copy>(member: &str, values: &[(&str, T)], name: &str) -> Result<T, String> {
+    let found = values.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
+    let names = || values.iter().map(|(known, _)| *known).collect::<Vec<_>>().join(", ");
+    found.ok_or_else(|| format!("{member}: expected one of {}", names()))
 }
 
 impl Mode {
