@@ -1,6 +1,6 @@
 // Binds a session to a key of the device with DPoP (RFC 9449). Needs Node.js 20 or later and nothing else.
 //
-//   node examples/dpop.mjs http://127.0.0.1:3000 9841234567   signs in at a running `cargo local`, then refreshes
+//   node examples/dpop.mjs http://127.0.0.1:3000 9841234568   signs in at a running `cargo local`, then refreshes
 //   node examples/dpop.mjs vectors                            prints proofs to test another implementation with
 //
 // examples/dpop-vectors.json contains such proofs.
@@ -56,7 +56,10 @@ async function expect(what, status, request) {
   const response = await request;
   const answer = await response.json();
   console.log(`${what}: ${response.status} ${answer.code ?? ""}`.trimEnd());
-  if (response.status !== status) throw new Error(answer.detail);
+  if (response.status !== status) {
+    const wait = answer.retry_after ? ` (retry_after: ${answer.retry_after})` : "";
+    throw new Error(`${answer.detail}${wait}`);
+  }
   return answer;
 }
 
@@ -86,9 +89,19 @@ async function vectors() {
   };
 }
 
+async function main(first, phone) {
+  if (first === "vectors") return console.log(JSON.stringify(await vectors(), null, 2));
+  if (!URL.canParse(first) || !phone) {
+    throw new Error("usage: node examples/dpop.mjs API PHONE, or node examples/dpop.mjs vectors");
+  }
+  await signIn(first, phone);
+}
+
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {
-  const [first, phone] = process.argv.slice(2);
-  if (first === "vectors") console.log(JSON.stringify(await vectors(), null, 2));
-  else if (phone) await signIn(first, phone);
-  else throw new Error("usage: node examples/dpop.mjs API PHONE, or node examples/dpop.mjs vectors");
+  await main(...process.argv.slice(2)).catch(error => {
+    // A request that got no answer has its reason in `cause`.
+    const reason = error.cause ? `no answer (${error.cause.code ?? error.cause.message}). Does cargo local run?` : error.message;
+    console.error(`dpop.mjs: ${reason}`);
+    process.exitCode = 1;
+  });
 }
