@@ -18,6 +18,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 use tokio::time::timeout;
 
+use crate::callers::is_loopback_origin;
 use crate::clock::AdjustableClock;
 use crate::cloudformation::{ACCOUNT, Cors, REGION, Route, Template, Throttle};
 use crate::functions::Functions;
@@ -264,12 +265,14 @@ async fn answer(
     gateway.serve(peer.ip(), request).await
 }
 
-/// The value of `Access-Control-Allow-Origin`; `None` if the template does not allow this origin.
+/// The value of `Access-Control-Allow-Origin`; `None` if the template does not allow this origin, and it is not that of an app
+/// in development on this machine.
 fn allowed_origin<'a>(cors: &Cors, origin: &'a str) -> Option<&'a str> {
     if cors.origins.iter().any(|allowed| allowed == "*") {
         return Some("*");
     }
-    cors.origins.iter().any(|allowed| allowed == origin).then_some(origin)
+    let is_allowed = cors.origins.iter().any(|allowed| allowed == origin) || is_loopback_origin(origin);
+    is_allowed.then_some(origin)
 }
 
 fn add_preflight_headers(cors: &Cors, headers: &mut HeaderMap) {

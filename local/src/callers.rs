@@ -40,6 +40,12 @@ impl Callers {
     }
 }
 
+/// Whether a page of this machine has this origin, on any port.
+pub fn is_loopback_origin(origin: &str) -> bool {
+    let authority = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+    authority.is_some_and(|authority| Callers::ThisMachine.may_name(authority))
+}
+
 /// Refuses every request that names another host, with the status of RFC 9110 §15.5.20.
 pub fn only(callers: Callers, router: Router) -> Router {
     router.layer(middleware::from_fn_with_state(callers, check_host))

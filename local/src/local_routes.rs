@@ -9,6 +9,9 @@ use axum::extract::{DefaultBodyLimit, RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
+use domain::values::country::Country;
+use domain::values::numbering_plan::NumberingPlan;
+use domain::values::phone::DialledNumber;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -29,6 +32,9 @@ const MAXIMUM_AHEAD_SECONDS: u64 = 10 * 366 * 24 * 60 * 60;
 
 pub struct Controls {
     pub inbox: Arc<Inbox>,
+    /// Where a national number of a request is read.
+    pub home: Country,
+    pub plan: NumberingPlan,
     pub google: Arc<Google>,
     pub eventbridge: Arc<EventBridge>,
     pub faults: Arc<Faults>,
@@ -66,7 +72,13 @@ pub fn router(controls: Arc<Controls>) -> Router {
 async fn inbox(State(controls): State<Arc<Controls>>, RawQuery(query): RawQuery) -> Response {
     let query = query.unwrap_or_default();
     let to = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "to").map(|(_, to)| to);
-    answer::json(StatusCode::OK, &json!({ "messages": controls.inbox.messages(to.as_deref()) }))
+    // A plus that is not encoded means a space.
+    let to = to.map(|to| if to.starts_with(' ') { format!("+{}", to.trim_start()) } else { to.into_owned() });
+    let read = |to: String| match DialledNumber::parse(&to, controls.home, &controls.plan) {
+        Ok(dialled) => dialled.number.e164().to_owned(),
+        Err(_) => to,
+    };
+    answer::json(StatusCode::OK, &json!({ "messages": controls.inbox.messages(to.map(read).as_deref()) }))
 }
 
 async fn pushes(State(controls): State<Arc<Controls>>) -> Response {

@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
+use domain::values::country::Country;
+use domain::values::numbering_plan::NumberingPlan;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -104,6 +106,7 @@ impl System {
         let serve = |listener, router: &Router| Server::start(listener, options.service_callers, router.clone());
         let backends = [serve(dynamodb_listener, &dynamodb), serve(aws_listener, &aws)];
 
+        let home = home(&template)?;
         let mut variables = variables(edge_address.unwrap_or(address), dynamodb_address, aws_address);
         variables.extend(options.overrides);
         let (timeouts, functions_clock) = (options.timeouts, clock.for_functions());
@@ -124,7 +127,7 @@ impl System {
             tokio::spawn(schedule::run(Arc::clone(&functions), schedules, clock.clone()));
         }
 
-        let controls = Arc::new(controls(&vendors, &clock, &data));
+        let controls = Arc::new(controls(&vendors, &clock, &data, home));
         let gateway = Arc::new(ApiGateway::new(template, Arc::clone(&functions), clock.clone()));
         let edge = edge.map(|(listener, _)| {
             let edge = edge::router(Arc::clone(&gateway), Arc::clone(&vendors.context.secrets));
@@ -356,9 +359,18 @@ async fn run_first_rotations(secrets: &SecretsManager, functions: &Functions) ->
     Ok(())
 }
 
-fn controls(vendors: &Vendors, clock: &AdjustableClock, data: &DataFolder) -> Controls {
+/// The country of national numbers, as the functions read it.
+fn home(template: &Template) -> Result<Country, StartError> {
+    let code = template.functions.values().find_map(|variables| variables.get("DEFAULT_REGION"));
+    NumberingPlan::country(code.map_or("NP", String::as_str))
+        .map_err(|unknown| StartError::Part { name: "the template", reason: format!("DefaultRegion: {unknown}") })
+}
+
+fn controls(vendors: &Vendors, clock: &AdjustableClock, data: &DataFolder, home: Country) -> Controls {
     Controls {
         inbox: Arc::clone(&vendors.context.inbox),
+        home,
+        plan: NumberingPlan::new(home),
         google: Arc::clone(&vendors.google),
         eventbridge: Arc::clone(&vendors.eventbridge),
         faults: Arc::clone(&vendors.faults),
