@@ -394,3 +394,26 @@ async fn an_organization_sends_only_to_its_countries_and_an_unknown_one_nowhere(
         world.advance(60);
     }
 }
+
+/// A person who waits for a second message in vain must not learn it only after the code has expired.
+#[tokio::test]
+async fn whoever_gets_the_last_code_for_long_is_told_so_and_how_to_go_on_without_the_wait() {
+    let world = World::new().await;
+    let send = async |language: &str| {
+        let call = world.post("/v1/otp/send", json!({"phone_number": phone(1)}));
+        call.header("accept-language", language).send().await
+    };
+    let mut last = send("en").await;
+    while last.number("resend_in") <= last.number("expires_in") {
+        assert_eq!((&last.body["detail"], &last.body["other_ways"]), (&Value::Null, &Value::Null));
+        world.advance(last.number("resend_in"));
+        last = send("en").await;
+    }
+    let minutes = last.number("resend_in").div_ceil(60);
+    let words = format!("No further code is sent for {minutes} minutes. Use this one before it expires.");
+    assert_eq!((last.text("detail"), &last.body["other_ways"]), (words, &json!(["known_device"])));
+    let refused = send("ne").await;
+    refused.assert_problem(429, "too_many_requests");
+    assert_eq!(refused.body["other_ways"], json!(["known_device"]));
+    assert!(refused.text("detail").contains("मिनेट"), "{refused:?}");
+}

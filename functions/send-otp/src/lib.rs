@@ -4,11 +4,13 @@ use adapters::app::{App, during_init};
 use adapters::config::ConfigError;
 use adapters::dynamodb::{AllTables, Store};
 use adapters::http::{
-    Answer, Code, Edge, Guard, Problem, RawPhoneNumber, Request, Route, organization_of_caller, serve,
+    Answer, Code, Edge, Guard, Problem, RawPhoneNumber, Request, Route, Tongue, Words, organization_of_caller, serve,
 };
 use adapters::secrets::{CodeKeySecret, read_together};
 use adapters::sms::Gateways;
 use adapters::{random, telemetry};
+use domain::rules::device_keys::DeviceKeyPolicy;
+use domain::rules::organization::Organization;
 use domain::use_cases::send_otp::{
     SendContext, SendOtpError, SendPurpose, SendRequest, SentOtp, SmsGateways, send_otp,
 };
@@ -135,15 +137,25 @@ impl SendOtp {
         let context =
             SendContext::resolve(&organization, limits, first_gateway, send).map_err(SendOtpError::Context)?;
         let report = |budget| telemetry::send_over_budget(budget, country, limits.budget_mode, now);
-        let sent = send_otp(&self.store, &self.code_keys, &self.gateways, &context, report).await?;
+        let other_ways = other_ways(&organization, context.is_of_a_device());
+        let sent = send_otp(&self.store, &self.code_keys, &self.gateways, &context, report).await;
+        let refused = |error| Problem::from(error).or_else_by(other_ways.clone(), limits.code_lifetime_seconds);
+        let sent = sent.map_err(refused)?;
         if sent.is_test_number {
             telemetry::test_number_used("send-otp", &organization.id);
         }
-        Ok(render(&sent))
+        Ok(render(&sent, &other_ways, request.tongue()))
     }
 }
 
-fn render(sent: &SentOtp) -> Answer {
+/// How a person may get a code although the limits that everybody shares are used up. Strangers learn nothing of whether the
+/// number has such a device.
+fn other_ways(organization: &Organization, is_of_a_device: bool) -> Vec<&'static str> {
+    let may_prove = organization.access.device_keys != DeviceKeyPolicy::Off && !is_of_a_device;
+    may_prove.then_some("known_device").into_iter().collect()
+}
+
+fn render(sent: &SentOtp, other_ways: &[&'static str], tongue: Tongue) -> Answer {
     let mut body = json!({
         "message": "sent otp",
         "challenge_id": sent.challenge.as_str(),
@@ -151,8 +163,14 @@ fn render(sent: &SentOtp) -> Answer {
         "resend_in": sent.resend_in_seconds,
         "attempts_left": sent.attempts_left,
     });
-    if let (Some(seconds), Some(members)) = (sent.change_waits_seconds, body.as_object_mut()) {
-        members.insert("change_in".into(), json!(seconds));
+    if let Some(members) = body.as_object_mut() {
+        if let Some(seconds) = sent.change_waits_seconds {
+            members.insert("change_in".into(), json!(seconds));
+        }
+        if sent.resend_in_seconds > sent.expires_in_seconds {
+            members.insert("detail".into(), json!(Words::LastCode.say(tongue, Some(sent.resend_in_seconds))));
+            members.insert("other_ways".into(), json!(other_ways));
+        }
     }
-    Answer::json(200, &body).uncached()
+    Answer::json(200, &body).with_header("content-language", tongue.tag()).uncached()
 }

@@ -26,3 +26,4 @@ pub use self::profile::user_json;
 pub use self::request::Request;
 pub use self::routes::{Route, RouteGuard};
 pub use self::serve::serve;
+pub use self::words::{Tongue, Words};

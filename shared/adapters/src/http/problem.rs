@@ -37,6 +37,8 @@ pub struct Problem {
     errors: Vec<RequestError>,
     retry_after_seconds: Option<u32>,
     attempts_left: Option<u32>,
+    /// How the person may go on without waiting.
+    other_ways: Vec<&'static str>,
     approval_requested: bool,
     release: Option<Release>,
     /// Further members that are moments.
@@ -101,6 +103,7 @@ impl Problem {
             errors: Vec::new(),
             retry_after_seconds: None,
             attempts_left: None,
+            other_ways: Vec::new(),
             approval_requested: false,
             release: None,
             moments: Vec::new(),
@@ -117,6 +120,15 @@ impl Problem {
     #[must_use]
     pub fn because(self, errors: impl Into<Vec<RequestError>>) -> Self {
         Self { errors: errors.into(), ..self }
+    }
+
+    /// Adds how the person may go on without waiting, if the wait is longer than `seconds`.
+    #[must_use]
+    pub fn or_else_by(mut self, other_ways: Vec<&'static str>, seconds: u32) -> Self {
+        if self.retry_after_seconds.is_some_and(|wait| wait > seconds) {
+            self.other_ways = other_ways;
+        }
+        self
     }
 
     /// An organization that has no settings, named in the body.
@@ -164,6 +176,9 @@ impl Problem {
             if let Some(value) = value {
                 members.insert(name.into(), json!(value));
             }
+        }
+        if !self.other_ways.is_empty() {
+            members.insert("other_ways".into(), json!(self.other_ways));
         }
         if self.approval_requested {
             members.insert("approval_asked".into(), json!(true));

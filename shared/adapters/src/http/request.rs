@@ -18,6 +18,7 @@ use super::credentials::Credentials;
 use super::members::Members;
 use super::problem::{Problem, RequestError};
 use super::routes::Route;
+use super::words::Tongue;
 
 /// The largest body, in bytes.
 const MAX_BODY_BYTES: usize = 16 * 1024;
@@ -72,6 +73,11 @@ impl Request {
     pub fn header(&self, name: &str) -> Option<&str> {
         let value = self.http.headers().get(name)?.as_bytes();
         Some(std::str::from_utf8(value).unwrap_or("\u{fffd}"))
+    }
+
+    /// The language in which to talk to the person.
+    pub fn tongue(&self) -> Tongue {
+        Tongue::preferred(self.header("accept-language"))
     }
 
     pub fn credentials(&self) -> Credentials<'_> {

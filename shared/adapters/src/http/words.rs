@@ -23,6 +23,8 @@ pub enum Words {
     WrongOrOver,
     /// The account of the number got another number.
     NumberChanged,
+    /// A code was sent, and no further one before it expires.
+    LastCode,
 }
 
 impl Tongue {
@@ -85,6 +87,10 @@ impl Words {
             Self::WrongOrOver => {
                 ["Incorrect OTP. Try again, or request a new code.", "कोड मिलेन। फेरि प्रयास गर्नुहोस्, वा नयाँ कोड माग्नुहोस्।"]
             }
+            Self::LastCode => [
+                "No further code is sent for {wait}. Use this one before it expires.",
+                "{wait} सम्म अर्को कोड पठाइँदैन। म्याद सकिनुअघि यही कोड प्रयोग गर्नुहोस्।",
+            ],
             Self::NumberChanged => [
                 "A short time ago, the account of this number got another number. You can take that back.",
                 "केही समयअघि यस नम्बरको खातामा अर्को नम्बर राखियो। तपाईं त्यो फिर्ता गर्न सक्नुहुन्छ।",

@@ -141,6 +141,11 @@ impl<'a> SendContext<'a> {
         &self.request.phone.number
     }
 
+    /// Whether the request proved the key of a device.
+    pub const fn is_of_a_device(&self) -> bool {
+        self.request.device_key.is_some()
+    }
+
     pub(super) fn device(&self) -> Option<ProvenDevice<'_>> {
         let session = match (&self.request.purpose, &self.delayed_by) {
             (SendPurpose::VerifyPhone { caller, .. }, Some(_)) => Some((&caller.user, &caller.session)),
