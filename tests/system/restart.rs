@@ -270,6 +270,22 @@ fn refused(arguments: &[&str]) -> (Option<i32>, String) {
     (output.status.code(), errors)
 }
 
+/// A program that starts it waits for the file, and finds it whole.
+#[tokio::test]
+async fn it_announces_its_addresses_once_it_answers() {
+    let folder = Folder::new("announced");
+    let file = folder.file("announced.json");
+    let running = Running::start_with(&folder.file("data"), 0, &["--announce", file.to_str().unwrap()]);
+    let announced: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    assert_eq!(announced["api"], format!("http://{}", running.api));
+    assert_eq!(announced["dynamodb"], format!("http://{}", running.dynamodb));
+    assert_eq!(announced["pid"], running.child.id());
+    let aws: SocketAddr = announced["aws"].as_str().unwrap().strip_prefix("http://").unwrap().parse().unwrap();
+    assert!(std::net::TcpStream::connect(aws).is_ok());
+    let keys = get(&client(1), running.api, "/.well-known/jwks.json").await.unwrap();
+    assert_eq!(keys["keys"].as_array().unwrap().len(), 1);
+}
+
 #[track_caller]
 fn assert_refused(arguments: &[&str], words: &[&str]) {
     let (code, line) = refused(arguments);

@@ -20,19 +20,20 @@ Usage: cargo local [OPTIONS]
   --ephemeral            keep all data in memory
   --events               publish events, at GET /local/events
   --containers           let containers call the last two ports too, as host.docker.internal (for sam local)
+  --announce FILE        write the addresses as JSON to a file, once everything answers; for programs that start it
   --template FILE        CloudFormation template to run (default the workspace's template.yaml)
   --help                 show this help
 ";
 
 enum Command {
-    Run(Box<Options>),
+    Run(Box<Options>, Option<PathBuf>),
     Help,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let options = match command(std::env::args().skip(1)) {
-        Ok(Command::Run(options)) => *options,
+    let (options, announcement) = match command(std::env::args().skip(1)) {
+        Ok(Command::Run(options, announcement)) => (*options, announcement),
         Ok(Command::Help) => {
             print(HELP);
             return ExitCode::SUCCESS;
@@ -50,6 +51,11 @@ async fn main() -> ExitCode {
         },
         () = &mut stop_signal => return ExitCode::SUCCESS,
     };
+    if let Some(file) = &announcement
+        && let Err(error) = announce(&system, file)
+    {
+        return fail(1, &format!("{}: {error}", file.display()));
+    }
     print(&banner(&system, kept.as_deref()));
     stop_signal.await;
     print("stopping\n");
@@ -63,7 +69,7 @@ async fn main() -> ExitCode {
 fn command(mut arguments: impl Iterator<Item = String>) -> Result<Command, String> {
     let defaults = Options::default();
     let mut options = Options { port: 3000, dynamodb_port: 8000, aws_port: 4566, runs_by_itself: true, ..defaults };
-    let mut data = None;
+    let (mut data, mut announcement) = (None, None);
     let mut is_ephemeral = false;
     while let Some(argument) = arguments.next() {
         let (flag, mut inline) = match argument.split_once('=') {
@@ -77,6 +83,7 @@ fn command(mut arguments: impl Iterator<Item = String>) -> Result<Command, Strin
             "--aws-port" => options.aws_port = port(flag, &value()?)?,
             "--edge-port" => options.edge_port = Some(port(flag, &value()?)?),
             "--data" => data = Some(PathBuf::from(value()?)),
+            "--announce" => announcement = Some(PathBuf::from(value()?)),
             "--template" => options.template = PathBuf::from(value()?),
             "--ephemeral" => is_ephemeral = true,
             "--events" => options.parameters = Options::publishing(),
@@ -93,11 +100,26 @@ fn command(mut arguments: impl Iterator<Item = String>) -> Result<Command, Strin
     }
     let default_data = || options.template.with_file_name(".local");
     options.data = (!is_ephemeral).then(|| data.unwrap_or_else(default_data));
-    Ok(Command::Run(Box::new(options)))
+    Ok(Command::Run(Box::new(options), announcement))
 }
 
 fn port(flag: &str, value: &str) -> Result<u16, String> {
     value.parse().map_err(|_| format!("{flag} needs a port from 0 to 65535"))
+}
+
+/// Writes the addresses. Whoever waits for the file finds it whole or not at all.
+fn announce(system: &System, file: &Path) -> std::io::Result<()> {
+    let url = |address| format!("http://{address}");
+    let announcement = serde_json::json!({
+        "api": url(system.edge_address().unwrap_or(system.address())),
+        "dynamodb": url(system.dynamodb_address()),
+        "aws": url(system.aws_address()),
+        "pid": std::process::id(),
+    });
+    let mut partial = file.as_os_str().to_owned();
+    partial.push(".partial");
+    std::fs::write(&partial, format!("{announcement}\n"))?;
+    std::fs::rename(&partial, file)
 }
 
 fn banner(system: &System, kept: Option<&Path>) -> String {
