@@ -1,0 +1,240 @@
+// One typed call for each operation of openapi.yaml, with its timeouts, its retries and its proofs.
+
+import type { components, operations } from "./openapi.ts";
+import { Problem, problemOf } from "./problem.ts";
+import { type DeviceKey, claimsOf, prove } from "./proof.ts";
+
+type Schemas = components["schemas"];
+export type Me = Schemas["User"];
+export type Device = Schemas["Session"];
+export type Tokens = Schemas["Tokens"];
+export type SignedIn = Schemas["SignIn"];
+export type CodeSent = Schemas["Sent"];
+
+export type Operation = keyof operations;
+
+/** The method and the path of each operation. The type makes a new operation of openapi.yaml a compile error here. */
+const routes: Record<Operation, `${string} /${string}`> = {
+  sendOtp: "POST /v1/otp/send",
+  submitOtp: "POST /v1/otp/submit",
+  sendPhoneOtp: "POST /v1/phone/otp/send",
+  validatePhoneOtp: "POST /v1/phone/otp/validate",
+  undoPhoneChange: "POST /v1/phone/change/undo",
+  cancelPhoneChange: "POST /v1/phone/change/cancel",
+  cancelRecovery: "POST /v1/recovery/cancel",
+  refreshSession: "POST /v1/session/refresh",
+  signOut: "DELETE /v1/session",
+  listSessions: "GET /v1/sessions",
+  signOutEverywhere: "DELETE /v1/sessions",
+  revokeSession: "DELETE /v1/sessions/{session_id}",
+  getMe: "GET /v1/me",
+  patchMe: "PATCH /v1/me",
+  deleteMe: "DELETE /v1/me",
+  putFcmToken: "PUT /v1/me/fcm-token",
+  approveSignIn: "POST /v1/me/sign-in-approval",
+  getJwks: "GET /.well-known/jwks.json",
+  getOpenidConfiguration: "GET /.well-known/openid-configuration",
+};
+
+/**
+ * A second send of a code has to wait, and a second use of a code is refused. So these are not repeated where the server
+ * may have done them. A submit has its `Idempotency-Key`, and everything else can be done twice.
+ */
+const once = new Set<Operation>(["sendOtp", "sendPhoneOtp", "validatePhoneOtp"]);
+
+// Where the generated type of a body says less than openapi.yaml, because the generator drops a condition.
+type CodeOrFirebase =
+  | { phone_number: string; otp: string; firebase_id_token?: never }
+  | { firebase_id_token: string; otp?: never };
+type AtMostOneWay =
+  | { restore?: boolean; fresh_account?: never; recover?: never }
+  | { restore?: never; fresh_account?: boolean; recover?: never }
+  | { restore?: never; fresh_account?: never; recover?: boolean };
+interface SubmitMembers {
+  challenge_id?: string;
+  refresh_token?: string;
+  sign_out_others?: boolean;
+  name?: string;
+  image_url?: string;
+  source?: string;
+  organization_id?: string;
+  fcm_token?: string;
+  device_name?: string;
+}
+export type Submit = CodeOrFirebase & AtMostOneWay & SubmitMembers;
+
+interface Bodies {
+  submitOtp: Submit;
+  undoPhoneChange: Submit | undefined;
+  sendPhoneOtp: Schemas["SendRequest"] & { change?: boolean };
+  validatePhoneOtp: {
+    phone_number: string;
+    otp: string;
+    challenge_id?: string;
+    username?: string;
+    organization_id?: string;
+  };
+  /** The id goes into the path. */
+  revokeSession: { session_id: string };
+}
+
+type GeneratedBody<Op extends Operation> = operations[Op] extends { requestBody?: never }
+  ? undefined
+  : operations[Op] extends { requestBody?: { content: { "application/json": infer Json } } }
+    ? Json
+    : never;
+export type Body<Op extends Operation> = Op extends keyof Bodies ? Bodies[Op] : GeneratedBody<Op>;
+
+type Content<Response> = Response extends { content: { "application/json": infer Json } } ? Json : undefined;
+type Succeeds<Responses> = {
+  [Status in keyof Responses & (200 | 202 | 204)]: Content<Responses[Status]>;
+}[keyof Responses & (200 | 202 | 204)];
+export type Answer<Op extends Operation> = Succeeds<operations[Op]["responses"]>;
+
+/** The body may be left out where the operation has none. */
+export type Arguments<Op extends Operation, Last> =
+  undefined extends Body<Op> ? [body?: Body<Op>, options?: Last] : [body: Body<Op>, options?: Last];
+
+export interface CallOptions {
+  /** How to send the access token: `token_type` and the token. */
+  token?: Pick<Tokens, "token_type" | "access_token"> | undefined;
+  /** For a submit: another value for each sign-in, the same one for its repetition. */
+  idempotencyKey?: string | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+export interface ApiOptions {
+  /** The device's key. Each request then has a proof. */
+  key?: (() => Promise<DeviceKey | undefined>) | undefined;
+  /** How long one attempt may take. */
+  timeoutSeconds?: number | undefined;
+  fetch?: typeof fetch | undefined;
+}
+
+/** Where the script runs, if that is a page. */
+export const page = (globalThis as { location?: Location }).location;
+
+/** A longer wait is for a person to decide. */
+const LONGEST_WAIT_SECONDS = 10;
+const REPETITIONS = 2;
+
+export class Api {
+  /** Without a final slash. */
+  readonly base: string;
+  /** How far the server's clock is ahead of this device's, which may be wrong. */
+  aheadSeconds = 0;
+  readonly #options: ApiOptions;
+
+  constructor(base: string | URL, options: ApiOptions = {}) {
+    this.base = new URL(base, page?.href).href.replace(/\/$/, "");
+    this.#options = options;
+  }
+
+  /** The server's time, as far as it is known. */
+  get now(): number {
+    return Date.now() / 1000 + this.aheadSeconds;
+  }
+
+  /**
+   * @throws {Problem} for each answer that is no success, and if there is none.
+   */
+  async call<Op extends Operation>(operation: Op, ...args: Arguments<Op, CallOptions>): Promise<Answer<Op>> {
+    const [body, options = {}] = args;
+    for (let attempt = 0; ; attempt += 1) {
+      try {
+        return (await this.#attempt(operation, body, options)) as Answer<Op>;
+      } catch (error) {
+        const wait = error instanceof Problem && attempt < REPETITIONS ? this.#wait(error, operation, attempt) : -1;
+        if (wait < 0) throw error;
+        await new Promise((done) => setTimeout(done, wait * 1000));
+        options.signal?.throwIfAborted();
+      }
+    }
+  }
+
+  /** A proof of one request, if there is a key. */
+  async proof(method: string, url: string, accessToken?: string): Promise<string | undefined> {
+    const key = await this.#options.key?.();
+    return key && prove(key, method, url, this.now, accessToken);
+  }
+
+  /** Takes the server's time from an answer. Returns whether a page may read it there. */
+  learnTime(headers: Headers): boolean {
+    const date = Date.parse(headers.get("date") ?? "");
+    if (date) this.aheadSeconds = (date - Date.now()) / 1000;
+    return date > 0;
+  }
+
+  async #attempt(operation: Operation, body: unknown, options: CallOptions): Promise<unknown> {
+    const [method = "", path = ""] = routes[operation].split(" ");
+    const { session_id: id } = (body ?? {}) as { session_id?: string };
+    const url = this.base + path.replace("{session_id}", encodeURIComponent(id ?? ""));
+    const { token, idempotencyKey, signal } = options;
+    const headers: Record<string, string> = {};
+    const request: RequestInit = { method, headers, cache: "no-store", credentials: "omit" };
+    if (body && !id) {
+      headers["content-type"] = "application/json";
+      request.body = JSON.stringify(body);
+    }
+    if (token) headers["authorization"] = `${token.token_type} ${token.access_token}`;
+    if (idempotencyKey) headers["idempotency-key"] = idempotencyKey;
+    const proof = path.startsWith("/v1/") && (await this.proof(method, url, token?.access_token));
+    if (proof) headers["dpop"] = proof;
+
+    const timeout = AbortSignal.timeout((this.#options.timeoutSeconds ?? 15) * 1000);
+    request.signal = signal ? AbortSignal.any([signal, timeout]) : timeout;
+    let response: Response;
+    let text: string;
+    try {
+      response = await (this.#options.fetch ?? fetch)(url, request);
+      text = await response.text();
+    } catch {
+      signal?.throwIfAborted();
+      throw new Problem(timeout.aborted ? "timed_out" : "no_answer");
+    }
+    return this.#read(response, text);
+  }
+
+  #read(response: Response, text: string): unknown {
+    const { status, headers } = response;
+    let answer: unknown;
+    try {
+      answer = text ? JSON.parse(text) : undefined;
+    } catch {
+      // A page of a proxy. Its status says the rest.
+    }
+    // Somebody else's answer may come from a cache, and be old.
+    if (!(headers.has("x-request-id") && this.learnTime(headers)) && isTokens(answer)) {
+      this.aheadSeconds = Number(claimsOf(answer.access_token)["iat"]) - Date.now() / 1000;
+    }
+    if (!response.ok) throw problemOf(status, answer, headers);
+    if (status !== 204 && answer === undefined) throw new Problem("gateway_failed", status);
+    return answer;
+  }
+
+  /** Seconds until the request is repeated, or a negative number if it is not. */
+  #wait(problem: Problem, operation: Operation, attempt: number): number {
+    const soon = (attempt + Math.random()) / 2;
+    switch (problem.code) {
+      // The answer told the server's time, so the next proof has it.
+      case "invalid_dpop_proof":
+        return attempt || !this.#options.key ? -1 : 0;
+      case "service_unavailable": {
+        const wait = problem.retryAfter ?? 1;
+        return wait > LONGEST_WAIT_SECONDS ? -1 : wait;
+      }
+      case "gateway_throttled":
+      case "gateway_failed":
+        return soon;
+      case "no_answer":
+      case "timed_out":
+        return once.has(operation) ? -1 : soon;
+      default:
+        return -1;
+    }
+  }
+}
+
+function isTokens(answer: unknown): answer is Tokens {
+  return typeof answer === "object" && answer !== null && "access_token" in answer;
+}

@@ -1,0 +1,57 @@
+// What can go wrong with a request, as one class with a stable code.
+
+import type { components } from "./openapi.ts";
+
+export type ProblemBody = components["schemas"]["Problem"];
+
+/** The codes of Latchkey's own answers. */
+export type ProblemCode = ProblemBody["code"];
+
+/**
+ * Codes that the client gives to what Latchkey did not say.
+ *
+ * - `gateway_throttled`, `gateway_failed`, `gateway_refused`: API Gateway answered, or something else in between.
+ * - `no_answer`, `timed_out`: nobody answered. The server may have done what was asked.
+ * - `signed_out`: the request needs a session and there is none. Nothing was sent.
+ */
+export type ClientCode =
+  | "gateway_throttled"
+  | "gateway_failed"
+  | "gateway_refused"
+  | "no_answer"
+  | "timed_out"
+  | "signed_out";
+
+/** A request that did not succeed. Branch on `code`; `message` is a sentence for people. */
+export class Problem extends Error {
+  override readonly name = "Problem";
+  readonly code: ProblemCode | ClientCode;
+  /** The HTTP status. 0 if there was no answer. */
+  readonly status: number;
+  /** Seconds to wait before the next try. */
+  readonly retryAfter: number | undefined;
+  /** Tries that are left with this code. */
+  readonly attemptsLeft: number | undefined;
+  /** Quote it when you report a fault. */
+  readonly requestId: string | undefined;
+  /** All members of Latchkey's answer, such as `opens_at`. Empty if somebody else answered. */
+  readonly body: Partial<ProblemBody>;
+
+  constructor(code: ProblemCode | ClientCode, status = 0, body: Partial<ProblemBody> = {}, headers = new Headers()) {
+    super(body.detail ?? code);
+    this.code = code;
+    this.status = status;
+    this.body = body;
+    this.retryAfter = body.retry_after ?? (Number(headers.get("retry-after")) || undefined);
+    this.attemptsLeft = body.attempts_left;
+    this.requestId = headers.get("x-request-id") ?? undefined;
+  }
+}
+
+/** The problem that an answer states. API Gateway's own answers have a `message` and no `code`. */
+export function problemOf(status: number, body: unknown, headers: Headers): Problem {
+  const members = body !== null && typeof body === "object" ? (body as Partial<ProblemBody>) : {};
+  if (typeof members.code === "string") return new Problem(members.code, status, members, headers);
+  const code = status === 429 ? "gateway_throttled" : status >= 500 ? "gateway_failed" : "gateway_refused";
+  return new Problem(code, status, {}, headers);
+}

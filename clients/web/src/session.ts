@@ -1,0 +1,347 @@
+// The session of a signed-in person: it keeps the tokens, refreshes them once for all tabs, and ends when the server says so.
+
+import {
+  Api,
+  type Answer,
+  type ApiOptions,
+  type Arguments,
+  type Body,
+  type CallOptions,
+  type Operation,
+  type SignedIn,
+  type Tokens,
+  page,
+} from "./api.ts";
+import { Problem, type ProblemCode } from "./problem.ts";
+import { type DeviceKey, claimsOf, makeDeviceKey } from "./proof.ts";
+import { IndexedDbStore, MemoryStore, type Store } from "./store.ts";
+
+/** `signed_out`: the person signed out. Otherwise the code with which the server ended the session. */
+export type EndReason = "signed_out" | ProblemCode;
+
+export type SessionEvent =
+  | { readonly type: "signed-in" | "refreshed" }
+  | { readonly type: "signed-out"; readonly reason: EndReason };
+
+export interface SessionOptions extends Pick<ApiOptions, "fetch" | "timeoutSeconds"> {
+  /** The base URL of Latchkey. */
+  readonly api: string | URL;
+  /** Other origins whose requests get the access token, such as `https://api.example.com`. */
+  readonly origins?: readonly string[] | undefined;
+  /** Where the key and the tokens are kept. By default in IndexedDB. */
+  readonly store?: Store | undefined;
+}
+
+/** What the access token says of the person. The server signed it; the client does not check that. */
+export interface Claims {
+  /** The user id. */
+  readonly sub: string;
+  /** The session id. */
+  readonly sid: string;
+  readonly org: string;
+  readonly roles: Readonly<Record<string, readonly string[]>>;
+  /** Whether the token was issued for a code. */
+  readonly fresh: boolean;
+}
+
+interface Kept extends Pick<Tokens, "token_type" | "access_token" | "refresh_token"> {
+  /** By this device's clock, in milliseconds. */
+  readonly expires_at: number;
+}
+
+/** A token is refreshed this long before it expires, so that it does not expire on its way. */
+const EARLY_MILLISECONDS = 30_000;
+/** Longer than a refresh takes. A tab that the browser stopped must not hold up the others. */
+const LOCK_MILLISECONDS = 30_000;
+
+/** These answers to a refresh end the session. All others say nothing about it. */
+const ends = new Set<string>([
+  "token_invalid",
+  "token_expired",
+  "session_revoked",
+  "refresh_reused",
+  "no_such_user",
+  "not_a_member",
+  "account_blocked",
+] satisfies ProblemCode[]);
+/** After these answers to another request, a refresh tells whether the session has ended. */
+const stale = new Set<string>(["token_expired", "token_invalid", "session_revoked", "no_such_user"]);
+
+export class Session {
+  readonly api: Api;
+  readonly #store: Store;
+  readonly #name: string;
+  readonly #options: SessionOptions;
+  readonly #listeners = new Set<(event: SessionEvent) => void>();
+  readonly #channel: BroadcastChannel;
+  #kept: Kept | undefined;
+  #key: Promise<DeviceKey | undefined> | undefined;
+  #refreshing: Promise<void> | undefined;
+
+  private constructor(options: SessionOptions, store: Store, name: string) {
+    this.#options = options;
+    this.#store = store;
+    this.#name = name;
+    const { fetch, timeoutSeconds } = options;
+    this.api = new Api(options.api, { fetch, timeoutSeconds, key: () => this.#deviceKey() });
+    this.#channel = new BroadcastChannel(name);
+    this.#channel.onmessage = (message: MessageEvent<SessionEvent>) => {
+      void this.#follow(message.data);
+    };
+    // Node.js would not end as long as the channel is open.
+    (this.#channel as { unref?: () => void }).unref?.();
+  }
+
+  /** Opens the session that this browser keeps, or one in which nobody is signed in yet. */
+  static async open(options: SessionOptions): Promise<Session> {
+    const name = `latchkey ${new Api(options.api).base}`;
+    const store =
+      options.store ?? (await IndexedDbStore.open(name).catch(() => new MemoryStore()));
+    const session = new Session(options, store, name);
+    session.#kept = await session.#load();
+    return session;
+  }
+
+  get isSignedIn(): boolean {
+    return this.#kept !== undefined;
+  }
+
+  /** `undefined` if nobody is signed in. */
+  get claims(): Claims | undefined {
+    return this.#kept && (claimsOf(this.#kept.access_token) as unknown as Claims);
+  }
+
+  /** Calls the listener after each change, also one by another tab. Returns a function that ends this. */
+  subscribe(listener: (event: SessionEvent) => void): () => void {
+    this.#listeners.add(listener);
+    return () => {
+      this.#listeners.delete(listener);
+    };
+  }
+
+  /**
+   * Sends a request with the access token, as `fetch` does. Refreshes the token if it is about to expire, and once if the
+   * server does not accept it.
+   *
+   * @throws {TypeError} for a URL of an origin that must not get the token. Nothing was sent.
+   * @throws {Problem} if nobody is signed in, or the refresh failed.
+   */
+  async fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response> {
+    const url = new URL(input instanceof Request ? input.url : input, page?.href);
+    const mayKnow = [this.api.base, page?.origin, ...(this.#options.origins ?? [])];
+    if (!mayKnow.some((known) => known && new URL(known).origin === url.origin)) {
+      throw new TypeError(`the session's option origins does not name ${url.origin}`);
+    }
+    const request = new Request(input instanceof Request ? input : url, init);
+    const send = async (kept: Kept): Promise<Response> => {
+      const attempt = new Request(request.clone());
+      attempt.headers.set("authorization", `${kept.token_type} ${kept.access_token}`);
+      if (kept.token_type === "DPoP") {
+        const proof = await this.api.proof(request.method, url.href, kept.access_token);
+        if (proof) attempt.headers.set("dpop", proof);
+      }
+      return (this.#options.fetch ?? fetch)(attempt);
+    };
+    const kept = await this.#valid();
+    const response = await send(kept);
+    if (!(await isStale(response))) return response;
+    // If the proof was refused and not the token, the next one has the right time.
+    this.api.learnTime(response.headers);
+    await this.#refresh(kept);
+    return send(await this.#valid());
+  }
+
+  /** Calls an operation of Latchkey as the person who is signed in. */
+  async call<Op extends Operation>(operation: Op, ...args: Arguments<Op, Omit<CallOptions, "token">>): Promise<Answer<Op>> {
+    const call = (token: Kept): Promise<Answer<Op>> => {
+      const [body, options] = args;
+      return this.api.call(operation, ...([body, { ...options, token }] as unknown as Arguments<Op, CallOptions>));
+    };
+    const kept = await this.#valid();
+    return call(kept).catch(async (error: unknown) => {
+      if (!(error instanceof Problem && stale.has(error.code))) throw error;
+      await this.#refresh(kept);
+      return call(await this.#valid());
+    });
+  }
+
+  /** Exchanges the tokens for new ones. Calls at the same time, also of other tabs, share one request. */
+  async refresh(): Promise<void> {
+    if (!this.#kept) throw new Problem("signed_out");
+    await this.#refresh(this.#kept);
+  }
+
+  /** Sends a code, or submits it, for `SignIn`. */
+  request<Op extends "sendOtp" | "submitOtp">(operation: Op, body: Body<Op>, options?: CallOptions): Promise<Answer<Op>> {
+    return this.api.call(operation, ...([body, options] as unknown as Arguments<Op, CallOptions>));
+  }
+
+  /**
+   * Takes the tokens of a sign-in over. If somebody was signed in here, their earlier session ends: otherwise it would stay
+   * in the list of devices.
+   */
+  async signIn(tokens: SignedIn): Promise<void> {
+    const earlier = this.claims?.sid;
+    await this.#locked(() => this.#keep(tokens));
+    this.#tell({ type: "signed-in" });
+    // The person is signed in, whatever becomes of it.
+    if (earlier) await this.call("revokeSession", { session_id: earlier }).catch(ignore);
+  }
+
+  /**
+   * Signs out this device. It keeps its key, so that it stays known. The tokens are gone in any case.
+   *
+   * @throws {Problem} if the server could not be told. Then the session stays in the list of devices until it expires.
+   */
+  async signOut(): Promise<void> {
+    if (!this.#kept) return;
+    try {
+      await this.call("signOut");
+    } catch (error) {
+      // If the server ended the session first, this is what the person wants.
+      if (this.isSignedIn && !isOver(error)) throw error;
+    } finally {
+      await this.#locked(() => this.#forget("signed_out"));
+    }
+  }
+
+  /**
+   * Signs out all devices.
+   *
+   * @throws {Problem} if the server could not be told. Then everybody is still signed in.
+   */
+  async signOutEverywhere(): Promise<void> {
+    await this.call("signOutEverywhere");
+    await this.#locked(() => this.#forget("signed_out"));
+  }
+
+  /** Ends the connection to other tabs. */
+  close(): void {
+    this.#channel.close();
+    this.#listeners.clear();
+  }
+
+  async #valid(): Promise<Kept> {
+    if (this.#kept && this.#kept.expires_at < Date.now()) await this.#refresh(this.#kept);
+    if (!this.#kept) throw new Problem("signed_out");
+    return this.#kept;
+  }
+
+  /** One refresh for all who wait in this tab; the lock makes it one for all tabs. */
+  #refresh(old: Kept): Promise<void> {
+    if (this.#kept !== old) return this.#refreshing ?? Promise.resolve();
+    this.#refreshing ??= this.#locked(() => this.#rotate(old)).finally(() => {
+      this.#refreshing = undefined;
+    });
+    return this.#refreshing;
+  }
+
+  async #rotate(old: Kept): Promise<void> {
+    // An unbound session is in no store, and belongs to this tab alone.
+    const kept = isBound(old) ? await this.#load() : this.#kept;
+    if (kept?.access_token !== old.access_token) {
+      // Another tab was first. Its message may still be on its way.
+      if (kept) this.#kept = kept;
+      return;
+    }
+    try {
+      await this.#keep(await this.api.call("refreshSession", { refresh_token: kept.refresh_token }));
+    } catch (error) {
+      if (error instanceof Problem && ends.has(error.code)) await this.#forget(error.code as EndReason);
+      throw error;
+    }
+    this.#tell({ type: "refreshed" });
+  }
+
+  async #keep({ token_type, access_token, expires_in, refresh_token }: Tokens): Promise<void> {
+    // A short-lived token must not be refreshed at each request.
+    const lifetime = expires_in * 1000;
+    const expires_at = Date.now() + lifetime - Math.min(EARLY_MILLISECONDS, lifetime / 2);
+    this.#kept = { token_type, access_token, refresh_token, expires_at };
+    // Whoever reads a refresh token without a key can use it. It ends with the page.
+    if (isBound(this.#kept)) await this.#store.put("tokens", this.#kept);
+    else await this.#store.remove("tokens");
+  }
+
+  async #load(): Promise<Kept | undefined> {
+    const [kept, key] = await Promise.all([this.#store.get("tokens"), this.#store.get("key")]);
+    return key ? (kept as Kept | undefined) : undefined;
+  }
+
+  async #forget(reason: EndReason): Promise<void> {
+    if (!this.#kept) return;
+    this.#kept = undefined;
+    await this.#store.remove("tokens");
+    this.#tell({ type: "signed-out", reason });
+  }
+
+  #tell(event: SessionEvent): void {
+    this.#channel.postMessage(event);
+    this.#emit(event);
+  }
+
+  #emit(event: SessionEvent): void {
+    for (const listener of this.#listeners) listener(event);
+  }
+
+  /** Another tab has changed what is kept. */
+  async #follow(event: SessionEvent): Promise<void> {
+    if (this.#kept && !isBound(this.#kept)) return;
+    const before = this.#kept;
+    this.#kept = await this.#load();
+    if (before || this.#kept) this.#emit(event);
+  }
+
+  /** The key is made before the first sign-in, and kept after a sign-out. */
+  #deviceKey(): Promise<DeviceKey | undefined> {
+    this.#key ??= (async () => {
+      const kept = (await this.#store.get("key")) ?? (await makeDeviceKey());
+      // Without a key that outlives the page, a session would outlive its key.
+      return kept && ((await this.#store.add("key", kept)) as DeviceKey);
+    })().catch(() => undefined);
+    return this.#key;
+  }
+
+  /** Runs in one tab at a time. */
+  async #locked(work: () => Promise<void>): Promise<void> {
+    const { locks } = ((globalThis as { navigator?: unknown }).navigator ?? {}) as { locks?: LockManager };
+    if (!locks) return work();
+    let started = false as boolean;
+    try {
+      await locks.request(this.#name, { signal: AbortSignal.timeout(LOCK_MILLISECONDS) }, () => {
+        started = true;
+        return work();
+      });
+    } catch (error) {
+      if (started) throw error;
+      // Two refreshes at once are no harm to a bound session: its previous token still works.
+      await work();
+    }
+  }
+}
+
+const ignore = (): void => undefined;
+
+function isOver(error: unknown): boolean {
+  return error instanceof Problem && (ends.has(error.code) || error.code === "signed_out");
+}
+
+function isBound({ refresh_token }: Kept): boolean {
+  return "cnf" in claimsOf(refresh_token);
+}
+
+/**
+ * Whether a refusal may be due to the token. Latchkey names the reason. Its authorizer in front of other routes cannot:
+ * API Gateway then answers 403 with a `message` of its own.
+ */
+async function isStale(response: Response): Promise<boolean> {
+  const { status } = response;
+  if (status !== 401 && status !== 403) return false;
+  const { code, message, Message } = (await response
+    .clone()
+    .json()
+    .catch(() => ({}))) as Record<string, unknown>;
+  if (code !== undefined) return code === "invalid_dpop_proof" || stale.has(code as string);
+  if (status === 401) return (response.headers.get("www-authenticate") ?? "").includes("invalid_token");
+  return message === "Forbidden" || Message !== undefined;
+}

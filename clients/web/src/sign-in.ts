@@ -1,0 +1,268 @@
+// A sign-in from the number to the session, without an interface: a state, and the steps that change it.
+
+import type { Session } from "./session.ts";
+import type { SignedIn, Submit } from "./api.ts";
+import { Problem } from "./problem.ts";
+
+/** Times are milliseconds since the epoch by this device's clock. */
+interface Common {
+  /** A request is on its way. The steps do nothing until it is answered. */
+  readonly busy: boolean;
+  /** Why the last step did not succeed. */
+  readonly problem: Problem | undefined;
+  /** Until then, the step that was refused would be refused again. 0 if there is nothing to wait for. */
+  readonly waitUntil: number;
+}
+
+export interface NumberStep extends Common {
+  readonly step: "number";
+}
+
+/** What is known of the code that was sent. */
+interface CodeSentTo extends Common {
+  readonly phoneNumber: string;
+  readonly expiresAt: number;
+  /** From then on another message can be sent. It has the same code as long as that is valid. */
+  readonly resendAt: number;
+  readonly attemptsLeft: number;
+}
+
+export interface CodeStep extends CodeSentTo {
+  readonly step: "code";
+  /** No more code is accepted until another one is sent. */
+  readonly needsNewCode: boolean;
+}
+
+/** The code was right, but nobody has proven the number for long. */
+export interface SecondSignalStep extends CodeSentTo {
+  readonly step: "second-signal";
+  /** A signed-in device was asked. Once the person has approved there, call `approved`. */
+  readonly approvalAsked: boolean;
+}
+
+/** The code was right, but the number's account was deleted or has another number. */
+export interface ReleasedStep extends CodeSentTo {
+  readonly step: "released";
+  readonly undoes: "number_change" | "account_deletion";
+  readonly undoUntil: number;
+}
+
+/** The person has asked for the account of the number. */
+export interface RecoveryStep extends CodeSentTo {
+  readonly step: "recovery";
+  /** From `opensAt` to `closesAt`, a new code and `recover` open the account. Both are 0 if a device refused. */
+  readonly opensAt: number;
+  readonly closesAt: number;
+  /** After a refusal, from when on the person can ask again. Otherwise 0. */
+  readonly possibleAt: number;
+}
+
+export interface SignedInStep extends Common {
+  readonly step: "signed-in";
+  readonly signedIn: SignedIn;
+}
+
+export type SignInState = NumberStep | CodeStep | SecondSignalStep | ReleasedStep | RecoveryStep | SignedInStep;
+
+export interface SignInOptions {
+  readonly organizationId?: string | undefined;
+  /** The language of the message. It can change between two sends. */
+  readonly locale?: (() => string | undefined) | undefined;
+  /** What the list of devices calls this one. */
+  readonly deviceName?: string | undefined;
+  /** Where a new user came from, in the app's own words. */
+  readonly source?: string | undefined;
+}
+
+type Way = Pick<Submit, "restore" | "fresh_account" | "recover" | "sign_out_others">;
+
+const idle = { busy: false, problem: undefined, waitUntil: 0 } as const;
+const start: NumberStep = { ...idle, step: "number" };
+
+export class SignIn {
+  readonly #session: Session;
+  readonly #options: SignInOptions;
+  readonly #listeners = new Set<(state: SignInState) => void>();
+  #state: SignInState = start;
+  #challengeId = "";
+  #otp = "";
+  /** The last submit that may not have been answered, and its key. */
+  #unanswered = { request: "", key: "" };
+
+  constructor(session: Session, options: SignInOptions = {}) {
+    this.#session = session;
+    this.#options = options;
+  }
+
+  get state(): SignInState {
+    return this.#state;
+  }
+
+  /** Calls the listener after each change of the state. Returns a function that ends this. */
+  subscribe(listener: (state: SignInState) => void): () => void {
+    this.#listeners.add(listener);
+    return () => {
+      this.#listeners.delete(listener);
+    };
+  }
+
+  /** Sends a code to a number in any form. A national one is read in the organization's default region. */
+  async send(phoneNumber: string): Promise<void> {
+    await this.#step(async () => {
+      const { organizationId, locale, source } = this.#options;
+      const sent = await this.#session.request("sendOtp", {
+        phone_number: phoneNumber,
+        ...present({ organization_id: organizationId, locale: locale?.(), source }),
+      });
+      this.#challengeId = sent.challenge_id;
+      const now = Date.now();
+      this.#set({
+        ...idle,
+        step: "code",
+        phoneNumber,
+        expiresAt: now + sent.expires_in * 1000,
+        resendAt: now + sent.resend_in * 1000,
+        attemptsLeft: sent.attempts_left,
+        needsNewCode: sent.attempts_left === 0,
+      });
+    });
+  }
+
+  /** Sends another message to the same number. */
+  async resend(): Promise<void> {
+    if ("phoneNumber" in this.#state) await this.send(this.#state.phoneNumber);
+  }
+
+  /** Submits the code of the message. Digits of any script will do. */
+  async submit(otp: string): Promise<void> {
+    this.#otp = otp;
+    await this.#submit({});
+  }
+
+  /** After an approval on another device. */
+  async approved(): Promise<void> {
+    await this.#submit({});
+  }
+
+  /** Takes the change of the number, or the deletion of the account, back. */
+  async restore(others: "keep others signed in" | "sign others out" = "keep others signed in"): Promise<void> {
+    await this.#submit({ restore: true, ...(others === "sign others out" && { sign_out_others: true }) });
+  }
+
+  /** Creates a new account for the number. */
+  async freshAccount(): Promise<void> {
+    await this.#submit({ fresh_account: true });
+  }
+
+  /** Asks for the older account of the number, or opens it once the wait is over. */
+  async recover(): Promise<void> {
+    await this.#submit({ recover: true });
+  }
+
+  /** Starts again, with another number. */
+  restart(): void {
+    this.#set(start);
+  }
+
+  async #submit(way: Way): Promise<void> {
+    const state = this.#state;
+    if (!("phoneNumber" in state)) return;
+    await this.#step(async () => {
+      const { organizationId, deviceName, source } = this.#options;
+      const body = {
+        phone_number: state.phoneNumber,
+        otp: this.#otp,
+        challenge_id: this.#challengeId,
+        ...present({ organization_id: organizationId, device_name: deviceName, source }),
+        ...way,
+      } as Submit;
+      // The server knows by the key that this is the same submit, whose answer was lost, and not another one.
+      const request = JSON.stringify(body);
+      if (this.#unanswered.request !== request) this.#unanswered = { request, key: crypto.randomUUID() };
+      const idempotencyKey = this.#unanswered.key;
+      let signedIn: SignedIn;
+      try {
+        signedIn = await this.#session.request("submitOtp", body, { idempotencyKey });
+      } catch (error) {
+        if (!(error instanceof Problem)) throw error;
+        if ("code" in error.body && error.code !== "service_unavailable") this.#unanswered.request = "";
+        this.#refused(state, error);
+        return;
+      }
+      this.#unanswered.request = "";
+      await this.#session.signIn(signedIn);
+      this.#set({ ...idle, step: "signed-in", signedIn });
+    });
+  }
+
+  #refused(state: CodeSentTo & SignInState, problem: Problem): void {
+    const { body, code } = problem;
+    const milliseconds = (seconds = 0): number => seconds * 1000 - this.#session.api.aheadSeconds * 1000;
+    // Each submit that reached the code has used one attempt.
+    const used = code === "second_signal_required" || code === "number_released" || code === "recovery_pending";
+    const attemptsLeft = problem.attemptsLeft ?? Math.max(0, state.attemptsLeft - (used ? 1 : 0));
+    const { phoneNumber, expiresAt, resendAt } = state;
+    const sent = { ...idle, phoneNumber, expiresAt, resendAt, attemptsLeft };
+    switch (code) {
+      case "second_signal_required":
+        this.#set({ ...sent, step: "second-signal", approvalAsked: body.approval_asked === true });
+        // The person said that they have approved, and nobody has. The words say what the step is for.
+        if (state.step === "second-signal") this.#set({ ...this.#state, problem });
+        break;
+      case "number_released":
+        this.#set({
+          ...sent,
+          step: "released",
+          undoes: body.undoes ?? "number_change",
+          undoUntil: milliseconds(body.undo_until),
+        });
+        break;
+      case "recovery_pending":
+        this.#set({
+          ...sent,
+          step: "recovery",
+          opensAt: milliseconds(body.opens_at),
+          closesAt: milliseconds(body.closes_at),
+          possibleAt: 0,
+        });
+        break;
+      case "recovery_refused":
+        this.#set({ ...sent, step: "recovery", opensAt: 0, closesAt: 0, possibleAt: milliseconds(body.possible_at) });
+        break;
+      case "incorrect_otp":
+      case "otp_expired":
+      case "too_many_attempts": {
+        const needsNewCode = code !== "incorrect_otp" || attemptsLeft === 0;
+        this.#set({ ...sent, step: "code", problem, needsNewCode });
+        break;
+      }
+      default:
+        throw problem;
+    }
+  }
+
+  /** One request at a time: a second click must not use a second attempt. */
+  async #step(work: () => Promise<void>): Promise<void> {
+    if (this.#state.busy) return;
+    this.#set({ ...this.#state, busy: true, problem: undefined, waitUntil: 0 });
+    try {
+      await work();
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      const waitUntil = error.retryAfter ? Date.now() + error.retryAfter * 1000 : 0;
+      this.#set({ ...this.#state, problem: error, waitUntil });
+    } finally {
+      if (this.state.busy) this.#set({ ...this.#state, busy: false });
+    }
+  }
+
+  #set(state: SignInState): void {
+    this.#state = state;
+    for (const listener of this.#listeners) listener(state);
+  }
+}
+
+/** Without the members that are undefined. */
+function present<Members extends object>(members: Members): { [Name in keyof Members]?: Exclude<Members[Name], undefined> } {
+  return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined)) as typeof members;
+}
