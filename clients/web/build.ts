@@ -1,15 +1,15 @@
 // Builds dist/: the library, and the element, which imports it. So a page that uses both has one copy of each class.
 
 import { build } from "esbuild";
+import { options, styles } from "./bundle.ts";
 
-const shared = { bundle: true, minify: true, format: "esm", target: "es2022", charset: "utf8" } as const;
-
-await build({ ...shared, entryPoints: ["src/index.ts"], outfile: "dist/index.js" });
+await build({ ...options, entryPoints: ["src/index.ts"], outfile: "dist/index.js" });
 await build({
-  ...shared,
+  ...options,
   entryPoints: ["src/element.ts"],
   outfile: "dist/element.js",
   plugins: [
+    styles,
     {
       name: "library",
       setup(plugin) {

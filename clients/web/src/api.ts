@@ -2,7 +2,7 @@
 
 import type { components, operations } from "./openapi.ts";
 import { Problem, problemOf } from "./problem.ts";
-import { type DeviceKey, claimsOf, prove } from "./proof.ts";
+import { type DeviceKey, prove } from "./proof.ts";
 
 type Schemas = components["schemas"];
 export type Me = Schemas["User"];
@@ -11,7 +11,8 @@ export type Tokens = Schemas["Tokens"];
 export type SignedIn = Schemas["SignIn"];
 export type CodeSent = Schemas["Sent"];
 
-export type Operation = keyof operations;
+/** The keys with which a backend verifies tokens are nothing for an app. */
+export type Operation = Exclude<keyof operations, "getJwks" | "getOpenidConfiguration">;
 
 /** The method and the path of each operation. The type makes a new operation of openapi.yaml a compile error here. */
 const routes: Record<Operation, `${string} /${string}`> = {
@@ -32,8 +33,6 @@ const routes: Record<Operation, `${string} /${string}`> = {
   deleteMe: "DELETE /v1/me",
   putFcmToken: "PUT /v1/me/fcm-token",
   approveSignIn: "POST /v1/me/sign-in-approval",
-  getJwks: "GET /.well-known/jwks.json",
-  getOpenidConfiguration: "GET /.well-known/openid-configuration",
 };
 
 /**
@@ -158,11 +157,10 @@ export class Api {
     return key && prove(key, method, url, this.now, accessToken);
   }
 
-  /** Takes the server's time from an answer. Returns whether a page may read it there. */
-  learnTime(headers: Headers): boolean {
+  /** Takes the server's time from an answer, if a page may read it there. */
+  learnTime(headers: Headers): void {
     const date = Date.parse(headers.get("date") ?? "");
     if (date) this.aheadSeconds = (date - Date.now()) / 1000;
-    return date > 0;
   }
 
   async #attempt(operation: Operation, body: unknown, options: CallOptions): Promise<unknown> {
@@ -178,7 +176,7 @@ export class Api {
     }
     if (token) headers["authorization"] = `${token.token_type} ${token.access_token}`;
     if (idempotencyKey) headers["idempotency-key"] = idempotencyKey;
-    const proof = path.startsWith("/v1/") && (await this.proof(method, url, token?.access_token));
+    const proof = await this.proof(method, url, token?.access_token);
     if (proof) headers["dpop"] = proof;
 
     const timeout = AbortSignal.timeout((this.#options.timeoutSeconds ?? 15) * 1000);
@@ -204,9 +202,7 @@ export class Api {
       // A page of a proxy. Its status says the rest.
     }
     // Somebody else's answer may come from a cache, and be old.
-    if (!(headers.has("x-request-id") && this.learnTime(headers)) && isTokens(answer)) {
-      this.aheadSeconds = Number(claimsOf(answer.access_token)["iat"]) - Date.now() / 1000;
-    }
+    if (headers.has("x-request-id")) this.learnTime(headers);
     if (!response.ok) throw problemOf(status, answer, headers);
     if (status !== 204 && answer === undefined) throw new Problem("gateway_failed", status);
     return answer;
@@ -233,8 +229,4 @@ export class Api {
         return -1;
     }
   }
-}
-
-function isTokens(answer: unknown): answer is Tokens {
-  return typeof answer === "object" && answer !== null && "access_token" in answer;
 }

@@ -24,7 +24,6 @@ export type ClientCode =
 
 /** A request that did not succeed. Branch on `code`; `message` is a sentence for people. */
 export class Problem extends Error {
-  override readonly name = "Problem";
   readonly code: ProblemCode | ClientCode;
   /** The HTTP status. 0 if there was no answer. */
   readonly status: number;

@@ -5,7 +5,6 @@ import {
   type Answer,
   type ApiOptions,
   type Arguments,
-  type Body,
   type CallOptions,
   type Operation,
   type SignedIn,
@@ -171,11 +170,6 @@ export class Session {
     await this.#refresh(this.#kept);
   }
 
-  /** Sends a code, or submits it, for `SignIn`. */
-  request<Op extends "sendOtp" | "submitOtp">(operation: Op, body: Body<Op>, options?: CallOptions): Promise<Answer<Op>> {
-    return this.api.call(operation, ...([body, options] as unknown as Arguments<Op, CallOptions>));
-  }
-
   /**
    * Takes the tokens of a sign-in over. If somebody was signed in here, their earlier session ends: otherwise it would stay
    * in the list of devices.
@@ -185,7 +179,7 @@ export class Session {
     await this.#locked(() => this.#keep(tokens));
     this.#tell({ type: "signed-in" });
     // The person is signed in, whatever becomes of it.
-    if (earlier) await this.call("revokeSession", { session_id: earlier }).catch(ignore);
+    if (earlier) await this.call("revokeSession", { session_id: earlier }).catch(() => undefined);
   }
 
   /**
@@ -199,7 +193,7 @@ export class Session {
       await this.call("signOut");
     } catch (error) {
       // If the server ended the session first, this is what the person wants.
-      if (this.isSignedIn && !isOver(error)) throw error;
+      if (this.isSignedIn) throw error;
     } finally {
       await this.#locked(() => this.#forget("signed_out"));
     }
@@ -318,12 +312,6 @@ export class Session {
       await work();
     }
   }
-}
-
-const ignore = (): void => undefined;
-
-function isOver(error: unknown): boolean {
-  return error instanceof Problem && (ends.has(error.code) || error.code === "signed_out");
 }
 
 function isBound({ refresh_token }: Kept): boolean {

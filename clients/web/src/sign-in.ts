@@ -1,7 +1,7 @@
 // A sign-in from the number to the session, without an interface: a state, and the steps that change it.
 
 import type { Session } from "./session.ts";
-import type { SignedIn, Submit } from "./api.ts";
+import type { Body, SignedIn, Submit } from "./api.ts";
 import { Problem } from "./problem.ts";
 
 /** Times are milliseconds since the epoch by this device's clock. */
@@ -110,10 +110,9 @@ export class SignIn {
   async send(phoneNumber: string): Promise<void> {
     await this.#step(async () => {
       const { organizationId, locale, source } = this.#options;
-      const sent = await this.#session.request("sendOtp", {
-        phone_number: phoneNumber,
-        ...present({ organization_id: organizationId, locale: locale?.(), source }),
-      });
+      // A member that is undefined is not sent.
+      const body = { phone_number: phoneNumber, organization_id: organizationId, locale: locale?.(), source };
+      const sent = await this.#session.api.call("sendOtp", body as Body<"sendOtp">);
       this.#challengeId = sent.challenge_id;
       const now = Date.now();
       this.#set({
@@ -145,8 +144,8 @@ export class SignIn {
   }
 
   /** Takes the change of the number, or the deletion of the account, back. */
-  async restore(others: "keep others signed in" | "sign others out" = "keep others signed in"): Promise<void> {
-    await this.#submit({ restore: true, ...(others === "sign others out" && { sign_out_others: true }) });
+  async restore(others: "sign others out" | false = false): Promise<void> {
+    await this.#submit({ restore: true, sign_out_others: !!others });
   }
 
   /** Creates a new account for the number. */
@@ -173,22 +172,23 @@ export class SignIn {
         phone_number: state.phoneNumber,
         otp: this.#otp,
         challenge_id: this.#challengeId,
-        ...present({ organization_id: organizationId, device_name: deviceName, source }),
+        organization_id: organizationId,
+        device_name: deviceName,
+        source,
         ...way,
       } as Submit;
       // The server knows by the key that this is the same submit, whose answer was lost, and not another one.
       const request = JSON.stringify(body);
-      if (this.#unanswered.request !== request) this.#unanswered = { request, key: crypto.randomUUID() };
-      const idempotencyKey = this.#unanswered.key;
-      let signedIn: SignedIn;
-      try {
-        signedIn = await this.#session.request("submitOtp", body, { idempotencyKey });
-      } catch (error) {
-        if (!(error instanceof Problem)) throw error;
-        if ("code" in error.body && error.code !== "service_unavailable") this.#unanswered.request = "";
-        this.#refused(state, error);
-        return;
+      if (this.#unanswered.request !== request) {
+        this.#unanswered = { request, key: crypto.getRandomValues(new Uint32Array(4)).join("-") };
       }
+      const idempotencyKey = this.#unanswered.key;
+      const signedIn = await this.#session.api.call("submitOtp", body, { idempotencyKey }).catch((error: unknown) => {
+        if (!(error instanceof Problem && error.body.code && error.code !== "service_unavailable")) throw error;
+        this.#unanswered.request = "";
+        this.#refused(state, error);
+      });
+      if (!signedIn) return;
       this.#unanswered.request = "";
       await this.#session.signIn(signedIn);
       this.#set({ ...idle, step: "signed-in", signedIn });
@@ -198,16 +198,19 @@ export class SignIn {
   #refused(state: CodeSentTo & SignInState, problem: Problem): void {
     const { body, code } = problem;
     const milliseconds = (seconds = 0): number => seconds * 1000 - this.#session.api.aheadSeconds * 1000;
-    // Each submit that reached the code has used one attempt.
-    const used = code === "second_signal_required" || code === "number_released" || code === "recovery_pending";
-    const attemptsLeft = problem.attemptsLeft ?? Math.max(0, state.attemptsLeft - (used ? 1 : 0));
+    // Each submit of a code has used one attempt, whatever became of it.
+    const attemptsLeft = problem.attemptsLeft ?? Math.max(0, state.attemptsLeft - 1);
     const { phoneNumber, expiresAt, resendAt } = state;
     const sent = { ...idle, phoneNumber, expiresAt, resendAt, attemptsLeft };
     switch (code) {
       case "second_signal_required":
-        this.#set({ ...sent, step: "second-signal", approvalAsked: body.approval_asked === true });
-        // The person said that they have approved, and nobody has. The words say what the step is for.
-        if (state.step === "second-signal") this.#set({ ...this.#state, problem });
+        this.#set({
+          ...sent,
+          step: "second-signal",
+          approvalAsked: body.approval_asked === true,
+          // The person said that they have approved, and nobody has.
+          problem: state.step === "second-signal" ? problem : undefined,
+        });
         break;
       case "number_released":
         this.#set({
@@ -248,11 +251,10 @@ export class SignIn {
     try {
       await work();
     } catch (error) {
-      if (!(error instanceof Problem)) throw error;
-      const waitUntil = error.retryAfter ? Date.now() + error.retryAfter * 1000 : 0;
-      this.#set({ ...this.#state, problem: error, waitUntil });
-    } finally {
-      if (this.state.busy) this.#set({ ...this.#state, busy: false });
+      const problem = error instanceof Problem ? error : undefined;
+      const waitUntil = problem?.retryAfter ? Date.now() + problem.retryAfter * 1000 : 0;
+      this.#set({ ...this.#state, busy: false, problem, waitUntil });
+      if (!problem) throw error;
     }
   }
 
@@ -260,9 +262,4 @@ export class SignIn {
     this.#state = state;
     for (const listener of this.#listeners) listener(state);
   }
-}
-
-/** Without the members that are undefined. */
-function present<Members extends object>(members: Members): { [Name in keyof Members]?: Exclude<Members[Name], undefined> } {
-  return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined)) as typeof members;
 }

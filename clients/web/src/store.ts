@@ -82,7 +82,7 @@ function settled<T>(request: IDBRequest<T>): Promise<T> {
       done(request.result);
     };
     request.onerror = () => {
-      failed(request.error ?? new Error("the database failed"));
+      failed(new Error(request.error?.message));
     };
   });
 }

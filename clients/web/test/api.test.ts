@@ -20,7 +20,6 @@ after(() => {
 const SEND = "POST /v1/otp/send";
 const SUBMIT = "POST /v1/otp/submit";
 const ME = "GET /v1/me";
-const JWKS = "GET /.well-known/jwks.json";
 
 /** The problem with which a call fails. */
 async function problem(call: Promise<unknown>, code: ProblemCode | ClientCode): Promise<Problem> {
@@ -62,10 +61,10 @@ test("API Gateway's own answers are problems too, whatever their body", async ()
   ];
   for (const [status, body, code] of answers) {
     const wire = await world.wire();
-    for (let time = 0; time < 3; time += 1) wire.answer(JWKS, status, body);
-    const refused = await problem(new Api(wire.base).call("getJwks"), code);
+    for (let time = 0; time < 3; time += 1) wire.answer(ME, status, body);
+    const refused = await problem(new Api(wire.base).call("getMe"), code);
     assert.equal(refused.status, status);
-    assert.equal(wire.count(JWKS), code === "gateway_failed" ? 3 : 1);
+    assert.equal(wire.count(ME), code === "gateway_failed" ? 3 : 1);
   }
 });
 
@@ -146,7 +145,7 @@ test("a server that does not answer is given up after the timeout", async (conte
 test("a caller can cancel a request, and gets its own reason", async () => {
   const { base } = await world.wire();
   const cancelled = AbortSignal.abort(new Error("cancelled"));
-  const call = new Api(base).call("getJwks", undefined, { signal: cancelled });
+  const call = new Api(base).call("getMe", undefined, { signal: cancelled });
   await assert.rejects(call, { message: "cancelled" });
 });
 
