@@ -165,6 +165,11 @@ export class Wire {
     for (let time = 0; time < times; time += 1) this.#fates.push({ route, fate: { do: "lose the answer" } });
   }
 
+  /** Answers that were to be lost are not. */
+  loseNoMore(): void {
+    this.#fates.length = 0;
+  }
+
   /** By default with a body as API Gateway's own. */
   answer(route: string, status: number, body = '{"message":"Too Many Requests"}', type = "application/json"): void {
     this.#fates.push({ route, fate: { do: "answer", status, type, body } });

@@ -149,7 +149,6 @@ export class LatchkeySignIn extends HTMLElement {
     if (button) button.type = "submit";
     this.#panel.lang = language;
     this.#panel.replaceChildren(
-      h("slot", "", { name: "logo" }),
       h("h2", "heading", { tabindex: "-1" }, title),
       h("p", "hint", {}, hint),
       form,
@@ -298,7 +297,7 @@ export class LatchkeySignIn extends HTMLElement {
     });
     const resend = this.#link(texts.resend, () => void flow.resend());
     return {
-      title: texts.codeTitle,
+      title: needsNewCode ? texts.newCode : texts.codeTitle,
       hint: fill(texts.codeHint, { number: `\u2068${phoneNumber}\u2069` }),
       field: needsNewCode ? undefined : field,
       parts: [
@@ -306,7 +305,7 @@ export class LatchkeySignIn extends HTMLElement {
           h("div", "", {}, h("label", "label", { for: "code" }, texts.code), h("div", "code", {}, ...boxes, field)),
       ],
       main: needsNewCode
-        ? [texts.newCode, () => flow.resend()]
+        ? [texts.resend, () => flow.resend()]
         : [
             texts.submit,
             async () => {
@@ -328,15 +327,15 @@ export class LatchkeySignIn extends HTMLElement {
   }
 
   /** Why the last step did not succeed, and when it can be tried again. */
-  #why({ problem, waitUntil, ...state }: SignInState): string {
+  #why({ problem, waitUntil }: SignInState): string {
     if (!problem) return this.#ended;
     const texts = this.#texts;
     const { code } = problem;
     const named =
       code === "timed_out" ? "no_answer" : /^service|throttled/.test(code) ? "gateway_failed" : code;
     const words = [(texts.problems as Partial<Record<string, string>>)[named] ?? texts.appFault];
-    if (code === "incorrect_otp" && "attemptsLeft" in state) {
-      words.push(fill(texts.attemptsLeft, { n: state.attemptsLeft.toLocaleString(texts.locale) }));
+    if (problem.attemptsLeft) {
+      words.push(fill(texts.attemptsLeft, { n: problem.attemptsLeft.toLocaleString(texts.locale) }));
     }
     const wait = waitUntil - Date.now();
     if (wait > HOUR) words.push(fill(texts.tryAfter, { time: this.#date(waitUntil) }));

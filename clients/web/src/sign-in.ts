@@ -74,6 +74,8 @@ export interface SignInOptions {
   readonly source?: string | undefined;
 }
 
+type SignOut = "sign others out" | false | undefined;
+
 type Way = Pick<Submit, "restore" | "fresh_account" | "recover" | "sign_out_others">;
 
 const idle = { busy: false, problem: undefined, waitUntil: 0 } as const;
@@ -132,10 +134,10 @@ export class SignIn {
     if ("phoneNumber" in this.#state) await this.send(this.#state.phoneNumber);
   }
 
-  /** Submits the code of the message. Digits of any script will do. */
-  async submit(otp: string): Promise<void> {
+  /** Submits the code of the message. Digits of any script will do. Other devices can be signed out with it. */
+  async submit(otp: string, others?: SignOut): Promise<void> {
     this.#otp = otp;
-    await this.#submit({});
+    await this.#submit({ sign_out_others: !!others });
   }
 
   /** After an approval on another device. */
@@ -144,7 +146,7 @@ export class SignIn {
   }
 
   /** Takes the change of the number, or the deletion of the account, back. */
-  async restore(others: "sign others out" | false = false): Promise<void> {
+  async restore(others?: SignOut): Promise<void> {
     await this.#submit({ restore: true, sign_out_others: !!others });
   }
 

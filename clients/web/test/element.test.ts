@@ -197,7 +197,7 @@ test("a wrong code says how many tries are left, beside its field", async () => 
     await page.getByText(`Tries left: ${left}.`).first().waitFor();
   }
   await field.fill(wrong(code));
-  await page.getByRole("button", { name: "Text me a new code" }).waitFor();
+  await page.getByRole("heading", { name: "You need a new code" }).waitFor();
   assert.equal(await field.count(), 0);
   await shoot(page, "needs-new-code");
   await accessible(page);

@@ -15,7 +15,7 @@ export const en: Texts = {
   busy: "One moment…",
   resend: "Text me again",
   resendIn: "Text me again in {time}",
-  newCode: "Text me a new code",
+  newCode: "You need a new code",
   noCode: "No code yet?",
   noCodeHint: "A text can take a minute or two. Is the number right? Does your phone have a signal?",
   otherNumber: "Use another number",
