@@ -1,8 +1,11 @@
-// Builds dist/: the library, and the element, which imports it. So a page that uses both has one copy of each class.
+// Builds what is published: the library, and the element, which imports it. So a page that uses both has one copy of each class.
 
+import { copyFileSync, rmSync } from "node:fs";
 import { build } from "esbuild";
 import { options, styles } from "./bundle.ts";
 
+// What an earlier build left is not published.
+rmSync("dist", { recursive: true, force: true });
 await build({ ...options, entryPoints: ["src/index.ts"], outfile: "dist/index.js" });
 await build({
   ...options,
@@ -18,3 +21,5 @@ await build({
     },
   ],
 });
+
+for (const license of ["LICENSE-APACHE", "LICENSE-MIT"]) copyFileSync(`../../${license}`, license);

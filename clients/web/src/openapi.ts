@@ -453,7 +453,7 @@ export interface components {
             readonly organization_id?: components["schemas"]["OrganizationIdOrNull"];
             readonly fcm_token?: components["schemas"]["FcmTokenOrNull"];
             readonly device_name?: components["schemas"]["DeviceNameOrNull"];
-        } & (unknown  );
+        } & (unknown | unknown);
         readonly ApprovalRequest: {
             /** @description The `challenge_id` of the push. */
             readonly challenge_id: string;
@@ -467,7 +467,7 @@ export interface components {
             readonly username?: components["schemas"]["Username"];
             readonly challenge_id?: components["schemas"]["ChallengeIdAsGiven"];
             readonly organization_id?: components["schemas"]["OrganizationIdOrNull"];
-        } | unknown  ;
+        } | unknown | unknown;
         readonly RefreshRequest: {
             readonly refresh_token: string;
         };
@@ -529,7 +529,9 @@ export interface components {
             readonly image_url: components["schemas"]["ImageUrlOrNull"];
             readonly source: components["schemas"]["Source"];
             /** @description For each role, the organizations in which the user has it. */
-            readonly roles: Readonly<Record<string, readonly components["schemas"]["OrganizationId"][]>>;
+            readonly roles: {
+                readonly [key: string]: readonly components["schemas"]["OrganizationId"][];
+            };
             readonly created_at: components["schemas"]["Time"];
             readonly last_sign_in_at: components["schemas"]["Time"];
             /**
@@ -672,7 +674,7 @@ export interface components {
             readonly possible_at?: components["schemas"]["Time"];
             /** @description When the change of number is made. */
             readonly due_at?: components["schemas"]["Time"];
-        } & (  unknown                              );
+        } & (unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown);
         /**
          * @description A mobile number as people write it: international (`+977…`, `00977…`), or national in the organization's default
          *     region. It may have spaces, hyphens, a leading 0, and digits of any script.
@@ -1007,7 +1009,9 @@ export interface components {
         };
         /** @description API Gateway's throttle. */
         readonly GatewayThrottled: {
-            headers: Readonly<Record<string, unknown>>;
+            headers: {
+                readonly [name: string]: unknown;
+            };
             content: {
                 readonly "application/json": components["schemas"]["GatewayThrottled"];
             };
@@ -1017,7 +1021,9 @@ export interface components {
          *     every path that this document does not name.
          */
         readonly GatewayNotFound: {
-            headers: Readonly<Record<string, unknown>>;
+            headers: {
+                readonly [name: string]: unknown;
+            };
             content: {
                 readonly "application/json": components["schemas"]["GatewayNotFound"];
             };

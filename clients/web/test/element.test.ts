@@ -506,22 +506,31 @@ test("a change of number is taken back by the former number, in Nepali", async (
   assert.equal(count, 1);
 });
 
-test("the API may have another origin, if it allows the page's", async () => {
+test("the example of the README signs in at an API of another origin, and out", async () => {
+  const example = readFileSync(file("../examples/plain.html"), "utf8");
+  assert.ok(readFileSync(file("../README.md"), "utf8").includes(example), "README.md has another text");
+  assert.ok(example.trimEnd().split("\n").length < 30);
   const context = await browser.newContext();
+  context.setDefaultTimeout(10_000);
+  // Chromium does not know that a page that the test answers for comes from this machine.
+  await context.grantPermissions(["local-network-access"]);
   const page = await context.newPage();
-  const body = html.replace('country="NP"', `country="NP" api="${world.base}"`);
+  const package_ = "/node_modules/latchkey-web/";
   await context.route("http://localhost:5173/**", (route) => {
     const { pathname } = new URL(route.request().url());
-    if (pathname === "/") return route.fulfill({ contentType: "text/html", body });
-    return route.fulfill({ contentType: "text/javascript", path: file(`../dist${pathname}`) });
+    if (pathname.startsWith(package_)) return route.fulfill({ path: file(`../${pathname.slice(package_.length)}`) });
+    return route.fulfill({ contentType: "text/html", body: example.replace("http://127.0.0.1:3000", world.base) });
   });
-  await context.grantPermissions(["local-network-access"]).catch(() => undefined);
   await page.goto("http://localhost:5173/");
   const number = newNumber();
-  // The clock of the server is far ahead by now: a page of another origin must be able to read the header Date.
+  // The server's clock is far ahead by now, so this also shows that a page of another origin reads the header Date.
   await page.locator("#number").fill(number);
   await page.keyboard.press("Enter");
   await page.locator("#code").waitFor();
   await page.locator("#code").fill(await world.code(number));
-  await page.locator("[signed-in]").waitFor();
+  await page.getByText(`Signed in with ${number}`).waitFor();
+  await page.reload();
+  await page.getByText(`Signed in with ${number}`).waitFor();
+  await page.getByRole("button", { name: "Sign out" }).click();
+  await page.locator("#number").waitFor();
 });
