@@ -71,8 +71,10 @@ class Play {
         : this.#atWorld(members));
     const isRefused = isMembers(answer) && isMembers(answer["problem"]);
     const difference = expect === undefined ? (isRefused ? "nobody expected a problem" : "") : differs(answer, expect);
-    if (difference) throw new Error(`${difference}\n      step:   ${JSON.stringify(step)}\n      answer: ${JSON.stringify(answer)}`);
-    if (isMembers(remember)) for (const [name, path] of Object.entries(remember)) this.#known.set(name, found(answer, text(path)));
+    if (difference)
+      throw new Error(`${difference}\n      step:   ${JSON.stringify(step)}\n      answer: ${JSON.stringify(answer)}`);
+    if (isMembers(remember))
+      for (const [name, path] of Object.entries(remember)) this.#known.set(name, found(answer, text(path)));
   }
 
   async #device(device: string, members: Members): Promise<Json> {
@@ -164,14 +166,16 @@ function differs(answer: Json | undefined, expected: Json, at = "answer"): strin
       .map((one, index) => differs((answer as readonly Json[])[index], one, `${at}[${index}]`))
       .join("");
   }
-  if (!isMembers(expected)) return isDeepStrictEqual(answer, expected) ? "" : `${at} is not ${JSON.stringify(expected)}. `;
+  if (!isMembers(expected))
+    return isDeepStrictEqual(answer, expected) ? "" : `${at} is not ${JSON.stringify(expected)}. `;
   const { between, length } = expected;
   if (Array.isArray(between)) {
     const [least, most] = between as readonly number[];
     const isBetween = typeof answer === "number" && answer >= (least ?? 0) && answer <= (most ?? 0);
     return isBetween ? "" : `${at} is not from ${least ?? 0} to ${most ?? 0}. `;
   }
-  if (typeof length === "number") return Array.isArray(answer) && answer.length === length ? "" : `${at} has not ${length}. `;
+  if (typeof length === "number")
+    return Array.isArray(answer) && answer.length === length ? "" : `${at} has not ${length}. `;
   if (!isMembers(answer)) return `${at} has no members. `;
   return Object.entries(expected)
     .map(([name, one]) => differs(answer[name], one, `${at}.${name}`))

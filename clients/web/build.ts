@@ -1,6 +1,7 @@
-// Builds what is published: the library, and the element, which imports it. So a page that uses both has one copy of each class.
+// Builds dist/: the library, and the element, which imports it. So a page that uses both has one copy of
+// each class.
 
-import { copyFileSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { build } from "esbuild";
 import { options, styles } from "./bundle.ts";
 
@@ -21,5 +22,3 @@ await build({
     },
   ],
 });
-
-for (const license of ["LICENSE-APACHE", "LICENSE-MIT"]) copyFileSync(`../../${license}`, license);

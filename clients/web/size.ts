@@ -10,7 +10,9 @@ const BOUND_BYTES = 12 * 1024;
 
 const compressed = (data: Uint8Array): number => gzipSync(data, { level: 9 }).length;
 const row = (part: string, data: Uint8Array): void => {
-  console.log(`${part.padEnd(28)}${String(data.length).padStart(8)} bytes${String(compressed(data)).padStart(8)} gzipped`);
+  console.log(
+    `${part.padEnd(28)}${String(data.length).padStart(8)} bytes${String(compressed(data)).padStart(8)} gzipped`,
+  );
 };
 
 /** Leaves out what a source imports. */

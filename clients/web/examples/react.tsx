@@ -30,11 +30,7 @@ function useIsSignedIn(session: Session): boolean {
 
 export function App(): React.JSX.Element {
   const session = use(opened);
-  return useIsSignedIn(session) ? (
-    <Account session={session} />
-  ) : (
-    <latchkey-sign-in session={session} country="NP" />
-  );
+  return useIsSignedIn(session) ? <Account session={session} /> : <latchkey-sign-in session={session} country="NP" />;
 }
 
 function Account({ session }: { readonly session: Session }): React.JSX.Element {

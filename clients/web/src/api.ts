@@ -43,8 +43,7 @@ const once = new Set<Operation>(["sendOtp", "sendPhoneOtp", "validatePhoneOtp"])
 
 // Where the generated type of a body says less than openapi.yaml, because the generator drops a condition.
 type CodeOrFirebase =
-  | { phone_number: string; otp: string; firebase_id_token?: never }
-  | { firebase_id_token: string; otp?: never };
+  { phone_number: string; otp: string; firebase_id_token?: never } | { firebase_id_token: string; otp?: never };
 type AtMostOneWay =
   | { restore?: boolean; fresh_account?: never; recover?: never }
   | { restore?: never; fresh_account?: boolean; recover?: never }

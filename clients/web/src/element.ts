@@ -85,6 +85,8 @@ export class LatchkeySignIn extends HTMLElement {
           this.#ended = event.reason === "signed_out" ? "" : this.#texts.ended;
           flow.restart();
         } else render();
+        // In another tab.
+        if (event.type === "signed-in" && !flow.state.busy) this.#tell(event.type, { session });
       }),
     ];
     const clock = setInterval(render, 1000);
@@ -228,7 +230,9 @@ export class LatchkeySignIn extends HTMLElement {
     const texts = this.#texts;
     const language = this.#language;
     const names = new Intl.DisplayNames(language, { type: "region" });
-    const listed = this.getAttribute("countries")?.toUpperCase().match(/[A-Z]{2}/g) ?? [...callingCodes.keys()];
+    const listed = this.getAttribute("countries")
+      ?.toUpperCase()
+      .match(/[A-Z]{2}/g) ?? [...callingCodes.keys()];
     const code = h("span", "");
     const select = h("select", "", { "aria-label": texts.country });
     const choose = (country: string): void => {
@@ -238,10 +242,17 @@ export class LatchkeySignIn extends HTMLElement {
     select.onchange = () => {
       choose(select.value);
     };
-    const options = listed.map((country) => new Option(`${names.of(country)} (+${callingCodes.get(country)})`, country));
+    const options = listed.map(
+      (country) => new Option(`${names.of(country)} (+${callingCodes.get(country)})`, country),
+    );
     select.append(...options.sort((one, other) => one.text.localeCompare(other.text, language)));
     choose(this.getAttribute("country") ?? listed[0] ?? "");
-    const field = h("input", "field", { type: "tel", id: "number", autocomplete: "tel", "aria-describedby": "problem" });
+    const field = h("input", "field", {
+      type: "tel",
+      id: "number",
+      autocomplete: "tel",
+      "aria-describedby": "problem",
+    });
     field.oninput = () => {
       const typed = countryOf(field.value, listed);
       // +1 is many countries: the one that was chosen stays.
@@ -331,8 +342,7 @@ export class LatchkeySignIn extends HTMLElement {
     if (!problem) return this.#ended;
     const texts = this.#texts;
     const { code } = problem;
-    const named =
-      code === "timed_out" ? "no_answer" : /^service|throttled/.test(code) ? "gateway_failed" : code;
+    const named = code === "timed_out" ? "no_answer" : /^service|throttled/.test(code) ? "gateway_failed" : code;
     const words = [(texts.problems as Partial<Record<string, string>>)[named] ?? texts.appFault];
     if (problem.attemptsLeft) {
       words.push(fill(texts.attemptsLeft, { n: problem.attemptsLeft.toLocaleString(texts.locale) }));

@@ -15,12 +15,7 @@ export type ProblemCode = ProblemBody["code"];
  * - `signed_out`: the request needs a session and there is none. Nothing was sent.
  */
 export type ClientCode =
-  | "gateway_throttled"
-  | "gateway_failed"
-  | "gateway_refused"
-  | "no_answer"
-  | "timed_out"
-  | "signed_out";
+  "gateway_throttled" | "gateway_failed" | "gateway_refused" | "no_answer" | "timed_out" | "signed_out";
 
 /** A request that did not succeed. Branch on `code`; `message` is a sentence for people. */
 export class Problem extends Error {

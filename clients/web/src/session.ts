@@ -19,8 +19,7 @@ import { IndexedDbStore, MemoryStore, type Store } from "./store.ts";
 export type EndReason = "signed_out" | ProblemCode;
 
 export type SessionEvent =
-  | { readonly type: "signed-in" | "refreshed" }
-  | { readonly type: "signed-out"; readonly reason: EndReason };
+  { readonly type: "signed-in" | "refreshed" } | { readonly type: "signed-out"; readonly reason: EndReason };
 
 export interface SessionOptions extends Pick<ApiOptions, "fetch" | "timeoutSeconds"> {
   /** The base URL of Latchkey. */
@@ -94,8 +93,7 @@ export class Session {
   /** Opens the session that this browser keeps, or one in which nobody is signed in yet. */
   static async open(options: SessionOptions): Promise<Session> {
     const name = `latchkey ${new Api(options.api).base}`;
-    const store =
-      options.store ?? (await IndexedDbStore.open(name).catch(() => new MemoryStore()));
+    const store = options.store ?? (await IndexedDbStore.open(name).catch(() => new MemoryStore()));
     const session = new Session(options, store, name);
     session.#kept = await session.#load();
     return session;
@@ -151,7 +149,10 @@ export class Session {
   }
 
   /** Calls an operation of Latchkey as the person who is signed in. */
-  async call<Op extends Operation>(operation: Op, ...args: Arguments<Op, Omit<CallOptions, "token">>): Promise<Answer<Op>> {
+  async call<Op extends Operation>(
+    operation: Op,
+    ...args: Arguments<Op, Omit<CallOptions, "token">>
+  ): Promise<Answer<Op>> {
     const call = (token: Kept): Promise<Answer<Op>> => {
       const [body, options] = args;
       return this.api.call(operation, ...([body, { ...options, token }] as unknown as Arguments<Op, CallOptions>));

@@ -104,7 +104,10 @@ test("a long wait is left to the caller", async () => {
   const wire = await world.wire();
   const unavailable = { code: "service_unavailable", status: 503, retry_after: 60 };
   wire.answer(SEND, 503, JSON.stringify(unavailable), "application/problem+json");
-  const refused = await problem(new Api(wire.base).call("sendOtp", { phone_number: newNumber() }), "service_unavailable");
+  const refused = await problem(
+    new Api(wire.base).call("sendOtp", { phone_number: newNumber() }),
+    "service_unavailable",
+  );
   assert.equal(refused.retryAfter, 60);
 });
 
@@ -181,7 +184,9 @@ test("a proof contains the key and the URL without its query", async () => {
   const { jwk, ...rest } = claimsOf(`.${header}.`) as { jwk: object };
   assert.deepEqual(rest, { typ: "dpop+jwt", alg: "ES256" });
   assert.deepEqual(Object.keys(jwk), ["kty", "crv", "x", "y"]);
-  const publicKey = await crypto.subtle.importKey("jwk", jwk, { name: "ECDSA", namedCurve: "P-256" }, false, ["verify"]);
+  const publicKey = await crypto.subtle.importKey("jwk", jwk, { name: "ECDSA", namedCurve: "P-256" }, false, [
+    "verify",
+  ]);
   const verified = await crypto.subtle.verify(
     { name: "ECDSA", hash: "SHA-256" },
     publicKey,

@@ -40,7 +40,9 @@ interface Opened {
 }
 
 /** A browser of its own, with a page that has the element. */
-async function open(options: BrowserContextOptions & { lang?: string; attributes?: string; clock?: "of the test" } = {}): Promise<Opened> {
+async function open(
+  options: BrowserContextOptions & { lang?: string; attributes?: string; clock?: "of the test" } = {},
+): Promise<Opened> {
   const { lang = "en", attributes = "", clock, ...rest } = options;
   const wire = await world.wire();
   const script = (name: string): { type: string; body: Buffer } => ({
@@ -48,7 +50,13 @@ async function open(options: BrowserContextOptions & { lang?: string; attributes
     body: readFileSync(file(`../dist/${name}`)),
   });
   // The policy forbids markup from texts, inline styles of the element, and every other host.
-  const policy = `default-src 'none'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; connect-src 'self'; require-trusted-types-for 'script'`;
+  const policy = [
+    "default-src 'none'",
+    "script-src 'self' 'unsafe-inline' 'unsafe-eval'",
+    "style-src 'unsafe-inline'",
+    "connect-src 'self'",
+    "require-trusted-types-for 'script'",
+  ].join("; ");
   const body = html
     .replace('lang="en"', `lang="${lang}"`)
     .replace("<meta", `<meta http-equiv="Content-Security-Policy" content="${policy}"><meta`)
@@ -120,7 +128,10 @@ test("a person signs in with the keyboard alone", async () => {
   await accessible(page);
   assert.equal(await focused(page), "");
   await page.keyboard.press("Tab");
-  assert.equal(await page.evaluate(() => document.querySelector("latchkey-sign-in")?.shadowRoot?.activeElement?.tagName), "SELECT");
+  assert.equal(
+    await page.evaluate(() => document.querySelector("latchkey-sign-in")?.shadowRoot?.activeElement?.tagName),
+    "SELECT",
+  );
   await page.keyboard.press("Tab");
   assert.equal(await focused(page), "number");
   await page.keyboard.type(number.replace("+977", "").replace(/(...)(...)/, "$1-$2 "));
@@ -258,7 +269,10 @@ test("a refusal with a wait counts it down, and a person can use another number 
   await page.getByRole("button", { name: "Use another number" }).click();
   await page.locator("#number").fill(opened.number);
   await page.keyboard.press("Enter");
-  await page.getByText(/That was too often. You can try again in 00:\d\d/).first().waitFor();
+  await page
+    .getByText(/That was too often. You can try again in 00:\d\d/)
+    .first()
+    .waitFor();
   await shoot(page, "wait");
   await accessible(page);
   await page.locator("#number").fill(newNumber());
@@ -342,7 +356,11 @@ test("a reload keeps the session, and no script can read the key", async () => {
   });
   assert.equal(exported[0], false);
   assert.match(String(exported[1]), /InvalidAccessError/);
-  assert.deepEqual(await page.evaluate(() => [localStorage.length, sessionStorage.length, document.cookie]), [0, 0, ""]);
+  assert.deepEqual(await page.evaluate(() => [localStorage.length, sessionStorage.length, document.cookie]), [
+    0,
+    0,
+    "",
+  ]);
   const name = await page.evaluate(async () => {
     const session = document.querySelector("latchkey-sign-in")?.session;
     await session?.call("patchMe", { name: "Sita" });
@@ -374,6 +392,17 @@ test("two tabs that refresh at once send one request", async () => {
   assert.equal(wire.count(REFRESH), 1);
 });
 
+test("a sign-in in one tab is seen in the other, and each tells its page once", async () => {
+  const opened = await open();
+  const { page, context, wire } = opened;
+  const other = await context.newPage();
+  await other.goto(wire.base);
+  await other.locator("#number").waitFor();
+  await signIn(opened);
+  await other.locator("[signed-in]").waitFor();
+  for (const tab of [page, other]) assert.equal(((await told(tab)) as unknown[]).length, 1);
+});
+
 test("a sign-out in one tab is seen in the other", async () => {
   const opened = await open();
   const { page, context, wire } = opened;
@@ -395,7 +424,12 @@ test("a session that another device ended says so", async () => {
   const second = await open();
   await signIn({ ...second, number });
   await second.page.evaluate(() => document.querySelector("latchkey-sign-in")?.session?.signOutEverywhere());
-  await page.evaluate(() => document.querySelector("latchkey-sign-in")?.session?.call("getMe").catch(() => undefined));
+  await page.evaluate(() =>
+    document
+      .querySelector("latchkey-sign-in")
+      ?.session?.call("getMe")
+      .catch(() => undefined),
+  );
   await page.getByText("You were signed out. Sign in again.").first().waitFor();
   await shoot(page, "signed-out");
   await accessible(page);
@@ -461,7 +495,12 @@ test("a deleted account is brought back", async () => {
   const { page } = opened;
   await signIn(opened);
   await page.evaluate(() => document.querySelector("latchkey-sign-in")?.session?.call("deleteMe"));
-  await page.evaluate(() => document.querySelector("latchkey-sign-in")?.session?.refresh().catch(() => undefined));
+  await page.evaluate(() =>
+    document
+      .querySelector("latchkey-sign-in")
+      ?.session?.refresh()
+      .catch(() => undefined),
+  );
   await world.advance(60);
   await toCode(opened);
   await page.locator("#code").fill(await world.code(number));

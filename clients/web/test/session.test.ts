@@ -29,11 +29,13 @@ async function signedIn(): Promise<Device> {
   return made;
 }
 
-const code = (expected: string) => (error: unknown): boolean => {
-  assert.ok(error instanceof Problem, String(error));
-  assert.equal(error.code, expected);
-  return true;
-};
+const code =
+  (expected: string) =>
+  (error: unknown): boolean => {
+    assert.ok(error instanceof Problem, String(error));
+    assert.equal(error.code, expected);
+    return true;
+  };
 
 test("a sign-in is kept, and another tab and a reload find it", async () => {
   const first = await device(world);
@@ -84,7 +86,11 @@ test("a token that is about to expire is refreshed before a request, not after",
   const { session, wire } = await signedIn();
   await session.call("getMe");
   assert.equal(wire.count(REFRESH), 0);
-  context.mock.method(Date, "now", () => performance.timeOrigin + performance.now() + (ACCESS_TOKEN_SECONDS - 20) * 1000);
+  context.mock.method(
+    Date,
+    "now",
+    () => performance.timeOrigin + performance.now() + (ACCESS_TOKEN_SECONDS - 20) * 1000,
+  );
   await session.call("getMe");
   assert.equal(wire.count(REFRESH, 200), 1);
   assert.ok(wire.passed.every(({ route, status }) => route !== ME || status === 200));

@@ -1,7 +1,15 @@
 // A device with a number of its own, and what tests say of many requests at once.
 
 import type { World, Wire } from "../../conformance/world.ts";
-import { MemoryStore, Session, type SessionEvent, type SessionOptions, SignIn, type SignInOptions, type Store } from "../src/index.ts";
+import {
+  MemoryStore,
+  Session,
+  type SessionEvent,
+  type SessionOptions,
+  SignIn,
+  type SignInOptions,
+  type Store,
+} from "../src/index.ts";
 
 let numbers = 0;
 /** E.164. A number of its own for each test, because a second code for the same number has to wait. */
@@ -35,7 +43,12 @@ async function open(wire: Wire, store: Store, options: Partial<SessionOptions>):
 }
 
 /** Signs in and returns what the person went through. */
-export async function signIn(world: World, { session }: Device, number = newNumber(), options: SignInOptions = {}): Promise<SignIn> {
+export async function signIn(
+  world: World,
+  { session }: Device,
+  number = newNumber(),
+  options: SignInOptions = {},
+): Promise<SignIn> {
   const flow = new SignIn(session, options);
   await flow.send(number);
   await flow.submit(await world.code(number));

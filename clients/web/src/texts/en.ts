@@ -40,7 +40,8 @@ export const en: Texts = {
   restoreNumber: "Take it back and sign in",
   signOthersOut: "Sign out all other devices",
   recoveryTitle: "You have asked for the account",
-  recoveryHint: "Sign in between {opens} and {closes}, and choose the same again. Until then, a device of the account can refuse.",
+  recoveryHint:
+    "Sign in between {opens} and {closes}, and choose the same again. Until then, a device of the account can refuse.",
   refusedHint: "A device of this account refused. You can ask again from {possible}.",
   signedIn: "You’re signed in",
   ended: "You were signed out. Sign in again.",
