@@ -41,37 +41,16 @@ const routes: Record<Operation, `${string} /${string}`> = {
  */
 const once = new Set<Operation>(["sendOtp", "sendPhoneOtp", "validatePhoneOtp"]);
 
-// Where the generated type of a body says less than openapi.yaml, because the generator drops a condition.
-type CodeOrFirebase =
-  { phone_number: string; otp: string; firebase_id_token?: never } | { firebase_id_token: string; otp?: never };
+/** The generated type does not say that these exclude each other. */
 type AtMostOneWay =
   | { restore?: boolean; fresh_account?: never; recover?: never }
   | { restore?: never; fresh_account?: boolean; recover?: never }
   | { restore?: never; fresh_account?: never; recover?: boolean };
-interface SubmitMembers {
-  challenge_id?: string;
-  refresh_token?: string;
-  sign_out_others?: boolean;
-  name?: string;
-  image_url?: string;
-  source?: string;
-  organization_id?: string;
-  fcm_token?: string;
-  device_name?: string;
-}
-export type Submit = CodeOrFirebase & AtMostOneWay & SubmitMembers;
+export type Submit = Schemas["SubmitRequest"] & AtMostOneWay;
 
 interface Bodies {
   submitOtp: Submit;
   undoPhoneChange: Submit | undefined;
-  sendPhoneOtp: Schemas["SendRequest"] & { change?: boolean };
-  validatePhoneOtp: {
-    phone_number: string;
-    otp: string;
-    challenge_id?: string;
-    username?: string;
-    organization_id?: string;
-  };
   /** The id goes into the path. */
   revokeSession: { session_id: string };
 }

@@ -227,7 +227,10 @@ export interface paths {
         readonly get?: never;
         readonly put?: never;
         readonly post?: never;
-        /** Sign out this device */
+        /**
+         * Sign out this device
+         * @description The session ends. Its refresh token is worth nothing from the next request on.
+         */
         readonly delete: operations["signOut"];
         readonly options?: never;
         readonly head?: never;
@@ -241,11 +244,17 @@ export interface paths {
             readonly path?: never;
             readonly cookie?: never;
         };
-        /** List the signed-in devices */
+        /**
+         * List the signed-in devices
+         * @description Each device that signed in has one session. Show the list to the person.
+         */
         readonly get: operations["listSessions"];
         readonly put?: never;
         readonly post?: never;
-        /** Sign out every device, including this one */
+        /**
+         * Sign out every device, including this one
+         * @description All sessions end, and no device of the account is known any more.
+         */
         readonly delete: operations["signOutEverywhere"];
         readonly options?: never;
         readonly head?: never;
@@ -280,7 +289,10 @@ export interface paths {
             readonly path?: never;
             readonly cookie?: never;
         };
-        /** Read the caller's profile */
+        /**
+         * Read the caller's profile
+         * @description It also has what waits for the account, such as a change of number that can be refused.
+         */
         readonly get: operations["getMe"];
         readonly put?: never;
         readonly post?: never;
@@ -410,17 +422,28 @@ export interface components {
              */
             readonly locale?: string | null;
         };
-        readonly SendPhoneRequest: components["schemas"]["SendRequest"];
-        readonly SubmitRequest: {
-            readonly phone_number?: components["schemas"]["PhoneNumberAsTyped"];
-            readonly otp?: components["schemas"]["OtpAsTyped"];
+        readonly SendPhoneRequest: components["schemas"]["SendRequest"] & {
+            /** @description Replace the caller's verified number. */
+            readonly change?: boolean | null;
+        };
+        /** @description A code with its number, or an ID token of Firebase. */
+        readonly SubmitRequest: components["schemas"]["SubmitCodeRequest"] | components["schemas"]["SubmitFirebaseRequest"];
+        readonly SubmitCodeRequest: components["schemas"]["SubmitOptions"] & {
+            readonly phone_number: components["schemas"]["PhoneNumberAsTyped"];
+            readonly otp: components["schemas"]["OtpAsTyped"];
+            readonly challenge_id?: components["schemas"]["ChallengeIdAsGiven"];
+        };
+        readonly SubmitFirebaseRequest: components["schemas"]["SubmitOptions"] & {
             /**
              * @description An ID token of a Firebase phone sign-in within the last hour, instead of `otp`. The deployment must have a
              *     Firebase project. `phone_number` may then be absent. Each token works once: a retry needs the same
              *     `Idempotency-Key`. The number must be a mobile number of a country that the organization sends to.
              */
-            readonly firebase_id_token?: string;
-            readonly challenge_id?: components["schemas"]["ChallengeIdAsGiven"];
+            readonly firebase_id_token: string;
+            /** @description If present, it must be the token's. */
+            readonly phone_number?: components["schemas"]["PhoneNumberAsTyped"] | null;
+        };
+        readonly SubmitOptions: {
             /**
              * @description After `second_signal_required`: the newest refresh token of a session of the same account. It is not used
              *     up. It also counts for two years after the session expired; not if the device was signed out.
@@ -453,21 +476,26 @@ export interface components {
             readonly organization_id?: components["schemas"]["OrganizationIdOrNull"];
             readonly fcm_token?: components["schemas"]["FcmTokenOrNull"];
             readonly device_name?: components["schemas"]["DeviceNameOrNull"];
-        } & (unknown | unknown);
+        };
         readonly ApprovalRequest: {
             /** @description The `challenge_id` of the push. */
             readonly challenge_id: string;
         };
-        readonly ValidateRequest: {
-            readonly phone_number?: components["schemas"]["PhoneNumberAsTyped"];
-            /** @description The older name of `phone_number`. If both are present, `phone_number` is used. */
-            readonly phone?: components["schemas"]["PhoneNumberAsTyped"];
+        /** @description The number is `phone_number`, or `phone`, its older name. If both are present, `phone_number` is used. */
+        readonly ValidateRequest: components["schemas"]["ValidateByPhoneNumber"] | components["schemas"]["ValidateByPhone"];
+        readonly ValidateByPhoneNumber: components["schemas"]["ValidateMembers"] & {
+            readonly phone_number: components["schemas"]["PhoneNumberAsTyped"];
+        };
+        readonly ValidateByPhone: components["schemas"]["ValidateMembers"] & {
+            readonly phone: components["schemas"]["PhoneNumberAsTyped"];
+        };
+        readonly ValidateMembers: {
             readonly otp: components["schemas"]["OtpAsTyped"];
             /** @description The caller's own username, regardless of case. A caller without a username leaves it out. */
             readonly username?: components["schemas"]["Username"];
             readonly challenge_id?: components["schemas"]["ChallengeIdAsGiven"];
             readonly organization_id?: components["schemas"]["OrganizationIdOrNull"];
-        } | unknown | unknown;
+        };
         readonly RefreshRequest: {
             readonly refresh_token: string;
         };
@@ -489,6 +517,9 @@ export interface components {
             readonly resend_in: number;
             /** @description Attempts left with this `challenge_id`. */
             readonly attempts_left: number;
+            /** @description If no further code is sent before this one expires, a sentence that tells people so. */
+            readonly detail?: string;
+            readonly other_ways?: components["schemas"]["OtherWays"];
             /** @description Seconds for which the change of number waits once the code is validated. Absent if it does not wait. */
             readonly change_in?: number;
         };
@@ -636,45 +667,476 @@ export interface components {
             /** @constant */
             readonly message: "Too Many Requests";
         };
-        /** @description An error (RFC 9457). `status` repeats the HTTP status and follows from `code`. */
-        readonly Problem: {
-            /** Format: uri-reference */
-            readonly type: string;
-            /** @description The same for every problem of this code. */
-            readonly title: string;
-            readonly status: number;
-            /** @description A sentence for people. It never repeats the input. */
+        /** @description A sentence for people, in English or Nepali (`Accept-Language`). Do not branch on it. */
+        readonly Detail: string;
+        /**
+         * @description How the person may get a code without the wait, if the wait is longer than a code lives. `known_device`: send the request
+         *     from a device that signed in to the account before, with a proof by its key.
+         */
+        readonly OtherWays: readonly "known_device"[];
+        /** @description Seconds until the same request may succeed. */
+        readonly RetryAfter: number;
+        /** @description All that is wrong with the request, for whoever writes the client. It contains no value of the request. */
+        readonly RequestErrors: readonly components["schemas"]["RequestError"][];
+        readonly RequestError: {
+            /** @description What was expected. */
             readonly detail: string;
-            /**
-             * @description Stable. Programs branch on it.
-             * @enum {unknown}
-             */
-            readonly code: "malformed_request" | "invalid_phone_number" | "invalid_validation_request" | "no_such_organization" | "incorrect_otp" | "otp_expired" | "firebase_token_invalid" | "firebase_token_expired" | "phone_or_username_mistaken" | "token_required" | "token_invalid" | "token_expired" | "session_revoked" | "refresh_reused" | "invalid_dpop_proof" | "fresh_token_required" | "country_not_allowed" | "edge_required" | "already_verified" | "no_such_user" | "test_number_refused" | "not_a_member" | "account_blocked" | "second_signal_required" | "number_released" | "recovery_pending" | "recovery_refused" | "nothing_to_approve" | "nothing_to_undo" | "nothing_pending" | "change_pending" | "username_taken" | "payload_too_large" | "unsupported_media_type" | "too_many_attempts" | "too_many_requests" | "sms_gateway_unavailable" | "service_unavailable";
-            /** @description Seconds until the same request may succeed. */
-            readonly retry_after?: number;
-            /** @description Attempts left. */
+            /** @description The member, as a JSON pointer (RFC 6901 §6). `#` is the whole body. */
+            readonly pointer?: string;
+            /** @description The header. */
+            readonly header?: string;
+            /** @description The parameter of the path. */
+            readonly parameter?: string;
+        };
+        readonly MalformedRequestProblem: {
+            /** @constant */
+            readonly type: "urn:latchkey:problem:malformed_request";
+            /** @constant */
+            readonly title: "malformed request";
+            /** @constant */
+            readonly status: 400;
+            readonly detail: components["schemas"]["Detail"];
+            /** @constant */
+            readonly code: "malformed_request";
+            readonly errors: components["schemas"]["RequestErrors"];
+        };
+        readonly InvalidPhoneNumberProblem: {
+            /** @constant */
+            readonly type: "urn:latchkey:problem:invalid_phone_number";
+            /** @constant */
+            readonly title: "invalid phone number";
+            /** @constant */
+            readonly status: 400;
+            readonly detail: components["schemas"]["Detail"];
+            /** @constant */
+            readonly code: "invalid_phone_number";
+        };
+        readonly InvalidValidationRequestProblem: {
+            /** @constant */
+            readonly type: "urn:latchkey:problem:invalid_validation_request";
+            /** @constant */
+            readonly title: "invalid validation request";
+            /** @constant */
+            readonly status: 400;
+            readonly detail: components["schemas"]["Detail"];
+            /** @constant */
+            readonly code: "invalid_validation_request";
+        };
+        readonly PayloadTooLargeProblem: {
+            /** @constant */
+            readonly type: "urn:latchkey:problem:payload_too_large";
+            /** @constant */
+            readonly title: "payload too large";
+            /** @constant */
+            readonly status: 413;
+            readonly detail: components["schemas"]["Detail"];
+            /** @constant */
+            readonly code: "payload_too_large";
+        };
+        readonly UnsupportedMediaTypeProblem: {
+            /** @constant */
+            readonly type: "urn:latchkey:problem:unsupported_media_type";
+            /** @constant */
+            readonly title: "unsupported media type";
+            /** @constant */
+            readonly status: 415;
+            readonly detail: components["schemas"]["Detail"];
+            /** @constant */
+            readonly code: "unsupported_media_type";
+        };
+        readonly NoSuchOrganizationProblem: {
+            /** @constant */
+            readonly type: "urn:latchkey:problem:no_such_organization";
+            /** @constant */
+            readonly title: "no such organization";
+            /** @constant */
+            readonly status: 400;
+            readonly detail: components["schemas"]["Detail"];
+            /** @constant */
+            readonly code: "no_such_organization";
+            readonly errors: components["schemas"]["RequestErrors"];
+        };
+        readonly CountryNotAllowedProblem: {
+            /** @constant */
+            readonly type: "urn:latchkey:problem:country_not_allowed";
+            /** @constant */
+            readonly title: "country not allowed";
+            /** @constant */
+            readonly status: 403;
+            readonly detail: components["schemas"]["Detail"];
+            /** @constant */
+            readonly code: "country_not_allowed";
+        };
+        readonly EdgeRequiredProblem: {
+            /** @constant */
+            readonly type: "urn:latchkey:problem:edge_required";
+            /** @constant */
+            readonly title: "edge required";
+            /** @constant */
+            readonly status: 403;
+            readonly detail: components["schemas"]["Detail"];
+            /** @constant */
+            readonly code: "edge_required";
+        };
+        readonly FirebaseTokenInvalidProblem: {
+            /** @constant */
+            readonly type: "urn:latchkey:problem:firebase_token_invalid";
+            /** @constant */
+            readonly title: "Firebase token invalid";
+            /** @constant */
+            readonly status: 400;
+            readonly detail: components["schemas"]["Detail"];
+            /** @constant */
+            readonly code: "firebase_token_invalid";
+        };
+        readonly FirebaseTokenExpiredProblem: {
+            /** @constant */
+            readonly type: "urn:latchkey:problem:firebase_token_expired";
+            /** @constant */
+            readonly title: "Firebase token expired";
+            /** @constant */
+            readonly status: 400;
+            readonly detail: components["schemas"]["Detail"];
+            /** @constant */
+            readonly code: "firebase_token_expired";
+        };
+        readonly IncorrectOtpProblem: {
+            /** @constant */
+            readonly type: "urn:latchkey:problem:incorrect_otp";
+            /** @constant */
+            readonly title: "incorrect code";
+            /** @constant */
+            readonly status: 400;
+            readonly detail: components["schemas"]["Detail"];
+            /** @constant */
+            readonly code: "incorrect_otp";
+            /** @description Attempts left under this `challenge_id`. With 0, request a new code. */
             readonly attempts_left?: number;
+        };
+        readonly OtpExpiredProblem: {
+            /** @constant */
+            readonly type: "urn:latchkey:problem:otp_expired";
+            /** @constant */
+            readonly title: "code expired";
+            /** @constant */
+            readonly status: 400;
+            readonly detail: components["schemas"]["Detail"];
+            /** @constant */
+            readonly code: "otp_expired";
+        };
+        readonly TooManyAttemptsProblem: {
+            /** @constant */
+            readonly type: "urn:latchkey:problem:too_many_attempts";
+            /** @constant */
+            readonly title: "too many attempts";
+            /** @constant */
+            readonly status: 429;
+            readonly detail: components["schemas"]["Detail"];
+            /** @constant */
+            readonly code: "too_many_attempts";
+            /** @description Attempts left under this `challenge_id`. With 0, request a new code. */
+            readonly attempts_left: number;
+        };
+        readonly TooManyRequestsProblem: {
+            /** @constant */
+            readonly type: "urn:latchkey:problem:too_many_requests";
+            /** @constant */
+            readonly title: "too many requests";
+            /** @constant */
+            readonly status: 429;
+            readonly detail: components["schemas"]["Detail"];
+            /** @constant */
+            readonly code: "too_many_requests";
+            readonly retry_after: components["schemas"]["RetryAfter"];
+            readonly other_ways?: components["schemas"]["OtherWays"];
+        };
+        readonly PhoneOrUsernameMistakenProblem: {
+            /** @constant */
+            readonly type: "urn:latchkey:problem:phone_or_username_mistaken";
+            /** @constant */
+            readonly title: "phone number or username mistaken";
+            /** @constant */
+            readonly status: 400;
+            readonly detail: components["schemas"]["Detail"];
+            /** @constant */
+            readonly code: "phone_or_username_mistaken";
+        };
+        readonly AlreadyVerifiedProblem: {
+            /** @constant */
+            readonly type: "urn:latchkey:problem:already_verified";
+            /** @constant */
+            readonly title: "already verified";
+            /** @constant */
+            readonly status: 403;
+            readonly detail: components["schemas"]["Detail"];
+            /** @constant */
+            readonly code: "already_verified";
+        };
+        readonly TestNumberRefusedProblem: {
+            /** @constant */
+            readonly type: "urn:latchkey:problem:test_number_refused";
+            /** @constant */
+            readonly title: "test number refused";
+            /** @constant */
+            readonly status: 403;
+            readonly detail: components["schemas"]["Detail"];
+            /** @constant */
+            readonly code: "test_number_refused";
+        };
+        readonly NotAMemberProblem: {
+            /** @constant */
+            readonly type: "urn:latchkey:problem:not_a_member";
+            /** @constant */
+            readonly title: "not a member";
+            /** @constant */
+            readonly status: 403;
+            readonly detail: components["schemas"]["Detail"];
+            /** @constant */
+            readonly code: "not_a_member";
+        };
+        readonly AccountBlockedProblem: {
+            /** @constant */
+            readonly type: "urn:latchkey:problem:account_blocked";
+            /** @constant */
+            readonly title: "account blocked";
+            /** @constant */
+            readonly status: 403;
+            readonly detail: components["schemas"]["Detail"];
+            /** @constant */
+            readonly code: "account_blocked";
+        };
+        readonly SecondSignalRequiredProblem: {
+            /** @constant */
+            readonly type: "urn:latchkey:problem:second_signal_required";
+            /** @constant */
+            readonly title: "second signal required";
+            /** @constant */
+            readonly status: 403;
+            readonly detail: components["schemas"]["Detail"];
+            /** @constant */
+            readonly code: "second_signal_required";
             /**
              * @description A signed-in device was asked to approve the sign-in. Absent if none was asked.
              * @constant
              */
             readonly approval_asked?: true;
+        };
+        readonly NumberReleasedProblem: {
+            /** @constant */
+            readonly type: "urn:latchkey:problem:number_released";
+            /** @constant */
+            readonly title: "number released";
+            /** @constant */
+            readonly status: 403;
+            readonly detail: components["schemas"]["Detail"];
+            /** @constant */
+            readonly code: "number_released";
             /**
              * @description What `restore` takes back.
              * @enum {unknown}
              */
-            readonly undoes?: "number_change" | "account_deletion";
-            /** @description Until when `restore` takes it back. */
-            readonly undo_until?: components["schemas"]["Time"];
-            /** @description From when on `recover` opens the account. */
-            readonly opens_at?: components["schemas"]["Time"];
-            /** @description Until when `recover` opens the account. */
-            readonly closes_at?: components["schemas"]["Time"];
-            /** @description From when on `recover` is possible again. */
-            readonly possible_at?: components["schemas"]["Time"];
-            /** @description When the change of number is made. */
-            readonly due_at?: components["schemas"]["Time"];
-        } & (unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown);
+            readonly undoes: "number_change" | "account_deletion";
+            /** @description Until when `restore` takes it back. Epoch seconds. */
+            readonly undo_until: number;
+        };
+        readonly RecoveryPendingProblem: {
+            /** @constant */
+            readonly type: "urn:latchkey:problem:recovery_pending";
+            /** @constant */
+            readonly title: "recovery pending";
+            /** @constant */
+            readonly status: 403;
+            readonly detail: components["schemas"]["Detail"];
+            /** @constant */
+            readonly code: "recovery_pending";
+            /** @description From when on `recover` opens the account. Epoch seconds. */
+            readonly opens_at: number;
+            /** @description Until when `recover` opens the account. Epoch seconds. */
+            readonly closes_at: number;
+        };
+        readonly RecoveryRefusedProblem: {
+            /** @constant */
+            readonly type: "urn:latchkey:problem:recovery_refused";
+            /** @constant */
+            readonly title: "recovery refused";
+            /** @constant */
+            readonly status: 403;
+            readonly detail: components["schemas"]["Detail"];
+            /** @constant */
+            readonly code: "recovery_refused";
+            /** @description From when on `recover` is possible again. Epoch seconds. */
+            readonly possible_at: number;
+        };
+        readonly ChangePendingProblem: {
+            /** @constant */
+            readonly type: "urn:latchkey:problem:change_pending";
+            /** @constant */
+            readonly title: "change pending";
+            /** @constant */
+            readonly status: 409;
+            readonly detail: components["schemas"]["Detail"];
+            /** @constant */
+            readonly code: "change_pending";
+            /** @description When the change of number is made. Epoch seconds. */
+            readonly due_at: number;
+        };
+        readonly UsernameTakenProblem: {
+            /** @constant */
+            readonly type: "urn:latchkey:problem:username_taken";
+            /** @constant */
+            readonly title: "username taken";
+            /** @constant */
+            readonly status: 409;
+            readonly detail: components["schemas"]["Detail"];
+            /** @constant */
+            readonly code: "username_taken";
+        };
+        readonly NoSuchUserProblem: {
+            /** @constant */
+            readonly type: "urn:latchkey:problem:no_such_user";
+            /** @constant */
+            readonly title: "no such user";
+            /** @constant */
+            readonly status: 403;
+            readonly detail: components["schemas"]["Detail"];
+            /** @constant */
+            readonly code: "no_such_user";
+        };
+        readonly TokenRequiredProblem: {
+            /** @constant */
+            readonly type: "urn:latchkey:problem:token_required";
+            /** @constant */
+            readonly title: "token required";
+            /** @constant */
+            readonly status: 401;
+            readonly detail: components["schemas"]["Detail"];
+            /** @constant */
+            readonly code: "token_required";
+        };
+        readonly TokenInvalidProblem: {
+            /** @constant */
+            readonly type: "urn:latchkey:problem:token_invalid";
+            /** @constant */
+            readonly title: "token invalid";
+            /** @constant */
+            readonly status: 401;
+            readonly detail: components["schemas"]["Detail"];
+            /** @constant */
+            readonly code: "token_invalid";
+        };
+        readonly TokenExpiredProblem: {
+            /** @constant */
+            readonly type: "urn:latchkey:problem:token_expired";
+            /** @constant */
+            readonly title: "token expired";
+            /** @constant */
+            readonly status: 401;
+            readonly detail: components["schemas"]["Detail"];
+            /** @constant */
+            readonly code: "token_expired";
+        };
+        readonly InvalidDpopProofProblem: {
+            /** @constant */
+            readonly type: "urn:latchkey:problem:invalid_dpop_proof";
+            /** @constant */
+            readonly title: "invalid DPoP proof";
+            /** @constant */
+            readonly status: 401;
+            readonly detail: components["schemas"]["Detail"];
+            /** @constant */
+            readonly code: "invalid_dpop_proof";
+            readonly errors: components["schemas"]["RequestErrors"];
+        };
+        readonly SessionRevokedProblem: {
+            /** @constant */
+            readonly type: "urn:latchkey:problem:session_revoked";
+            /** @constant */
+            readonly title: "session revoked";
+            /** @constant */
+            readonly status: 401;
+            readonly detail: components["schemas"]["Detail"];
+            /** @constant */
+            readonly code: "session_revoked";
+        };
+        readonly RefreshReusedProblem: {
+            /** @constant */
+            readonly type: "urn:latchkey:problem:refresh_reused";
+            /** @constant */
+            readonly title: "refresh token reused";
+            /** @constant */
+            readonly status: 401;
+            readonly detail: components["schemas"]["Detail"];
+            /** @constant */
+            readonly code: "refresh_reused";
+        };
+        readonly FreshTokenRequiredProblem: {
+            /** @constant */
+            readonly type: "urn:latchkey:problem:fresh_token_required";
+            /** @constant */
+            readonly title: "fresh token required";
+            /** @constant */
+            readonly status: 401;
+            readonly detail: components["schemas"]["Detail"];
+            /** @constant */
+            readonly code: "fresh_token_required";
+        };
+        readonly NothingToApproveProblem: {
+            /** @constant */
+            readonly type: "urn:latchkey:problem:nothing_to_approve";
+            /** @constant */
+            readonly title: "nothing to approve";
+            /** @constant */
+            readonly status: 404;
+            readonly detail: components["schemas"]["Detail"];
+            /** @constant */
+            readonly code: "nothing_to_approve";
+        };
+        readonly NothingToUndoProblem: {
+            /** @constant */
+            readonly type: "urn:latchkey:problem:nothing_to_undo";
+            /** @constant */
+            readonly title: "nothing to undo";
+            /** @constant */
+            readonly status: 404;
+            readonly detail: components["schemas"]["Detail"];
+            /** @constant */
+            readonly code: "nothing_to_undo";
+        };
+        readonly NothingPendingProblem: {
+            /** @constant */
+            readonly type: "urn:latchkey:problem:nothing_pending";
+            /** @constant */
+            readonly title: "nothing pending";
+            /** @constant */
+            readonly status: 404;
+            readonly detail: components["schemas"]["Detail"];
+            /** @constant */
+            readonly code: "nothing_pending";
+        };
+        readonly SmsGatewayUnavailableProblem: {
+            /** @constant */
+            readonly type: "urn:latchkey:problem:sms_gateway_unavailable";
+            /** @constant */
+            readonly title: "SMS gateway unavailable";
+            /** @constant */
+            readonly status: 503;
+            readonly detail: components["schemas"]["Detail"];
+            /** @constant */
+            readonly code: "sms_gateway_unavailable";
+            readonly retry_after: components["schemas"]["RetryAfter"];
+        };
+        readonly ServiceUnavailableProblem: {
+            /** @constant */
+            readonly type: "urn:latchkey:problem:service_unavailable";
+            /** @constant */
+            readonly title: "service unavailable";
+            /** @constant */
+            readonly status: 503;
+            readonly detail: components["schemas"]["Detail"];
+            /** @constant */
+            readonly code: "service_unavailable";
+            readonly retry_after: components["schemas"]["RetryAfter"];
+        };
         /**
          * @description A mobile number as people write it: international (`+977…`, `00977…`), or national in the organization's default
          *     region. It may have spaces, hyphens, a leading 0, and digits of any script.
@@ -763,7 +1225,7 @@ export interface components {
                 readonly [name: string]: unknown;
             };
             content: {
-                readonly "application/problem+json": components["schemas"]["Problem"];
+                readonly "application/problem+json": components["schemas"]["CountryNotAllowedProblem"] | components["schemas"]["TestNumberRefusedProblem"] | components["schemas"]["NotAMemberProblem"] | components["schemas"]["AccountBlockedProblem"] | components["schemas"]["SecondSignalRequiredProblem"] | components["schemas"]["NumberReleasedProblem"] | components["schemas"]["RecoveryPendingProblem"] | components["schemas"]["RecoveryRefusedProblem"] | components["schemas"]["EdgeRequiredProblem"];
             };
         };
         /** @description The code is on its way. */
@@ -828,7 +1290,7 @@ export interface components {
                 readonly [name: string]: unknown;
             };
             content: {
-                readonly "application/problem+json": components["schemas"]["Problem"];
+                readonly "application/problem+json": components["schemas"]["MalformedRequestProblem"];
             };
         };
         /** @description The request is malformed, the number is not a mobile number, or the organization does not exist. */
@@ -838,7 +1300,7 @@ export interface components {
                 readonly [name: string]: unknown;
             };
             content: {
-                readonly "application/problem+json": components["schemas"]["Problem"];
+                readonly "application/problem+json": components["schemas"]["MalformedRequestProblem"] | components["schemas"]["InvalidPhoneNumberProblem"] | components["schemas"]["NoSuchOrganizationProblem"];
             };
         };
         /**
@@ -851,7 +1313,7 @@ export interface components {
                 readonly [name: string]: unknown;
             };
             content: {
-                readonly "application/problem+json": components["schemas"]["Problem"];
+                readonly "application/problem+json": components["schemas"]["MalformedRequestProblem"] | components["schemas"]["InvalidPhoneNumberProblem"] | components["schemas"]["NoSuchOrganizationProblem"] | components["schemas"]["IncorrectOtpProblem"] | components["schemas"]["OtpExpiredProblem"] | components["schemas"]["FirebaseTokenInvalidProblem"] | components["schemas"]["FirebaseTokenExpiredProblem"];
             };
         };
         /**
@@ -865,7 +1327,7 @@ export interface components {
                 readonly [name: string]: unknown;
             };
             content: {
-                readonly "application/problem+json": components["schemas"]["Problem"];
+                readonly "application/problem+json": components["schemas"]["InvalidDpopProofProblem"];
             };
         };
         /** @description The token is missing, not valid or expired, or its session was ended. */
@@ -876,7 +1338,7 @@ export interface components {
                 readonly [name: string]: unknown;
             };
             content: {
-                readonly "application/problem+json": components["schemas"]["Problem"];
+                readonly "application/problem+json": components["schemas"]["TokenRequiredProblem"] | components["schemas"]["TokenInvalidProblem"] | components["schemas"]["TokenExpiredProblem"] | components["schemas"]["InvalidDpopProofProblem"] | components["schemas"]["SessionRevokedProblem"];
             };
         };
         /**
@@ -889,7 +1351,7 @@ export interface components {
                 readonly [name: string]: unknown;
             };
             content: {
-                readonly "application/problem+json": components["schemas"]["Problem"];
+                readonly "application/problem+json": components["schemas"]["NoSuchUserProblem"] | components["schemas"]["NotAMemberProblem"] | components["schemas"]["AccountBlockedProblem"];
             };
         };
         /** @description The token is missing, not valid or expired, its session was ended, or it is not fresh where it must be. */
@@ -900,7 +1362,7 @@ export interface components {
                 readonly [name: string]: unknown;
             };
             content: {
-                readonly "application/problem+json": components["schemas"]["Problem"];
+                readonly "application/problem+json": components["schemas"]["TokenRequiredProblem"] | components["schemas"]["TokenInvalidProblem"] | components["schemas"]["TokenExpiredProblem"] | components["schemas"]["InvalidDpopProofProblem"] | components["schemas"]["SessionRevokedProblem"] | components["schemas"]["FreshTokenRequiredProblem"];
             };
         };
         /** @description The token is valid, but its user no longer exists. */
@@ -910,7 +1372,7 @@ export interface components {
                 readonly [name: string]: unknown;
             };
             content: {
-                readonly "application/problem+json": components["schemas"]["Problem"];
+                readonly "application/problem+json": components["schemas"]["NoSuchUserProblem"];
             };
         };
         /** @description The body is over 16 KiB. */
@@ -920,16 +1382,7 @@ export interface components {
                 readonly [name: string]: unknown;
             };
             content: {
-                /**
-                 * @example {
-                 *       "type": "urn:latchkey:problem:payload_too_large",
-                 *       "title": "payload too large",
-                 *       "status": 413,
-                 *       "detail": "The body is larger than 16 KiB. Send a smaller one.",
-                 *       "code": "payload_too_large"
-                 *     }
-                 */
-                readonly "application/problem+json": components["schemas"]["Problem"];
+                readonly "application/problem+json": components["schemas"]["PayloadTooLargeProblem"];
             };
         };
         /** @description The body's media type is not JSON. */
@@ -939,16 +1392,7 @@ export interface components {
                 readonly [name: string]: unknown;
             };
             content: {
-                /**
-                 * @example {
-                 *       "type": "urn:latchkey:problem:unsupported_media_type",
-                 *       "title": "unsupported media type",
-                 *       "status": 415,
-                 *       "detail": "Send the body as application/json.",
-                 *       "code": "unsupported_media_type"
-                 *     }
-                 */
-                readonly "application/problem+json": components["schemas"]["Problem"];
+                readonly "application/problem+json": components["schemas"]["UnsupportedMediaTypeProblem"];
             };
         };
         /**
@@ -962,7 +1406,7 @@ export interface components {
                 readonly [name: string]: unknown;
             };
             content: {
-                readonly "application/problem+json": components["schemas"]["Problem"];
+                readonly "application/problem+json": components["schemas"]["TooManyRequestsProblem"];
                 readonly "application/json": components["schemas"]["GatewayThrottled"];
             };
         };
@@ -978,7 +1422,7 @@ export interface components {
                 readonly [name: string]: unknown;
             };
             content: {
-                readonly "application/problem+json": components["schemas"]["Problem"];
+                readonly "application/problem+json": components["schemas"]["TooManyAttemptsProblem"] | components["schemas"]["TooManyRequestsProblem"];
                 readonly "application/json": components["schemas"]["GatewayThrottled"];
             };
         };
@@ -990,7 +1434,7 @@ export interface components {
                 readonly [name: string]: unknown;
             };
             content: {
-                readonly "application/problem+json": components["schemas"]["Problem"];
+                readonly "application/problem+json": components["schemas"]["ServiceUnavailableProblem"];
             };
         };
         /**
@@ -1004,7 +1448,7 @@ export interface components {
                 readonly [name: string]: unknown;
             };
             content: {
-                readonly "application/problem+json": components["schemas"]["Problem"];
+                readonly "application/problem+json": components["schemas"]["SmsGatewayUnavailableProblem"] | components["schemas"]["ServiceUnavailableProblem"];
             };
         };
         /** @description API Gateway's throttle. */
@@ -1112,7 +1556,7 @@ export interface operations {
                     readonly [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/problem+json": components["schemas"]["Problem"];
+                    readonly "application/problem+json": components["schemas"]["CountryNotAllowedProblem"] | components["schemas"]["EdgeRequiredProblem"];
                 };
             };
             readonly 413: components["responses"]["PayloadTooLarge"];
@@ -1232,7 +1676,7 @@ export interface operations {
                     readonly [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/problem+json": components["schemas"]["Problem"];
+                    readonly "application/problem+json": components["schemas"]["CountryNotAllowedProblem"] | components["schemas"]["AlreadyVerifiedProblem"] | components["schemas"]["NoSuchUserProblem"] | components["schemas"]["EdgeRequiredProblem"];
                 };
             };
             /** @description Another change waits. `GET /v1/me` shows it. */
@@ -1242,7 +1686,7 @@ export interface operations {
                     readonly [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/problem+json": components["schemas"]["Problem"];
+                    readonly "application/problem+json": components["schemas"]["ChangePendingProblem"];
                 };
             };
             readonly 413: components["responses"]["PayloadTooLarge"];
@@ -1302,7 +1746,7 @@ export interface operations {
                     readonly [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/problem+json": components["schemas"]["Problem"];
+                    readonly "application/problem+json": components["schemas"]["MalformedRequestProblem"] | components["schemas"]["InvalidPhoneNumberProblem"] | components["schemas"]["InvalidValidationRequestProblem"] | components["schemas"]["NoSuchOrganizationProblem"] | components["schemas"]["PhoneOrUsernameMistakenProblem"] | components["schemas"]["IncorrectOtpProblem"] | components["schemas"]["OtpExpiredProblem"];
                 };
             };
             readonly 401: components["responses"]["FreshTokenRequired"];
@@ -1313,7 +1757,7 @@ export interface operations {
                     readonly [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/problem+json": components["schemas"]["Problem"];
+                    readonly "application/problem+json": components["schemas"]["AlreadyVerifiedProblem"] | components["schemas"]["NoSuchUserProblem"] | components["schemas"]["EdgeRequiredProblem"];
                 };
             };
             /** @description Another change waits by now. */
@@ -1323,7 +1767,7 @@ export interface operations {
                     readonly [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/problem+json": components["schemas"]["Problem"];
+                    readonly "application/problem+json": components["schemas"]["ChangePendingProblem"];
                 };
             };
             readonly 413: components["responses"]["PayloadTooLarge"];
@@ -1378,7 +1822,7 @@ export interface operations {
                     readonly [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/problem+json": components["schemas"]["Problem"];
+                    readonly "application/problem+json": components["schemas"]["CountryNotAllowedProblem"] | components["schemas"]["TestNumberRefusedProblem"] | components["schemas"]["NotAMemberProblem"] | components["schemas"]["AccountBlockedProblem"] | components["schemas"]["SecondSignalRequiredProblem"] | components["schemas"]["NumberReleasedProblem"] | components["schemas"]["AlreadyVerifiedProblem"] | components["schemas"]["NoSuchUserProblem"] | components["schemas"]["EdgeRequiredProblem"];
                 };
             };
             /** @description There is no such change, or it is final. The code stays valid, and one attempt is used. */
@@ -1388,7 +1832,7 @@ export interface operations {
                     readonly [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/problem+json": components["schemas"]["Problem"];
+                    readonly "application/problem+json": components["schemas"]["NothingToUndoProblem"];
                 };
             };
             readonly 413: components["responses"]["PayloadTooLarge"];
@@ -1416,16 +1860,7 @@ export interface operations {
                     readonly [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:latchkey:problem:nothing_pending",
-                     *       "title": "nothing pending",
-                     *       "status": 404,
-                     *       "detail": "Nothing waits that could be cancelled: it was made, was cancelled, or was never asked for.",
-                     *       "code": "nothing_pending"
-                     *     }
-                     */
-                    readonly "application/problem+json": components["schemas"]["Problem"];
+                    readonly "application/problem+json": components["schemas"]["NothingPendingProblem"];
                 };
             };
             readonly 413: components["responses"]["PayloadTooLarge"];
@@ -1452,16 +1887,7 @@ export interface operations {
                     readonly [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:latchkey:problem:nothing_pending",
-                     *       "title": "nothing pending",
-                     *       "status": 404,
-                     *       "detail": "Nothing waits that could be cancelled: it was made, was cancelled, or was never asked for.",
-                     *       "code": "nothing_pending"
-                     *     }
-                     */
-                    readonly "application/problem+json": components["schemas"]["Problem"];
+                    readonly "application/problem+json": components["schemas"]["NothingPendingProblem"];
                 };
             };
             readonly 413: components["responses"]["PayloadTooLarge"];
@@ -1526,7 +1952,7 @@ export interface operations {
                     readonly [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/problem+json": components["schemas"]["Problem"];
+                    readonly "application/problem+json": components["schemas"]["TokenInvalidProblem"] | components["schemas"]["TokenExpiredProblem"] | components["schemas"]["SessionRevokedProblem"] | components["schemas"]["RefreshReusedProblem"] | components["schemas"]["InvalidDpopProofProblem"];
                 };
             };
             readonly 403: components["responses"]["RefreshRefused"];
@@ -1686,16 +2112,7 @@ export interface operations {
                     readonly [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:latchkey:problem:username_taken",
-                     *       "title": "username taken",
-                     *       "status": 409,
-                     *       "detail": "Another user has or had this username. Choose a different one.",
-                     *       "code": "username_taken"
-                     *     }
-                     */
-                    readonly "application/problem+json": components["schemas"]["Problem"];
+                    readonly "application/problem+json": components["schemas"]["UsernameTakenProblem"];
                 };
             };
             readonly 413: components["responses"]["PayloadTooLarge"];
@@ -1711,7 +2128,7 @@ export interface operations {
                     readonly [name: string]: unknown;
                 };
                 content: {
-                    readonly "application/problem+json": components["schemas"]["Problem"];
+                    readonly "application/problem+json": components["schemas"]["TooManyRequestsProblem"];
                     readonly "application/json": components["schemas"]["GatewayThrottled"];
                 };
             };
@@ -1802,16 +2219,7 @@ export interface operations {
                     readonly [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "type": "urn:latchkey:problem:nothing_to_approve",
-                     *       "title": "nothing to approve",
-                     *       "status": 404,
-                     *       "detail": "No sign-in waits for this approval. It has ended, has expired or was replaced by a newer one.",
-                     *       "code": "nothing_to_approve"
-                     *     }
-                     */
-                    readonly "application/problem+json": components["schemas"]["Problem"];
+                    readonly "application/problem+json": components["schemas"]["NothingToApproveProblem"];
                 };
             };
             readonly 413: components["responses"]["PayloadTooLarge"];

@@ -2,10 +2,17 @@
 
 import type { components } from "./openapi.ts";
 
-export type ProblemBody = components["schemas"]["Problem"];
+type Schemas = components["schemas"];
+/** The problems of all routes, each by its code. */
+type AnyProblem = { [Name in keyof Schemas]: Name extends `${string}Problem` ? Schemas[Name] : never }[keyof Schemas];
+type KeyOf<Union> = Union extends unknown ? keyof Union : never;
+type ValueOf<Union, Key extends PropertyKey> = Union extends Readonly<Partial<Record<Key, infer Value>>> ? Value : never;
 
 /** The codes of Latchkey's own answers. */
-export type ProblemCode = ProblemBody["code"];
+export type ProblemCode = AnyProblem["code"];
+
+/** All members that a problem may have. */
+export type ProblemBody = { readonly [Key in KeyOf<AnyProblem>]: ValueOf<AnyProblem, Key> };
 
 /**
  * Codes that the client gives to what Latchkey did not say.
