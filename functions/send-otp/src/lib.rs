@@ -139,7 +139,7 @@ impl SendOtp {
         let report = |budget| telemetry::send_over_budget(budget, country, limits.budget_mode, now);
         let other_ways = other_ways(&organization, context.is_of_a_device());
         let sent = send_otp(&self.store, &self.code_keys, &self.gateways, &context, report).await;
-        let refused = |error| Problem::from(error).or_else_by(other_ways.clone(), limits.code_lifetime_seconds);
+        let refused = |error| Problem::from(error).or_else_by(&other_ways, limits.code_lifetime_seconds);
         let sent = sent.map_err(refused)?;
         if sent.is_test_number {
             telemetry::test_number_used("send-otp", &organization.id);

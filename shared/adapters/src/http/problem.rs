@@ -36,13 +36,8 @@ pub struct Problem {
     /// What is wrong with the request, for whoever writes the client.
     errors: Vec<RequestError>,
     retry_after_seconds: Option<u32>,
-    attempts_left: Option<u32>,
-    /// How the person may go on without waiting.
-    other_ways: Vec<&'static str>,
-    approval_requested: bool,
-    release: Option<Release>,
-    /// Further members that are moments.
-    moments: Vec<(&'static str, Timestamp)>,
+    /// Members that only some problems have.
+    more: Vec<(&'static str, Value)>,
     proof_refusal: Option<ProofRefusal>,
     source: Option<Unavailable>,
 }
@@ -102,11 +97,7 @@ impl Problem {
             words: Words::OfCode(code),
             errors: Vec::new(),
             retry_after_seconds: None,
-            attempts_left: None,
-            other_ways: Vec::new(),
-            approval_requested: false,
-            release: None,
-            moments: Vec::new(),
+            more: Vec::new(),
             proof_refusal: None,
             source: None,
         }
@@ -124,11 +115,18 @@ impl Problem {
 
     /// Adds how the person may go on without waiting, if the wait is longer than `seconds`.
     #[must_use]
-    pub fn or_else_by(mut self, other_ways: Vec<&'static str>, seconds: u32) -> Self {
-        if self.retry_after_seconds.is_some_and(|wait| wait > seconds) {
-            self.other_ways = other_ways;
-        }
+    pub fn or_else_by(self, other_ways: &[&'static str], seconds: u32) -> Self {
+        let is_long = self.retry_after_seconds.is_some_and(|wait| wait > seconds);
+        if is_long && !other_ways.is_empty() { self.with("other_ways", json!(other_ways)) } else { self }
+    }
+
+    fn with(mut self, name: &'static str, value: Value) -> Self {
+        self.more.push((name, value));
         self
+    }
+
+    fn with_moment(self, name: &'static str, at: Timestamp) -> Self {
+        self.with(name, json!(at.seconds()))
     }
 
     /// An organization that has no settings, named in the body.
@@ -144,11 +142,6 @@ impl Problem {
 
     fn unavailable(code: Code, source: Unavailable) -> Self {
         Self { source: Some(source), ..Self::later(code, UNAVAILABLE_RETRY_SECONDS) }
-    }
-
-    fn with_attempts_left(mut self, attempts_left: Option<u32>) -> Self {
-        self.attempts_left = attempts_left;
-        self
     }
 
     /// What is wrong with a proof, for the log.
@@ -172,26 +165,8 @@ impl Problem {
         if !self.errors.is_empty() {
             members.insert("errors".into(), self.errors.iter().map(RequestError::json).collect());
         }
-        for (name, value) in [("retry_after", self.retry_after_seconds), ("attempts_left", self.attempts_left)] {
-            if let Some(value) = value {
-                members.insert(name.into(), json!(value));
-            }
-        }
-        if !self.other_ways.is_empty() {
-            members.insert("other_ways".into(), json!(self.other_ways));
-        }
-        if self.approval_requested {
-            members.insert("approval_asked".into(), json!(true));
-        }
-        if let Some(Release { reason, until }) = self.release {
-            let what = match reason {
-                ReleaseReason::NumberChanged => "number_change",
-                ReleaseReason::AccountDeleted => "account_deletion",
-            };
-            members.insert("undoes".into(), json!(what));
-            members.insert("undo_until".into(), json!(until.seconds()));
-        }
-        members.extend(self.moments.into_iter().map(|(name, at)| (name.to_owned(), json!(at.seconds()))));
+        members.extend(self.retry_after_seconds.map(|seconds| ("retry_after".to_owned(), json!(seconds))));
+        members.extend(self.more.into_iter().map(|(name, value)| (name.to_owned(), value)));
         let mut answer = Answer::json(status, &Value::Object(members))
             .with_header("content-type", "application/problem+json")
             .with_header("content-language", tongue.tag())
@@ -253,11 +228,14 @@ impl From<CodeRefusal> for Problem {
     fn from(refusal: CodeRefusal) -> Self {
         match refusal {
             CodeRefusal::Incorrect { attempts_left: Some(0) } => {
-                Self { words: Words::LastWrongCode, ..Self::new(Code::IncorrectOtp) }.with_attempts_left(Some(0))
+                Self { words: Words::LastWrongCode, ..Self::new(Code::IncorrectOtp) }.with("attempts_left", json!(0))
             }
-            CodeRefusal::Incorrect { attempts_left } => Self::new(Code::IncorrectOtp).with_attempts_left(attempts_left),
+            CodeRefusal::Incorrect { attempts_left: Some(left) } => {
+                Self::new(Code::IncorrectOtp).with("attempts_left", json!(left))
+            }
+            CodeRefusal::Incorrect { attempts_left: None } => Self::new(Code::IncorrectOtp),
             CodeRefusal::Expired => Self::new(Code::OtpExpired),
-            CodeRefusal::TooManyAttempts => Self::new(Code::TooManyAttempts).with_attempts_left(Some(0)),
+            CodeRefusal::TooManyAttempts => Self::new(Code::TooManyAttempts).with("attempts_left", json!(0)),
             CodeRefusal::TooManyRequests { retry_after_seconds } => {
                 Self::later(Code::TooManyRequests, retry_after_seconds)
             }
@@ -266,27 +244,33 @@ impl From<CodeRefusal> for Problem {
 }
 
 impl From<Release> for Problem {
-    fn from(release: Release) -> Self {
-        let problem = Self { release: Some(release), ..Self::new(Code::NumberReleased) };
-        match release.reason {
-            ReleaseReason::AccountDeleted => problem,
-            ReleaseReason::NumberChanged => Self { words: Words::NumberChanged, ..problem },
-        }
+    fn from(Release { reason, until }: Release) -> Self {
+        let (words, undoes) = match reason {
+            ReleaseReason::AccountDeleted => (Words::OfCode(Code::NumberReleased), "account_deletion"),
+            ReleaseReason::NumberChanged => (Words::NumberChanged, "number_change"),
+        };
+        let problem = Self { words, ..Self::new(Code::NumberReleased) };
+        problem.with("undoes", json!(undoes)).with_moment("undo_until", until)
     }
 }
 
 impl Problem {
     fn change_pending(due_at: Timestamp) -> Self {
-        Self { moments: vec![("due_at", due_at)], ..Self::new(Code::ChangePending) }
+        Self::new(Code::ChangePending).with_moment("due_at", due_at)
     }
 
     fn recovery_pending(recovery: &Recovery) -> Self {
-        let moments = vec![("opens_at", recovery.opens_at), ("closes_at", recovery.closes_at())];
-        Self { moments, ..Self::new(Code::RecoveryPending) }
+        let problem = Self::new(Code::RecoveryPending).with_moment("opens_at", recovery.opens_at);
+        problem.with_moment("closes_at", recovery.closes_at())
     }
 
     fn recovery_refused(until: Timestamp) -> Self {
-        Self { moments: vec![("possible_at", until)], ..Self::new(Code::RecoveryRefused) }
+        Self::new(Code::RecoveryRefused).with_moment("possible_at", until)
+    }
+
+    fn second_signal_required(approval_requested: bool) -> Self {
+        let problem = Self::new(Code::SecondSignalRequired);
+        if approval_requested { problem.with("approval_asked", json!(true)) } else { problem }
     }
 }
 
@@ -323,7 +307,7 @@ impl From<SubmitOtpError> for Problem {
             SubmitOtpError::NotAMember => Self::new(Code::NotAMember),
             SubmitOtpError::Blocked => Self::new(Code::AccountBlocked),
             SubmitOtpError::SecondSignalRequired { approval_requested } => {
-                Self { approval_requested, ..Self::new(Code::SecondSignalRequired) }
+                Self::second_signal_required(approval_requested)
             }
             SubmitOtpError::NothingToUndo => Self::new(Code::NothingToUndo),
             SubmitOtpError::Released(release) => release.into(),
