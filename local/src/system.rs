@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use adapters::config::Timeouts;
 use axum::Router;
 use domain::values::country::Country;
 use domain::values::numbering_plan::NumberingPlan;
@@ -97,7 +98,8 @@ impl System {
             AdjustableClock::standing_still(options.behind_seconds)
         };
         let data = DataFolder::open(options.data.as_deref(), &clock)?;
-        let faults = Arc::new(Faults::new(options.timeouts.attempt));
+        // Whoever gives DynamoDB more time does not give it to the gateways, whose time is a variable.
+        let faults = Arc::new(Faults::new(options.timeouts.attempt.min(Timeouts::default().attempt)));
         let vendors = Arc::new(open_vendors(&data, &clock, &faults, &mut template, aws_address)?);
         let engine = open_engine(options.other_dynamodb, &data, &template).await?;
         let proxy = Arc::new(Proxy::new(engine.clone(), Arc::clone(&faults)));
