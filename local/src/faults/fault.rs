@@ -44,7 +44,7 @@ pub enum Mode {
     Error,
     /// The request is executed, but never answered.
     Timeout,
-    /// The request is executed, and answered after three quarters of the time that a client here allows one attempt.
+    /// The request is executed, and answered after at most three quarters of the time that a client here allows one attempt.
     Slow,
     /// The request is executed twice, as after a retry because an answer was lost.
     Duplicate,
