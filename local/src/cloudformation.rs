@@ -2,6 +2,7 @@
 //! variables of the cloud. It supports the parts of CloudFormation that the template uses in what is read here, and
 //! refuses others.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -11,6 +12,8 @@ use thiserror::Error;
 
 pub const REGION: &str = "us-east-1";
 pub const ACCOUNT: &str = "000000000000";
+/// The program runs without its sources.
+const BUILT_IN: &str = include_str!("../../template.yaml");
 const STACK: &str = "local";
 
 /// The parameters that have another value here than their default.
@@ -127,9 +130,13 @@ fn wrong(reason: impl Into<String>) -> TemplateError {
 }
 
 impl Template {
-    /// Reads a template with the values of the local system, of which `parameters` replaces some.
-    pub fn read(path: &Path, parameters: &BTreeMap<String, String>) -> Result<Self, TemplateError> {
-        let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    /// Reads a template with the values of the local system, of which `parameters` replaces some. Without a path it is the
+    /// built-in one.
+    pub fn read(path: Option<&Path>, parameters: &BTreeMap<String, String>) -> Result<Self, TemplateError> {
+        let text = match path {
+            Some(path) => Cow::Owned(std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?),
+            None => Cow::Borrowed(BUILT_IN),
+        };
         let mut values = local_values();
         values.extend(parameters.clone());
         Self::parse_with(&text, &values)

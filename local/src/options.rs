@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use adapters::config::Timeouts;
 
@@ -25,8 +25,8 @@ pub struct Options {
     /// Another DynamoDB to use instead of the embedded one, such as Amazon's DynamoDB Local. Each system is an account of
     /// its own there.
     pub other_dynamodb: Option<SocketAddr>,
-    /// The CloudFormation template to run.
-    pub template: PathBuf,
+    /// The CloudFormation template to run; with `None` the one that the program was built with.
+    pub template: Option<PathBuf>,
     /// Values of the template's parameters, in place of their defaults.
     pub parameters: BTreeMap<String, String>,
     /// Environment variables that replace those of the template, for every function.
@@ -48,7 +48,7 @@ impl Options {
 }
 
 impl Default for Options {
-    /// Any free ports, data in memory, the workspace's own template.
+    /// Any free ports, data in memory, the template that the program was built with.
     fn default() -> Self {
         Self {
             port: 0,
@@ -58,7 +58,7 @@ impl Default for Options {
             service_callers: Callers::ThisMachine,
             data: None,
             other_dynamodb: None,
-            template: Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("template.yaml"),
+            template: None,
             parameters: BTreeMap::new(),
             overrides: BTreeMap::new(),
             timeouts: Timeouts::default(),

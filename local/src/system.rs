@@ -78,8 +78,10 @@ impl System {
         if options.edge_port.is_some() {
             parameters.insert("EdgeSecretArn".to_owned(), edge::SECRET.to_owned());
         }
-        let mut template = Template::read(&options.template, &parameters)
-            .map_err(|reason| StartError::Template { path: options.template.clone(), reason: reason.to_string() })?;
+        let mut template = Template::read(options.template.as_deref(), &parameters).map_err(|reason| {
+            let path = options.template.clone().unwrap_or_else(|| "the built-in template".into());
+            StartError::Template { path, reason: reason.to_string() }
+        })?;
         let (api_listener, address) = listen("--port", options.port).await?;
         let edge = match options.edge_port {
             Some(port) => {

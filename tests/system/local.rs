@@ -284,7 +284,7 @@ async fn a_route_is_throttled_as_the_template_says_and_other_routes_are_not() {
     }
     let folder = Folder::new("throttled");
     let template = folder.write("template.yaml", template);
-    let system = System::start(Options { template, ..Options::default() }).await.unwrap();
+    let system = System::start(Options { template: Some(template), ..Options::default() }).await.unwrap();
     let send = async || post(&client(1), system.address(), "/v1/otp/send", &json!({})).await.unwrap();
     assert_eq!([send().await.status, send().await.status], [400, 400]);
     let throttled = send().await;

@@ -41,8 +41,11 @@ impl Running {
 
     fn start_with(data: &Path, port: u16, options: &[&str]) -> Self {
         let port = port.to_string();
-        let arguments = [&["--port", &port, "--data", data.to_str().unwrap()], options].concat();
-        let mut child = command(&arguments).spawn().unwrap();
+        Self::of(&mut command(&[&["--port", &port, "--data", data.to_str().unwrap()], options].concat()))
+    }
+
+    fn of(command: &mut Command) -> Self {
+        let mut child = command.spawn().unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut address_after = |words: &str| -> Option<SocketAddr> {
             let mut line = String::new();
@@ -245,6 +248,25 @@ async fn ctrl_c_stops_cleanly_and_the_next_start_has_the_same_data() {
     let bearer = format!("Bearer {}", refreshed["access_token"].as_str().unwrap());
     let me = call(&caller, "GET", (after.api, "/v1/me"), &[("authorization", &bearer)], "").await.unwrap().ok();
     assert_eq!(me["user_id"], person["user"]["user_id"]);
+}
+
+/// A copy of the program is what people download: they have no sources.
+#[tokio::test]
+async fn it_needs_no_sources_and_keeps_its_data_in_the_folder_where_it_was_started() {
+    // Inside the workspace, the data would be at its root.
+    let folder = Folder(std::env::temp_dir().join(format!("latchkey-elsewhere-{}", std::process::id())));
+    std::fs::create_dir_all(&folder.0).unwrap();
+    let copy = folder.file("latchkey-local");
+    std::fs::copy(program("latchkey-local"), &copy).unwrap();
+    let start = || {
+        let mut elsewhere = Command::new(&copy);
+        elsewhere.args(["--port", "0", "--dynamodb-port", "0", "--aws-port", "0"]).env_clear();
+        elsewhere.current_dir(&folder.0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Running::of(&mut elsewhere)
+    };
+    sign_in(&client(1), start().api, "+9779841000001").await.unwrap();
+    assert!(folder.file(".local").join("dynamodb.sqlite").is_file());
+    assert_eq!(users(&client(1), start().dynamodb).await.len(), 1);
 }
 
 #[tokio::test]

@@ -16,14 +16,16 @@ Usage: cargo local [OPTIONS]
   --dynamodb-port PORT   port of DynamoDB (default 8000)
   --aws-port PORT        port of Secrets Manager, SNS and the SMS gateways (default 4566)
   --edge-port PORT       also run the edge, as CloudFront in front of the API; the API then refuses who goes around it
-  --data FOLDER          folder for users, keys and messages (default .local beside the template)
+  --data FOLDER          folder for users, keys and messages (default .local, here or at the root of Latchkey's workspace)
   --ephemeral            keep all data in memory
   --events               publish events, at GET /local/events
   --containers           let containers call the last two ports too, as host.docker.internal (for sam local)
   --announce FILE        write the addresses as JSON to a file, once everything answers; for programs that start it
-  --template FILE        CloudFormation template to run (default the workspace's template.yaml)
+  --template FILE        CloudFormation template to run instead of the built-in one; --data is .local beside it then
   --help                 show this help
 ";
+
+const DATA: &str = ".local";
 
 enum Command {
     Run(Box<Options>, Option<PathBuf>),
@@ -84,7 +86,7 @@ fn command(mut arguments: impl Iterator<Item = String>) -> Result<Command, Strin
             "--edge-port" => options.edge_port = Some(port(flag, &value()?)?),
             "--data" => data = Some(PathBuf::from(value()?)),
             "--announce" => announcement = Some(PathBuf::from(value()?)),
-            "--template" => options.template = PathBuf::from(value()?),
+            "--template" => options.template = Some(PathBuf::from(value()?)),
             "--ephemeral" => is_ephemeral = true,
             "--events" => options.parameters = Options::publishing(),
             "--containers" => options.service_callers = Callers::ThisMachineAndContainers,
@@ -98,9 +100,23 @@ fn command(mut arguments: impl Iterator<Item = String>) -> Result<Command, Strin
     if is_ephemeral && data.is_some() {
         return Err("--ephemeral and --data exclude each other: choose one".to_owned());
     }
-    let default_data = || options.template.with_file_name(".local");
-    options.data = (!is_ephemeral).then(|| data.unwrap_or_else(default_data));
+    if !is_ephemeral {
+        options.data = Some(data.unwrap_or_else(|| default_data(options.template.as_deref())));
+    }
     Ok(Command::Run(Box::new(options), announcement))
+}
+
+/// Without a template of the caller's own, in the current folder. `cargo local` can be started in any folder of its workspace,
+/// and has the same data in each.
+fn default_data(template: Option<&Path>) -> PathBuf {
+    if let Some(template) = template {
+        return template.with_file_name(DATA);
+    }
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(""));
+    match std::env::current_dir() {
+        Ok(current) if current.starts_with(workspace) => workspace.join(DATA),
+        _ => PathBuf::from(DATA),
+    }
 }
 
 fn port(flag: &str, value: &str) -> Result<u16, String> {
