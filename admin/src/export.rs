@@ -23,8 +23,8 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::Report;
 use crate::pace::Pace;
-use crate::people::Line;
 use crate::users::find;
+use adapters::people::Line;
 
 #[derive(Args)]
 pub struct Command {

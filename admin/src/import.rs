@@ -26,8 +26,8 @@ use crate::failure::Failure;
 use crate::organizations::check_exists;
 use crate::output::{Report, fields};
 use crate::pace::Pace;
-use crate::people::Defaults;
 use crate::sources::{Enough, Format, Record, read, when};
+use adapters::people::Defaults;
 
 /// Users that are written at the same time, and between two checkpoints.
 const AT_ONCE: usize = 16;
@@ -300,7 +300,8 @@ impl Run<'_> {
         while batch.len() < most {
             match records.next().await {
                 Some(Read::Record(record)) => batch.push((*record).and_then(|named| {
-                    named.line.user(&named.origin, &self.defaults, &self.context.app.numbering_plan)
+                    let user = named.line.user(&named.origin, &self.defaults, &self.context.app.numbering_plan);
+                    user.map_err(|invalid| invalid.to_string())
                 })),
                 Some(Read::Failed(reason)) => return (batch, Some(reason)),
                 None => break,

@@ -12,7 +12,6 @@ mod numbers;
 mod organizations;
 mod output;
 mod pace;
-mod people;
 mod sources;
 mod test_numbers;
 mod users;

@@ -29,7 +29,10 @@ const DOMAIN: [Layer; 3] = [layer(&["values"]), layer(&["rules"]), layer(&["use_
 
 const ADAPTERS: [Layer; 6] = [
     layer(&["config"]),
-    Layer { folders: &["clock", "random", "telemetry", "expiring", "tokens", "device_proof"], siblings: Siblings::All },
+    Layer {
+        folders: &["clock", "random", "telemetry", "expiring", "tokens", "device_proof", "people"],
+        siblings: Siblings::All,
+    },
     layer(&["https"]),
     layer(&["app"]),
     Layer {

@@ -4,7 +4,7 @@
 use super::record::{Named, Record};
 use super::table::Row;
 use super::when::moment;
-use crate::people::Line;
+use adapters::people::Line;
 
 pub const NEEDED: &[&[&str]] = &[&["cognito:username", "sub"], &["phone_number"], &["phone_number_verified"]];
 

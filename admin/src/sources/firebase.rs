@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::record::{Each, Named, Record};
 use super::when::of_milliseconds;
-use crate::people::Line;
+use adapters::people::Line;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]

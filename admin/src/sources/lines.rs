@@ -3,7 +3,7 @@
 use std::io::BufRead;
 
 use super::record::{Each, Named, Record};
-use crate::people::Line;
+use adapters::people::Line;
 
 pub fn read(file: impl BufRead, each: Each<'_>) -> Result<(), String> {
     for line in file.lines() {

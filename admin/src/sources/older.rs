@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::record::{Named, Record};
 use super::table::Row;
 use super::when::moment;
-use crate::people::Line;
+use adapters::people::Line;
 
 pub const NEEDED: &[&[&str]] = &[&["phone_number", "phone"]];
 

@@ -1,6 +1,6 @@
 //! What every kind of file gives: records, one after the other.
 
-use crate::people::Line;
+use adapters::people::Line;
 
 /// A record: a line and its name, or why it can't be imported.
 pub type Record = Result<Named, String>;

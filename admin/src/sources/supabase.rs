@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::record::{Named, Record};
 use super::table::Row;
 use super::when::moment;
-use crate::people::Line;
+use adapters::people::Line;
 
 pub const NEEDED: &[&[&str]] = &[&["id"], &["phone"], &["phone_confirmed_at"]];
 

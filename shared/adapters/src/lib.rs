@@ -1,7 +1,7 @@
 //! Everything that touches the outside: configuration, DynamoDB, Secrets Manager, SMS gateways, Google, HTTP and the log.
 //!
 //! Imports run one way: `config` <- {`clock`, `random`, `telemetry`, `expiring`, `tokens`,
-//! `device_proof`} <- `https` <- `app` <-
+//! `device_proof`, `people`} <- `https` <- `app` <-
 //! {`dynamodb`, `event_bus`, `secrets`, `sms`, `google`} <- `http`. `sms` and `google` also import `secrets`. Nothing here decides what
 //! the domain decides.
 
@@ -16,6 +16,7 @@ pub mod expiring;
 pub mod google;
 pub mod http;
 pub mod https;
+pub mod people;
 pub mod random;
 pub mod secrets;
 pub mod sms;

@@ -1,5 +1,6 @@
-//! A user as a line of JSON, for export and import.
+//! A user as a file has them: a line of an export or import, or an entry of a seed. Validated before it is written.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::rules::device_keys::DeviceKeys;
@@ -14,6 +15,7 @@ use domain::values::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
+use thiserror::Error;
 
 /// A user of a file. Moments are in epoch seconds. Members that are unknown are refused, so that nothing is lost by a
 /// misspelt name.
@@ -47,6 +49,20 @@ pub struct Line {
     pub blocked_at: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claims: Option<Map<String, Value>>,
+}
+
+/// What is wrong with a line. Contains no value of it.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("{member}: {reason}")]
+pub struct InvalidLine {
+    pub member: &'static str,
+    pub reason: Cow<'static, str>,
+}
+
+impl InvalidLine {
+    fn new(member: &'static str, reason: impl Into<Cow<'static, str>>) -> Self {
+        Self { member, reason: reason.into() }
+    }
 }
 
 /// What a file does not say of its users.
@@ -86,18 +102,19 @@ impl Line {
     /// The user of the line. `origin` names the record in its system, so that the same one always gets the same id.
     ///
     /// # Errors
-    /// A reason without a value of the line.
-    pub fn user(&self, origin: &str, defaults: &Defaults, plan: &NumberingPlan) -> Result<User, String> {
+    /// The first member that is wrong.
+    pub fn user(&self, origin: &str, defaults: &Defaults, plan: &NumberingPlan) -> Result<User, InvalidLine> {
         let Defaults { organization, country, proven_at, now } = defaults;
         let moment = |seconds: Option<i64>| seconds.map(|seconds| Timestamp::from_seconds(seconds).min(*now));
         let number = self.phone_number.as_deref().map(|text| DialledNumber::parse(text, *country, plan)).transpose();
-        let phone = number.map_err(|_| "phone_number: not a mobile number")?.map(|dialled| dialled.number);
+        let phone =
+            number.map_err(|_| InvalidLine::new("phone_number", "not a mobile number"))?.map(|dialled| dialled.number);
         let phone_proven_at = match &phone {
             None => None,
             Some(_) => Some(
                 moment(self.phone_proven_at)
                     .or(*proven_at)
-                    .ok_or("the file does not say when the number was proven: see --proven-on")?,
+                    .ok_or_else(|| InvalidLine::new("phone_proven_at", "the file does not say it: see --proven-on"))?,
             ),
         };
         let created_at = moment(self.created_at).or(phone_proven_at).unwrap_or(*now);
@@ -105,7 +122,7 @@ impl Line {
         let claims = claims.map(|claims| CustomClaims::parse(&Value::Object(claims.clone()).to_string()));
         Ok(User {
             id: match &self.user_id {
-                Some(id) => id.parse().map_err(|_| "user_id: expected an id of Latchkey, usr_…")?,
+                Some(id) => id.parse().map_err(|_| InvalidLine::new("user_id", "expected an id of Latchkey, usr_…"))?,
                 None => id_of(origin),
             },
             phone,
@@ -124,22 +141,23 @@ impl Line {
             delayed_change: None,
             recovery: None,
             blocked_at: moment(self.blocked_at),
-            claims: claims.transpose().map_err(|wrong| format!("claims: {wrong}"))?,
+            claims: claims.transpose().map_err(|wrong| InvalidLine::new("claims", wrong.to_string()))?,
         })
     }
 
-    fn roles(&self, organization: &OrganizationId) -> Result<Roles, String> {
+    fn roles(&self, organization: &OrganizationId) -> Result<Roles, InvalidLine> {
         if self.roles.is_empty() {
             return Ok(Roles::from([(DEFAULT_ROLE.to_owned(), BTreeSet::from([organization.clone()]))]));
         }
         let mut roles = Roles::new();
         for (role, organizations) in &self.roles {
-            let role = Role::parse(role).map_err(|wrong| format!("roles: a role: {wrong}"))?;
+            let role = Role::parse(role).map_err(|wrong| InvalidLine::new("roles", format!("a role: {wrong}")))?;
             let organizations = organizations.iter().map(|id| OrganizationId::parse(id));
             let organizations = organizations.collect::<Result<BTreeSet<_>, _>>();
-            let organizations = organizations.map_err(|wrong| format!("roles: an organization: {wrong}"))?;
+            let organizations =
+                organizations.map_err(|wrong| InvalidLine::new("roles", format!("an organization: {wrong}")))?;
             if organizations.is_empty() {
-                return Err("roles: expected each role with at least one organization".to_owned());
+                return Err(InvalidLine::new("roles", "expected each role with at least one organization"));
             }
             roles.insert(role.as_str().to_owned(), organizations);
         }
@@ -148,12 +166,12 @@ impl Line {
 }
 
 fn text<T>(
-    member: &str,
+    member: &'static str,
     value: Option<&str>,
     parse: impl FnOnce(&str) -> Result<T, MalformedText>,
-) -> Result<Option<T>, String> {
+) -> Result<Option<T>, InvalidLine> {
     let value = value.filter(|value| !value.is_empty());
-    value.map(parse).transpose().map_err(|wrong| format!("{member}: {wrong}"))
+    value.map(parse).transpose().map_err(|wrong| InvalidLine::new(member, wrong.to_string()))
 }
 
 /// An id that follows from the record, so that an import that is repeated finds what it wrote.
