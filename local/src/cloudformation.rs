@@ -130,16 +130,19 @@ fn wrong(reason: impl Into<String>) -> TemplateError {
 }
 
 impl Template {
-    /// Reads a template with the values of the local system, of which `parameters` replaces some. Without a path it is the
-    /// built-in one.
-    pub fn read(path: Option<&Path>, parameters: &BTreeMap<String, String>) -> Result<Self, TemplateError> {
-        let text = match path {
-            Some(path) => Cow::Owned(std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?),
-            None => Cow::Borrowed(BUILT_IN),
-        };
+    /// The text of a template: of a file, or of the built-in one.
+    pub fn text(path: Option<&Path>) -> Result<Cow<'static, str>, TemplateError> {
+        match path {
+            Some(path) => std::fs::read_to_string(path).map(Cow::Owned).map_err(|error| wrong(error.to_string())),
+            None => Ok(Cow::Borrowed(BUILT_IN)),
+        }
+    }
+
+    /// Reads a template with the values of the local system, of which `parameters` replaces some.
+    pub fn read(text: &str, parameters: &BTreeMap<String, String>) -> Result<Self, TemplateError> {
         let mut values = local_values();
         values.extend(parameters.clone());
-        Self::parse_with(&text, &values)
+        Self::parse_with(text, &values)
     }
 
     pub fn parse(text: &str) -> Result<Self, TemplateError> {

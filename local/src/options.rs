@@ -27,6 +27,8 @@ pub struct Options {
     pub other_dynamodb: Option<SocketAddr>,
     /// The CloudFormation template to run; with `None` the one that the program was built with.
     pub template: Option<PathBuf>,
+    /// A file with what the system has from its start: parameters, organizations and users, as schemas/seed.json says.
+    pub seed: Option<PathBuf>,
     /// Values of the template's parameters, in place of their defaults.
     pub parameters: BTreeMap<String, String>,
     /// Environment variables that replace those of the template, for every function.
@@ -59,6 +61,7 @@ impl Default for Options {
             data: None,
             other_dynamodb: None,
             template: None,
+            seed: None,
             parameters: BTreeMap::new(),
             overrides: BTreeMap::new(),
             timeouts: Timeouts::default(),

@@ -13,6 +13,9 @@ pub enum StartError {
     /// The template cannot be read or contains an error.
     #[error("{} cannot be used: {}", .path.display(), one_line(.reason))]
     Template { path: PathBuf, reason: String },
+    /// The file with what the system has from its start contains an error.
+    #[error("{}: {}", .file.display(), one_line(.reason))]
+    Seed { file: PathBuf, reason: String },
     /// The data folder cannot be used.
     #[error("the data folder {} cannot be used: {}", .folder.display(), one_line(.reason))]
     Data { folder: PathBuf, reason: String },

@@ -2,10 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use adapters::config::Timeouts;
+use adapters::app::App;
+use adapters::clock::Clock;
+use adapters::config::{Config, Timeouts};
+use adapters::telemetry::causes;
 use axum::Router;
 use domain::values::country::Country;
 use domain::values::numbering_plan::NumberingPlan;
@@ -15,7 +19,7 @@ use tokio::net::TcpListener;
 use crate::api_gateway::{self, ApiGateway};
 use crate::callers::{self, Callers};
 use crate::clock::AdjustableClock;
-use crate::cloudformation::{InitialSecret, REGION, Template};
+use crate::cloudformation::{InitialSecret, REGION, Template, TemplateError};
 use crate::data_folder::DataFolder;
 use crate::dynamodb::embedded::Embedded;
 use crate::dynamodb::engine::Engine;
@@ -29,9 +33,11 @@ use crate::functions::Functions;
 use crate::local_routes::{self, Controls};
 use crate::options::Options;
 use crate::page;
+use crate::parameters;
 use crate::schedule;
 use crate::secrets_manager::rotation;
 use crate::secrets_manager::store::{Refusal, SecretsManager};
+use crate::seed::{Seed, SeedError};
 use crate::server::{self, Server};
 use crate::start_error::StartError;
 use crate::vendors::context::Context;
@@ -74,14 +80,9 @@ impl System {
     /// # Errors
     /// [`StartError`].
     pub async fn start(options: Options) -> Result<Self, StartError> {
-        let mut parameters = options.parameters.clone();
-        if options.edge_port.is_some() {
-            parameters.insert("EdgeSecretArn".to_owned(), edge::SECRET.to_owned());
-        }
-        let mut template = Template::read(options.template.as_deref(), &parameters).map_err(|reason| {
-            let path = options.template.clone().unwrap_or_else(|| "the built-in template".into());
-            StartError::Template { path, reason: reason.to_string() }
-        })?;
+        let seed = options.seed.as_deref().map(|file| Seed::read(file).map_err(|error| seed_error(file, &error)));
+        let seed = seed.transpose()?;
+        let mut template = read_template(&options, seed.as_ref())?;
         let (api_listener, address) = listen("--port", options.port).await?;
         let edge = match options.edge_port {
             Some(port) => {
@@ -115,11 +116,15 @@ impl System {
         variables.extend(options.overrides);
         let (timeouts, functions_clock) = (options.timeouts, clock.for_functions());
         let functions =
-            Functions::start(&template.functions, &variables, timeouts, functions_clock, Arc::clone(&faults))
+            Functions::start(&template.functions, &variables, timeouts, functions_clock.clone(), Arc::clone(&faults))
                 .map_err(|reason| StartError::Part { name: "a function", reason })?;
         let functions = Arc::new(functions);
         let _ = vendors.functions.set(Arc::clone(&functions));
         run_first_rotations(&vendors.context.secrets, &functions).await?;
+        if let (Some(seed), Some(file)) = (&seed, &options.seed) {
+            let app = administration(&template, &variables, timeouts, functions_clock)?;
+            seed.write(&app).await.map_err(|error| seed_error(file, &error))?;
+        }
         functions.warm().await;
 
         let sources = std::mem::take(&mut template.event_sources);
@@ -268,6 +273,49 @@ impl System {
             backend.stop().await;
         }
     }
+}
+
+/// Reads the template with the values of the options and of the seed.
+fn read_template(options: &Options, seed: Option<&Seed>) -> Result<Template, StartError> {
+    let fault = |error: TemplateError| {
+        let path = options.template.clone().unwrap_or_else(|| "the built-in template".into());
+        StartError::Template { path, reason: error.to_string() }
+    };
+    let text = Template::text(options.template.as_deref()).map_err(fault)?;
+    let mut parameters = options.parameters.clone();
+    if options.edge_port.is_some() {
+        parameters.insert("EdgeSecretArn".to_owned(), edge::SECRET.to_owned());
+    }
+    if let (Some(seed), Some(file)) = (seed, &options.seed) {
+        let seeded = seed.parameters().map_err(|error| seed_error(file, &error))?;
+        parameters::check(&text, &seeded).map_err(|refused| seed_error(file, &refused.into()))?;
+        parameters.extend(seeded);
+    }
+    Template::read(&text, &parameters).map_err(fault)
+}
+
+fn seed_error(file: &Path, error: &SeedError) -> StartError {
+    StartError::Seed { file: file.to_owned(), reason: causes(error) }
+}
+
+/// What writes the seed: it knows all tables, and the settings of all functions.
+fn administration(
+    template: &Template,
+    overrides: &BTreeMap<String, String>,
+    timeouts: Timeouts,
+    clock: Clock,
+) -> Result<App, StartError> {
+    let mut variables: BTreeMap<String, String> = template.functions.values().flatten().map(owned).collect();
+    variables.extend(overrides.clone());
+    let app = Config::from_variables(&variables).and_then(|mut config| {
+        config.aws.timeouts = timeouts;
+        App::new(config, clock)
+    });
+    app.map_err(|error| StartError::Part { name: "the seed", reason: error.to_string() })
+}
+
+fn owned((name, value): (&String, &String)) -> (String, String) {
+    (name.clone(), value.clone())
 }
 
 async fn listen(option: &'static str, port: u16) -> Result<(TcpListener, SocketAddr), StartError> {

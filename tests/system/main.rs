@@ -26,6 +26,7 @@ mod rotate_keys;
 mod round_trips;
 mod routes;
 mod sample;
+mod seed;
 mod sources;
 mod template;
 mod transfer;

@@ -393,6 +393,17 @@ fn an_unreadable_or_invalid_template_is_named() {
 }
 
 #[test]
+fn an_invalid_seed_is_a_usage_error_that_names_the_file_and_the_place_in_it() {
+    let folder = Folder::new("invalid-seed");
+    let seed = folder.write("people.json", r#"{"users": [{"phone": "9841000001"}]}"#);
+    let (code, line) = refused(&["--ephemeral", "--port", "0", "--seed", seed.to_str().unwrap()]);
+    assert_eq!(code, Some(2));
+    assert!(line.contains("people.json: #/users/0/phone: unknown field"), "{line}");
+    let (code, line) = refused(&["--ephemeral", "--port", "0", "--seed", "absent.json"]);
+    assert!(code == Some(2) && line.contains("absent.json: "), "{line}");
+}
+
+#[test]
 fn an_invalid_option_is_a_usage_error() {
     let wrong: [&[&str]; 4] = [&["--nonsense"], &["--port"], &["--port", "70000"], &["--ephemeral", "--data", "x"]];
     let codes: BTreeSet<_> = wrong.into_iter().map(|arguments| refused(arguments).0).collect();

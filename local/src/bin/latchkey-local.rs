@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use local::{Callers, Options, System};
+use local::{Callers, Options, StartError, System};
 
 const HELP: &str = "\
 Latchkey on one machine: the API, an embedded DynamoDB, Secrets Manager and SNS, and stand-ins for the SMS gateways.
@@ -18,6 +18,7 @@ Usage: cargo local [OPTIONS]
   --edge-port PORT       also run the edge, as CloudFront in front of the API; the API then refuses who goes around it
   --data FOLDER          folder for users, keys and messages (default .local, here or at the root of Latchkey's workspace)
   --ephemeral            keep all data in memory
+  --seed FILE            parameters, organizations and users to start with, as JSON (see examples/seed.json)
   --events               publish events, at GET /local/events
   --containers           let containers call the last two ports too, as host.docker.internal (for sam local)
   --announce FILE        write the addresses as JSON to a file, once everything answers; for programs that start it
@@ -49,7 +50,7 @@ async fn main() -> ExitCode {
     let system = tokio::select! {
         started = System::start(options) => match started {
             Ok(system) => system,
-            Err(error) => return fail(1, &error),
+            Err(error) => return fail(if matches!(error, StartError::Seed { .. }) { 2 } else { 1 }, &error),
         },
         () = &mut stop_signal => return ExitCode::SUCCESS,
     };
@@ -86,6 +87,7 @@ fn command(mut arguments: impl Iterator<Item = String>) -> Result<Command, Strin
             "--edge-port" => options.edge_port = Some(port(flag, &value()?)?),
             "--data" => data = Some(PathBuf::from(value()?)),
             "--announce" => announcement = Some(PathBuf::from(value()?)),
+            "--seed" => options.seed = Some(PathBuf::from(value()?)),
             "--template" => options.template = Some(PathBuf::from(value()?)),
             "--ephemeral" => is_ephemeral = true,
             "--events" => options.parameters = Options::publishing(),
