@@ -1,8 +1,9 @@
-//! Which callers the local servers answer: programs that call them by a loopback name, and no web page of another site.
-//! Such a page can let its own name lead to 127.0.0.1 (DNS rebinding), and then sends that name as `Host`. It can also
-//! post to 127.0.0.1 from where it is, and then sends its own `Origin`.
+//! Which callers the local servers answer: programs that call them by a loopback name or by one that the options give, and
+//! no web page of another site. Such a page can let its own name lead to 127.0.0.1 (DNS rebinding), and then sends that name
+//! as `Host`. It can also post to 127.0.0.1 from where it is, and then sends its own `Origin`.
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -16,34 +17,50 @@ use crate::answer;
 /// The name of this machine in the containers of `sam local` (`samconfig.toml`).
 const NAME_IN_CONTAINERS: &str = "host.docker.internal";
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Callers {
-    ThisMachine,
-    ThisMachineAndContainers,
+/// Whoever names this machine by a loopback name or address, or by one of these names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Callers {
+    names: Arc<[String]>,
 }
 
 impl Callers {
+    /// Loopback names only.
+    pub fn this_machine() -> Self {
+        Self::default()
+    }
+
+    pub fn this_machine_and_containers() -> Self {
+        Self::by_names([NAME_IN_CONTAINERS.to_owned()])
+    }
+
+    pub fn by_names(names: impl IntoIterator<Item = String>) -> Self {
+        Self { names: names.into_iter().collect() }
+    }
+
     /// Whether the request names this machine, wherever it names a host.
-    fn may_send(self, request: &Request) -> bool {
+    fn may_send(&self, request: &Request) -> bool {
         let hosts = request.headers().get_all(header::HOST).iter().map(|host| host.to_str().unwrap_or_default());
         let mut named = hosts.chain(request.uri().authority().map(Authority::as_str)).peekable();
         named.peek().is_some() && named.all(|authority| self.may_name(authority))
     }
 
-    fn may_name(self, authority: &str) -> bool {
+    fn may_name(&self, authority: &str) -> bool {
         let is_port = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
         let name = authority.rsplit_once(':').filter(|(_, text)| is_port(text)).map_or(authority, |(name, _)| name);
-        let is_loopback = name.eq_ignore_ascii_case("localhost")
-            || name == "[::1]"
-            || name.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback());
-        is_loopback || (self == Self::ThisMachineAndContainers && name.eq_ignore_ascii_case(NAME_IN_CONTAINERS))
+        is_loopback(name) || self.names.iter().any(|known| name.eq_ignore_ascii_case(known))
     }
+}
+
+fn is_loopback(name: &str) -> bool {
+    name.eq_ignore_ascii_case("localhost")
+        || name == "[::1]"
+        || name.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// Whether a page of this machine has this origin, on any port.
 pub fn is_loopback_origin(origin: &str) -> bool {
     let authority = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
-    authority.is_some_and(|authority| Callers::ThisMachine.may_name(authority))
+    authority.is_some_and(|authority| Callers::this_machine().may_name(authority))
 }
 
 /// Refuses every request that names another host, with the status of RFC 9110 §15.5.20.
@@ -55,7 +72,7 @@ async fn check_host(State(callers): State<Callers>, request: Request, next: Next
     if callers.may_send(&request) {
         return next.run(request).await;
     }
-    let detail = "cargo local answers at localhost and at loopback addresses only.";
+    let detail = "cargo local answers at localhost, at loopback addresses and at the names that --host gives.";
     answer::problem(StatusCode::MISDIRECTED_REQUEST, "misdirected_request", detail)
 }
 

@@ -1,7 +1,7 @@
 //! What a caller may choose about a system.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use adapters::config::Timeouts;
@@ -18,8 +18,12 @@ pub struct Options {
     pub aws_port: u16,
     /// The port of the edge, which then shows its secret to the API; with `None` there is no edge.
     pub edge_port: Option<u16>,
-    /// Who may call these two ports. Only this machine calls the API.
+    /// Who may call DynamoDB and the vendors.
     pub service_callers: Callers,
+    /// The address at which the API and the edge listen. The other ports are on loopback in any case.
+    pub listen: IpAddr,
+    /// Names by which the API may be called, beside loopback ones. The first one is in the issuer.
+    pub hosts: Vec<String>,
     /// The folder whose content survives a restart; with `None` everything is kept in memory.
     pub data: Option<PathBuf>,
     /// Another DynamoDB to use instead of the embedded one, such as Amazon's DynamoDB Local. Each system is an account of
@@ -57,7 +61,9 @@ impl Default for Options {
             dynamodb_port: 0,
             aws_port: 0,
             edge_port: None,
-            service_callers: Callers::ThisMachine,
+            service_callers: Callers::this_machine(),
+            listen: Ipv4Addr::LOCALHOST.into(),
+            hosts: Vec::new(),
             data: None,
             other_dynamodb: None,
             template: None,

@@ -1,6 +1,6 @@
-//! HTTP servers on loopback.
+//! HTTP servers.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use axum::Router;
@@ -20,8 +20,8 @@ pub struct Server {
     task: JoinHandle<()>,
 }
 
-pub async fn listen(port: u16) -> std::io::Result<TcpListener> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await
+pub async fn listen(address: IpAddr, port: u16) -> std::io::Result<TcpListener> {
+    TcpListener::bind((address, port)).await
 }
 
 impl Server {

@@ -1,7 +1,7 @@
 //! A running system: starts its parts in the order of their dependencies, and is how tests and benchmarks use them.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -45,6 +45,7 @@ use crate::vendors::eventbridge::EventBridge;
 use crate::vendors::google::Google;
 use crate::vendors::router::{self as vendors, Vendors};
 
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// The credentials that the stand-ins for the gateways accept.
 const GATEWAY_CREDENTIALS: [(&str, &str); 5] = [
     ("SPARROW_TOKEN", "local"),
@@ -83,17 +84,17 @@ impl System {
         let seed = options.seed.as_deref().map(|file| Seed::read(file).map_err(|error| seed_error(file, &error)));
         let seed = seed.transpose()?;
         let mut template = read_template(&options, seed.as_ref())?;
-        let (api_listener, address) = listen("--port", options.port).await?;
+        let (api_listener, address) = listen("--port", options.listen, options.port).await?;
         let edge = match options.edge_port {
             Some(port) => {
                 template.secrets.push(edge::secret());
-                Some(listen("--edge-port", port).await?)
+                Some(listen("--edge-port", options.listen, port).await?)
             }
             None => None,
         };
         let edge_address = edge.as_ref().map(|(_, address)| *address);
-        let (dynamodb_listener, dynamodb_address) = listen("--dynamodb-port", options.dynamodb_port).await?;
-        let (aws_listener, aws_address) = listen("--aws-port", options.aws_port).await?;
+        let (dynamodb_listener, dynamodb_address) = listen("--dynamodb-port", LOOPBACK, options.dynamodb_port).await?;
+        let (aws_listener, aws_address) = listen("--aws-port", LOOPBACK, options.aws_port).await?;
 
         let clock = if options.runs_by_itself {
             AdjustableClock::running()
@@ -108,11 +109,17 @@ impl System {
         let proxy = Arc::new(Proxy::new(engine.clone(), Arc::clone(&faults)));
         let dynamodb = callers::no_foreign_page(proxy::router(Arc::clone(&proxy)));
         let aws = callers::no_foreign_page(vendors::router(Arc::clone(&vendors)));
-        let serve = |listener, router: &Router| Server::start(listener, options.service_callers, router.clone());
+        let serve =
+            |listener, router: &Router| Server::start(listener, options.service_callers.clone(), router.clone());
         let backends = [serve(dynamodb_listener, &dynamodb), serve(aws_listener, &aws)];
 
         let home = home(&template)?;
-        let mut variables = variables(edge_address.unwrap_or(address), dynamodb_address, aws_address);
+        let called_at = edge_address.unwrap_or(address);
+        let issuer = match options.hosts.first() {
+            Some(host) => format!("http://{host}:{}", called_at.port()),
+            None => format!("http://{called_at}"),
+        };
+        let mut variables = variables(issuer, dynamodb_address, aws_address);
         variables.extend(options.overrides);
         let (timeouts, functions_clock) = (options.timeouts, clock.for_functions());
         let functions =
@@ -138,11 +145,12 @@ impl System {
 
         let controls = Arc::new(controls(&vendors, &clock, &data, home));
         let gateway = Arc::new(ApiGateway::new(template, Arc::clone(&functions), clock.clone()));
+        let callers = Callers::by_names(options.hosts);
         let edge = edge.map(|(listener, _)| {
             let edge = edge::router(Arc::clone(&gateway), Arc::clone(&vendors.context.secrets));
-            serve_api(listener, Arc::clone(&controls), edge)
+            serve_api(listener, &callers, Arc::clone(&controls), edge)
         });
-        let api = serve_api(api_listener, controls, api_gateway::router(gateway));
+        let api = serve_api(api_listener, &callers, controls, api_gateway::router(gateway));
         Ok(Self {
             address,
             edge_address,
@@ -318,17 +326,21 @@ fn owned((name, value): (&String, &String)) -> (String, String) {
     (name.clone(), value.clone())
 }
 
-async fn listen(option: &'static str, port: u16) -> Result<(TcpListener, SocketAddr), StartError> {
+/// The address is one by which this machine can call the listener.
+async fn listen(option: &'static str, ip: IpAddr, port: u16) -> Result<(TcpListener, SocketAddr), StartError> {
     let listen = async {
-        let listener = server::listen(port).await?;
-        let address = listener.local_addr()?;
+        let listener = server::listen(ip, port).await?;
+        let mut address = listener.local_addr()?;
+        if address.ip().is_unspecified() {
+            address.set_ip(if address.is_ipv4() { LOOPBACK } else { Ipv6Addr::LOCALHOST.into() });
+        }
         Ok((listener, address))
     };
     listen.await.map_err(|reason| StartError::Port { option, port, reason })
 }
 
 /// The variables that differ from the cloud's: the services' addresses, the credentials and the issuer.
-fn variables(api: SocketAddr, dynamodb: SocketAddr, aws: SocketAddr) -> BTreeMap<String, String> {
+fn variables(issuer: String, dynamodb: SocketAddr, aws: SocketAddr) -> BTreeMap<String, String> {
     let variables = [
         ("AWS_ENDPOINT_URL_DYNAMODB", format!("http://{dynamodb}")),
         ("AWS_ENDPOINT_URL_SECRETS_MANAGER", format!("http://{aws}")),
@@ -340,7 +352,7 @@ fn variables(api: SocketAddr, dynamodb: SocketAddr, aws: SocketAddr) -> BTreeMap
         ("AWS_ACCESS_KEY_ID", "local".to_owned()),
         ("AWS_SECRET_ACCESS_KEY", "local".to_owned()),
         ("AWS_REGION", REGION.to_owned()),
-        ("ISSUER", format!("http://{api}")),
+        ("ISSUER", issuer),
     ];
     variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
@@ -433,7 +445,7 @@ fn controls(vendors: &Vendors, clock: &AdjustableClock, data: &DataFolder, home:
 }
 
 /// Serves the page, the routes under `/local`, and the API.
-fn serve_api(listener: TcpListener, controls: Arc<Controls>, api: Router) -> Server {
+fn serve_api(listener: TcpListener, callers: &Callers, controls: Arc<Controls>, api: Router) -> Server {
     let router = page::router().nest("/local", local_routes::router(controls)).fallback_service(api);
-    Server::start(listener, Callers::ThisMachine, router)
+    Server::start(listener, callers.clone(), router)
 }

@@ -365,7 +365,7 @@ async fn no_port_answers_to_a_name_that_is_not_this_machines() {
 
 #[tokio::test]
 async fn containers_that_are_let_in_may_call_the_services_and_not_the_api() {
-    let callers = Callers::ThisMachineAndContainers;
+    let callers = Callers::this_machine_and_containers();
     let world = World::of(Options { service_callers: callers, ..Options::default() }).await;
     let (api, dynamodb, aws) = (world.system.address(), world.system.dynamodb_address(), world.system.aws_address());
     let is_misdirected = async |address: SocketAddr, host: &str| {
@@ -375,6 +375,36 @@ async fn containers_that_are_let_in_may_call_the_services_and_not_the_api() {
         assert_eq!(is_misdirected(address, "host.docker.internal:8000").await, is_closed, "{address}");
         assert!(is_misdirected(address, "attacker.example").await && !is_misdirected(address, "localhost").await);
     }
+}
+
+/// As in a container, whose peers call it by its name.
+#[tokio::test]
+async fn a_host_that_is_given_may_name_the_api_and_is_its_issuer() {
+    let hosts = vec!["latchkey".to_owned(), "auth.test".to_owned()];
+    let world = World::of(Options { hosts, ..Options::default() }).await;
+    let (api, dynamodb, aws) = (world.system.address(), world.system.dynamodb_address(), world.system.aws_address());
+    let status = async |address: SocketAddr, host: &str| {
+        call(&client(1), "GET", (address, "/local/clock"), &[("host", host)], "").await.unwrap().status
+    };
+    for host in ["latchkey:3000", "LATCHKEY", "auth.test", "localhost:3000"] {
+        assert_eq!(status(api, host).await, 200, "{host}");
+    }
+    for host in ["attacker.example", "latchkey.attacker.example", "192.168.1.5:3000", "0.0.0.0:3000"] {
+        assert_eq!(status(api, host).await, 421, "{host}");
+    }
+    assert_eq!((status(dynamodb, "latchkey").await, status(aws, "latchkey").await), (421, 421));
+    let origin = [("host", "latchkey:3000"), ("origin", "http://attacker.example")];
+    let refused = call(&client(1), "GET", (api, "/local/inbox"), &origin, "").await.unwrap();
+    assert_eq!(refused.status, 403);
+
+    let issuer = format!("http://latchkey:{}", api.port());
+    let metadata = world.call("GET", "/.well-known/openid-configuration").send().await.ok();
+    assert_eq!(
+        (&metadata["issuer"], &metadata["jwks_uri"]),
+        (&json!(issuer), &json!(format!("{issuer}/.well-known/jwks.json")))
+    );
+    let person = world.sign_in(PHONE).await;
+    assert_eq!(world.me(&person).await["phone_number"], PHONE);
 }
 
 #[tokio::test]

@@ -326,6 +326,18 @@ fn it_listens_on_its_three_ports_and_on_no_other() {
     assert!(listeners.len() == 3 && listeners.iter().all(|address| address.starts_with("0100007F:")), "{listeners:?}");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn only_the_api_listens_at_another_address_that_it_is_given() {
+    let folder = Folder::new("listening");
+    let running = Running::start_with(&folder.0, 0, &["--listen", "0.0.0.0"]);
+    assert!(running.api.ip().is_loopback(), "an address that can be called is printed: {}", running.api);
+    let (open, local): (Vec<_>, Vec<_>) =
+        listeners(&running.child.id().to_string()).into_iter().partition(|address| address.starts_with("00000000:"));
+    assert_eq!(open, [format!("00000000:{:04X}", running.api.port())]);
+    assert!(local.len() == 2 && local.iter().all(|address| address.starts_with("0100007F:")), "{local:?}");
+}
+
 #[test]
 fn a_port_in_use_is_named_with_the_option_that_chooses_another() {
     let in_use = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
@@ -405,7 +417,16 @@ fn an_invalid_seed_is_a_usage_error_that_names_the_file_and_the_place_in_it() {
 
 #[test]
 fn an_invalid_option_is_a_usage_error() {
-    let wrong: [&[&str]; 4] = [&["--nonsense"], &["--port"], &["--port", "70000"], &["--ephemeral", "--data", "x"]];
+    let wrong: [&[&str]; 8] = [
+        &["--nonsense"],
+        &["--port"],
+        &["--port", "70000"],
+        &["--ephemeral", "--data", "x"],
+        &["--listen", "everywhere"],
+        &["--host", "latchkey:3000"],
+        &["--host", "*"],
+        &["--host", ""],
+    ];
     let codes: BTreeSet<_> = wrong.into_iter().map(|arguments| refused(arguments).0).collect();
     assert_eq!(codes, BTreeSet::from([Some(2)]));
 }

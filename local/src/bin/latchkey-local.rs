@@ -21,6 +21,8 @@ Usage: cargo local [OPTIONS]
   --seed FILE            parameters, organizations and users to start with, as JSON (see examples/seed.json)
   --events               publish events, at GET /local/events
   --containers           let containers call the last two ports too, as host.docker.internal (for sam local)
+  --listen ADDRESS       address at which the API listens (default 127.0.0.1); 0.0.0.0 in a container
+  --host NAME            also answer callers of the API who name this host, such as other containers; may be repeated
   --announce FILE        write the addresses as JSON to a file, once everything answers; for programs that start it
   --template FILE        CloudFormation template to run instead of the built-in one; --data is .local beside it then
   --help                 show this help
@@ -91,7 +93,9 @@ fn command(mut arguments: impl Iterator<Item = String>) -> Result<Command, Strin
             "--template" => options.template = Some(PathBuf::from(value()?)),
             "--ephemeral" => is_ephemeral = true,
             "--events" => options.parameters = Options::publishing(),
-            "--containers" => options.service_callers = Callers::ThisMachineAndContainers,
+            "--containers" => options.service_callers = Callers::this_machine_and_containers(),
+            "--listen" => options.listen = value()?.parse().map_err(|_| format!("{flag} needs an IP address"))?,
+            "--host" => options.hosts.push(host(flag, value()?)?),
             "--help" | "-h" => return Ok(Command::Help),
             _ => return Err(format!("{flag} is not an option")),
         }
@@ -123,6 +127,12 @@ fn default_data(template: Option<&Path>) -> PathBuf {
 
 fn port(flag: &str, value: &str) -> Result<u16, String> {
     value.parse().map_err(|_| format!("{flag} needs a port from 0 to 65535"))
+}
+
+fn host(flag: &str, name: String) -> Result<String, String> {
+    let is_of_label = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let is_name = name.len() <= 253 && name.split('.').all(|label| !label.is_empty() && label.bytes().all(is_of_label));
+    if is_name { Ok(name) } else { Err(format!("{flag} needs a host name in lower case, without a port")) }
 }
 
 /// Writes the addresses. Whoever waits for the file finds it whole or not at all.
