@@ -22,6 +22,7 @@ use crate::callers::is_loopback_origin;
 use crate::clock::AdjustableClock;
 use crate::cloudformation::{ACCOUNT, Cors, REGION, Route, Template, Throttle};
 use crate::functions::Functions;
+use crate::journal::{Entry, Journal};
 use crate::lock::lock;
 use crate::{answer, random};
 
@@ -35,6 +36,7 @@ pub struct ApiGateway {
     template: Template,
     functions: Arc<Functions>,
     clock: AdjustableClock,
+    journal: Option<Arc<Journal>>,
     /// By route key. A route without a bucket is not throttled.
     buckets: BTreeMap<String, Mutex<Bucket>>,
 }
@@ -60,10 +62,16 @@ struct Call<'a> {
     parts: &'a request::Parts,
     source: IpAddr,
     request_id: String,
+    entry: Option<&'a Entry>,
 }
 
 impl ApiGateway {
-    pub fn new(template: Template, functions: Arc<Functions>, clock: AdjustableClock) -> Self {
+    pub fn new(
+        template: Template,
+        functions: Arc<Functions>,
+        clock: AdjustableClock,
+        journal: Option<Arc<Journal>>,
+    ) -> Self {
         let mut buckets = BTreeMap::new();
         for route in &template.routes {
             let throttle = template.route_throttles.get(&route.key()).copied().or(template.default_throttle);
@@ -72,14 +80,16 @@ impl ApiGateway {
                 buckets.insert(route.key(), Mutex::new(bucket));
             }
         }
-        Self { template, functions, clock, buckets }
+        Self { template, functions, clock, journal, buckets }
     }
 
     /// The answer to a request from `source`.
     pub async fn serve(&self, source: IpAddr, request: Request) -> Response {
         let origin = text(request.headers(), &header::ORIGIN);
         let method = request.method().clone();
-        let mut response = self.answer(source, request).await;
+        let (parts, body) = request.into_parts();
+        let entry = self.journal.as_ref().filter(|_| method != Method::OPTIONS).map(|journal| journal.begin(&parts));
+        let mut response = self.answer(source, parts, body, entry.as_ref()).await;
         // Of the clock that the functions use, because a client takes the time of its proofs from it.
         set_header(response.headers_mut(), header::DATE, &http_date(self.clock.now_seconds()));
         if let (Some(cors), Some(origin)) = (&self.template.cors, origin)
@@ -94,11 +104,13 @@ impl ApiGateway {
                 set_header(headers, header::ACCESS_CONTROL_EXPOSE_HEADERS, &exposed);
             }
         }
-        response
+        match entry {
+            Some(entry) => noted(entry, response).await,
+            None => response,
+        }
     }
 
-    async fn answer(&self, source: IpAddr, request: Request) -> Response {
-        let (parts, body) = request.into_parts();
+    async fn answer(&self, source: IpAddr, parts: request::Parts, body: Body, entry: Option<&Entry>) -> Response {
         if parts.method == Method::OPTIONS && self.template.cors.is_some() {
             return StatusCode::NO_CONTENT.into_response();
         }
@@ -108,8 +120,11 @@ impl ApiGateway {
         let Some((route, path_parameters)) = self.find_route(&parts.method, parts.uri.path()) else {
             return answer::gateway_message(StatusCode::NOT_FOUND, "Not Found");
         };
+        if let Some(entry) = entry {
+            entry.route(&route.key(), route.authorizer.iter().chain([&route.function]).cloned());
+        }
         let request_id = random::request_id();
-        let call = Call { route, path, path_parameters, parts: &parts, source, request_id };
+        let call = Call { route, path, path_parameters, parts: &parts, source, request_id, entry };
         let mut response = self.run(&call, body).await;
         if let Ok(id) = HeaderValue::from_str(&call.request_id) {
             response.headers_mut().insert("apigw-requestid", id);
@@ -124,6 +139,9 @@ impl ApiGateway {
         let Ok(body) = to_bytes(body, MAXIMUM_BODY_BYTES).await else {
             return answer::gateway_message(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large");
         };
+        if let Some(entry) = call.entry {
+            entry.request_body(&body);
+        }
         let authorizer = match self.authorize(call).await {
             Ok(context) => context,
             Err(refusal) => return refusal,
@@ -263,6 +281,15 @@ async fn answer(
     request: Request,
 ) -> Response {
     gateway.serve(peer.ip(), request).await
+}
+
+/// Writes a response to the journal.
+async fn noted(entry: Entry, response: Response) -> Response {
+    let (parts, body) = response.into_parts();
+    // It was whole in memory before: this neither waits nor fails.
+    let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
+    entry.end(parts.status, &parts.headers, &body);
+    Response::from_parts(parts, body.into())
 }
 
 /// The value of `Access-Control-Allow-Origin`; `None` if the template does not allow this origin, and it is not that of an app

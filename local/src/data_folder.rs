@@ -2,9 +2,11 @@
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::clock::AdjustableClock;
 use crate::inbox::Inbox;
+use crate::live::Live;
 use crate::secrets_manager::store::SecretsManager;
 use crate::start_error::StartError;
 
@@ -53,9 +55,9 @@ impl DataFolder {
         SecretsManager::open(clock.clone(), path).map_err(|error| self.broken(format!("secrets.json: {error}")))
     }
 
-    pub fn inbox(&self, clock: &AdjustableClock) -> Result<Inbox, StartError> {
-        let Some(path) = self.file("inbox.jsonl") else { return Ok(Inbox::new(clock.clone())) };
-        Inbox::open(clock.clone(), &path).map_err(|error| self.broken(format!("inbox.jsonl: {error}")))
+    pub fn inbox(&self, clock: &AdjustableClock, live: Arc<Live>) -> Result<Inbox, StartError> {
+        let Some(path) = self.file("inbox.jsonl") else { return Ok(Inbox::new(clock.clone(), live)) };
+        Inbox::open(clock.clone(), live, &path).map_err(|error| self.broken(format!("inbox.jsonl: {error}")))
     }
 
     /// The error for content of the folder that cannot be used.

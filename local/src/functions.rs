@@ -55,6 +55,11 @@ impl Functions {
         for (id, environment) in environments {
             let mut variables = environment.clone();
             variables.extend(overrides.clone());
+            if let Some(endpoint) = variables.get_mut("AWS_ENDPOINT_URL_DYNAMODB") {
+                // A path of its own: the journal tells by it which function asks.
+                endpoint.push('/');
+                endpoint.push_str(id);
+            }
             let mut config = Config::from_variables(&variables).map_err(|error| format!("{id}: {error}"))?;
             config.aws.timeouts = timeouts;
             let app = App::new(config, clock.clone()).map_err(|error| format!("{id}: {error}"))?;

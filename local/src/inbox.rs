@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
 
 use crate::clock::AdjustableClock;
+use crate::live::Live;
 use crate::lock::lock;
 use crate::{private_file, random};
 
@@ -28,6 +29,7 @@ pub struct Message {
 
 pub struct Inbox {
     clock: AdjustableClock,
+    live: Arc<Live>,
     kept: Mutex<Kept>,
 }
 
@@ -40,12 +42,12 @@ struct Kept {
 }
 
 impl Inbox {
-    pub fn new(clock: AdjustableClock) -> Self {
-        Self { clock, kept: Mutex::default() }
+    pub fn new(clock: AdjustableClock, live: Arc<Live>) -> Self {
+        Self { clock, live, kept: Mutex::default() }
     }
 
     /// Reads the messages from a file and writes new ones to it. Skips a line that a crash left incomplete.
-    pub fn open(clock: AdjustableClock, path: &Path) -> std::io::Result<Self> {
+    pub fn open(clock: AdjustableClock, live: Arc<Live>, path: &Path) -> std::io::Result<Self> {
         let text = match std::fs::read(path) {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
@@ -60,7 +62,7 @@ impl Inbox {
         }
         std::fs::rename(&fresh, path)?;
         let file = Some(OpenOptions::new().append(true).open(path)?);
-        Ok(Self { clock, kept: Mutex::new(Kept { messages, file }) })
+        Ok(Self { clock, live, kept: Mutex::new(Kept { messages, file }) })
     }
 
     /// Delivers a text and returns its id.
@@ -79,6 +81,7 @@ impl Inbox {
             // If the disk is full, the message is still delivered; only a restart loses it.
             let _ = write_line(file, &message);
         }
+        self.live.tell("message", &message);
         kept.messages.push_front(message);
         kept.messages.truncate(MESSAGES_KEPT);
         id

@@ -1,8 +1,9 @@
-//! The routes under `/local`, which exist only in the local system: inbox, pushes, events, faults and clock.
+//! The routes under `/local`, which exist only in the local system: what happened, and what a developer can make happen.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
+use adapters::telemetry::causes;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, RawQuery, State};
@@ -14,7 +15,7 @@ use domain::values::numbering_plan::NumberingPlan;
 use domain::values::phone::DialledNumber;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::answer;
 use crate::callers;
@@ -22,7 +23,10 @@ use crate::clock::AdjustableClock;
 use crate::faults::fault::Fault;
 use crate::faults::store::Faults;
 use crate::inbox::Inbox;
+use crate::journal::Journal;
+use crate::live::Live;
 use crate::lock::lock;
+use crate::seed::{Seed, SeedError, Seeder};
 use crate::vendors::eventbridge::EventBridge;
 use crate::vendors::google::Google;
 
@@ -31,6 +35,11 @@ const MAXIMUM_BODY_BYTES: usize = 16 * 1024;
 const MAXIMUM_AHEAD_SECONDS: u64 = 10 * 366 * 24 * 60 * 60;
 
 pub struct Controls {
+    pub live: Arc<Live>,
+    /// `None`: calls are not kept.
+    pub journal: Option<Arc<Journal>>,
+    pub settings: Value,
+    pub seeder: Seeder,
     pub inbox: Arc<Inbox>,
     /// Where a national number of a request is read.
     pub home: Country,
@@ -51,10 +60,14 @@ struct Advance {
 
 pub fn router(controls: Arc<Controls>) -> Router {
     let router = Router::new()
+        .route("/stream", get(stream))
+        .route("/calls", get(calls))
+        .route("/settings", get(settings))
+        .route("/seed", post(seed))
         .route("/inbox", get(inbox))
         .route("/pushes", get(pushes))
         .route("/events", get(events))
-        .route("/faults", post(add_fault).delete(clear_faults))
+        .route("/faults", get(faults).post(add_fault).delete(clear_faults))
         .route("/clock", get(now).post(advance))
         .fallback(async || answer::problem(StatusCode::NOT_FOUND, "not_found", "This route does not exist."))
         .method_not_allowed_fallback(async || {
@@ -67,6 +80,49 @@ pub fn router(controls: Arc<Controls>) -> Router {
         .layer(DefaultBodyLimit::max(MAXIMUM_BODY_BYTES))
         .with_state(controls);
     callers::no_foreign_page(router)
+}
+
+async fn stream(State(controls): State<Arc<Controls>>) -> Response {
+    controls.live.stream()
+}
+
+async fn calls(State(controls): State<Arc<Controls>>) -> Response {
+    let calls = controls.journal.as_ref().map(|journal| journal.calls()).unwrap_or_default();
+    answer::json(StatusCode::OK, &json!({ "calls": calls.iter().map(Arc::as_ref).collect::<Vec<_>>() }))
+}
+
+async fn settings(State(controls): State<Arc<Controls>>) -> Response {
+    match controls.seeder.organizations().await {
+        Ok(organizations) => {
+            let mut settings = controls.settings.clone();
+            if let Some(members) = settings.as_object_mut() {
+                members.insert("organizations".to_owned(), json!(organizations));
+            }
+            answer::json(StatusCode::OK, &settings)
+        }
+        Err(error) => not_seeded(&error),
+    }
+}
+
+/// Writes the organizations and users of a seed, as `--seed` does at the start.
+async fn seed(State(controls): State<Arc<Controls>>, body: Bytes) -> Response {
+    let seeded = match Seed::parse(&body) {
+        Ok(seed) => controls.seeder.write(&seed).await,
+        Err(error) => Err(error),
+    };
+    match seeded {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(error) => not_seeded(&error),
+    }
+}
+
+fn not_seeded(error: &SeedError) -> Response {
+    match error {
+        SeedError::Unavailable(_) => {
+            answer::problem(StatusCode::SERVICE_UNAVAILABLE, "service_unavailable", &causes(error))
+        }
+        SeedError::Wrong { .. } | SeedError::Unreadable(_) => malformed(&error.to_string()),
+    }
 }
 
 async fn inbox(State(controls): State<Arc<Controls>>, RawQuery(query): RawQuery) -> Response {
@@ -89,10 +145,19 @@ async fn events(State(controls): State<Arc<Controls>>) -> Response {
     answer::json(StatusCode::OK, &json!({ "events": controls.eventbridge.events() }))
 }
 
+async fn faults(State(controls): State<Arc<Controls>>) -> Response {
+    answer::json(StatusCode::OK, &pending(&controls))
+}
+
+fn pending(controls: &Controls) -> Value {
+    json!({ "faults": controls.faults.pending() })
+}
+
 async fn add_fault(State(controls): State<Arc<Controls>>, body: Bytes) -> Response {
     match read::<Fault>(&body) {
         Ok(fault) if fault.times > 0 => {
             controls.faults.add(fault);
+            controls.live.tell("faults", &pending(&controls));
             StatusCode::NO_CONTENT.into_response()
         }
         Ok(_) => malformed("times must be at least 1"),
@@ -102,11 +167,16 @@ async fn add_fault(State(controls): State<Arc<Controls>>, body: Bytes) -> Respon
 
 async fn clear_faults(State(controls): State<Arc<Controls>>) -> Response {
     controls.faults.clear();
+    controls.live.tell("faults", &pending(&controls));
     StatusCode::NO_CONTENT.into_response()
 }
 
 async fn now(State(controls): State<Arc<Controls>>) -> Response {
-    answer::json(StatusCode::OK, &json!({ "now": controls.clock.now_seconds() }))
+    answer::json(StatusCode::OK, &time(&controls))
+}
+
+fn time(controls: &Controls) -> Value {
+    json!({ "now": controls.clock.now_seconds() })
 }
 
 async fn advance(State(controls): State<Arc<Controls>>, body: Bytes) -> Response {
@@ -127,6 +197,7 @@ async fn advance(State(controls): State<Arc<Controls>>, body: Bytes) -> Response
             return answer::problem(StatusCode::INTERNAL_SERVER_ERROR, "clock_not_kept", &error.to_string());
         }
         controls.clock.advance(advance_seconds);
+        controls.live.tell("clock", &time(&controls));
     }
     now(State(controls)).await
 }

@@ -39,6 +39,9 @@ pub struct Options {
     pub overrides: BTreeMap<String, String>,
     /// How long every function waits for AWS.
     pub timeouts: Timeouts,
+    /// Whether there is what the console shows: the latest calls are kept with all that was said, and the type of a problem
+    /// is its page in the documents.
+    pub console: bool,
     /// Whether time passes, and functions are called when something is written to a stream and at each hour. If not,
     /// call [`crate::AdjustableClock::advance`], [`crate::System::deliver_streams`] and [`crate::System::invoke`].
     pub runs_by_itself: bool,
@@ -71,6 +74,7 @@ impl Default for Options {
             parameters: BTreeMap::new(),
             overrides: BTreeMap::new(),
             timeouts: Timeouts::default(),
+            console: false,
             runs_by_itself: false,
             behind_seconds: 0,
         }

@@ -1,9 +1,10 @@
 //! What a system has from its start: the parameters, organizations and users of a file (schemas/seed.json). Everything is
 //! checked before anything is written, by the rules and the writes of the administrator's tool. What is there already is not
-//! written again.
+//! written again. While the system runs, `POST /local/seed` takes organizations and users in the same form.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use adapters::app::App;
 use adapters::config::{CheckedOrganization, OrganizationSettings};
@@ -21,6 +22,7 @@ use serde_json::{Map, Value};
 use serde_path_to_error::Segment;
 use thiserror::Error;
 
+use crate::functions::Functions;
 use crate::parameters::{RefusedParameter, scalar};
 
 /// Who made these changes, in the audit log.
@@ -70,8 +72,14 @@ struct Entry {
 impl Seed {
     pub fn read(file: &Path) -> Result<Self, SeedError> {
         let text = std::fs::read_to_string(file).map_err(|error| SeedError::Unreadable(error.to_string()))?;
-        let value = serde_json::from_str(&text).map_err(|error| SeedError::Unreadable(format!("not JSON: {error}")))?;
-        typed("", value)
+        Self::parse(text.as_bytes())
+    }
+
+    pub fn parse(text: &[u8]) -> Result<Self, SeedError> {
+        let value: Value =
+            serde_json::from_slice(text).map_err(|error| SeedError::Unreadable(format!("not JSON: {error}")))?;
+        // serde would read an array too.
+        if value.is_object() { typed("", value) } else { Err(wrong("", "expected an object")) }
     }
 
     /// Values of the template's parameters.
@@ -84,8 +92,7 @@ impl Seed {
     }
 
     pub async fn write(&self, app: &App) -> Result<(), SeedError> {
-        let unusable = |error: adapters::config::ConfigError| SeedError::Unreadable(error.to_string());
-        let store: Store<AllTables> = Store::new(app).map_err(unusable)?;
+        let store = store(app)?;
         let now = app.clock.now();
         let stored = store.all_organizations().await?;
         let organizations = self.checked_organizations(app, &stored, now)?;
@@ -177,6 +184,33 @@ impl Seed {
         }
         Ok(entries)
     }
+}
+
+/// Writes seeds while the system runs.
+pub struct Seeder {
+    pub app: App,
+    pub functions: Arc<Functions>,
+}
+
+impl Seeder {
+    /// The settings of all organizations that have some.
+    pub async fn organizations(&self) -> Result<Vec<OrganizationSettings>, SeedError> {
+        Ok(store(&self.app)?.all_organizations().await?.into_values().collect())
+    }
+
+    pub async fn write(&self, seed: &Seed) -> Result<(), SeedError> {
+        if !seed.parameters.is_empty() {
+            return Err(wrong("/parameters", "they are read at the start only: use --seed"));
+        }
+        seed.write(&self.app).await?;
+        // New processes read the settings at once; others keep them for minutes.
+        self.functions.cool();
+        Ok(())
+    }
+}
+
+fn store(app: &App) -> Result<Store<AllTables>, SeedError> {
+    Store::new(app).map_err(|error| SeedError::Unreadable(error.to_string()))
 }
 
 impl From<RefusedParameter> for SeedError {

@@ -24,20 +24,23 @@ use crate::data_folder::DataFolder;
 use crate::dynamodb::embedded::Embedded;
 use crate::dynamodb::engine::Engine;
 use crate::dynamodb::other::Other;
-use crate::dynamodb::proxy::{self, DynamodbRequest, Proxy};
+use crate::dynamodb::proxy::{self, Proxy};
+use crate::dynamodb::request::DynamodbRequest;
 use crate::dynamodb::stream::Streams;
 use crate::edge;
 use crate::faults::aim::{Aim, Outgoing};
 use crate::faults::store::Faults;
 use crate::functions::Functions;
+use crate::journal::Journal;
+use crate::live::{Closing, Live};
 use crate::local_routes::{self, Controls};
 use crate::options::Options;
-use crate::page;
+use crate::pages;
 use crate::parameters;
 use crate::schedule;
 use crate::secrets_manager::rotation;
 use crate::secrets_manager::store::{Refusal, SecretsManager};
-use crate::seed::{Seed, SeedError};
+use crate::seed::{Seed, SeedError, Seeder};
 use crate::server::{self, Server};
 use crate::start_error::StartError;
 use crate::vendors::context::Context;
@@ -71,6 +74,7 @@ pub struct System {
     dynamodb: Router,
     aws: Router,
     backends: [Server; 2],
+    live: Closing,
     /// Holds the lock on the data folder.
     _data: DataFolder,
 }
@@ -104,9 +108,11 @@ impl System {
         let data = DataFolder::open(options.data.as_deref(), &clock)?;
         // Whoever gives DynamoDB more time does not give it to the gateways, whose time is a variable.
         let faults = Arc::new(Faults::new(options.timeouts.attempt.min(Timeouts::default().attempt)));
-        let vendors = Arc::new(open_vendors(&data, &clock, &faults, &mut template, aws_address)?);
+        let live = Live::open();
+        let journal = options.console.then(|| Journal::new(clock.clone(), Arc::clone(&live)));
+        let vendors = Arc::new(open_vendors(&data, &clock, &live, &faults, &mut template, aws_address)?);
         let engine = open_engine(options.other_dynamodb, &data, &template).await?;
-        let proxy = Arc::new(Proxy::new(engine.clone(), Arc::clone(&faults)));
+        let proxy = Arc::new(Proxy::new(engine.clone(), Arc::clone(&faults), journal.clone()));
         let dynamodb = callers::no_foreign_page(proxy::router(Arc::clone(&proxy)));
         let aws = callers::no_foreign_page(vendors::router(Arc::clone(&vendors)));
         let serve =
@@ -119,6 +125,9 @@ impl System {
             Some(host) => format!("http://{host}:{}", called_at.port()),
             None => format!("http://{called_at}"),
         };
+        if options.console {
+            template.stage_variables.insert("LatchkeyDocumentation".to_owned(), format!("{issuer}/docs"));
+        }
         let mut variables = variables(issuer, dynamodb_address, aws_address);
         variables.extend(options.overrides);
         let (timeouts, functions_clock) = (options.timeouts, clock.for_functions());
@@ -128,8 +137,8 @@ impl System {
         let functions = Arc::new(functions);
         let _ = vendors.functions.set(Arc::clone(&functions));
         run_first_rotations(&vendors.context.secrets, &functions).await?;
+        let app = administration(&template, &variables, timeouts, functions_clock)?;
         if let (Some(seed), Some(file)) = (&seed, &options.seed) {
-            let app = administration(&template, &variables, timeouts, functions_clock)?;
             seed.write(&app).await.map_err(|error| seed_error(file, &error))?;
         }
         functions.warm().await;
@@ -143,8 +152,23 @@ impl System {
             tokio::spawn(schedule::run(Arc::clone(&functions), schedules, clock.clone()));
         }
 
-        let controls = Arc::new(controls(&vendors, &clock, &data, home));
-        let gateway = Arc::new(ApiGateway::new(template, Arc::clone(&functions), clock.clone()));
+        let seeder = Seeder { app, functions: Arc::clone(&functions) };
+        let controls = Arc::new(Controls {
+            live: Arc::clone(&live),
+            journal: journal.clone(),
+            settings: settings(&template),
+            seeder,
+            inbox: Arc::clone(&vendors.context.inbox),
+            home,
+            plan: NumberingPlan::new(home),
+            google: Arc::clone(&vendors.google),
+            eventbridge: Arc::clone(&vendors.eventbridge),
+            faults: Arc::clone(&vendors.faults),
+            clock: clock.clone(),
+            clock_file: data.clock_file(),
+            advancing: Mutex::default(),
+        });
+        let gateway = Arc::new(ApiGateway::new(template, Arc::clone(&functions), clock.clone(), journal));
         let callers = Callers::by_names(options.hosts);
         let edge = edge.map(|(listener, _)| {
             let edge = edge::router(Arc::clone(&gateway), Arc::clone(&vendors.context.secrets));
@@ -166,6 +190,7 @@ impl System {
             dynamodb,
             aws,
             backends,
+            live: Closing(live),
             _data: data,
         })
     }
@@ -273,6 +298,7 @@ impl System {
 
     /// Finishes the requests in progress and returns.
     pub async fn stop(self) {
+        drop(self.live);
         if let Some(edge) = self.edge {
             edge.stop().await;
         }
@@ -376,15 +402,16 @@ async fn open_engine(
 fn open_vendors(
     data: &DataFolder,
     clock: &AdjustableClock,
+    live: &Arc<Live>,
     faults: &Arc<Faults>,
     template: &mut Template,
     address: SocketAddr,
 ) -> Result<Vendors, StartError> {
     let secrets = Arc::new(data.secrets(clock)?);
-    let inbox = Arc::new(data.inbox(clock)?);
+    let inbox = Arc::new(data.inbox(clock, Arc::clone(live))?);
     let named_by = |variable: &str| template.functions.values().find_map(|variables| variables.get(variable).cloned());
     let gateway_secret = named_by("GATEWAY_SECRET");
-    let google = Google::new(clock.clone(), Arc::clone(&secrets), named_by("PUSH_SECRET"));
+    let google = Google::new(clock.clone(), Arc::clone(live), Arc::clone(&secrets), named_by("PUSH_SECRET"));
     let eventbridge = EventBridge::new(clock.clone(), named_by("EVENT_BUS"));
     create_secrets(&secrets, template, gateway_secret.as_deref())
         .and_then(|()| google.ensure_key_file(&format!("http://{address}/google/token")))
@@ -430,22 +457,22 @@ fn home(template: &Template) -> Result<Country, StartError> {
         .map_err(|unknown| StartError::Part { name: "the template", reason: format!("DefaultRegion: {unknown}") })
 }
 
-fn controls(vendors: &Vendors, clock: &AdjustableClock, data: &DataFolder, home: Country) -> Controls {
-    Controls {
-        inbox: Arc::clone(&vendors.context.inbox),
-        home,
-        plan: NumberingPlan::new(home),
-        google: Arc::clone(&vendors.google),
-        eventbridge: Arc::clone(&vendors.eventbridge),
-        faults: Arc::clone(&vendors.faults),
-        clock: clock.clone(),
-        clock_file: data.clock_file(),
-        advancing: Mutex::default(),
-    }
+/// What the console has to know of the configuration.
+fn settings(template: &Template) -> Value {
+    let named_by = |variable: &str| template.functions.values().find_map(|variables| variables.get(variable));
+    let number = |variable: &str| named_by(variable).and_then(|value| value.parse::<u32>().ok());
+    json!({
+        "organization": named_by("DEFAULT_ORGANIZATION"),
+        "app_name": named_by("APP_NAME"),
+        "country": named_by("DEFAULT_REGION"),
+        "code_lifetime_seconds": number("CODE_LIFETIME_SECONDS"),
+        "phone_dormant_days": number("PHONE_DORMANT_DAYS"),
+        "undo_hours": number("UNDO_HOURS"),
+    })
 }
 
-/// Serves the page, the routes under `/local`, and the API.
+/// Serves the pages, the routes under `/local`, and the API.
 fn serve_api(listener: TcpListener, callers: &Callers, controls: Arc<Controls>, api: Router) -> Server {
-    let router = page::router().nest("/local", local_routes::router(controls)).fallback_service(api);
+    let router = pages::router().nest("/local", local_routes::router(controls)).fallback_service(api);
     Server::start(listener, callers.clone(), router)
 }

@@ -5,6 +5,7 @@
 mod admin;
 mod alarms;
 mod bounds;
+mod console;
 mod dependencies;
 mod doctor;
 mod documents;

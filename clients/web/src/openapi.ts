@@ -688,9 +688,14 @@ export interface components {
             /** @description The parameter of the path. */
             readonly parameter?: string;
         };
+        /**
+         * Format: uri
+         * @description The problem's page in the documents if the deployment says where they are (`DocumentationUrl`), and otherwise
+         *     `urn:latchkey:problem:` and the code. Programs read `code`.
+         */
+        readonly ProblemType: string;
         readonly MalformedRequestProblem: {
-            /** @constant */
-            readonly type: "urn:latchkey:problem:malformed_request";
+            readonly type: components["schemas"]["ProblemType"];
             /** @constant */
             readonly title: "malformed request";
             /** @constant */
@@ -701,8 +706,7 @@ export interface components {
             readonly errors: components["schemas"]["RequestErrors"];
         };
         readonly InvalidPhoneNumberProblem: {
-            /** @constant */
-            readonly type: "urn:latchkey:problem:invalid_phone_number";
+            readonly type: components["schemas"]["ProblemType"];
             /** @constant */
             readonly title: "invalid phone number";
             /** @constant */
@@ -712,8 +716,7 @@ export interface components {
             readonly code: "invalid_phone_number";
         };
         readonly InvalidValidationRequestProblem: {
-            /** @constant */
-            readonly type: "urn:latchkey:problem:invalid_validation_request";
+            readonly type: components["schemas"]["ProblemType"];
             /** @constant */
             readonly title: "invalid validation request";
             /** @constant */
@@ -723,8 +726,7 @@ export interface components {
             readonly code: "invalid_validation_request";
         };
         readonly PayloadTooLargeProblem: {
-            /** @constant */
-            readonly type: "urn:latchkey:problem:payload_too_large";
+            readonly type: components["schemas"]["ProblemType"];
             /** @constant */
             readonly title: "payload too large";
             /** @constant */
@@ -734,8 +736,7 @@ export interface components {
             readonly code: "payload_too_large";
         };
         readonly UnsupportedMediaTypeProblem: {
-            /** @constant */
-            readonly type: "urn:latchkey:problem:unsupported_media_type";
+            readonly type: components["schemas"]["ProblemType"];
             /** @constant */
             readonly title: "unsupported media type";
             /** @constant */
@@ -745,8 +746,7 @@ export interface components {
             readonly code: "unsupported_media_type";
         };
         readonly NoSuchOrganizationProblem: {
-            /** @constant */
-            readonly type: "urn:latchkey:problem:no_such_organization";
+            readonly type: components["schemas"]["ProblemType"];
             /** @constant */
             readonly title: "no such organization";
             /** @constant */
@@ -757,8 +757,7 @@ export interface components {
             readonly errors: components["schemas"]["RequestErrors"];
         };
         readonly CountryNotAllowedProblem: {
-            /** @constant */
-            readonly type: "urn:latchkey:problem:country_not_allowed";
+            readonly type: components["schemas"]["ProblemType"];
             /** @constant */
             readonly title: "country not allowed";
             /** @constant */
@@ -768,8 +767,7 @@ export interface components {
             readonly code: "country_not_allowed";
         };
         readonly EdgeRequiredProblem: {
-            /** @constant */
-            readonly type: "urn:latchkey:problem:edge_required";
+            readonly type: components["schemas"]["ProblemType"];
             /** @constant */
             readonly title: "edge required";
             /** @constant */
@@ -779,8 +777,7 @@ export interface components {
             readonly code: "edge_required";
         };
         readonly FirebaseTokenInvalidProblem: {
-            /** @constant */
-            readonly type: "urn:latchkey:problem:firebase_token_invalid";
+            readonly type: components["schemas"]["ProblemType"];
             /** @constant */
             readonly title: "Firebase token invalid";
             /** @constant */
@@ -790,8 +787,7 @@ export interface components {
             readonly code: "firebase_token_invalid";
         };
         readonly FirebaseTokenExpiredProblem: {
-            /** @constant */
-            readonly type: "urn:latchkey:problem:firebase_token_expired";
+            readonly type: components["schemas"]["ProblemType"];
             /** @constant */
             readonly title: "Firebase token expired";
             /** @constant */
@@ -801,8 +797,7 @@ export interface components {
             readonly code: "firebase_token_expired";
         };
         readonly IncorrectOtpProblem: {
-            /** @constant */
-            readonly type: "urn:latchkey:problem:incorrect_otp";
+            readonly type: components["schemas"]["ProblemType"];
             /** @constant */
             readonly title: "incorrect code";
             /** @constant */
@@ -814,8 +809,7 @@ export interface components {
             readonly attempts_left?: number;
         };
         readonly OtpExpiredProblem: {
-            /** @constant */
-            readonly type: "urn:latchkey:problem:otp_expired";
+            readonly type: components["schemas"]["ProblemType"];
             /** @constant */
             readonly title: "code expired";
             /** @constant */
@@ -825,8 +819,7 @@ export interface components {
             readonly code: "otp_expired";
         };
         readonly TooManyAttemptsProblem: {
-            /** @constant */
-            readonly type: "urn:latchkey:problem:too_many_attempts";
+            readonly type: components["schemas"]["ProblemType"];
             /** @constant */
             readonly title: "too many attempts";
             /** @constant */
@@ -838,8 +831,7 @@ export interface components {
             readonly attempts_left: number;
         };
         readonly TooManyRequestsProblem: {
-            /** @constant */
-            readonly type: "urn:latchkey:problem:too_many_requests";
+            readonly type: components["schemas"]["ProblemType"];
             /** @constant */
             readonly title: "too many requests";
             /** @constant */
@@ -851,8 +843,7 @@ export interface components {
             readonly other_ways?: components["schemas"]["OtherWays"];
         };
         readonly PhoneOrUsernameMistakenProblem: {
-            /** @constant */
-            readonly type: "urn:latchkey:problem:phone_or_username_mistaken";
+            readonly type: components["schemas"]["ProblemType"];
             /** @constant */
             readonly title: "phone number or username mistaken";
             /** @constant */
@@ -862,8 +853,7 @@ export interface components {
             readonly code: "phone_or_username_mistaken";
         };
         readonly AlreadyVerifiedProblem: {
-            /** @constant */
-            readonly type: "urn:latchkey:problem:already_verified";
+            readonly type: components["schemas"]["ProblemType"];
             /** @constant */
             readonly title: "already verified";
             /** @constant */
@@ -873,8 +863,7 @@ export interface components {
             readonly code: "already_verified";
         };
         readonly TestNumberRefusedProblem: {
-            /** @constant */
-            readonly type: "urn:latchkey:problem:test_number_refused";
+            readonly type: components["schemas"]["ProblemType"];
             /** @constant */
             readonly title: "test number refused";
             /** @constant */
@@ -884,8 +873,7 @@ export interface components {
             readonly code: "test_number_refused";
         };
         readonly NotAMemberProblem: {
-            /** @constant */
-            readonly type: "urn:latchkey:problem:not_a_member";
+            readonly type: components["schemas"]["ProblemType"];
             /** @constant */
             readonly title: "not a member";
             /** @constant */
@@ -895,8 +883,7 @@ export interface components {
             readonly code: "not_a_member";
         };
         readonly AccountBlockedProblem: {
-            /** @constant */
-            readonly type: "urn:latchkey:problem:account_blocked";
+            readonly type: components["schemas"]["ProblemType"];
             /** @constant */
             readonly title: "account blocked";
             /** @constant */
@@ -906,8 +893,7 @@ export interface components {
             readonly code: "account_blocked";
         };
         readonly SecondSignalRequiredProblem: {
-            /** @constant */
-            readonly type: "urn:latchkey:problem:second_signal_required";
+            readonly type: components["schemas"]["ProblemType"];
             /** @constant */
             readonly title: "second signal required";
             /** @constant */
@@ -922,8 +908,7 @@ export interface components {
             readonly approval_asked?: true;
         };
         readonly NumberReleasedProblem: {
-            /** @constant */
-            readonly type: "urn:latchkey:problem:number_released";
+            readonly type: components["schemas"]["ProblemType"];
             /** @constant */
             readonly title: "number released";
             /** @constant */
@@ -940,8 +925,7 @@ export interface components {
             readonly undo_until: number;
         };
         readonly RecoveryPendingProblem: {
-            /** @constant */
-            readonly type: "urn:latchkey:problem:recovery_pending";
+            readonly type: components["schemas"]["ProblemType"];
             /** @constant */
             readonly title: "recovery pending";
             /** @constant */
@@ -955,8 +939,7 @@ export interface components {
             readonly closes_at: number;
         };
         readonly RecoveryRefusedProblem: {
-            /** @constant */
-            readonly type: "urn:latchkey:problem:recovery_refused";
+            readonly type: components["schemas"]["ProblemType"];
             /** @constant */
             readonly title: "recovery refused";
             /** @constant */
@@ -968,8 +951,7 @@ export interface components {
             readonly possible_at: number;
         };
         readonly ChangePendingProblem: {
-            /** @constant */
-            readonly type: "urn:latchkey:problem:change_pending";
+            readonly type: components["schemas"]["ProblemType"];
             /** @constant */
             readonly title: "change pending";
             /** @constant */
@@ -981,8 +963,7 @@ export interface components {
             readonly due_at: number;
         };
         readonly UsernameTakenProblem: {
-            /** @constant */
-            readonly type: "urn:latchkey:problem:username_taken";
+            readonly type: components["schemas"]["ProblemType"];
             /** @constant */
             readonly title: "username taken";
             /** @constant */
@@ -992,8 +973,7 @@ export interface components {
             readonly code: "username_taken";
         };
         readonly NoSuchUserProblem: {
-            /** @constant */
-            readonly type: "urn:latchkey:problem:no_such_user";
+            readonly type: components["schemas"]["ProblemType"];
             /** @constant */
             readonly title: "no such user";
             /** @constant */
@@ -1003,8 +983,7 @@ export interface components {
             readonly code: "no_such_user";
         };
         readonly TokenRequiredProblem: {
-            /** @constant */
-            readonly type: "urn:latchkey:problem:token_required";
+            readonly type: components["schemas"]["ProblemType"];
             /** @constant */
             readonly title: "token required";
             /** @constant */
@@ -1014,8 +993,7 @@ export interface components {
             readonly code: "token_required";
         };
         readonly TokenInvalidProblem: {
-            /** @constant */
-            readonly type: "urn:latchkey:problem:token_invalid";
+            readonly type: components["schemas"]["ProblemType"];
             /** @constant */
             readonly title: "token invalid";
             /** @constant */
@@ -1025,8 +1003,7 @@ export interface components {
             readonly code: "token_invalid";
         };
         readonly TokenExpiredProblem: {
-            /** @constant */
-            readonly type: "urn:latchkey:problem:token_expired";
+            readonly type: components["schemas"]["ProblemType"];
             /** @constant */
             readonly title: "token expired";
             /** @constant */
@@ -1036,8 +1013,7 @@ export interface components {
             readonly code: "token_expired";
         };
         readonly InvalidDpopProofProblem: {
-            /** @constant */
-            readonly type: "urn:latchkey:problem:invalid_dpop_proof";
+            readonly type: components["schemas"]["ProblemType"];
             /** @constant */
             readonly title: "invalid DPoP proof";
             /** @constant */
@@ -1048,8 +1024,7 @@ export interface components {
             readonly errors: components["schemas"]["RequestErrors"];
         };
         readonly SessionRevokedProblem: {
-            /** @constant */
-            readonly type: "urn:latchkey:problem:session_revoked";
+            readonly type: components["schemas"]["ProblemType"];
             /** @constant */
             readonly title: "session revoked";
             /** @constant */
@@ -1059,8 +1034,7 @@ export interface components {
             readonly code: "session_revoked";
         };
         readonly RefreshReusedProblem: {
-            /** @constant */
-            readonly type: "urn:latchkey:problem:refresh_reused";
+            readonly type: components["schemas"]["ProblemType"];
             /** @constant */
             readonly title: "refresh token reused";
             /** @constant */
@@ -1070,8 +1044,7 @@ export interface components {
             readonly code: "refresh_reused";
         };
         readonly FreshTokenRequiredProblem: {
-            /** @constant */
-            readonly type: "urn:latchkey:problem:fresh_token_required";
+            readonly type: components["schemas"]["ProblemType"];
             /** @constant */
             readonly title: "fresh token required";
             /** @constant */
@@ -1081,8 +1054,7 @@ export interface components {
             readonly code: "fresh_token_required";
         };
         readonly NothingToApproveProblem: {
-            /** @constant */
-            readonly type: "urn:latchkey:problem:nothing_to_approve";
+            readonly type: components["schemas"]["ProblemType"];
             /** @constant */
             readonly title: "nothing to approve";
             /** @constant */
@@ -1092,8 +1064,7 @@ export interface components {
             readonly code: "nothing_to_approve";
         };
         readonly NothingToUndoProblem: {
-            /** @constant */
-            readonly type: "urn:latchkey:problem:nothing_to_undo";
+            readonly type: components["schemas"]["ProblemType"];
             /** @constant */
             readonly title: "nothing to undo";
             /** @constant */
@@ -1103,8 +1074,7 @@ export interface components {
             readonly code: "nothing_to_undo";
         };
         readonly NothingPendingProblem: {
-            /** @constant */
-            readonly type: "urn:latchkey:problem:nothing_pending";
+            readonly type: components["schemas"]["ProblemType"];
             /** @constant */
             readonly title: "nothing pending";
             /** @constant */
@@ -1114,8 +1084,7 @@ export interface components {
             readonly code: "nothing_pending";
         };
         readonly SmsGatewayUnavailableProblem: {
-            /** @constant */
-            readonly type: "urn:latchkey:problem:sms_gateway_unavailable";
+            readonly type: components["schemas"]["ProblemType"];
             /** @constant */
             readonly title: "SMS gateway unavailable";
             /** @constant */
@@ -1126,8 +1095,7 @@ export interface components {
             readonly retry_after: components["schemas"]["RetryAfter"];
         };
         readonly ServiceUnavailableProblem: {
-            /** @constant */
-            readonly type: "urn:latchkey:problem:service_unavailable";
+            readonly type: components["schemas"]["ProblemType"];
             /** @constant */
             readonly title: "service unavailable";
             /** @constant */

@@ -73,7 +73,8 @@ async fn main() -> ExitCode {
 
 fn command(mut arguments: impl Iterator<Item = String>) -> Result<Command, String> {
     let defaults = Options::default();
-    let mut options = Options { port: 3000, dynamodb_port: 8000, aws_port: 4566, runs_by_itself: true, ..defaults };
+    let mut options =
+        Options { port: 3000, dynamodb_port: 8000, aws_port: 4566, console: true, runs_by_itself: true, ..defaults };
     let (mut data, mut announcement) = (None, None);
     let mut is_ephemeral = false;
     while let Some(argument) = arguments.next() {

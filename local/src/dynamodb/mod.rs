@@ -5,4 +5,5 @@ pub mod embedded;
 pub mod engine;
 pub mod other;
 pub mod proxy;
+pub mod request;
 pub mod stream;

@@ -15,43 +15,24 @@ use serde_json::{Value, json};
 use crate::answer;
 use crate::dynamodb::capacity::{self, Units};
 use crate::dynamodb::engine::Engine;
+use crate::dynamodb::request::DynamodbRequest;
 use crate::dynamodb::stream::Streams;
 use crate::faults::fault::Target;
 use crate::faults::store::Faults;
+use crate::journal::Journal;
 use crate::lock::lock;
 
 /// DynamoDB's limit for one request or answer.
 const MAXIMUM_BODY_BYTES: usize = 16 * 1024 * 1024;
 const MEDIA_TYPE: &str = "application/x-amz-json-1.0";
 
-/// One request that reached DynamoDB.
-#[derive(Clone, Debug)]
-pub struct DynamodbRequest {
-    /// For example `TransactWriteItems`.
-    pub operation: String,
-    /// The tables it names, sorted, without duplicates.
-    pub tables: Vec<String>,
-    pub body: Value,
-    /// What it consumed so far: zero if a fault kept it from the engine.
-    pub units: Units,
-    pub began: Instant,
-    /// `None` until it is answered.
-    pub ended: Option<Instant>,
-}
-
-impl DynamodbRequest {
-    /// From the request to its answer; zero until it is answered.
-    pub fn took(&self) -> Duration {
-        self.ended.unwrap_or(self.began).duration_since(self.began)
-    }
-}
-
 type Recorded = Arc<Mutex<DynamodbRequest>>;
 
 pub struct Proxy {
     engine: Engine,
     faults: Arc<Faults>,
-    /// Oldest first. `None`: nothing is recorded, and requests pass unchanged.
+    journal: Option<Arc<Journal>>,
+    /// Oldest first. `None`: nothing is recorded. Without a journal, requests then pass unchanged.
     recorded: Mutex<Option<Vec<Recorded>>>,
     delay_milliseconds: AtomicU64,
     batches_to_halve: AtomicUsize,
@@ -60,10 +41,11 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    pub fn new(engine: Engine, faults: Arc<Faults>) -> Self {
+    pub fn new(engine: Engine, faults: Arc<Faults>, journal: Option<Arc<Journal>>) -> Self {
         Self {
             engine,
             faults,
+            journal,
             recorded: Mutex::default(),
             delay_milliseconds: AtomicU64::new(0),
             batches_to_halve: AtomicUsize::new(0),
@@ -101,7 +83,9 @@ impl Proxy {
 
     fn record(&self, operation: &str, body: &Value) -> Option<Recorded> {
         let mut recorded = lock(&self.recorded);
-        let recorded = recorded.as_mut()?;
+        if recorded.is_none() && self.journal.is_none() {
+            return None;
+        }
         let request = Arc::new(Mutex::new(DynamodbRequest {
             operation: operation.to_owned(),
             tables: tables(body),
@@ -110,7 +94,9 @@ impl Proxy {
             began: Instant::now(),
             ended: None,
         }));
-        recorded.push(Arc::clone(&request));
+        if let Some(recorded) = recorded.as_mut() {
+            recorded.push(Arc::clone(&request));
+        }
         Some(request)
     }
 
@@ -186,7 +172,12 @@ async fn serve(proxy: Arc<Proxy>, request: Request) -> Response {
         tokio::time::sleep(Duration::from_millis(delay)).await;
     }
     if let Some(recorded) = recorded {
-        lock(&recorded).ended = Some(Instant::now());
+        let mut recorded = lock(&recorded);
+        recorded.ended = Some(Instant::now());
+        if let Some(journal) = &proxy.journal {
+            // The path of the endpoint that `Functions::start` gives to each function.
+            journal.note(parts.uri.path().trim_matches('/'), &recorded);
+        }
     }
     answer
 }

@@ -1,6 +1,6 @@
 //! What can fail, and how.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 /// The service whose requests fail.
@@ -25,6 +25,12 @@ const TARGETS: [(&str, Target); 7] = [
     ("secretsmanager", Target::SecretsManager),
     ("eventbridge", Target::EventBridge),
 ];
+
+impl Serialize for Target {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(name_of(&TARGETS, self))
+    }
+}
 
 impl TryFrom<String> for Target {
     type Error = String;
@@ -86,6 +92,17 @@ impl TryFrom<String> for Mode {
     }
 }
 
+impl Serialize for Mode {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(name_of(&MODES, self))
+    }
+}
+
+/// Empty for what has no name.
+fn name_of<T: PartialEq>(values: &[(&'static str, T)], value: &T) -> &'static str {
+    values.iter().find(|(_, known)| known == value).map_or("", |(name, _)| name)
+}
+
 fn named<T: Copy>(member: &str, values: &[(&str, T)], name: &str) -> Result<T, String> {
     let found = values.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
     let names = || values.iter().map(|(known, _)| *known).collect::<Vec<_>>().join(", ");
@@ -103,14 +120,14 @@ impl Mode {
 }
 
 /// The body of `POST /local/faults`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Fault {
     pub target: Target,
     pub mode: Mode,
     #[serde(default = "once")]
     pub times: u32,
     /// With [`Mode::Refuse`]: the vendor's error code, a string or a number, if not the usual one.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Value::is_null")]
     pub code: Value,
 }
 

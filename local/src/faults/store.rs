@@ -52,6 +52,11 @@ impl Faults {
         lock(&self.queue).clear();
     }
 
+    /// The faults that are still to happen, oldest first.
+    pub fn pending(&self) -> Vec<Fault> {
+        lock(&self.queue).iter().cloned().collect()
+    }
+
     pub fn aim(&self, aim: Option<Aim>) {
         self.counter.aim(aim);
     }

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::clock::AdjustableClock;
+use crate::live::Live;
 use crate::lock::lock;
 use crate::secrets_manager::store::{Refusal, SecretsManager};
 use crate::vendors::context::Fields;
@@ -28,6 +29,7 @@ const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
 pub struct Google {
     clock: AdjustableClock,
+    live: Arc<Live>,
     secrets: Arc<SecretsManager>,
     /// The name of the secret with the service account's key file, if the template has one.
     push_secret: Option<String>,
@@ -68,8 +70,13 @@ struct Assertion {
 }
 
 impl Google {
-    pub fn new(clock: AdjustableClock, secrets: Arc<SecretsManager>, push_secret: Option<String>) -> Self {
-        Self { clock, secrets, push_secret, tokens: Mutex::default(), pushes: Mutex::default() }
+    pub fn new(
+        clock: AdjustableClock,
+        live: Arc<Live>,
+        secrets: Arc<SecretsManager>,
+        push_secret: Option<String>,
+    ) -> Self {
+        Self { clock, live, secrets, push_secret, tokens: Mutex::default(), pushes: Mutex::default() }
     }
 
     /// Makes sure that the secret holds a key file that gets its tokens from `token_uri`.
@@ -161,8 +168,10 @@ impl Google {
         let Ok(SendRequest { message }) = serde_json::from_slice::<SendRequest>(body) else {
             return refused("INVALID_ARGUMENT");
         };
+        let push = Push { to: message.token, data: message.data, at: now };
         let mut pushes = lock(&self.pushes);
-        pushes.push_front(Push { to: message.token, data: message.data, at: now });
+        self.live.tell("push", &push);
+        pushes.push_front(push);
         pushes.truncate(PUSHES_KEPT);
         answer::json(StatusCode::OK, &json!({"name": format!("projects/local/messages/0:{}", random::hex(8))}))
     }

@@ -154,10 +154,15 @@ impl Problem {
         self.source.as_ref()
     }
 
-    pub fn into_answer(self, tongue: Tongue) -> Answer {
+    /// `documentation` is the URL of the documents, of which a problem's type is a page.
+    pub fn into_answer(self, tongue: Tongue, documentation: Option<&str>) -> Answer {
         let (status, code, title) = (self.code.status(), self.code.as_str(), self.code.title());
+        let kind = match documentation {
+            Some(url) => format!("{url}/problems/{code}/"),
+            None => format!("urn:latchkey:problem:{code}"),
+        };
         let mut members = Map::new();
-        members.insert("type".into(), json!(format!("urn:latchkey:problem:{code}")));
+        members.insert("type".into(), json!(kind));
         members.insert("title".into(), json!(title));
         members.insert("status".into(), json!(status));
         members.insert("detail".into(), json!(self.words.say(tongue, self.retry_after_seconds)));

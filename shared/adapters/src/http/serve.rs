@@ -12,6 +12,9 @@ use super::request::Request;
 use super::words::Tongue;
 use crate::telemetry::{causes, with_request_id};
 
+/// The stage variable with the URL of the documents.
+const DOCUMENTATION: &str = "LatchkeyDocumentation";
+
 pub async fn serve<F>(
     function: &'static str,
     event: ApiGatewayV2httpRequest,
@@ -33,6 +36,7 @@ where
     let started = Instant::now();
     let accepted = event.headers.get("accept-language").and_then(|value| value.to_str().ok());
     let tongue = Tongue::preferred(accepted);
+    let documentation = event.stage_variables.get(DOCUMENTATION).cloned();
     let outcome = match Request::from_event(event) {
         Ok(request) => handler(request).await,
         Err(problem) => Err(problem),
@@ -46,7 +50,7 @@ where
                 tracing::error!(function, code, cause = causes(unavailable), "unavailable");
             }
             let why = problem.proof_refusal().map(ProofRefusal::name);
-            (problem.into_answer(tongue), code, why)
+            (problem.into_answer(tongue, documentation.as_deref()), code, why)
         }
     };
     tracing::info!(function, status = answer.status, code, why, milliseconds, "served");

@@ -1,0 +1,245 @@
+// The app: the sign-in element, or the account of whoever is signed in, with tokens and devices.
+
+import { type Device, type Me, Problem, type Session, type Store } from "../../../clients/web/src/index.ts";
+import { LatchkeySignIn } from "../../../clients/web/src/element.ts";
+import { button, fill, h } from "./dom.ts";
+import type { Local } from "./local.ts";
+import { language, span, words } from "./words.ts";
+
+interface Tokens {
+  readonly token_type: string;
+  readonly access_token: string;
+  readonly refresh_token: string;
+}
+
+type Claims = Readonly<Record<string, unknown>> & { readonly iat: number; readonly exp: number };
+
+const FCM_TOKEN = "latchkey console fcm token";
+
+/** The token by which this browser gets pushes. */
+export function fcmToken(): string {
+  const kept = localStorage.getItem(FCM_TOKEN) ?? `console-${crypto.randomUUID()}`;
+  localStorage.setItem(FCM_TOKEN, kept);
+  return kept;
+}
+
+export class App {
+  readonly element = h("section", "app", { "aria-labelledby": "app" });
+  readonly #session: Session;
+  readonly #store: Store;
+  readonly #local: Local;
+  readonly #body = h("div", "app-body");
+  #signIn: LatchkeySignIn | undefined;
+  #isNew = false;
+  /** What is shown of the running lifetimes. */
+  #tick: () => void = () => undefined;
+  #drawing = 0;
+
+  constructor(session: Session, store: Store, local: Local) {
+    this.#session = session;
+    this.#store = store;
+    this.#local = local;
+    const texts = words();
+    this.element.append(
+      h("header", "column-head", {}, h("h2", "", { id: "app" }, texts.app), h("p", "", {}, texts.appHint)),
+      this.#body,
+    );
+    session.subscribe(({ type }) => {
+      if (type === "signed-out") this.#isNew = false;
+      void this.#draw();
+    });
+    setInterval(() => {
+      this.#tick();
+    }, 1000);
+    void this.#draw();
+  }
+
+  /** Types a code, as the phone's keyboard offers it. */
+  fillIn(code: string): boolean {
+    const field = this.#signIn?.shadowRoot?.querySelector<HTMLInputElement>("#code");
+    if (!field) return false;
+    field.value = code;
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+    return true;
+  }
+
+  /** Whether a message can be filled in now. */
+  get asksForCode(): boolean {
+    return !!this.#signIn?.shadowRoot?.querySelector("#code");
+  }
+
+  async #draw(): Promise<void> {
+    if (!this.#session.isSignedIn) {
+      this.#drawing += 1;
+      if (!this.#signIn) this.#showSignIn();
+      return;
+    }
+    const drawing = (this.#drawing += 1);
+    const [me, { sessions }, tokens] = await Promise.all([
+      this.#session.call("getMe"),
+      this.#session.call("listSessions"),
+      this.#store.get("tokens") as Promise<Tokens | undefined>,
+    ]).catch((error: unknown) => {
+      if (error instanceof Problem) return [undefined, { sessions: [] }, undefined] as const;
+      throw error;
+    });
+    // Another change came in between.
+    if (drawing !== this.#drawing || !me) return;
+    if (!sessions.some((device) => device.current && device.fcm_token_at)) {
+      void this.#session.call("putFcmToken", { fcm_token: fcmToken() }).catch(() => undefined);
+    }
+    this.#signIn = undefined;
+    this.#showAccount(me, sessions, tokens);
+  }
+
+  #showSignIn(): void {
+    const { country } = this.#local.settings;
+    const element = (this.#signIn = new LatchkeySignIn());
+    const attributes = { country, lang: language(), "device-name": deviceName(), source: "console" };
+    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+    element.session = this.#session;
+    element.addEventListener("signed-in", (event) => {
+      this.#isNew = (event).detail.signedIn?.is_new_user ?? false;
+    });
+    this.#tick = () => undefined;
+    this.#body.replaceChildren(element);
+  }
+
+  #showAccount(me: Me, devices: readonly Device[], tokens: Tokens | undefined): void {
+    const texts = words();
+    const status = h("p", "outcome", { role: "status" });
+    const act = async (work: () => Promise<void>): Promise<void> => {
+      status.replaceChildren();
+      status.classList.remove("failed");
+      try {
+        await work();
+      } catch (error) {
+        if (!(error instanceof Problem)) throw error;
+        status.classList.add("failed");
+        status.append(error.body.detail ?? error.code);
+      }
+    };
+    const name = me.name ?? me.username ?? me.phone_number ?? me.user_id;
+    const account = h(
+      "div",
+      "card account",
+      {},
+      h(
+        "div",
+        "who",
+        {},
+        h("span", "avatar", { "aria-hidden": "true" }, name.replace(/^\+/, "").slice(-2)),
+        h(
+          "div",
+          "",
+          {},
+          h("p", "badge", {}, this.#isNew ? texts.newHere : texts.signedInAs),
+          h("p", "name", {}, name),
+        ),
+      ),
+      facts([
+        [texts.organization, this.#session.claims?.org],
+        [texts.roles, Object.keys(this.#session.claims?.roles ?? {}).join(", ")],
+        [texts.user, me.user_id],
+      ]),
+      h(
+        "div",
+        "actions",
+        {},
+        button("button", texts.signOut, () => act(() => this.#session.signOut())),
+        button("button quiet", texts.signOutEverywhere, () => act(() => this.#session.signOutEverywhere())),
+      ),
+      status,
+    );
+    const lives: (() => void)[] = [];
+    const cards = tokens
+      ? [
+          this.#tokenCard(texts.accessToken, tokens.access_token, lives),
+          this.#tokenCard(texts.refreshToken, tokens.refresh_token, lives),
+        ]
+      : [h("p", "hint", {}, texts.notKept)];
+    const refresh = button("button quiet small", texts.refresh, () => act(() => this.#session.refresh()));
+    this.#tick = () => {
+      for (const life of lives) life();
+    };
+    this.#tick();
+    this.#body.replaceChildren(
+      account,
+      h("div", "card", {}, ...cards, h("div", "actions", {}, refresh)),
+      this.#deviceCard(devices, act),
+    );
+  }
+
+  #tokenCard(title: string, token: string, lives: (() => void)[]): HTMLElement {
+    const texts = words();
+    const claims = decoded(token);
+    const whole = claims.exp - claims.iat;
+    const bar = h("progress", "life", { max: String(whole), "aria-label": title });
+    const left = h("span", "left");
+    lives.push(() => {
+      const seconds = claims.exp - this.#local.now / 1000;
+      bar.value = Math.max(0, seconds);
+      bar.classList.toggle("low", seconds < whole / 10);
+      left.textContent = seconds > 0 ? fill(texts.expiresIn, { time: span(seconds * 1000) }) : texts.expired;
+    });
+    const isBound = "cnf" in claims;
+    return h(
+      "section",
+      "token",
+      { "aria-label": title },
+      h("div", "token-head", {}, h("h3", "", {}, title), left),
+      bar,
+      h("p", isBound ? "bound" : "unbound", {}, isBound ? texts.bound : texts.unbound),
+      h("details", "", {}, h("summary", "", {}, texts.claims), code(claims)),
+    );
+  }
+
+  #deviceCard(devices: readonly Device[], act: (work: () => Promise<void>) => Promise<void>): HTMLElement {
+    const texts = words();
+    const end = async (session_id: string): Promise<void> => {
+      await this.#session.call("revokeSession", { session_id });
+      await this.#draw();
+    };
+    const rows = devices.map((device) =>
+      h(
+        "li",
+        "",
+        {},
+        h(
+          "span",
+          "",
+          {},
+          device.device_name ?? texts.unnamedDevice,
+          device.current && h("small", "badge", {}, texts.thisDevice),
+        ),
+        !device.current && button("button quiet small", texts.endSession, () => act(() => end(device.session_id))),
+      ),
+    );
+    return h("div", "card", {}, h("h3", "", {}, texts.devices), h("ul", "devices", {}, ...rows));
+  }
+}
+
+export function facts(rows: readonly (readonly [name: string, value: string | undefined])[]): HTMLElement {
+  const shown = rows.filter(([, value]) => value);
+  return h("dl", "facts", {}, ...shown.flatMap(([name, value]) => [h("dt", "", {}, name), h("dd", "", {}, value)]));
+}
+
+/** JSON to be read, which a keyboard can scroll. */
+export function code(value: unknown, label = "JSON"): HTMLElement {
+  const text = typeof value === "string" ? value : JSON.stringify(value, null, 2);
+  return h("pre", "code", { tabindex: "0", role: "group", "aria-label": label }, text);
+}
+
+function decoded(token: string): Claims {
+  const payload = token.split(".")[1] ?? "";
+  const bytes = Uint8Array.from(atob(payload.replaceAll("-", "+").replaceAll("_", "/")), (c) => c.charCodeAt(0));
+  return JSON.parse(new TextDecoder().decode(bytes)) as Claims;
+}
+
+/** Such as "Chrome on Linux". */
+function deviceName(): string {
+  const agent = navigator.userAgent;
+  const browser = ["Firefox", "Edg", "Chrome", "Safari"].find((name) => agent.includes(name)) ?? "Browser";
+  const system = ["Android", "iPhone", "Mac OS", "Windows", "Linux"].find((name) => agent.includes(name));
+  return `${browser === "Edg" ? "Edge" : browser}${system ? ` on ${system}` : ""}`;
+}

@@ -1,0 +1,260 @@
+// The eight scenes of the tour: what each does with the API, and what must come of it.
+
+import { Api, type Body, Problem, type SignedIn } from "../../../clients/web/src/index.ts";
+import { type DeviceKey, claimsOf, makeDeviceKey } from "../../../clients/web/src/proof.ts";
+import type { Local } from "./local.ts";
+import { codeOf, gatewayName } from "./phone.ts";
+
+export type Actor = "phone" | "laptop" | "thief" | "stranger" | "world";
+
+export interface Step {
+  readonly actor: Actor;
+  /** Values for the places in the step's words. */
+  readonly values?: Readonly<Record<string, string | number>>;
+  readonly outcome: "done" | "opened" | "refused";
+}
+
+/** A scene yields each step once it has come out as it should, and throws otherwise. */
+export type Scene = (local: Local) => AsyncGenerator<Step, void>;
+
+/** What came out otherwise than it should. */
+export class Unexpected extends Error {}
+
+/** A device with or without a key, which calls the API itself. */
+class Device {
+  readonly api: Api;
+  /** Of the last code that this device asked for. */
+  #challenge: string | undefined;
+
+  private constructor(local: Local, key: DeviceKey | undefined) {
+    const prove = (): Promise<DeviceKey | undefined> => {
+      // A device whose clock is wrong learns the time from a refusal, which is not what the scene shows.
+      this.api.aheadSeconds = local.ahead / 1000;
+      return Promise.resolve(key);
+    };
+    this.api = new Api(location.origin, { key: key && prove });
+  }
+
+  static async withKey(local: Local): Promise<Device> {
+    return new Device(local, await makeDeviceKey());
+  }
+
+  static withoutKey(local: Local): Device {
+    return new Device(local, undefined);
+  }
+
+  async send(phone_number: string): Promise<string> {
+    this.#challenge = (await this.api.call("sendOtp", { phone_number, locale: "en" })).challenge_id;
+    return codeFor(phone_number);
+  }
+
+  submit(phone_number: string, otp: string, way: object = {}, idempotencyKey?: string): Promise<SignedIn> {
+    const body = { phone_number, otp, challenge_id: this.#challenge, ...way } as Body<"submitOtp">;
+    return this.api.call("submitOtp", body, { idempotencyKey });
+  }
+
+  async signIn(number: string): Promise<SignedIn> {
+    return this.submit(number, await this.send(number));
+  }
+
+  refresh({ refresh_token }: SignedIn): Promise<unknown> {
+    return this.api.call("refreshSession", { refresh_token });
+  }
+}
+
+const AWAY = 61;
+
+let numbers = Math.floor(Math.random() * 1_000_000);
+/** A mobile number of Nepal that nobody here has used before. */
+function newNumber(): string {
+  numbers = (numbers + 7_919) % 1_000_000;
+  return `+9779841${String(numbers).padStart(6, "0")}`;
+}
+
+async function inbox(number: string): Promise<{ text: string; gateway: string } | undefined> {
+  const response = await fetch(`/local/inbox?to=${encodeURIComponent(number)}`);
+  return ((await response.json()) as { messages: { text: string; gateway: string }[] }).messages[0];
+}
+
+async function codeFor(number: string): Promise<string> {
+  const code = codeOf((await inbox(number))?.text ?? "");
+  if (!code) throw new Unexpected(`no message to ${number}`);
+  return code;
+}
+
+function wrong(code: string, by = 1): string {
+  return String((Number(code) + by) % 1_000_000).padStart(6, "0");
+}
+
+/** The refusal that must come, with one of these codes. */
+async function refused(attempt: Promise<unknown>, ...codes: readonly string[]): Promise<Problem> {
+  try {
+    await attempt;
+  } catch (error) {
+    if (error instanceof Problem && codes.includes(error.code)) return error;
+    throw new Unexpected(error instanceof Problem ? error.code : String(error), { cause: error });
+  }
+  throw new Unexpected("it was not refused");
+}
+
+function must(holds: boolean, why: string): void {
+  if (!holds) throw new Unexpected(why);
+}
+
+async function* signIn(local: Local): AsyncGenerator<Step, void> {
+  const [number, phone] = [newNumber(), await Device.withKey(local)];
+  const code = await phone.send(number);
+  yield { actor: "phone", values: { number }, outcome: "done" };
+  yield { actor: "world", values: { code }, outcome: "done" };
+  const tokens = await phone.submit(number, code);
+  yield { actor: "phone", outcome: "opened" };
+  const me = await phone.api.call("getMe", undefined, { token: tokens });
+  must(me.phone_number === number, "the account has another number");
+  yield { actor: "phone", outcome: "opened" };
+}
+
+async function* oneAnswer(local: Local): AsyncGenerator<Step, void> {
+  const [number, phone] = [newNumber(), await Device.withKey(local)];
+  const code = await phone.send(number);
+  yield { actor: "phone", values: { number }, outcome: "done" };
+  const devices = await Promise.all(Array.from({ length: 10 }, () => Device.withKey(local)));
+  const attempts = await Promise.allSettled(devices.map((device) => device.submit(number, code)));
+  const opened = attempts.filter(({ status }) => status === "fulfilled").length;
+  must(opened === 1, `${opened} devices got in`);
+  yield { actor: "world", values: { code }, outcome: "opened" };
+  await refused(phone.submit(number, code), "otp_expired", "too_many_attempts", "incorrect_otp");
+  yield { actor: "phone", outcome: "refused" };
+}
+
+async function* fiveGuesses(local: Local): AsyncGenerator<Step, void> {
+  const [number, phone, thief] = [newNumber(), await Device.withKey(local), await Device.withKey(local)];
+  const code = await phone.send(number);
+  yield { actor: "phone", values: { number }, outcome: "done" };
+  const guess = (by: number): Promise<Problem> => refused(thief.submit(number, wrong(code, by)), "incorrect_otp");
+  await guess(1);
+  yield { actor: "thief", values: { wrong: wrong(code) }, outcome: "refused" };
+  for (const by of [2, 3, 4]) await guess(by);
+  yield { actor: "thief", outcome: "refused" };
+  await guess(5);
+  yield { actor: "thief", outcome: "refused" };
+  await refused(thief.submit(number, code), "too_many_attempts", "incorrect_otp");
+  yield { actor: "thief", values: { code }, outcome: "refused" };
+  const problem = await refused(phone.send(number), "too_many_requests");
+  yield { actor: "phone", outcome: "refused" };
+  const seconds = problem.retryAfter ?? 0;
+  await local.advance(seconds);
+  yield { actor: "world", values: { seconds }, outcome: "done" };
+  const fresh = await phone.send(number);
+  yield { actor: "phone", outcome: "done" };
+  await phone.submit(number, fresh);
+  yield { actor: "phone", outcome: "opened" };
+}
+
+async function* stolenToken(local: Local): AsyncGenerator<Step, void> {
+  const [number, phone, thief] = [newNumber(), await Device.withKey(local), Device.withoutKey(local)];
+  const bound = await phone.signIn(number);
+  yield { actor: "phone", values: { number }, outcome: "opened" };
+  await refused(thief.refresh(bound), "invalid_dpop_proof");
+  yield { actor: "thief", outcome: "refused" };
+  await phone.refresh(bound);
+  yield { actor: "phone", outcome: "opened" };
+  await local.advance(AWAY);
+  const laptop = Device.withoutKey(local);
+  const unbound = await laptop.signIn(number);
+  yield { actor: "laptop", outcome: "opened" };
+  const stolen = (await thief.refresh(unbound)) as SignedIn;
+  yield { actor: "thief", outcome: "opened" };
+  await local.advance(AWAY);
+  await refused(laptop.refresh(unbound), "refresh_reused");
+  yield { actor: "laptop", outcome: "refused" };
+  await refused(thief.refresh(stolen), "session_revoked", "refresh_reused");
+  yield { actor: "thief", outcome: "refused" };
+}
+
+async function* gateway(local: Local): AsyncGenerator<Step, void> {
+  const [number, phone] = [newNumber(), await Device.withKey(local)];
+  try {
+    await local.addFault({ target: "sparrow", mode: "error", times: 5 });
+    yield { actor: "world", outcome: "done" };
+    const code = await phone.send(number);
+    yield { actor: "phone", values: { number }, outcome: "done" };
+    const by = (await inbox(number))?.gateway ?? "";
+    must(by !== "sparrow" && by !== "", "no other gateway took the message");
+    yield { actor: "world", values: { gateway: gatewayName(by) }, outcome: "done" };
+    await phone.submit(number, code);
+    yield { actor: "phone", outcome: "opened" };
+  } finally {
+    await local.clearFaults();
+  }
+}
+
+async function* lostAnswer(local: Local): AsyncGenerator<Step, void> {
+  const [number, phone] = [newNumber(), await Device.withKey(local)];
+  const [code, key] = [await phone.send(number), crypto.randomUUID()];
+  yield { actor: "phone", values: { number }, outcome: "done" };
+  const lost = await phone.submit(number, code, {}, key);
+  yield { actor: "phone", outcome: "done" };
+  const found = await phone.submit(number, code, {}, key);
+  const session = ({ access_token }: SignedIn): unknown => claimsOf(access_token)["sid"];
+  must(session(lost) === session(found), "it was another session");
+  yield { actor: "phone", outcome: "opened" };
+  await phone.refresh(found);
+  yield { actor: "phone", outcome: "done" };
+  await phone.refresh(found);
+  yield { actor: "phone", outcome: "opened" };
+}
+
+async function* recycledNumber(local: Local): AsyncGenerator<Step, void> {
+  const [number, phone, stranger] = [newNumber(), await Device.withKey(local), await Device.withKey(local)];
+  const days = local.settings.phone_dormant_days + 1;
+  const sita = await phone.signIn(number);
+  yield { actor: "phone", values: { number }, outcome: "opened" };
+  await local.advance(days * 86_400);
+  yield { actor: "world", values: { days }, outcome: "done" };
+  const code = await stranger.send(number);
+  yield { actor: "stranger", outcome: "done" };
+  await refused(stranger.submit(number, code), "second_signal_required");
+  yield { actor: "stranger", outcome: "refused" };
+  const fresh = await stranger.submit(number, code, { fresh_account: true });
+  must(fresh.is_new_user && fresh.user.user_id !== sita.user.user_id, "the stranger has an old account");
+  yield { actor: "stranger", outcome: "opened" };
+}
+
+async function* undoneChange(local: Local): AsyncGenerator<Step, void> {
+  const [number, other] = [newNumber(), newNumber()];
+  const [phone, home] = [await Device.withKey(local), await Device.withKey(local)];
+  const token = await phone.signIn(number);
+  const username = `sita.${number.slice(-6)}`;
+  await phone.api.call("patchMe", { username }, { token });
+  yield { actor: "phone", values: { number }, outcome: "opened" };
+  await local.advance(AWAY);
+  await phone.api.call("sendPhoneOtp", { phone_number: other, change: true }, { token });
+  yield { actor: "thief", values: { other }, outcome: "done" };
+  const otp = await codeFor(other);
+  await phone.api.call("validatePhoneOtp", { phone_number: other, otp, username }, { token });
+  yield { actor: "thief", outcome: "opened" };
+  await local.advance(AWAY);
+  const code = await home.send(number);
+  yield { actor: "laptop", outcome: "done" };
+  await refused(home.submit(number, code), "number_released");
+  yield { actor: "laptop", outcome: "refused" };
+  const back = await home.submit(number, code, { restore: true, sign_out_others: true });
+  must(!back.is_new_user, "it is another account");
+  yield { actor: "laptop", outcome: "opened" };
+  await refused(phone.refresh(token), "session_revoked");
+  yield { actor: "thief", values: { hours: local.settings.undo_hours }, outcome: "refused" };
+}
+
+export const scenes = {
+  "sign-in": signIn,
+  "one-answer": oneAnswer,
+  "five-guesses": fiveGuesses,
+  "stolen-token": stolenToken,
+  gateway,
+  "lost-answer": lostAnswer,
+  "recycled-number": recycledNumber,
+  "undone-change": undoneChange,
+} as const satisfies Record<string, Scene>;
+
+export type SceneName = keyof typeof scenes;
+export const sceneNames = Object.keys(scenes) as SceneName[];
