@@ -1,7 +1,6 @@
 //! The whole of Latchkey on one machine: the functions behind an HTTP API as `template.yaml` declares it, with embedded
-//! stand-ins for every external service. It listens on loopback only, unless the
-//! options say otherwise. No state is global: any number of systems can run
-//! in one process.
+//! stand-ins for every external service. It listens on loopback only, unless the options say otherwise. No state is global:
+//! any number of systems can run in one process.
 
 mod answer;
 mod api_gateway;
