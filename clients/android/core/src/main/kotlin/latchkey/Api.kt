@@ -112,7 +112,8 @@ public class Api(
     ): Answer {
         val inPath = if ('{' in operation.path) URLEncoder.encode(body.toString(), "UTF-8") else null
         val url = base + operation.path.replace("{session_id}", inPath.orEmpty())
-        val content = if (inPath == null && body != null && body != Unit) json.encodeToString(operation.body, body) else null
+        val hasBody = inPath == null && body != null && body != Unit
+        val content = if (hasBody) json.encodeToString(operation.body, body) else null
         val headers =
             buildMap {
                 put("accept-language", language())
@@ -155,11 +156,15 @@ public class Api(
     ): Duration? {
         val soon = ((attempt + Random.nextDouble()) * SOON_MILLISECONDS).milliseconds
         return when (problem.code) {
-            // The answer told the server's time, so the next proof has it.
+            // The answer told the server's time. The next proof has it.
             ProblemCode.InvalidDpopProof -> Duration.ZERO.takeIf { attempt == 0 && key() != null }
+
             ProblemCode.ServiceUnavailable -> (problem.retryAfter ?: 1).seconds.takeIf { it <= longestWait }
+
             ProblemCode.GatewayThrottled, ProblemCode.GatewayFailed, ProblemCode.KeyFailed -> soon
+
             ProblemCode.NoAnswer, ProblemCode.TimedOut -> soon.takeIf { operation.isRepeatable }
+
             else -> null
         }
     }
@@ -182,6 +187,6 @@ internal fun originOf(url: String): String {
     val parsed = URI.create(url)
     val scheme = parsed.scheme?.lowercase()
     require((scheme == "http" || scheme == "https") && parsed.host != null) { "not a URL of HTTP or HTTPS: $url" }
-    val port = if (parsed.port >= 0) parsed.port else if (scheme == "https") 443 else 80
+    val port = parsed.port.takeIf { it >= 0 } ?: mapOf("http" to 80, "https" to 443)[scheme]
     return "$scheme://${parsed.host.lowercase()}:$port"
 }

@@ -105,8 +105,7 @@ public class SignIn(
      * Keep it with the state of the screen: while the person reads the message in another app, Android may end this one. It
      * has the number, and no code. `null` if there is nothing to go on with.
      */
-    public fun saved(): String? =
-        (current.value.step as? SignInState.AfterSend)?.let { json.encodeToString(it.sent) }
+    public fun saved(): String? = (current.value.step as? SignInState.AfterSend)?.let { json.encodeToString(it.sent) }
 
     /** Sends a code to a number in any form. A national one is read in the organization's default region. */
     public suspend fun send(phoneNumber: String): Unit =
@@ -222,7 +221,9 @@ public class SignIn(
                 SignInState(SignInState.Code(sent, needsNewCode), problem = problem)
             }
 
-            else -> throw problem
+            else -> {
+                throw problem
+            }
         }
     }
 

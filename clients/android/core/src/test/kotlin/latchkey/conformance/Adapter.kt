@@ -10,11 +10,13 @@ import kotlinx.coroutines.awaitAll
 import kotlinx.coroutines.coroutineScope
 import kotlinx.coroutines.launch
 import kotlinx.coroutines.runBlocking
+import kotlinx.serialization.KSerializer
 import kotlinx.serialization.builtins.serializer
 import kotlinx.serialization.json.JsonElement
 import kotlinx.serialization.json.JsonNull
 import kotlinx.serialization.json.JsonObject
 import kotlinx.serialization.json.JsonPrimitive
+import kotlinx.serialization.json.add
 import kotlinx.serialization.json.buildJsonObject
 import kotlinx.serialization.json.encodeToJsonElement
 import kotlinx.serialization.json.int
@@ -23,7 +25,6 @@ import kotlinx.serialization.json.jsonPrimitive
 import kotlinx.serialization.json.long
 import kotlinx.serialization.json.put
 import kotlinx.serialization.json.putJsonArray
-import kotlinx.serialization.json.add
 import latchkey.DeviceKeys
 import latchkey.MemoryStore
 import latchkey.Operation
@@ -145,7 +146,7 @@ private fun <Answer> encoded(
     answer: Answer,
 ): JsonElement {
     @Suppress("UNCHECKED_CAST")
-    return json.encodeToJsonElement(operation.answer as kotlinx.serialization.KSerializer<Answer>, answer)
+    return json.encodeToJsonElement(operation.answer as KSerializer<Answer>, answer)
 }
 
 private val devices = mutableMapOf<String, Device>()
@@ -155,7 +156,9 @@ private suspend fun perform(command: JsonObject): JsonElement {
     val name = text("device")
     if (text("do") == "open") {
         val ahead = (command["clock_ahead_seconds"]?.jsonPrimitive?.long ?: 0) * 1000
-        devices[name] = Device(text("api"), ahead, MemoryStore(), SoftwareKeys(), mutableListOf()).also { it.start(name) }
+        val opened = Device(text("api"), ahead, MemoryStore(), SoftwareKeys(), mutableListOf())
+        opened.start(name)
+        devices[name] = opened
         return JsonNull
     }
     val device = devices.getValue(name)
