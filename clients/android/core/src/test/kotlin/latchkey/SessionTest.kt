@@ -1,0 +1,400 @@
+package latchkey
+
+import kotlinx.coroutines.CoroutineScope
+import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.async
+import kotlinx.coroutines.awaitAll
+import kotlinx.coroutines.cancelAndJoin
+import kotlinx.coroutines.coroutineScope
+import kotlinx.coroutines.delay
+import kotlinx.coroutines.flow.first
+import kotlinx.coroutines.launch
+import kotlinx.coroutines.withTimeout
+import org.junit.jupiter.api.AfterAll
+import java.io.File
+import java.io.IOException
+import java.util.concurrent.CopyOnWriteArrayList
+import kotlin.test.Test
+import kotlin.test.assertEquals
+import kotlin.test.assertFailsWith
+import kotlin.test.assertFalse
+import kotlin.test.assertNotNull
+import kotlin.test.assertNull
+import kotlin.test.assertTrue
+import kotlin.time.Duration.Companion.seconds
+
+private const val REFRESH = "POST /v1/session/refresh"
+private const val ME = "GET /v1/me"
+private const val ACCESS_TOKEN_SECONDS = 900L
+
+class SessionTest {
+    private suspend fun signedIn() = TestDevice(world).start().signIn()
+
+    private fun eventsOf(device: TestDevice): List<SessionEvent> {
+        val events = CopyOnWriteArrayList<SessionEvent>()
+        CoroutineScope(Dispatchers.Unconfined).launch { device.session.events.collect { events += it } }
+        return events
+    }
+
+    private fun restarted(
+        device: TestDevice,
+        keys: DeviceKeys = device.keys,
+    ) = TestDevice(world, device.wire, device.store, keys)
+
+    @Test
+    fun `a sign-in is kept, and the next start of the app finds it`() =
+        test {
+            val device = TestDevice(world).start()
+            val events = eventsOf(device)
+            assertFalse(device.session.isSignedIn)
+            assertNull(device.session.claims.value)
+            device.signIn()
+            assertEquals(listOf<SessionEvent>(SessionEvent.SignedIn), events)
+            val again = restarted(device).start()
+            val claims = assertNotNull(again.session.claims.value)
+            assertEquals(
+                device.session.claims.value
+                    ?.sub,
+                claims.sub,
+            )
+            assertTrue(claims.fresh)
+            assertEquals(mapOf("default" to listOf(claims.org)), claims.roles)
+            assertEquals(claims.sub, again.session.call(Operation.getMe).userId)
+            assertEquals(0, device.wire.count(REFRESH))
+        }
+
+    @Test
+    fun `the refresh token is bound to the device's key`() =
+        test {
+            val session = signedIn().session
+            assertEquals(listOf(true), session.call(Operation.listSessions).sessions.map { it.hasDeviceKey })
+        }
+
+    @Test
+    fun `many requests with an expired token cause one refresh`() =
+        test {
+            val device = signedIn()
+            world.advance(ACCESS_TOKEN_SECONDS + 1)
+            val answers =
+                coroutineScope {
+                    List(20) { async(Dispatchers.Default) { device.session.call(Operation.getMe) } }.awaitAll()
+                }
+            assertEquals(1, answers.map { it.userId }.distinct().size)
+            assertEquals(1, device.wire.count(REFRESH))
+        }
+
+    @Test
+    fun `many requests without a network fail together, not one after the other`() =
+        test {
+            val device = signedIn()
+            world.advance(ACCESS_TOKEN_SECONDS + 1)
+            device.wire.answer(REFRESH, 503, times = 100)
+            coroutineScope {
+                repeat(20) {
+                    launch(Dispatchers.Default) {
+                        problem(ProblemCode.GatewayFailed) { device.session.call(Operation.getMe) }
+                    }
+                }
+            }
+            // A request that was refused after the first refresh had failed starts another one.
+            assertTrue(device.wire.count(REFRESH) <= 6, "${device.wire.count(REFRESH)} refreshes")
+            assertTrue(device.session.isSignedIn)
+        }
+
+    @Test
+    fun `a refresh goes on when the one who asked for it leaves`() =
+        test {
+            val device = signedIn()
+            val events = eventsOf(device)
+            coroutineScope {
+                val leaving = launch(Dispatchers.Unconfined) { device.session.refresh() }
+                leaving.cancelAndJoin()
+            }
+            withTimeout(5.seconds) { while (events.isEmpty()) delay(10) }
+            assertEquals(listOf<SessionEvent>(SessionEvent.Refreshed), events)
+        }
+
+    @Test
+    fun `a token that is about to expire is refreshed before a request, not after`() =
+        test {
+            val device = signedIn()
+            device.session.call(Operation.getMe)
+            assertEquals(0, device.wire.count(REFRESH))
+            device.aheadSeconds = ACCESS_TOKEN_SECONDS - 20
+            device.session.call(Operation.getMe)
+            assertEquals(1, device.wire.count(REFRESH, 200))
+            assertTrue(device.wire.passed.all { it.route != ME || it.status == 200 })
+        }
+
+    @Test
+    fun `a lost answer to a refresh signs nobody out, however late it is asked again`() =
+        test {
+            val device = signedIn()
+            device.wire.loseAnswer(REFRESH, 3)
+            problem(ProblemCode.NoAnswer) { device.session.refresh() }
+            assertTrue(device.session.isSignedIn)
+            world.advance(3600)
+            device.session.refresh()
+            assertEquals(
+                device.session.claims.value
+                    ?.sub,
+                device.session.call(Operation.getMe).userId,
+            )
+        }
+
+    @Test
+    fun `what says nothing about the session signs nobody out`() =
+        test {
+            val device = signedIn()
+            val events = eventsOf(device)
+            val refusals =
+                listOf(
+                    Triple(503, ProblemCode.ServiceUnavailable, 1),
+                    Triple(401, ProblemCode.InvalidDpopProof, 2),
+                    Triple(403, ProblemCode.EdgeRequired, 1),
+                )
+            for ((status, code, times) in refusals) {
+                device.wire.answer(REFRESH, status, refusal(code, retryAfter = 30), times)
+                problem(code) { device.session.refresh() }
+                assertTrue(device.session.isSignedIn)
+            }
+            assertEquals(emptyList(), events)
+        }
+
+    @Test
+    fun `a sign-out ends the session, and the device keeps its key`() =
+        test {
+            val device = signedIn()
+            val events = eventsOf(device)
+            val key = device.keys.find()
+            device.session.signOut()
+            assertEquals(listOf<SessionEvent>(SessionEvent.SignedOut(ProblemCode.SignedOut)), events)
+            assertEquals(key, device.keys.find())
+            assertNull(device.store.get("tokens"))
+            assertNull(device.session.claims.value)
+            problem(ProblemCode.SignedOut) { device.session.call(Operation.getMe) }
+            problem(ProblemCode.SignedOut) { device.session.fetch(HttpRequest("GET", "${world.base}/v1/me")) }
+            problem(ProblemCode.SignedOut) { device.session.refresh() }
+        }
+
+    @Test
+    fun `a sign-out without a network removes the tokens, and says that the server does not know`() =
+        test {
+            val device = signedIn()
+            device.wire.loseAnswer("DELETE /v1/session", 3)
+            problem(ProblemCode.NoAnswer) { device.session.signOut() }
+            assertFalse(device.session.isSignedIn)
+            assertNull(device.store.get("tokens"))
+        }
+
+    @Test
+    fun `a sign-out whose answer was lost succeeds at its repetition`() =
+        test {
+            val device = signedIn()
+            device.wire.loseAnswer("DELETE /v1/session")
+            device.session.signOut()
+            assertFalse(device.session.isSignedIn)
+        }
+
+    @Test
+    fun `signing out everywhere ends the sessions of all devices, and each hears the reason`() =
+        test {
+            val number = newNumber()
+            val phone = TestDevice(world).start().signIn(number)
+            val events = eventsOf(phone)
+            world.advance(60)
+            val tablet = TestDevice(world).start().signIn(number)
+            tablet.session.signOutEverywhere()
+            assertFalse(tablet.session.isSignedIn)
+            problem(ProblemCode.SessionRevoked) { phone.session.call(Operation.getMe) }
+            assertEquals(listOf<SessionEvent>(SessionEvent.SignedOut(ProblemCode.SessionRevoked)), events)
+        }
+
+    @Test
+    fun `signing out everywhere without a network leaves everybody signed in`() =
+        test {
+            val device = signedIn()
+            device.wire.answer("DELETE /v1/sessions", 503, times = 3)
+            problem(ProblemCode.GatewayFailed) { device.session.signOutEverywhere() }
+            assertTrue(device.session.isSignedIn)
+        }
+
+    @Test
+    fun `a session that expired ends with that reason`() =
+        test {
+            val device = signedIn()
+            val events = eventsOf(device)
+            world.advance(31 * 86_400L)
+            problem(ProblemCode.TokenExpired) { device.session.call(Operation.getMe) }
+            assertEquals(listOf<SessionEvent>(SessionEvent.SignedOut(ProblemCode.TokenExpired)), events)
+            assertNull(device.session.claims.first())
+        }
+
+    @Test
+    fun `a second sign-in ends the first session, and is fresh`() =
+        test {
+            val number = newNumber()
+            val device = TestDevice(world).start().signIn(number)
+            device.session.refresh()
+            assertEquals(
+                false,
+                device.session.claims.value
+                    ?.fresh,
+            )
+            world.advance(60)
+            device.signIn(number)
+            assertEquals(
+                true,
+                device.session.claims.value
+                    ?.fresh,
+            )
+            assertEquals(
+                1,
+                device.session
+                    .call(Operation.listSessions)
+                    .sessions.size,
+            )
+        }
+
+    @Test
+    fun `bound tokens without their key are of no use, so nobody is signed in`() =
+        test {
+            val device = signedIn()
+            assertFalse(restarted(device, SoftwareKeys()).start().session.isSignedIn)
+            assertTrue(restarted(device).start().session.isSignedIn)
+        }
+
+    @Test
+    fun `a device without a key is signed in too`() =
+        test {
+            val none =
+                object : DeviceKeys {
+                    override suspend fun find() = null
+
+                    override suspend fun findOrMake() = null
+                }
+            val device = TestDevice(world, keys = none).start().signIn()
+            device.session.refresh()
+            assertEquals(
+                listOf(false),
+                device.session
+                    .call(Operation.listSessions)
+                    .sessions
+                    .map { it.hasDeviceKey },
+            )
+            assertTrue(restarted(device).start().session.isSignedIn)
+        }
+
+    @Test
+    fun `a store that keeps nothing costs the next start alone`() =
+        test {
+            val full =
+                object : Store by MemoryStore() {
+                    override suspend fun put(
+                        name: String,
+                        value: String,
+                    ): Unit = throw IOException("the disk is full")
+                }
+            val device = TestDevice(world, store = full).start().signIn()
+            device.session.refresh()
+            device.session.call(Operation.getMe)
+            assertFalse(restarted(device).start().session.isSignedIn)
+        }
+
+    @Test
+    fun `what another version kept signs nobody in`() =
+        test {
+            val device = TestDevice(world)
+            for (kept in listOf("", "{}", "not JSON")) {
+                device.store.put("tokens", kept)
+                assertFalse(device.start().session.isSignedIn)
+            }
+        }
+
+    @Test
+    fun `fetch adds the token, refreshes once, and sends the body again`() =
+        test {
+            val device = signedIn()
+            world.advance(ACCESS_TOKEN_SECONDS + 1)
+            val headers = mapOf("content-type" to "application/json")
+            val body = """{"name":"Sita Sharma"}""".encodeToByteArray()
+            val response = device.session.fetch(HttpRequest("PATCH", "${world.base}/v1/me", headers, body))
+            assertEquals("Sita Sharma", json.decodeFromString<Me>(response.text).name)
+            assertEquals(1, device.wire.count(REFRESH))
+            assertEquals(2, device.wire.count("PATCH /v1/me"))
+        }
+
+    @Test
+    fun `fetch refreshes after the refusal of API Gateway's authorizer, and returns a second refusal`() =
+        test {
+            for (refusal in listOf("""{"message":"Forbidden"}""", """{"Message":"User is not authorized"}""")) {
+                val device = signedIn()
+                device.wire.answer("GET /orders", 403, refusal, times = 2)
+                val response = device.session.fetch(HttpRequest("GET", "${world.base}/orders"))
+                assertEquals(403, response.status)
+                assertEquals(refusal, response.text)
+                assertEquals(1, device.wire.count(REFRESH, 200))
+            }
+        }
+
+    @Test
+    fun `fetch leaves the app's own refusals alone`() =
+        test {
+            val device = signedIn()
+            device.wire.answer("GET /orders", 403, """{"error":"not your order"}""")
+            device.wire.answer("GET /orders", 401, "no")
+            assertEquals(403, device.session.fetch(HttpRequest("GET", "${world.base}/orders")).status)
+            assertEquals(401, device.session.fetch(HttpRequest("GET", "${world.base}/orders")).status)
+            assertEquals(0, device.wire.count(REFRESH))
+        }
+
+    @Test
+    fun `fetch sends the token to no origin that was not named`() =
+        test {
+            val device = signedIn()
+            val before = device.wire.passed.size
+            val port = world.base.substringAfterLast(':')
+            val others = listOf("http://localhost:$port", "https://127.0.0.1:$port", "http://127.0.0.1:$port@localhost")
+            for (other in others) {
+                assertFailsWith<IllegalArgumentException>(other) {
+                    device.session.fetch(HttpRequest("GET", "$other/v1/me"))
+                }
+            }
+            assertEquals(before, device.wire.passed.size)
+            val named = restarted(device).start("http://localhost:$port")
+            assertEquals(200, named.session.fetch(HttpRequest("GET", "http://localhost:$port/v1/me")).status)
+        }
+
+    @Test
+    fun `where access tokens are bound too, each request has a proof`() =
+        test {
+            val template = File(project, "template.yaml").readText()
+            val default = Regex("(\n {2}AccessTokenBinding:\n {4}Type: String\n {4}Default: )refresh")
+            val file = File.createTempFile("template", ".yaml")
+            file.writeText(template.replace(default, "$1all"))
+            World.start(file).use { other ->
+                file.delete()
+                val device = TestDevice(other).start().signIn()
+                device.session.call(Operation.getMe)
+                val me = HttpRequest("GET", "${other.base}/v1/me?fields=all")
+                assertEquals(200, device.session.fetch(me).status)
+                assertTrue(
+                    device.wire.passed
+                        .last()
+                        .request.headers
+                        .getValue("Authorization")
+                        .startsWith("DPoP "),
+                )
+                device.session.refresh()
+                assertEquals(200, device.session.fetch(me).status)
+            }
+        }
+
+    private companion object {
+        val world = World.start()
+
+        @JvmStatic
+        @AfterAll
+        fun end() = world.close()
+    }
+}
