@@ -1,8 +1,9 @@
-// Plays the scenes of scenes.json with a client: `LATCHKEY_LOCAL=… node run.ts COMMAND…`. The command is the client's adapter.
-// It gets one command a line on its standard input, and answers each with one line on its standard output. README.md says how.
+// Plays the scenes of scenes.json with a client: `LATCHKEY_LOCAL=… node run.ts [--results FILE] COMMAND…`. The command is the
+// client's adapter. It gets one command a line on its standard input, and answers each with one line on its standard output.
+// README.md says how. The file then says which scenes passed, for table.ts.
 
 import { type ChildProcess, spawn } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { type Interface, createInterface } from "node:readline";
 import { isDeepStrictEqual } from "node:util";
 import { type Wire, World } from "./world.ts";
@@ -196,10 +197,12 @@ function found(answer: Json, path: string): string {
   return value;
 }
 
-const adapter = process.argv.slice(2);
-if (adapter.length === 0) throw new Error("usage: LATCHKEY_LOCAL=FILE node run.ts ADAPTER...");
+const values = process.argv.slice(2);
+const file = values[0] === "--results" ? values[1] : undefined;
+const adapter = file === undefined ? values : values.slice(2);
+if (adapter.length === 0) throw new Error("usage: LATCHKEY_LOCAL=FILE node run.ts [--results FILE] ADAPTER...");
 const scenes = JSON.parse(readFileSync(new URL("scenes.json", import.meta.url), "utf8")) as readonly Scene[];
-let failed = 0;
+const passed: Record<string, boolean> = {};
 for (const { name, says, steps } of scenes) {
   const world = await World.start();
   const client = new Client(adapter);
@@ -207,14 +210,17 @@ for (const { name, says, steps } of scenes) {
   const start = performance.now();
   try {
     for (const step of steps) await play.step(step);
+    passed[name] = true;
     console.log(`✔ ${name} (${Math.round(performance.now() - start)} ms)`);
   } catch (error) {
-    failed += 1;
+    passed[name] = false;
     console.log(`✖ ${name}\n    ${says}\n    ${error instanceof Error ? error.message : String(error)}`);
   } finally {
     client.close();
     world.close();
   }
 }
-console.log(`${scenes.length - failed} of ${scenes.length} scenes`);
-process.exitCode = failed ? 1 : 0;
+const count = Object.values(passed).filter(Boolean).length;
+console.log(`${count} of ${scenes.length} scenes`);
+if (file !== undefined) writeFileSync(file, JSON.stringify(passed));
+process.exitCode = count < scenes.length ? 1 : 0;
