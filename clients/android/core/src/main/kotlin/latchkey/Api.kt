@@ -140,10 +140,11 @@ public class Api(
         if (response.header("x-request-id") != null) learnTime(response)
         if (response.status !in 200..299) throw Problem.of(response)
         val hasBody = operation.answer.descriptor != Unit.serializer().descriptor
+        // A captive portal answers 200 with a page of its own.
+        if (hasBody == (response.status == 204)) throw Problem(ProblemCode.GatewayFailed, response.status)
         try {
             return json.decodeFromString(operation.answer, if (hasBody) response.text else "{}")
         } catch (failure: SerializationException) {
-            // A captive portal answers 200 with a page of its own.
             throw Problem(ProblemCode.GatewayFailed, response.status, cause = failure)
         }
     }

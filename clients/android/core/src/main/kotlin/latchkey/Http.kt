@@ -16,7 +16,10 @@ public class HttpRequest(
     public val headers: Map<String, String> = emptyMap(),
     public val body: ByteArray? = null,
 ) {
-    internal fun with(more: Map<String, String>) = HttpRequest(method, url, headers + more, body)
+    internal fun with(more: Map<String, String>): HttpRequest {
+        val others = headers.filterKeys { name -> more.keys.none { it.equals(name, ignoreCase = true) } }
+        return HttpRequest(method, url, others + more, body)
+    }
 }
 
 public class HttpResponse(

@@ -2,13 +2,20 @@
 
 package latchkey
 
+import kotlinx.serialization.ExperimentalSerializationApi
 import kotlinx.serialization.KSerializer
 import kotlinx.serialization.builtins.nullable
 import kotlinx.serialization.builtins.serializer
 import kotlinx.serialization.json.Json
 
 /** Members that this version does not know are ignored, and members that are `null` by default are not sent. */
-internal val json = Json { ignoreUnknownKeys = true }
+@OptIn(ExperimentalSerializationApi::class)
+internal val json =
+    Json {
+        ignoreUnknownKeys = true
+        // The exception for an answer that cannot be read would quote it, tokens and all.
+        exceptionsWithDebugInfo = false
+    }
 
 /** A request and its answer, by their types. The names are the operation ids of openapi.yaml. */
 public class Operation<Body, out Answer> internal constructor(

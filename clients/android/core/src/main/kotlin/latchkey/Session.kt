@@ -255,7 +255,12 @@ public class Session private constructor(
             try {
                 keep(api.call(Operation.refreshSession, RefreshRequest(old.refreshToken)))
             } catch (problem: Problem) {
-                if (problem.code in ends) forget(problem.code)
+                try {
+                    if (problem.code in ends) forget(problem.code)
+                } catch (failure: IOException) {
+                    // The next start of the app finds the tokens, and learns the same of them.
+                    problem.addSuppressed(failure)
+                }
                 throw problem
             }
             latestEvents.tryEmit(SessionEvent.Refreshed)

@@ -16,6 +16,7 @@ import kotlin.concurrent.thread
 import kotlin.test.Test
 import kotlin.test.assertEquals
 import kotlin.test.assertFailsWith
+import kotlin.test.assertFalse
 import kotlin.test.assertIs
 import kotlin.test.assertNotEquals
 import kotlin.test.assertNotNull
@@ -72,6 +73,7 @@ class ApiTest {
                     Triple(504, "", ProblemCode.GatewayFailed),
                     Triple(200, "<html>a captive portal</html>", ProblemCode.GatewayFailed),
                     Triple(200, "{}", ProblemCode.GatewayFailed),
+                    Triple(204, "", ProblemCode.GatewayFailed),
                 )
             for ((status, body, code) in answers) {
                 val wire = Wire()
@@ -242,6 +244,21 @@ class ApiTest {
         }
         assertEquals("https://auth.example.com", Api("https://auth.example.com/").base)
     }
+
+    @Test
+    fun `an answer that cannot be read is not quoted`() =
+        test {
+            val wire = Wire()
+            val tokens = """"token_type":"Bearer","access_token":"secret","refresh_token":"secret""""
+            for (answer in listOf("{$tokens}", "{$tokens,\"expires_in\":\"secret\"}", "{$tokens", "secret")) {
+                wire.answer("POST /v1/session/refresh", 200, answer, times = 3)
+                val refused =
+                    problem(ProblemCode.GatewayFailed) {
+                        Api(world.base, wire).call(Operation.refreshSession, RefreshRequest("secret"))
+                    }
+                assertFalse("secret" in refused.stackTraceToString(), refused.stackTraceToString())
+            }
+        }
 
     @Test
     fun `nothing that holds a secret prints it`() {

@@ -231,6 +231,30 @@ class SessionTest {
         }
 
     @Test
+    fun `a session that ended says why, also where the tokens cannot be removed`() =
+        test {
+            val stuck =
+                object : Store by MemoryStore() {
+                    override suspend fun remove(name: String): Unit = throw IOException("the disk is full")
+                }
+            val device = TestDevice(world, store = stuck).start().signIn()
+            val events = eventsOf(device)
+            world.advance(31 * 86_400L)
+            problem(ProblemCode.TokenExpired) { device.session.call(Operation.getMe) }
+            assertEquals(listOf<SessionEvent>(SessionEvent.SignedOut(ProblemCode.TokenExpired)), events)
+            problem(ProblemCode.TokenExpired) { restarted(device).start().session.call(Operation.getMe) }
+        }
+
+    @Test
+    fun `a page in between signs nobody out`() =
+        test {
+            val device = signedIn()
+            device.wire.answer("DELETE /v1/sessions", 200, "<html>a captive portal</html>", times = 3)
+            problem(ProblemCode.GatewayFailed) { device.session.signOutEverywhere() }
+            assertTrue(device.session.isSignedIn)
+        }
+
+    @Test
     fun `a second sign-in ends the first session, and is fresh`() =
         test {
             val number = newNumber()
@@ -335,6 +359,19 @@ class SessionTest {
                 assertEquals(refusal, response.text)
                 assertEquals(1, device.wire.count(REFRESH, 200))
             }
+        }
+
+    @Test
+    fun `fetch replaces an authorization that the request has`() =
+        test {
+            val device = signedIn()
+            val request = HttpRequest("GET", "${world.base}/v1/me", mapOf("authorization" to "Bearer of-old"))
+            assertEquals(200, device.session.fetch(request).status)
+            val sent =
+                device.wire.passed
+                    .last()
+                    .request.headers.keys
+            assertEquals(listOf("Authorization"), sent.filter { it.equals("authorization", ignoreCase = true) })
         }
 
     @Test
