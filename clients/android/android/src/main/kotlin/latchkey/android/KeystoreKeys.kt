@@ -5,7 +5,6 @@ package latchkey.android
 import android.os.Build
 import android.security.keystore.KeyGenParameterSpec
 import android.security.keystore.KeyProperties
-import android.security.keystore.StrongBoxUnavailableException
 import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.withContext
 import latchkey.DeviceKey
@@ -43,8 +42,8 @@ public class KeystoreKeys(
         if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.P) {
             try {
                 return generated(specification().setIsStrongBoxBacked(true))
-            } catch (_: StrongBoxUnavailableException) {
-                // Most devices have none.
+            } catch (_: ProviderException) {
+                // Most devices have none: StrongBoxUnavailableException. Some have one that fails.
             }
         }
         return generated(specification())
