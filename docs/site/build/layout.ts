@@ -1,0 +1,147 @@
+// What all pages have: the header, the navigation, three columns.
+
+import { type Content, Html, html } from "./html.ts";
+import type { Heading } from "./markdown.ts";
+import { type Page, linksOf, rootOf } from "./site.ts";
+
+export interface Group {
+  readonly title: string;
+  readonly entries: readonly Entry[];
+  /** Then only its own pages list all of it. */
+  readonly isLong?: boolean;
+}
+
+export interface Entry {
+  readonly title: string;
+  readonly url: string;
+  /** An HTTP method before the title. */
+  readonly method?: string;
+}
+
+const POLICY = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self'",
+  "font-src 'self'",
+  "connect-src 'self'",
+  "img-src 'self' data:",
+  "base-uri 'none'",
+  "form-action 'none'",
+].join("; ");
+
+const mark = new Html(
+  '<svg viewBox="0 0 24 24" width="22" height="22" aria-hidden="true"><path fill="none" stroke="currentColor" ' +
+    'stroke-width="2" stroke-linecap="round" stroke-linejoin="round" d="M9.5 14.5 20 4m-4 4 3 3m-6 0 2 2"/>' +
+    '<circle cx="7" cy="17" r="3.6" fill="none" stroke="currentColor" stroke-width="2"/></svg>',
+);
+
+export const method = (name: string): Html => html`<span class="method ${name.toLowerCase()}">${name}</span>`;
+
+function navigation(groups: readonly Group[], page: Page, root: string): Html {
+  const entry = ({ title, url, method: verb }: Entry): Html =>
+    html`<li>
+      <a href="${root + url || "./"}" ${url === page.url && new Html('aria-current="page"')}
+        >${title}${verb !== undefined && method(verb)}</a
+      >
+    </li>`;
+  const group = ({ title, entries: all, isLong }: Group): Html => {
+    const isHere = all.some(({ url }) => url === page.url);
+    const entries = isLong && !isHere ? all.slice(0, 1) : all;
+    const isOpen = isHere || page.url === "";
+    return html`<details ${isOpen && new Html("open")}>
+      <summary>${title}</summary>
+      <ul>
+        ${entries.map(entry)}
+      </ul>
+    </details>`;
+  };
+  return html`<nav id="nav" aria-label="Pages">${groups.map(group)}</nav>`;
+}
+
+function onThisPage(headings: readonly Heading[]): Content {
+  if (headings.length < 2) return undefined;
+  const entry = ({ level, id, text }: Heading): Html =>
+    html`<li class="${level > 2 && "deep"}"><a href="#${id}">${text}</a></li>`;
+  return html`<nav class="contents" aria-labelledby="contents">
+    <p id="contents">On this page</p>
+    <ul>
+      ${headings.map(entry)}
+    </ul>
+  </nav>`;
+}
+
+/** The neighbours of a page in the navigation. */
+function turn(groups: readonly Group[], page: Page, root: string): Content {
+  const entries = groups.flatMap((group) => group.entries);
+  const at = entries.findIndex(({ url }) => url === page.url);
+  if (at < 1) return undefined;
+  const link = (entry: Entry | undefined, name: string, way: string): Content =>
+    entry && html`<a class="${way}" href="${root + entry.url || "./"}"><span>${name}</span> ${entry.title}</a>`;
+  return html`<nav class="turn" aria-label="Neighbours">
+    ${link(entries[at - 1], "Before", "before")}${link(entries[at + 1], "Next", "next")}
+  </nav>`;
+}
+
+export function document(page: Page, groups: readonly Group[]): string {
+  const root = rootOf(page.url);
+  const link = linksOf(page.source, root);
+  const beside = page.aside?.(link) ?? onThisPage(page.headings ?? []);
+  const title = page.url === "" ? "Latchkey documentation" : `${page.title} · Latchkey`;
+  const layout = page.aside ? "reference" : page.isWide ? "wide" : "guide";
+  const text = html`<!doctype html>
+    <html lang="en">
+      <head>
+        <meta charset="utf-8" />
+        <meta http-equiv="Content-Security-Policy" content="${POLICY}" />
+        <meta name="viewport" content="width=device-width, initial-scale=1" />
+        <title>${title}</title>
+        <meta name="description" content="${page.description}" />
+        <link rel="icon" href="${root}icon.svg" />
+        <link rel="stylesheet" href="${root}docs.css" />
+        <script src="${root}early.js"></script>
+        <script type="module" src="${root}docs.js"></script>
+      </head>
+      <body class="${layout}">
+        <a class="skip" href="#main">Skip to the text</a>
+        <header>
+          <a class="brand" href="${root || "./"}">${mark}<span>Latchkey</span></a>
+          <nav class="areas" aria-label="Areas">
+            <a href="${root}guides/quick-start/">Quick start</a>
+            <a href="${root}reference/">Reference</a>
+            <a href="${root}problems/">Problems</a>
+          </nav>
+          <button type="button" id="find" hidden>Search <kbd>/</kbd></button>
+          <button type="button" id="theme" hidden>Theme</button>
+          <a class="menu" href="#nav">Menu</a>
+        </header>
+        ${navigation(groups, page, root)}
+        <main id="main" tabindex="-1">
+          ${page.kind !== undefined && html`<p class="kind">${page.kind}</p>`}
+          ${page.url !== "" && html`<h1>${page.title}</h1>`} ${page.body(link)} ${turn(groups, page, root)}
+        </main>
+        ${beside && html`<aside aria-label="${page.aside ? "Examples" : "Contents"}">${beside}</aside>`}
+        <dialog id="search" aria-label="Search" closedby="any">
+          <form method="dialog">
+            <input
+              type="search"
+              aria-label="Search the documentation"
+              placeholder="Search guides, routes and problems"
+              autocomplete="off"
+              spellcheck="false"
+            /><button>Close</button>
+          </form>
+          <p role="status"></p>
+          <ol></ol>
+        </dialog>
+      </body>
+    </html>`.text;
+  return outdent(text);
+}
+
+/** Without the indentation of the templates, which would be a third of the bytes. Code keeps its own. */
+function outdent(text: string): string {
+  return text
+    .split(/(<pre[\s\S]*?<\/pre>)/)
+    .map((part, index) => (index % 2 ? part : part.replaceAll(/\s*\n\s*/g, "\n")))
+    .join("");
+}

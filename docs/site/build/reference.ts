@@ -1,0 +1,378 @@
+// The pages of the reference: one for each operation, with an example in each language beside it.
+
+import { type Content, Html, html } from "./html.ts";
+import { type Entry, type Group, method } from "./layout.ts";
+import { type Heading, type Link, block, line, text } from "./markdown.ts";
+import {
+  type Media,
+  type Member,
+  type Operation,
+  type Parameter,
+  type Response,
+  type Schema,
+  codesOf,
+  exampleOf,
+  follow,
+  info,
+  operations,
+  problems,
+  shape,
+  tags,
+} from "./openapi.ts";
+import type { Page as ProblemPage } from "./problems.ts";
+import { retryPill, statusPill } from "./problem-pages.ts";
+import type { Page } from "./site.ts";
+import { shown, snippet } from "./snippets.ts";
+
+export const urlOf = ({ slug }: Operation): string => `reference/${slug}/`;
+
+const statusNames: Readonly<Record<string, string>> = {
+  "200": "OK",
+  "202": "Accepted",
+  "204": "No Content",
+};
+
+const quoted = (value: unknown): Html => html`<code>${JSON.stringify(value)}</code>`;
+
+function typeOf(given: Schema): Content {
+  const schema = follow(given);
+  if (schema.const !== undefined) return html`always ${quoted(schema.const)}`;
+  if (schema.enum) return html`${schema.enum.map((one, index) => [index > 0 && " or ", quoted(one)])}`;
+  const alternatives = schema.oneOf ?? schema.anyOf;
+  if (alternatives && !schema.type) {
+    const kinds = alternatives.map((one) => typeOf(one));
+    return html`${kinds.map((kind, index) => [index > 0 && " or ", kind])}`;
+  }
+  if (schema.type === "array" && schema.items) return html`array of ${typeOf(schema.items)}`;
+  const types = schema.type ?? "object";
+  return typeof types === "string" ? types : types.join(" or ");
+}
+
+/** Durations and times are integers, and their names say which. */
+function unitOf(name: string, schema: Schema): string | undefined {
+  if (![schema.type].flat().includes("integer")) return undefined;
+  if (/(_in|_after)$/.test(name)) return "seconds";
+  if (/(_at|_until)$/.test(name)) return "epoch seconds";
+  return undefined;
+}
+
+function limitsOf(schema: Schema): Content[] {
+  const limits: Content[] = [];
+  const { minLength, maxLength, minimum, minItems } = schema;
+  if (maxLength !== undefined) limits.push(`at most ${maxLength} characters`);
+  else if (minLength !== undefined && minLength > 0) limits.push("not empty");
+  if (minimum !== undefined) limits.push(`at least ${minimum}`);
+  if (minItems !== undefined) limits.push(`at least ${minItems}`);
+  if (schema.uniqueItems) limits.push("no value twice");
+  if (schema.format) limits.push(`format ${schema.format}`);
+  if (schema.pattern !== undefined) limits.push(html`matches <code class="pattern">${schema.pattern}</code>`);
+  return limits;
+}
+
+/** What an object or a list of objects contains. */
+function inside(given: Schema): readonly Member[] {
+  const schema = follow(given);
+  if (schema.items) return inside(schema.items);
+  return shape(schema).members;
+}
+
+function memberItem({ name, schema: given, isRequired }: Member, link: Link, when: "request" | "response"): Html {
+  const schema = follow(given);
+  const members = inside(given);
+  const limits = limitsOf(schema);
+  const unit = unitOf(name, schema);
+  const presence =
+    when === "request"
+      ? isRequired && html`<span class="required">required</span>`
+      : !isRequired && html`<span class="optional">may be absent</span>`;
+  return html`<li>
+    <p class="member">
+      <code>${name}</code> <span class="type">${typeOf(schema)}${unit !== undefined && `, ${unit}`}</span> ${presence}
+    </p>
+    ${schema.description !== undefined && text(schema.description, link)}
+    ${limits.length > 0 && html`<p class="limits">${limits.map((one, index) => [index > 0 && "; ", one])}</p>`}
+    ${
+      members.length > 0 &&
+      html`<details>
+        <summary>Members of <code>${name}</code></summary>
+        ${memberList(members, link, when)}
+      </details>`
+    }
+  </li>`;
+}
+
+function memberList(members: readonly Member[], link: Link, when: "request" | "response"): Content {
+  if (members.length === 0) return undefined;
+  // What is required comes first. Otherwise the order is that of the document.
+  const order = when === "request" ? [...members].sort((one, other) => Number(other.isRequired) - Number(one.isRequired)) : members;
+  return html`<ul class="members">
+    ${order.map((member) => memberItem(member, link, when))}
+  </ul>`;
+}
+
+function schemaView(schema: Schema, link: Link, when: "request" | "response"): Html {
+  const { members, forms } = shape(schema);
+  const named = (form: readonly Member[]): Content => {
+    const names = form.filter(({ isRequired }) => isRequired).map(({ name }) => name);
+    const [head, ...rest] = names.length > 0 ? names : form.map(({ name }) => name).slice(0, 1);
+    return html`<code>${head}</code>${rest.map((name) => html` and <code>${name}</code>`)}`;
+  };
+  const { description } = follow(schema);
+  return html`${description !== undefined && text(description, link)}
+  ${forms.map(
+    (form, index) =>
+      html`<p class="form">${index > 0 ? "Or" : "Either"} with ${named(form)}:</p>
+        ${memberList(form, link, when)}`,
+  )}
+  ${forms.length > 0 && members.length > 0 && html`<p class="form">In each case:</p>`}
+  ${memberList(members, link, when)}`;
+}
+
+function parameterItem(parameter: Parameter, link: Link): Html {
+  const schema = follow(parameter.schema);
+  const limits = limitsOf(schema);
+  return html`<li>
+    <p class="member">
+      <code>${parameter.name}</code>
+      <span class="type">${parameter.in === "header" ? "header" : "in the path"}, ${typeOf(schema)}</span>
+      ${parameter.required && html`<span class="required">required</span>`}
+    </p>
+    ${parameter.description !== undefined && text(parameter.description, link)}
+    ${limits.length > 0 && html`<p class="limits">${limits.map((one, index) => [index > 0 && "; ", one])}</p>`}
+  </li>`;
+}
+
+function tokenOf({ security, operationId }: Operation): Html {
+  if (operationId === "refreshSession") return html`The refresh token, in the body`;
+  if (!security) return html`None`;
+  const isOptional = security.some((one) => Object.keys(one).length === 0);
+  return isOptional ? html`None, or an access token` : html`Access token, as <code>Authorization</code>`;
+}
+
+interface Answered {
+  readonly status: string;
+  readonly response: Response;
+}
+
+const answers = (operation: Operation): Answered[] =>
+  Object.entries(operation.responses).map(([status, response]) => ({ status, response }));
+
+const succeeds = ({ status }: Answered): boolean => status.startsWith("2");
+const jsonOf = (response: Response): Media | undefined => response.content?.["application/json"];
+
+function headersOf(response: Response, link: Link): Content {
+  const headers = Object.entries(response.headers ?? {}).map(([name, header]) => [name, follow(header)] as const);
+  if (headers.length === 0) return undefined;
+  return html`<p class="form">Headers:</p>
+    <ul class="members">
+      ${headers.map(
+        ([name, { description }]) =>
+          html`<li>
+            <p class="member"><code>${name}</code></p>
+            ${description !== undefined && text(description, link)}
+          </li>`,
+      )}
+    </ul>`;
+}
+
+function problemRows(operation: Operation, pages: readonly ProblemPage[], link: Link): Content {
+  const refused = answers(operation).filter((one) => !succeeds(one));
+  const row = (code: string): Content => {
+    const page = pages.find((one) => one.code === code);
+    if (!page) return undefined;
+    return html`<tr>
+      <td>${statusPill(page.status)}</td>
+      <td><a href="${link(`site:problems/${code}/`)}"><code>${code}</code></a></td>
+      <td>${page.said[0]?.english}</td>
+      <td>${retryPill(page.mayRetry)}</td>
+    </tr>`;
+  };
+  const known = new Set(problems.map(({ code }) => code));
+  const codes = refused.flatMap(({ response }) => codesOf(response)).filter((code) => known.has(code));
+  const byGateway = refused.filter(({ response }) => jsonOf(response) !== undefined);
+  return html`<h2 id="problems">Problems</h2>
+    <p>
+      Branch on <code>code</code>. Each has a page that says what happened and what the app does. The words are those of
+      <code>detail</code>.
+    </p>
+    <div class="table" tabindex="0" role="region" aria-label="Problems">
+      <table>
+        <thead>
+          <tr><th>status</th><th>code</th><th>says</th><th>retry</th></tr>
+        </thead>
+        <tbody>
+          ${codes.map(row)}
+        </tbody>
+      </table>
+    </div>
+    ${refused.map(({ status, response }) => [
+      html`<details class="status">
+        <summary>${statusPill(Number(status))} when this status is answered</summary>
+        ${text(response.description, link)}
+      </details>`,
+    ])}
+    ${
+      byGateway.length > 0 &&
+      html`<p class="gateway">
+        <strong>Not from Latchkey:</strong> API Gateway itself may answer
+        ${byGateway.map(({ status, response }, index) => {
+          const { message } = (jsonOf(response)?.schema && follow(jsonOf(response)?.schema ?? {}).properties) ?? {};
+          return [index > 0 && " or ", html`${status} <code>{"message":"${String(message?.const)}"}</code>`];
+        })},
+        without a <code>code</code>. See
+        <a href="${link("site:problems/api-gateway/")}">Answers of API Gateway</a>.
+      </p>`
+    }`;
+}
+
+function body(operation: Operation, pages: readonly ProblemPage[], link: Link): Html {
+  const media = operation.requestBody?.content["application/json"];
+  const parameters = operation.parameters ?? [];
+  return html`<p class="endpoint">${method(operation.method)} <code>${operation.path}</code></p>
+    ${text(operation.description, link)}
+    <p class="token"><span>Token</span> ${tokenOf(operation)}</p>
+    ${(media !== undefined || parameters.length > 0) && html`<h2 id="request">Request</h2>`}
+    ${
+      parameters.length > 0 &&
+      html`<h3 id="parameters">Headers and path</h3>
+        <ul class="members">
+          ${parameters.map((one) => parameterItem(one, link))}
+        </ul>`
+    }
+    ${
+      media &&
+      html`<h3 id="body">
+          Body <span class="type">JSON${operation.requestBody?.required === false && ", may be left out"}</span>
+        </h3>
+        ${schemaView(media.schema, link, "request")}`
+    }
+    <h2 id="response">Response</h2>
+    ${answers(operation)
+      .filter(succeeds)
+      .map(({ status, response }) => {
+        const json = jsonOf(response);
+        return html`<h3 id="status-${status}">${statusPill(Number(status))} ${statusNames[status]}</h3>
+          ${text(response.description, link)} ${json && schemaView(json.schema, link, "response")}
+          ${headersOf(response, link)}`;
+      })}
+    ${problemRows(operation, pages, link)}`;
+}
+
+function aside(operation: Operation): Html {
+  const request = operation.requestBody?.content["application/json"];
+  const bodies = Object.entries(request?.examples ?? {});
+  const succeeded = answers(operation).filter(succeeds);
+  return html`<div class="examples">
+    <div class="languages" role="group" aria-label="Language" hidden>
+      ${shown.map(({ id, name }) => html`<button type="button" data-language="${id}" aria-pressed="false">${name}</button>`)}
+    </div>
+    ${shown.map(
+      (language) =>
+        html`<section class="example" data-language="${language.id}" aria-label="${language.name}">
+          <p class="caption">${language.name}</p>
+          ${block(snippet(language, operation), language.syntax, `Example in ${language.name}`)}
+        </section>`,
+    )}
+    ${succeeded.map(({ status, response }) => {
+      const json = jsonOf(response);
+      const example = json && exampleOf(json);
+      return html`<p class="caption">${statusPill(Number(status))} ${example === undefined ? "no body" : "response"}</p>
+        ${example !== undefined && block(JSON.stringify(example, null, 2), "json", `Response ${status}`)}`;
+    })}
+    ${
+      bodies.length > 1 &&
+      html`<details>
+        <summary>Other bodies to send</summary>
+        ${bodies.map(([name, one]) => {
+          const { summary, value } = follow(one);
+          return html`<p class="caption">${summary ?? name.replaceAll("_", " ")}</p>
+            ${block(JSON.stringify(value, null, 2), "json", `Body: ${name}`)}`;
+        })}
+      </details>`
+    }
+  </div>`;
+}
+
+const textOf = (schema: Schema): string => {
+  const { members, forms } = shape(schema);
+  return [...members, ...forms.flat()].map(({ name, schema: one }) => `${name} ${follow(one).description ?? ""}`).join(" ");
+};
+
+function operationPage(operation: Operation, pages: readonly ProblemPage[]): Page {
+  const media = operation.requestBody?.content["application/json"];
+  const success = answers(operation).find(succeeds);
+  const json = success && jsonOf(success.response);
+  return {
+    url: urlOf(operation),
+    title: operation.summary,
+    description: `${operation.method} ${operation.path}: ${operation.summary}.`,
+    kind: `Reference · ${operation.tags[0]}`,
+    body: (link) => body(operation, pages, link),
+    aside: () => aside(operation),
+    found: [
+      {
+        id: "",
+        title: `${operation.method} ${operation.path}`,
+        text: [
+          operation.summary,
+          operation.operationId,
+          operation.description,
+          media && textOf(media.schema),
+          json && textOf(json.schema),
+        ].join(" "),
+      },
+    ],
+  };
+}
+
+/** The operations of a tag, as a table. */
+export function overview(link: Link): Html {
+  return html`${tags.map(
+    ({ name, description }) =>
+      html`<h3 id="tag-${name}">${name} <span class="type">${description}</span></h3>
+        <ul class="operations">
+          ${operations
+            .filter((one) => one.tags[0] === name)
+            .map(
+              (one) =>
+                html`<li>
+                  <a href="${link(`site:${urlOf(one)}`)}">
+                    ${method(one.method)} <code>${one.path}</code> <span>${one.summary}</span>
+                  </a>
+                </li>`,
+            )}
+        </ul>`,
+  )}`;
+}
+
+const startHeadings: readonly Heading[] = [
+  { level: 2, id: "conventions", text: "Conventions" },
+  { level: 2, id: "routes", text: "Routes" },
+];
+
+export function reference(pages: readonly ProblemPage[]): Page[] {
+  const start: Page = {
+    url: "reference/",
+    title: "API reference",
+    description: "Every route, member and error of the API.",
+    kind: "Reference",
+    headings: startHeadings,
+    body: (link) => html`<p class="lead">
+        ${operations.length} operations, ${problems.length} problems. Each page has an example in each language, and the
+        problems that the route answers. Generators read <a href="${link("site:openapi.yaml")}">openapi.yaml</a>.
+      </p>
+      <h2 id="conventions">Conventions</h2>
+      ${text(info.description, link)}
+      <h2 id="routes">Routes</h2>
+      ${overview(link)}`,
+    found: [{ id: "", title: "API reference", text: info.description }],
+  };
+  return [start, ...operations.map((one) => operationPage(one, pages))];
+}
+
+export function referenceGroup(): Group {
+  const entry = (one: Operation): Entry => ({ title: one.summary, url: urlOf(one), method: one.method });
+  return { title: "Reference", entries: [{ title: "Overview", url: "reference/" }, ...operations.map(entry)] };
+}
+
+export { line };

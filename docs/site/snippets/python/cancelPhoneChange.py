@@ -1,0 +1,10 @@
+import os
+
+import requests
+
+response = requests.post(
+    "http://127.0.0.1:3000/v1/phone/change/cancel",
+    headers={"Authorization": f"Bearer {os.environ['ACCESS_TOKEN']}"},
+    timeout=15,
+)
+response.raise_for_status()

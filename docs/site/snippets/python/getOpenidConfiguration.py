@@ -1,0 +1,8 @@
+import requests
+
+response = requests.get(
+    "http://127.0.0.1:3000/.well-known/openid-configuration",
+    timeout=15,
+)
+response.raise_for_status()
+print(response.json())

@@ -1,0 +1,15 @@
+import requests
+
+response = requests.post(
+    "http://127.0.0.1:3000/v1/otp/submit",
+    headers={"Idempotency-Key": "5f0c3a52-7d0e-4f0e-9a37-1f0b7c1f7a11"},
+    json={
+        "phone_number": "+9779841234567",
+        "otp": "042917",
+        "challenge_id": "chl_01jd8x4n5t2qvzk7w3m9hpa6rc",
+        "device_name": "Pixel 9",
+    },
+    timeout=15,
+)
+response.raise_for_status()
+print(response.json())

@@ -1,0 +1,4 @@
+import { Session } from "latchkey-web";
+
+const session = await Session.open({ api: "http://127.0.0.1:3000" });
+await session.call("signOutEverywhere");

@@ -1,0 +1,1 @@
+{let{dataset:t}=document.documentElement,e=n=>{try{return localStorage.getItem(n)}catch{return null}};t.script="",t.language=e("latchkey-docs-language")??"curl";let c=e("latchkey-docs-theme");c&&(t.theme=c)}
