@@ -9,6 +9,7 @@ export default tseslint.config(
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
     linterOptions: { reportUnusedDisableDirectives: "error" },
     rules: {
+      "@typescript-eslint/no-unused-vars": ["error", { varsIgnorePattern: "^_$" }],
       "@typescript-eslint/dot-notation": "off", // contradicts noPropertyAccessFromIndexSignature of the compiler
       "@typescript-eslint/no-floating-promises": [
         "error",

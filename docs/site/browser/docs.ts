@@ -58,7 +58,7 @@ if (theme) {
   const name = (): void => {
     const now = root.dataset["theme"] ?? "system";
     theme.textContent = { system: "Auto", light: "Light", dark: "Dark" }[now] ?? "Auto";
-    theme.setAttribute("aria-label", `Colours: ${now}. Change them`);
+    theme.setAttribute("aria-label", `${theme.textContent}: change the colours`);
   };
   name();
   theme.hidden = false;
@@ -96,9 +96,7 @@ if (filter && input) {
 const navigation = document.querySelector<HTMLElement>("#nav");
 const closeMenu = (): void => {
   if (location.hash !== "#nav") return;
-  history.replaceState(undefined, "", location.pathname);
-  // Browsers follow :target on navigations alone.
-  location.hash = "";
+  location.hash = "main";
   document.querySelector<HTMLElement>(".menu")?.focus();
 };
 document.querySelector(".menu")?.addEventListener("click", (event) => {
@@ -113,7 +111,7 @@ const find = document.querySelector<HTMLButtonElement>("#find");
 async function search(): Promise<void> {
   if (!dialog || dialog.open) return;
   dialog.showModal();
-  const { open } = (await import("./search.js")) as typeof import("./search.ts");
+  const { open } = await import("./search.js");
   await open(dialog);
 }
 if (find) {

@@ -6,6 +6,7 @@ import { build } from "esbuild";
 import { repository } from "./files.ts";
 import { filePage, guides } from "./guides.ts";
 import { type Group, document } from "./layout.ts";
+import { linkCodes } from "./markdown.ts";
 import { source } from "./openapi.ts";
 import { pages as readProblems } from "./problems.ts";
 import { problemPages } from "./problem-pages.ts";
@@ -28,17 +29,21 @@ const write = (path: string, text: string): void => {
 };
 
 const problems = readProblems();
+linkCodes(problems.map(({ code }) => code));
 const guided = guides();
 const made: Page[] = [...guided.flatMap(({ pages }) => pages), ...reference(problems), ...problemPages(problems)];
 const all = [start(new Set(made.map(({ url }) => url))), ...made];
 
 const entries = (pages: readonly Page[]): Group["entries"] => pages.map(({ title, url }) => ({ title, url }));
 const [first, ...others] = guided.map(({ title, pages }) => ({ title, entries: entries(pages) }));
+const problemEntries = entries(made.filter(({ url }) => url.startsWith("problems/"))).map((entry) =>
+  entry.url === "problems/" ? { ...entry, title: "Catalogue" } : entry,
+);
 const groups: Group[] = [
   { title: first?.title ?? "", entries: [{ title: "Overview", url: "" }, ...(first?.entries ?? [])] },
   ...others.slice(0, 1),
   referenceGroup(),
-  { title: "Problems", entries: entries(made.filter(({ url }) => url.startsWith("problems/"))), isLong: true },
+  { title: "Problems", entries: problemEntries, isLong: true },
   ...others.slice(1),
 ];
 

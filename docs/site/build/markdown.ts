@@ -70,11 +70,14 @@ export function withoutHeading(tokens: readonly Token[]): Token[] {
   return tokens[0]?.type === "heading_open" ? tokens.slice(3) : [...tokens];
 }
 
+const copyOf = (token: Token): Token =>
+  Object.assign(Object.create(Object.getPrototypeOf(token) as object) as Token, token);
+
 /** Each heading becomes one of a level above. */
 export function raised(tokens: readonly Token[]): Token[] {
   return tokens.map((token) => {
     if (!token.type.startsWith("heading_")) return token;
-    const copy = Object.assign(Object.create(Object.getPrototypeOf(token) as object) as Token, token);
+    const copy = copyOf(token);
     copy.tag = `h${Number(token.tag.slice(1)) - 1}`;
     return copy;
   });
@@ -110,7 +113,7 @@ renderer.rules["heading_close"] = (tokens, index) => {
   return ` <a class="anchor" href="#${id}" aria-label="Link to this section">#</a></${tag}>\n`;
 };
 // A wide table scrolls by itself, also by the keyboard.
-renderer.rules["table_open"] = () => '<div class="table" tabindex="0" role="region" aria-label="Table"><table>\n';
+renderer.rules["table_open"] = () => '<div class="table" tabindex="0" role="group" aria-label="Table"><table>\n';
 renderer.rules["table_close"] = () => "</table></div>\n";
 renderer.rules["fence"] = (tokens, index) => {
   const { content = "", info = "" } = tokens[index] ?? {};
@@ -122,9 +125,26 @@ export function block(code: string, language: string, label = "Code"): Html {
   const coloured = colour(code.replace(/\n$/, ""), language);
   return new Html(
     `<div class="code"><button type="button" class="copy" hidden>Copy</button>` +
-      `<pre tabindex="0" role="region" aria-label="${escape(label)}"><code data-language="${escape(language)}">` +
+      `<pre tabindex="0" role="group" aria-label="${escape(label)}"><code data-language="${escape(language)}">` +
       `${coloured}</code></pre></div>\n`,
   );
+}
+
+/** The codes of problems, each of which becomes a link to its page wherever a text names it. */
+const codes = new Set<string>();
+export function linkCodes(all: Iterable<string>): void {
+  for (const code of all) codes.add(code);
+}
+
+function withCodes(children: readonly Token[], link: Link): Token[] {
+  let isLink = false;
+  return children.flatMap((child) => {
+    if (child.type === "link_open") isLink = true;
+    if (child.type === "link_close") isLink = false;
+    if (child.type !== "code_inline" || isLink || !codes.has(child.content)) return [child];
+    const [open, , close] = markdown.parseInline(`[c](${link(`site:problems/${child.content}/`) ?? ""})`, {})[0]?.children ?? [];
+    return open && close ? [open, child, close] : [child];
+  });
 }
 
 /** Renders tokens, with each link led to where the site has what it names. */
@@ -156,7 +176,14 @@ export function render(tokens: readonly Token[], link: Link): Html {
     }
   };
   tokens.forEach(turn);
-  return new Html(renderer.render([...tokens], markdown.options, {}));
+  const linked = tokens.map((token, index) => {
+    const isHeading = tokens[index - 1]?.type === "heading_open";
+    if (token.type !== "inline" || isHeading) return token;
+    const copy = copyOf(token);
+    copy.children = withCodes(token.children ?? [], link);
+    return copy;
+  });
+  return new Html(renderer.render(linked, markdown.options, {}));
 }
 
 /** A text of a few paragraphs, such as a description of openapi.yaml. */
@@ -164,7 +191,3 @@ export function text(source: string, link: Link): Html {
   return render(markdown.parse(source, {}), link);
 }
 
-/** A text of one line. */
-export function line(source: string, link: Link): Html {
-  return render(markdown.parseInline(source, {}), link);
-}

@@ -86,7 +86,7 @@ export function follow<Value extends object>(value: Value & { readonly $ref?: st
   const steps = value.$ref.replace(/^#\//, "").split("/");
   const found = steps.reduce<unknown>((at, step) => (at as Record<string, unknown> | undefined)?.[step], document);
   if (found === undefined) throw new Error(`openapi.yaml: ${value.$ref} leads nowhere`);
-  const { $ref, ...beside } = value;
+  const { $ref: _, ...beside } = value;
   return { ...follow(found as Value), ...(beside as Value) };
 }
 

@@ -16,7 +16,11 @@ const urlOf = (code: string): string => `problems/${code}/`;
 
 export const statusPill = (status: number): Html => html`<span class="pill s${Math.floor(status / 100)}">${status}</span>`;
 
-const retries: Readonly<Record<Retry, string>> = { later: "later", "with a change": "with a change", no: "no" };
+const retries: Readonly<Record<Retry, string>> = {
+  later: "retry later",
+  "with a change": "change, then retry",
+  no: "do not retry",
+};
 export const retryPill = (retry: Retry): Html =>
   html`<span class="pill retry-${retry.replaceAll(" ", "-")}">${retries[retry]}</span>`;
 
@@ -66,7 +70,7 @@ function problemPage(problem: Problem): Page {
     kind: "Problem",
     source: file,
     body: (link) => html`<p class="pills">
-        ${statusPill(problem.status)} ${STATUS_CODES[problem.status]} <span class="dot">·</span> retry: ${retryPill(problem.mayRetry)}
+        ${statusPill(problem.status)} ${STATUS_CODES[problem.status]} <span class="dot">·</span> ${retryPill(problem.mayRetry)}
       </p>
       <h2 id="what-happened">What happened</h2>
       ${render(whatTokens, link)}

@@ -68,7 +68,7 @@ function withWait(words: Said, { example }: Problem): Said {
   if (!words.english.includes("{wait}")) return words;
   const wait = detail.slice(english.length, detail.length - after.length);
   const [count = ""] = /^\d+/.exec(wait) ?? [];
-  const nepali = `${[...count].map((digit) => "०१२३४५६७८९"[Number(digit)]).join("")} सेकेन्ड`;
+  const nepali = `${count.replaceAll(/\d/g, (digit) => "०१२३४५६७८९".charAt(Number(digit)))} सेकेन्ड`;
   if (!wait.endsWith("seconds")) throw new Error(`the example of a wait is not in seconds: ${wait}`);
   return { ...words, english: words.english.replace("{wait}", wait), nepali: words.nepali.replace("{wait}", nepali) };
 }

@@ -2,7 +2,7 @@
 
 import { type Content, Html, html } from "./html.ts";
 import { type Entry, type Group, method } from "./layout.ts";
-import { type Heading, type Link, block, line, text } from "./markdown.ts";
+import { type Heading, type Link, block, text } from "./markdown.ts";
 import {
   type Media,
   type Member,
@@ -195,10 +195,10 @@ function problemRows(operation: Operation, pages: readonly ProblemPage[], link: 
       Branch on <code>code</code>. Each has a page that says what happened and what the app does. The words are those of
       <code>detail</code>.
     </p>
-    <div class="table" tabindex="0" role="region" aria-label="Problems">
+    <div class="table" tabindex="0" role="group" aria-label="Problems">
       <table>
         <thead>
-          <tr><th>status</th><th>code</th><th>says</th><th>retry</th></tr>
+          <tr><th>status</th><th>code</th><th>says</th><th>what to do</th></tr>
         </thead>
         <tbody>
           ${codes.map(row)}
@@ -240,9 +240,10 @@ function body(operation: Operation, pages: readonly ProblemPage[], link: Link): 
         </ul>`
     }
     ${
+      operation.requestBody &&
       media &&
       html`<h3 id="body">
-          Body <span class="type">JSON${operation.requestBody?.required === false && ", may be left out"}</span>
+          Body <span class="type">JSON${operation.requestBody.required ? "" : ", may be left out"}</span>
         </h3>
         ${schemaView(media.schema, link, "request")}`
     }
@@ -374,5 +375,3 @@ export function referenceGroup(): Group {
   const entry = (one: Operation): Entry => ({ title: one.summary, url: urlOf(one), method: one.method });
   return { title: "Reference", entries: [{ title: "Overview", url: "reference/" }, ...operations.map(entry)] };
 }
-
-export { line };

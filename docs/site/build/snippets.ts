@@ -32,7 +32,7 @@ function bodyOf(operation: Operation): Readonly<Record<string, unknown>> | undef
 
 /** Whether the example shows an access token. A route that takes either a code or a token shows the code. */
 const isGuarded = ({ security }: Operation): boolean =>
-  security !== undefined && security.every((one) => Object.keys(one).length > 0);
+  security?.every((one) => Object.keys(one).length > 0) ?? false;
 
 const idempotencyKey = (operation: Operation): Parameter | undefined =>
   operation.parameters?.find(({ name }) => name === "Idempotency-Key");

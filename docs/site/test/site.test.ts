@@ -1,0 +1,242 @@
+// The built site in a browser: links, accessibility, search, colours, a phone, no request to any other host. Screenshots go to
+// target/docs-site.
+
+import assert from "node:assert/strict";
+import { createReadStream, existsSync, mkdirSync, readFileSync, readdirSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { extname, join } from "node:path";
+import { after, before, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { type Browser, type BrowserContextOptions, type Page, chromium } from "playwright-core";
+
+const file = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
+const site = file("../../../local/pages/docs/");
+const pictures = file("../../../target/docs-site/");
+const axe = readFileSync(file("../node_modules/axe-core/axe.min.js"), "utf8");
+const types: Readonly<Record<string, string>> = {
+  ".css": "text/css",
+  ".html": "text/html; charset=utf-8",
+  ".js": "text/javascript",
+  ".json": "application/json",
+  ".svg": "image/svg+xml",
+  ".woff2": "font/woff2",
+};
+
+// As a static host: under a folder of its own, and with nothing but files.
+const server = createServer(({ url = "" }, response) => {
+  const { pathname } = new URL(url, "http://localhost");
+  const path = join(site, decodeURIComponent(pathname).replace(/^\/somewhere\//, ""), pathname.endsWith("/") ? "index.html" : "");
+  if (!existsSync(path)) {
+    response.writeHead(404).end();
+    return;
+  }
+  response.writeHead(200, { "content-type": types[extname(path)] ?? "text/plain" });
+  createReadStream(path).pipe(response);
+});
+
+let base = "";
+let browser: Browser;
+before(async () => {
+  mkdirSync(pictures, { recursive: true });
+  await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
+  base = `http://127.0.0.1:${(server.address() as AddressInfo).port}/somewhere/`;
+  const executablePath = process.env["CHROMIUM"] ?? "/usr/bin/chromium";
+  browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
+});
+after(async () => {
+  await browser.close();
+  server.close();
+});
+
+async function open(url: string, options: BrowserContextOptions = {}): Promise<Page> {
+  const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, ...options });
+  context.setDefaultTimeout(10_000);
+  const page = await context.newPage();
+  page.on("request", (request) => {
+    assert.ok(request.url().startsWith(base), `a request to ${request.url()}`);
+  });
+  page.on("response", (response) => {
+    assert.equal(response.status(), 200, response.url());
+  });
+  page.on("pageerror", (error) => {
+    assert.fail(error);
+  });
+  // A violation of the policy is an error there.
+  page.on("console", (message) => {
+    assert.notEqual(message.type(), "error", message.text());
+  });
+  await page.goto(base + url);
+  return page;
+}
+
+async function violations(page: Page): Promise<string[]> {
+  await page.evaluate(axe);
+  return page.evaluate(async () => {
+    const { axe } = globalThis as unknown as {
+      axe: { run(): Promise<{ violations: { id: string; nodes: { html: string }[] }[] }> };
+    };
+    const { violations } = await axe.run();
+    return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" ").slice(0, 400)}`);
+  });
+}
+
+const samples: Readonly<Record<string, string>> = {
+  start: "",
+  guide: "guides/device-keys/",
+  table: "guides/configure/",
+  overview: "reference/",
+  operation: "reference/submit-otp/",
+  catalogue: "problems/",
+  problem: "problems/incorrect_otp/",
+  gateway: "problems/api-gateway/",
+  file: "files/examples/verify/",
+};
+const looks: Readonly<Record<string, BrowserContextOptions>> = {
+  light: { colorScheme: "light" },
+  dark: { colorScheme: "dark" },
+  phone: { viewport: { width: 360, height: 740 }, hasTouch: true },
+};
+
+for (const [look, options] of Object.entries(looks)) {
+  test(`each kind of page is accessible and fits: ${look}`, async () => {
+    for (const [name, url] of Object.entries(samples)) {
+      const page = await open(url, options);
+      const [width, shown] = await page.evaluate<[number, number]>("[document.documentElement.scrollWidth, innerWidth]");
+      assert.ok(width <= shown, `${url} is ${width} pixels wide, and the screen ${shown}`);
+      await page.waitForFunction("document.fonts.status === 'loaded'");
+      await page.screenshot({ path: `${pictures}${name}-${look}.png` });
+      assert.deepEqual(await violations(page), [], `${url}, ${look}`);
+      await page.context().close();
+    }
+  });
+}
+
+interface Link {
+  readonly from: string;
+  readonly href: string;
+}
+
+test("every link leads to a page and a place that exist", () => {
+  const pages = readdirSync(site, { recursive: true, encoding: "utf8" }).filter((path) => path.endsWith("index.html"));
+  const ids = new Map<string, Set<string>>();
+  const links: Link[] = [];
+  for (const path of pages) {
+    const text = readFileSync(join(site, path), "utf8");
+    ids.set(path, new Set([...text.matchAll(/ id="([^"]*)"/g)].map(([, id = ""]) => id)));
+    const all = [...text.matchAll(/ (?:href|src)="([^"]*)"/g)].map(([, href = ""]) => href.replaceAll("&amp;", "&"));
+    links.push(...all.map((href) => ({ from: path, href })));
+  }
+  const dead = links.filter(({ from, href }) => {
+    if (/^https?:/.test(href)) return false;
+    const { pathname, hash } = new URL(href, `file:///${from}`);
+    const path = decodeURIComponent(pathname).slice(1);
+    const to = path === "" || path.endsWith("/") ? `${path}index.html` : path;
+    if (!existsSync(join(site, to))) return true;
+    return hash !== "" && !ids.get(to)?.has(decodeURIComponent(hash.slice(1)));
+  });
+  assert.ok(links.length > 1000);
+  assert.deepEqual(dead, []);
+});
+
+test("every address is relative, and each page forbids other hosts", () => {
+  const pages = readdirSync(site, { recursive: true, encoding: "utf8" }).filter((path) => path.endsWith("index.html"));
+  for (const path of pages) {
+    const text = readFileSync(join(site, path), "utf8");
+    assert.match(text, /<meta http-equiv="Content-Security-Policy" content="default-src 'none'; script-src 'self'; /, path);
+    assert.doesNotMatch(text, / (href|src)="\//, path);
+    assert.doesNotMatch(text, / style="|<style|<script>/, path);
+    const ids = [...text.matchAll(/ id="([^"]*)"/g)].map(([, id]) => id);
+    assert.deepEqual(ids, [...new Set(ids)], path);
+  }
+});
+
+test("a search finds codes, members and words, by the keyboard alone", async () => {
+  const page = await open("guides/tokens/");
+  let loaded = false;
+  page.on("request", (request) => (loaded ||= request.url().endsWith("search.json")));
+  assert.equal(loaded, false);
+  await page.keyboard.press("/");
+  await page.locator("dialog[open] input").waitFor();
+  const first = page.locator("dialog li a").first();
+  for (const [query, expected] of [
+    ["incorrect_otp", "problems/incorrect_otp/"],
+    ["Idempotency-Key", "guides/errors/"],
+    ["refresh_token", "reference/refresh-session/"],
+    ["कोड मिलेन", "problems/incorrect_otp/"],
+    ["PumpingBudgets", "guides/"],
+    ["putFcmToken", "reference/put-fcm-token/"],
+  ] as const) {
+    await page.locator("dialog input").fill(query);
+    await first.waitFor();
+    const found = await page.locator("dialog li a").evaluateAll((all) => all.map((one) => (one as { href?: string }).href));
+    assert.ok(found.some((href) => href?.includes(expected)), `${query}: ${found.join(" ")}`);
+  }
+  assert.equal(loaded, true);
+  await page.screenshot({ path: `${pictures}search-light.png` });
+  assert.deepEqual(await violations(page), []);
+  await page.locator("dialog input").fill("second signal");
+  await page.keyboard.press("ArrowDown");
+  await page.keyboard.press("ArrowDown");
+  await page.keyboard.press("Enter");
+  await page.waitForURL((url) => !url.pathname.endsWith("/guides/tokens/"));
+  await page.context().close();
+});
+
+test("the language of the examples is kept from page to page", async () => {
+  const page = await open("reference/send-otp/");
+  const visible = (): Promise<string> => page.locator(".example:visible code").innerText();
+  assert.match(await visible(), /^curl /);
+  await page.getByRole("button", { name: "Python" }).click();
+  assert.match(await visible(), /^import requests/);
+  await page.goto(`${base}reference/get-me/`);
+  assert.match(await visible(), /requests\.get/);
+  assert.equal(await page.getByRole("button", { name: "Python" }).getAttribute("aria-pressed"), "true");
+  await page.context().close();
+});
+
+test("the colours are those of the system, or those that were chosen", async () => {
+  const page = await open("problems/", { colorScheme: "light" });
+  const ground = (): Promise<unknown> => page.evaluate("getComputedStyle(document.body).backgroundColor");
+  const light = await ground();
+  await page.locator("#theme").click();
+  assert.equal(await ground(), light);
+  await page.locator("#theme").click();
+  assert.notEqual(await ground(), light);
+  await page.reload();
+  assert.notEqual(await ground(), light);
+  await page.context().close();
+});
+
+test("a keyboard skips to the text, and a phone opens the list of pages", async () => {
+  const page = await open("problems/incorrect_otp/", looks["phone"]);
+  await page.keyboard.press("Tab");
+  assert.equal(await page.evaluate("document.activeElement.textContent"), "Skip to the text");
+  await page.keyboard.press("Enter");
+  assert.equal(await page.evaluate("document.activeElement.id"), "main");
+  await page.getByRole("link", { name: "Menu" }).click();
+  await page.locator("#nav").waitFor();
+  await page.screenshot({ path: `${pictures}menu-phone.png` });
+  assert.deepEqual(await violations(page), []);
+  await page.keyboard.press("Escape");
+  await page.locator("#nav").waitFor({ state: "hidden" });
+  await page.context().close();
+});
+
+test("the catalogue is filtered by code, status and words", async () => {
+  const page = await open("problems/");
+  const shown = (): Promise<string[]> => page.locator(".catalogue li:visible code").allInnerTexts();
+  await page.getByLabel("Find a code").fill("429");
+  assert.deepEqual(await shown(), ["too_many_attempts", "too_many_requests"]);
+  await page.getByLabel("Find a code").fill("username");
+  assert.ok((await shown()).includes("username_taken"));
+  await page.context().close();
+});
+
+test("everything can be read without scripts", async () => {
+  const page = await open("reference/send-otp/", { javaScriptEnabled: false });
+  const captions = await page.locator(".example:visible .caption:visible").allInnerTexts();
+  assert.deepEqual(captions.slice(0, 3), ["curl", "TypeScript", "Python"]);
+  assert.equal(await page.locator("header button:visible").count(), 0);
+  await page.context().close();
+});
