@@ -57,8 +57,9 @@ const theme = document.querySelector<HTMLButtonElement>("#theme");
 if (theme) {
   const name = (): void => {
     const now = root.dataset["theme"] ?? "system";
-    theme.textContent = { system: "Auto", light: "Light", dark: "Dark" }[now] ?? "Auto";
-    theme.setAttribute("aria-label", `${theme.textContent}: change the colours`);
+    const label = `Colours: ${{ system: "as the system", light: "light", dark: "dark" }[now] ?? now}`;
+    theme.setAttribute("aria-label", label);
+    theme.title = label;
   };
   name();
   theme.hidden = false;

@@ -13,6 +13,12 @@ interface Entry {
 }
 
 const MOST = 12;
+const areas: Readonly<Record<string, string>> = {
+  files: "File",
+  guides: "Guide",
+  problems: "Problem",
+  reference: "Reference",
+};
 const base = new URL("./", import.meta.url);
 
 let loaded: Promise<MiniSearch<Entry>> | undefined;
@@ -60,7 +66,8 @@ function item(entry: Entry, words: readonly string[]): HTMLLIElement {
   title.append(...marked(entry.title, words));
   const where = document.createElement("span");
   where.className = "where";
-  where.textContent = entry.page === entry.title ? (entry.url.split("/")[0] ?? "") : entry.page;
+  const area = areas[entry.url.split("/")[0] ?? ""] ?? "Start";
+  where.textContent = entry.page === entry.title ? area : `${area} / ${entry.page}`;
   const text = document.createElement("span");
   text.append(...marked(excerpt(entry.text, words), words));
   link.append(title, " ", where, text);
@@ -86,12 +93,14 @@ export async function open(dialog: HTMLDialogElement): Promise<void> {
     status.textContent = "The search could not be loaded.";
     return;
   }
+  const hint = status.textContent;
+  const count = (all: number): string => (all > MOST ? `The best ${MOST} of ${all}` : `${all} found`);
   const show = (): void => {
     const query = input.value.trim();
     const words = query.toLowerCase().split(/\s+/).filter(Boolean);
     const found = query ? (index.search(query) as unknown as Entry[]) : [];
     list.replaceChildren(...found.slice(0, MOST).map((entry) => item(entry, words)));
-    status.textContent = query ? (found.length > 0 ? `${found.length} found` : "Nothing was found.") : "";
+    status.textContent = query ? (found.length > 0 ? count(found.length) : "Nothing was found.") : hint;
   };
   const links = (): HTMLAnchorElement[] => [...list.querySelectorAll("a")];
   input.addEventListener("input", show);

@@ -121,11 +121,11 @@ function pageOf(guide: Guide): Page {
   const parts = sections(read(guide.source));
   const tokens = tokensOf(guide, parts);
   const inside = headings(tokens);
-  for (const { id } of inside) place(guide.source, id, `${guide.url}#${id}`);
+  for (const { id, text } of inside) place(guide.source, id, `${guide.url}#${id}`, text);
   // A part's own heading is the page's title.
-  for (const id of guide.sections ?? []) if (!inside.some((one) => one.id === id)) place(guide.source, id, guide.url);
+  for (const id of guide.sections ?? []) if (!inside.some((one) => one.id === id)) place(guide.source, id, guide.url, guide.title);
   if (!guide.sections) {
-    place(guide.source, "", guide.url);
+    place(guide.source, "", guide.url, guide.title);
     for (const { id, level } of headings(parts.flatMap((one) => one.tokens))) if (level === 1) place(guide.source, id, guide.url);
   }
   return {
@@ -170,7 +170,7 @@ export function filePage(path: string): Page {
     title: path,
     description: "A file of the repository.",
     kind: "In the repository",
-    isWide: true,
+    layout: "wide",
     body: () => (isFile ? code(path) : html`${shown.map((file) => html`<h2 id="${file}"><code>${file}</code></h2>${code(file)}`)}`),
     found: [{ id: "", title: path, text: shown.join(" ") }],
   };

@@ -14,8 +14,10 @@ export interface Group {
 export interface Entry {
   readonly title: string;
   readonly url: string;
-  /** An HTTP method before the title. */
+  /** An HTTP method after the title. */
   readonly method?: string;
+  /** What it belongs to. A name is shown before the first entry that has it. */
+  readonly part?: string;
 }
 
 const POLICY = [
@@ -35,6 +37,19 @@ const mark = new Html(
     '<circle cx="7" cy="17" r="3.6" fill="none" stroke="currentColor" stroke-width="2"/></svg>',
 );
 
+const icon = (shapes: string, name = ""): Html =>
+  new Html(
+    `<svg viewBox="0 0 16 16" width="16" height="16" aria-hidden="true" fill="none" stroke="currentColor" stroke-width="1.5" ` +
+      `stroke-linecap="round" stroke-linejoin="round"${name && ` class="${name}"`}>${shapes}</svg>`,
+  );
+const glass = icon('<circle cx="7" cy="7" r="4.5"/><path d="m10.5 10.5 3.5 3.5"/>');
+/** The colours of the system, light, dark. The style shows the one that is chosen. */
+const lights = [
+  icon('<circle cx="8" cy="8" r="5.5"/><path fill="currentColor" d="M8 2.5a5.5 5.5 0 0 1 0 11z"/>', "system"),
+  icon('<circle cx="8" cy="8" r="3"/><path d="M8 1v1m0 12v1m7-7h-1M2 8H1m12-5-.7.7M3.7 12.3 3 13m0-10 .7.7m8.6 8.6.7.7"/>', "light"),
+  icon('<path d="M13.5 9.7A5.8 5.8 0 0 1 6.3 2.5a5.8 5.8 0 1 0 7.2 7.2z"/>', "dark"),
+];
+
 export const method = (name: string): Html => html`<span class="method ${name.toLowerCase()}">${name}</span>`;
 
 function navigation(groups: readonly Group[], page: Page, root: string): Html {
@@ -48,11 +63,16 @@ function navigation(groups: readonly Group[], page: Page, root: string): Html {
     const isHere = all.some(({ url }) => url === page.url);
     const entries = isLong && !isHere ? all.slice(0, 1) : all;
     const isOpen = isHere || page.url === "";
+    const parts = [...new Set(entries.map(({ part }) => part))];
     return html`<details ${isOpen && new Html("open")}>
       <summary>${title}</summary>
-      <ul>
-        ${entries.map(entry)}
-      </ul>
+      ${parts.map(
+        (part) =>
+          html`${part !== undefined && html`<p>${part}</p>`}
+            <ul>
+              ${entries.filter((one) => one.part === part).map(entry)}
+            </ul>`,
+      )}
     </details>`;
   };
   return html`<nav id="nav" aria-label="Pages">${groups.map(group)}</nav>`;
@@ -87,7 +107,7 @@ export function document(page: Page, groups: readonly Group[]): string {
   const link = linksOf(page.source, root);
   const beside = page.aside?.(link) ?? onThisPage(page.headings ?? []);
   const title = page.url === "" ? "Latchkey documentation" : `${page.title} · Latchkey`;
-  const layout = page.aside ? "reference" : page.isWide ? "wide" : "guide";
+  const layout = page.layout ?? "guide";
   const text = html`<!doctype html>
     <html lang="en">
       <head>
@@ -110,8 +130,8 @@ export function document(page: Page, groups: readonly Group[]): string {
             <a href="${root}reference/">Reference</a>
             <a href="${root}problems/">Problems</a>
           </nav>
-          <button type="button" id="find" hidden>Search <kbd>/</kbd></button>
-          <button type="button" id="theme" hidden>Theme</button>
+          <button type="button" id="find" aria-label="Search" aria-keyshortcuts="/" hidden>${glass}<span>Search</span><kbd>/</kbd></button>
+          <button type="button" id="theme" hidden>${lights}</button>
           <a class="menu" href="#nav">Menu</a>
         </header>
         ${navigation(groups, page, root)}
@@ -130,8 +150,11 @@ export function document(page: Page, groups: readonly Group[]): string {
               spellcheck="false"
             /><button>Close</button>
           </form>
-          <p role="status"></p>
+          <p role="status">A code, a route, a member, or words.</p>
           <ol></ol>
+          <p class="keys">
+            <span><kbd>↑</kbd> <kbd>↓</kbd> choose</span> <span><kbd>↵</kbd> open</span> <span><kbd>esc</kbd> close</span>
+          </p>
         </dialog>
       </body>
     </html>`.text;

@@ -4,6 +4,7 @@ import GithubSlugger from "github-slugger";
 import hljs from "highlight.js/lib/common";
 import MarkdownIt, { type Token } from "markdown-it";
 import { Html, escape } from "./html.ts";
+import { titleOf } from "./site.ts";
 
 export type { Token };
 
@@ -158,6 +159,8 @@ export function render(tokens: readonly Token[], link: Link): Html {
           const led = link(decodeURI(target));
           if (led === undefined) absent.push(child);
           else child.attrSet("href", led);
+          const shown = token.children?.[(token.children.indexOf(child)) + 1];
+          if (led !== undefined && shown && /^[\w./-]+\.md$/.test(shown.content)) shown.content = titleOf(led) ?? shown.content;
         }
       }
       // A file without a page stays a name: there is nothing to open.

@@ -32,8 +32,12 @@ function said({ said: all }: Problem): Html {
     ${all.map(
       ({ when, english, nepali }) =>
         html`${when !== "" && html`<p class="form">${when}</p>`}
-          <blockquote lang="en">${english}</blockquote>
-          <blockquote lang="ne">${nepali}</blockquote>`,
+          <dl>
+            <dt>English</dt>
+            <dd lang="en">${english}</dd>
+            <dt lang="ne">नेपाली</dt>
+            <dd lang="ne">${nepali}</dd>
+          </dl>`,
     )}
   </div>`;
 }
@@ -68,6 +72,7 @@ function problemPage(problem: Problem): Page {
     title: code,
     description: `${title}: what happened, what the app does, what to tell the user, and whether to retry.`,
     kind: "Problem",
+    layout: "problem",
     source: file,
     body: (link) => html`<p class="pills">
         ${statusPill(problem.status)} ${STATUS_CODES[problem.status]} <span class="dot">·</span> ${retryPill(problem.mayRetry)}
@@ -129,7 +134,7 @@ function catalogue(problems: readonly Problem[]): Page {
     title: "Problems",
     description: "Every code that the API answers, by status.",
     source: CATALOGUE,
-    isWide: true,
+    layout: "wide",
     body: (link) => html`${render(tokens, link)}
       <form class="filter" role="search" hidden>
         <label for="filter">Find a code</label>
@@ -173,7 +178,7 @@ function gateway(): Page {
     description: "What API Gateway answers itself, and how to tell it from a problem.",
     kind: "Not from Latchkey",
     source: GATEWAY,
-    isWide: true,
+    layout: "wide",
     body: (link) => render(tokens, link),
     found: words(tokens, "Answers of API Gateway"),
   };

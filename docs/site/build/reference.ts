@@ -1,5 +1,6 @@
 // The pages of the reference: one for each operation, with an example in each language beside it.
 
+import { STATUS_CODES } from "node:http";
 import { type Content, Html, html } from "./html.ts";
 import { type Entry, type Group, method } from "./layout.ts";
 import { type Heading, type Link, block, text } from "./markdown.ts";
@@ -25,12 +26,6 @@ import type { Page } from "./site.ts";
 import { shown, snippet } from "./snippets.ts";
 
 export const urlOf = ({ slug }: Operation): string => `reference/${slug}/`;
-
-const statusNames: Readonly<Record<string, string>> = {
-  "200": "OK",
-  "202": "Accepted",
-  "204": "No Content",
-};
 
 const quoted = (value: unknown): Html => html`<code>${JSON.stringify(value)}</code>`;
 
@@ -180,37 +175,27 @@ function problemRows(operation: Operation, pages: readonly ProblemPage[], link: 
   const row = (code: string): Content => {
     const page = pages.find((one) => one.code === code);
     if (!page) return undefined;
-    return html`<tr>
-      <td>${statusPill(page.status)}</td>
-      <td><a href="${link(`site:problems/${code}/`)}"><code>${code}</code></a></td>
-      <td>${page.said[0]?.english}</td>
-      <td>${retryPill(page.mayRetry)}</td>
-    </tr>`;
+    return html`<li>
+      <a href="${link(`site:problems/${code}/`)}"><code>${code}</code></a> ${retryPill(page.mayRetry)}
+      <span>${page.said[0]?.english}</span>
+    </li>`;
   };
   const known = new Set(problems.map(({ code }) => code));
-  const codes = refused.flatMap(({ response }) => codesOf(response)).filter((code) => known.has(code));
+  const isKnown = (code: string): boolean => known.has(code);
   const byGateway = refused.filter(({ response }) => jsonOf(response) !== undefined);
   return html`<h2 id="problems">Problems</h2>
     <p>
       Branch on <code>code</code>. Each has a page that says what happened and what the app does. The words are those of
       <code>detail</code>.
     </p>
-    <div class="table" tabindex="0" role="group" aria-label="Problems">
-      <table>
-        <thead>
-          <tr><th>status</th><th>code</th><th>says</th><th>what to do</th></tr>
-        </thead>
-        <tbody>
-          ${codes.map(row)}
-        </tbody>
-      </table>
-    </div>
-    ${refused.map(({ status, response }) => [
-      html`<details class="status">
-        <summary>${statusPill(Number(status))} when this status is answered</summary>
-        ${text(response.description, link)}
-      </details>`,
-    ])}
+    ${refused.filter(({ response }) => codesOf(response).some(isKnown)).map(
+      ({ status, response }) =>
+        html`<h3 id="status-${status}">${statusPill(Number(status))} ${STATUS_CODES[status]}</h3>
+          <div class="when">${text(response.description, link)}</div>
+          <ul class="refusals">
+            ${codesOf(response).filter(isKnown).map(row)}
+          </ul>`,
+    )}
     ${
       byGateway.length > 0 &&
       html`<p class="gateway">
@@ -252,7 +237,7 @@ function body(operation: Operation, pages: readonly ProblemPage[], link: Link): 
       .filter(succeeds)
       .map(({ status, response }) => {
         const json = jsonOf(response);
-        return html`<h3 id="status-${status}">${statusPill(Number(status))} ${statusNames[status]}</h3>
+        return html`<h3 id="status-${status}">${statusPill(Number(status))} ${STATUS_CODES[status]}</h3>
           ${text(response.description, link)} ${json && schemaView(json.schema, link, "response")}
           ${headersOf(response, link)}`;
       })}
@@ -307,7 +292,8 @@ function operationPage(operation: Operation, pages: readonly ProblemPage[]): Pag
     url: urlOf(operation),
     title: operation.summary,
     description: `${operation.method} ${operation.path}: ${operation.summary}.`,
-    kind: `Reference · ${operation.tags[0]}`,
+    kind: `Reference / ${operation.tags[0]}`,
+    layout: "reference",
     body: (link) => body(operation, pages, link),
     aside: () => aside(operation),
     found: [
@@ -372,6 +358,12 @@ export function reference(pages: readonly ProblemPage[]): Page[] {
 }
 
 export function referenceGroup(): Group {
-  const entry = (one: Operation): Entry => ({ title: one.summary, url: urlOf(one), method: one.method });
-  return { title: "Reference", entries: [{ title: "Overview", url: "reference/" }, ...operations.map(entry)] };
+  const entry = (one: Operation): Entry => ({
+    title: one.summary,
+    url: urlOf(one),
+    method: one.method,
+    part: one.tags[0],
+  });
+  const sorted = tags.flatMap(({ name }) => operations.filter((one) => one.tags[0] === name));
+  return { title: "Reference", entries: [{ title: "Overview", url: "reference/" }, ...sorted.map(entry)] };
 }

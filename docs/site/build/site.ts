@@ -29,7 +29,8 @@ export interface Page {
   readonly found: readonly Found[];
   /** The document whose relative links the page has. */
   readonly source?: string;
-  readonly isWide?: boolean;
+  /** The columns. By default a guide: text, and beside it what is on the page. */
+  readonly layout?: "start" | "wide" | "reference" | "problem";
 }
 
 /** Of each document, the address of each of its headings; of the whole under the empty text. */
@@ -37,12 +38,19 @@ const places = new Map<string, Map<string, string>>();
 /** Files that a page links to and that get a page of their own. */
 const wanted = new Set<string>();
 
+/** Of each address, the title that it has on the site. */
+const titles = new Map<string, string>();
+
 /** The name of a file, `README.md` included. */
-export function place(file: string, anchor: string, url: string): void {
+export function place(file: string, anchor: string, url: string, title?: string): void {
   const known = places.get(file) ?? new Map<string, string>();
   known.set(anchor, url);
   places.set(file, known);
+  if (title !== undefined) titles.set(url, title);
 }
+
+/** Where a link of a page leads, by its title instead of a file's name. */
+export const titleOf = (href: string): string | undefined => titles.get(href.replace(/^(\.\.\/)+/, ""));
 
 /** Small files to read and to copy from. Others, such as the template, stay in the repository. */
 const isShown = (path: string): boolean => /^(examples|schemas|clients\/\w+\/examples)(\/|$)/.test(path);

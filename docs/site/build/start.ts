@@ -85,7 +85,7 @@ export const start = (urls: ReadonlySet<string>): Page => ({
   url: "",
   title: "Documentation",
   description: "Phone-number sign-in that an app team deploys into its own AWS account.",
-  isWide: true,
+  layout: "start",
   body: (link) => body(link, urls),
   found: [{ id: "", title: "Documentation", text: "start overview" }],
 });

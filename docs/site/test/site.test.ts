@@ -23,6 +23,11 @@ const types: Readonly<Record<string, string>> = {
   ".woff2": "font/woff2",
 };
 
+// What a host may send besides what each page says itself.
+const policy =
+  "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; connect-src 'self'; img-src 'self' data:; " +
+  "base-uri 'none'; form-action 'none'";
+
 // As a static host: under a folder of its own, and with nothing but files.
 const server = createServer(({ url = "" }, response) => {
   const { pathname } = new URL(url, "http://localhost");
@@ -31,7 +36,7 @@ const server = createServer(({ url = "" }, response) => {
     response.writeHead(404).end();
     return;
   }
-  response.writeHead(200, { "content-type": types[extname(path)] ?? "text/plain" });
+  response.writeHead(200, { "content-type": types[extname(path)] ?? "text/plain", "content-security-policy": policy });
   createReadStream(path).pipe(response);
 });
 
