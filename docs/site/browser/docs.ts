@@ -130,7 +130,10 @@ document.addEventListener("keydown", (event) => {
 
 // In "On this page", marks the part that is being read.
 const contents = new Map(
-  [...document.querySelectorAll<HTMLAnchorElement>(".contents a")].map((link) => [decodeURIComponent(link.hash.slice(1)), link]),
+  [...document.querySelectorAll<HTMLAnchorElement>(".contents a")].map((link) => [
+    decodeURIComponent(link.hash.slice(1)),
+    link,
+  ]),
 );
 if (contents.size > 0) {
   const parts = [...document.querySelectorAll<HTMLElement>("main :is(h2, h3)[id]")].filter(({ id }) => contents.has(id));

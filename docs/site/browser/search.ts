@@ -31,8 +31,14 @@ async function load(): Promise<MiniSearch<Entry>> {
     fields: ["title", "page", "text"],
     storeFields: ["url", "page", "title", "text"],
     // Names such as `retry_after` are found whole and by their parts.
-    tokenize: (text) => text.split(/[^\p{L}\p{M}\p{N}_-]+/u).flatMap((word) => [word, ...(word.includes("_") ? word.split("_") : [])]),
-    searchOptions: { boost: { title: 4, page: 2 }, prefix: true, fuzzy: (word) => (word.length > 4 ? 0.2 : false), combineWith: "AND" },
+    tokenize: (text) =>
+      text.split(/[^\p{L}\p{M}\p{N}_-]+/u).flatMap((word) => [word, ...(word.includes("_") ? word.split("_") : [])]),
+    searchOptions: {
+      boost: { title: 4, page: 2 },
+      prefix: true,
+      fuzzy: (word) => (word.length > 4 ? 0.2 : false),
+      combineWith: "AND",
+    },
   });
   index.addAll(rows.map(([url, page, title, text], id) => ({ id, url, page, title, text })));
   return index;

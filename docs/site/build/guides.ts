@@ -2,17 +2,7 @@
 
 import { exists, read } from "./files.ts";
 import { type Html, html } from "./html.ts";
-import {
-  type Section,
-  type Token,
-  block,
-  headings,
-  raised,
-  render,
-  sections,
-  withoutHeading,
-  words,
-} from "./markdown.ts";
+import { type Section, type Token, block, headings, raised, render, sections, withoutHeading, words } from "./markdown.ts";
 import { type Page, fileUrl, filesOf, place } from "./site.ts";
 
 interface Guide {
@@ -123,10 +113,12 @@ function pageOf(guide: Guide): Page {
   const inside = headings(tokens);
   for (const { id, text } of inside) place(guide.source, id, `${guide.url}#${id}`, text);
   // A part's own heading is the page's title.
-  for (const id of guide.sections ?? []) if (!inside.some((one) => one.id === id)) place(guide.source, id, guide.url, guide.title);
+  for (const id of guide.sections ?? [])
+    if (!inside.some((one) => one.id === id)) place(guide.source, id, guide.url, guide.title);
   if (!guide.sections) {
     place(guide.source, "", guide.url, guide.title);
-    for (const { id, level } of headings(parts.flatMap((one) => one.tokens))) if (level === 1) place(guide.source, id, guide.url);
+    for (const { id, level } of headings(parts.flatMap((one) => one.tokens)))
+      if (level === 1) place(guide.source, id, guide.url);
   }
   return {
     ...guide,
@@ -139,9 +131,12 @@ function pageOf(guide: Guide): Page {
 
 /** Every section of a document that is split has to be on some page. */
 function checkSplit(file: string, but: readonly string[]): void {
-  const shown = new Set(groups.flatMap((group) => group.guides).flatMap((one) => (one.source === file ? (one.sections ?? []) : [])));
+  const shown = new Set(
+    groups.flatMap((group) => group.guides).flatMap((one) => (one.source === file ? (one.sections ?? []) : [])),
+  );
   const lost = sections(read(file)).filter(({ id }) => !shown.has(id) && !but.includes(id));
-  if (lost.length > 0) throw new Error(`${file}: no page has ${lost.map(({ id }) => `#${id}`).join(", ")}; see build/guides.ts`);
+  if (lost.length > 0)
+    throw new Error(`${file}: no page has ${lost.map(({ id }) => `#${id}`).join(", ")}; see build/guides.ts`);
 }
 
 export function guides(): { title: string; pages: Page[] }[] {
@@ -171,7 +166,8 @@ export function filePage(path: string): Page {
     description: "A file of the repository.",
     kind: "In the repository",
     layout: "wide",
-    body: () => (isFile ? code(path) : html`${shown.map((file) => html`<h2 id="${file}"><code>${file}</code></h2>${code(file)}`)}`),
+    body: () =>
+      isFile ? code(path) : html`${shown.map((file) => html`<h2 id="${file}"><code>${file}</code></h2>${code(file)}`)}`,
     found: [{ id: "", title: path, text: shown.join(" ") }],
   };
 }

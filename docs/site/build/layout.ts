@@ -46,7 +46,10 @@ const glass = icon('<circle cx="7" cy="7" r="4.5"/><path d="m10.5 10.5 3.5 3.5"/
 /** The colours of the system, light, dark. The style shows the one that is chosen. */
 const lights = [
   icon('<circle cx="8" cy="8" r="5.5"/><path fill="currentColor" d="M8 2.5a5.5 5.5 0 0 1 0 11z"/>', "system"),
-  icon('<circle cx="8" cy="8" r="3"/><path d="M8 1v1m0 12v1m7-7h-1M2 8H1m12-5-.7.7M3.7 12.3 3 13m0-10 .7.7m8.6 8.6.7.7"/>', "light"),
+  icon(
+    '<circle cx="8" cy="8" r="3"/><path d="M8 1v1m0 12v1m7-7h-1M2 8H1m12-5-.7.7M3.7 12.3 3 13m0-10 .7.7m8.6 8.6.7.7"/>',
+    "light",
+  ),
   icon('<path d="M13.5 9.7A5.8 5.8 0 0 1 6.3 2.5a5.8 5.8 0 1 0 7.2 7.2z"/>', "dark"),
 ];
 

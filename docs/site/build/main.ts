@@ -61,7 +61,9 @@ for (let more = wantedFiles(); more.length > 0; more = wantedFiles().filter((pat
 
 // One entry for each part of a page: its address, the page's title, its own title, its words.
 const found = all.flatMap(({ url, title, found: parts }) =>
-  parts.filter(({ id, text }) => id !== "" || text !== "").map(({ id, title: own, text }) => [url + (id && `#${id}`), title, own, text]),
+  parts
+    .filter(({ id, text }) => id !== "" || text !== "")
+    .map(({ id, title: own, text }) => [url + (id && `#${id}`), title, own, text]),
 );
 write("search.json", `${JSON.stringify(found)}\n`);
 write("openapi.yaml", source);

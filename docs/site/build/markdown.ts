@@ -71,8 +71,7 @@ export function withoutHeading(tokens: readonly Token[]): Token[] {
   return tokens[0]?.type === "heading_open" ? tokens.slice(3) : [...tokens];
 }
 
-const copyOf = (token: Token): Token =>
-  Object.assign(Object.create(Object.getPrototypeOf(token) as object) as Token, token);
+const copyOf = (token: Token): Token => Object.assign(Object.create(Object.getPrototypeOf(token) as object) as Token, token);
 
 /** Each heading becomes one of a level above. */
 export function raised(tokens: readonly Token[]): Token[] {
@@ -143,7 +142,8 @@ function withCodes(children: readonly Token[], link: Link): Token[] {
     if (child.type === "link_open") isLink = true;
     if (child.type === "link_close") isLink = false;
     if (child.type !== "code_inline" || isLink || !codes.has(child.content)) return [child];
-    const [open, , close] = markdown.parseInline(`[c](${link(`site:problems/${child.content}/`) ?? ""})`, {})[0]?.children ?? [];
+    const [open, , close] =
+      markdown.parseInline(`[c](${link(`site:problems/${child.content}/`) ?? ""})`, {})[0]?.children ?? [];
     return open && close ? [open, child, close] : [child];
   });
 }
@@ -159,7 +159,7 @@ export function render(tokens: readonly Token[], link: Link): Html {
           const led = link(decodeURI(target));
           if (led === undefined) absent.push(child);
           else child.attrSet("href", led);
-          const shown = token.children?.[(token.children.indexOf(child)) + 1];
+          const shown = token.children?.[token.children.indexOf(child) + 1];
           if (led !== undefined && shown && /^[\w./-]+\.md$/.test(shown.content)) shown.content = titleOf(led) ?? shown.content;
         }
       }
@@ -173,7 +173,13 @@ export function render(tokens: readonly Token[], link: Link): Html {
           if (!child) continue;
           child.type = at === from ? "span_open" : "span_close";
           child.tag = "span";
-          child.attrs = at === from ? [["class", "file"], ["title", decodeURI(String(open.attrGet("href") ?? ""))]] : null;
+          child.attrs =
+            at === from
+              ? [
+                  ["class", "file"],
+                  ["title", decodeURI(String(open.attrGet("href") ?? ""))],
+                ]
+              : null;
         }
       }
     }
@@ -193,4 +199,3 @@ export function render(tokens: readonly Token[], link: Link): Html {
 export function text(source: string, link: Link): Html {
   return render(markdown.parse(source, {}), link);
 }
-

@@ -99,7 +99,8 @@ function memberItem({ name, schema: given, isRequired }: Member, link: Link, whe
 function memberList(members: readonly Member[], link: Link, when: "request" | "response"): Content {
   if (members.length === 0) return undefined;
   // What is required comes first. Otherwise the order is that of the document.
-  const order = when === "request" ? [...members].sort((one, other) => Number(other.isRequired) - Number(one.isRequired)) : members;
+  const order =
+    when === "request" ? [...members].sort((one, other) => Number(other.isRequired) - Number(one.isRequired)) : members;
   return html`<ul class="members">
     ${order.map((member) => memberItem(member, link, when))}
   </ul>`;
@@ -188,14 +189,16 @@ function problemRows(operation: Operation, pages: readonly ProblemPage[], link: 
       Branch on <code>code</code>. Each has a page that says what happened and what the app does. The words are those of
       <code>detail</code>.
     </p>
-    ${refused.filter(({ response }) => codesOf(response).some(isKnown)).map(
-      ({ status, response }) =>
-        html`<h3 id="status-${status}">${statusPill(Number(status))} ${STATUS_CODES[status]}</h3>
+    ${refused
+      .filter(({ response }) => codesOf(response).some(isKnown))
+      .map(
+        ({ status, response }) =>
+          html`<h3 id="status-${status}">${statusPill(Number(status))} ${STATUS_CODES[status]}</h3>
           <div class="when">${text(response.description, link)}</div>
           <ul class="refusals">
             ${codesOf(response).filter(isKnown).map(row)}
           </ul>`,
-    )}
+      )}
     ${
       byGateway.length > 0 &&
       html`<p class="gateway">

@@ -31,8 +31,7 @@ function bodyOf(operation: Operation): Readonly<Record<string, unknown>> | undef
 }
 
 /** Whether the example shows an access token. A route that takes either a code or a token shows the code. */
-const isGuarded = ({ security }: Operation): boolean =>
-  security?.every((one) => Object.keys(one).length > 0) ?? false;
+const isGuarded = ({ security }: Operation): boolean => security?.every((one) => Object.keys(one).length > 0) ?? false;
 
 const idempotencyKey = (operation: Operation): Parameter | undefined =>
   operation.parameters?.find(({ name }) => name === "Idempotency-Key");
@@ -100,7 +99,9 @@ function typescript(operation: Operation): string {
 }
 
 const pathMembers = (operation: Operation): Record<string, string> =>
-  Object.fromEntries((operation.parameters ?? []).filter((one) => one.in === "path").map((one) => [one.name, one.example ?? ""]));
+  Object.fromEntries(
+    (operation.parameters ?? []).filter((one) => one.in === "path").map((one) => [one.name, one.example ?? ""]),
+  );
 
 function python(operation: Operation): string {
   const body = bodyOf(operation);

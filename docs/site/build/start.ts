@@ -25,13 +25,21 @@ const cards: readonly Card[] = [
     text: "A session that keeps its tokens, a key in the Secure Enclave, codes above the keyboard.",
     urls: ["guides/ios/", "guides/device-keys/#make-the-key"],
   },
-  { title: "Backend", text: "Protect your own routes: by the authorizer, or with the published keys.", urls: ["guides/backend/"] },
+  {
+    title: "Backend",
+    text: "Protect your own routes: by the authorizer, or with the published keys.",
+    urls: ["guides/backend/"],
+  },
   {
     title: "Testing",
     text: "Read the codes, move the clock, let a gateway fail: all on your machine.",
     urls: ["guides/testing/", "guides/local/"],
   },
-  { title: "Operate", text: "Deploy into your AWS account, watch it, and know what to do at night.", urls: ["guides/operate/"] },
+  {
+    title: "Operate",
+    text: "Deploy into your AWS account, watch it, and know what to do at night.",
+    urls: ["guides/operate/"],
+  },
 ];
 
 /** The code of the first block after a heading of the README. */

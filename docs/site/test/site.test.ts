@@ -31,7 +31,11 @@ const policy =
 // As a static host: under a folder of its own, and with nothing but files.
 const server = createServer(({ url = "" }, response) => {
   const { pathname } = new URL(url, "http://localhost");
-  const path = join(site, decodeURIComponent(pathname).replace(/^\/somewhere\//, ""), pathname.endsWith("/") ? "index.html" : "");
+  const path = join(
+    site,
+    decodeURIComponent(pathname).replace(/^\/somewhere\//, ""),
+    pathname.endsWith("/") ? "index.html" : "",
+  );
   if (!existsSync(path)) {
     response.writeHead(404).end();
     return;
@@ -82,7 +86,13 @@ async function violations(page: Page): Promise<string[]> {
       axe: { run(): Promise<{ violations: { id: string; nodes: { html: string }[] }[] }> };
     };
     const { violations } = await axe.run();
-    return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" ").slice(0, 400)}`);
+    return violations.map(
+      ({ id, nodes }) =>
+        `${id}: ${nodes
+          .map(({ html }) => html)
+          .join(" ")
+          .slice(0, 400)}`,
+    );
   });
 }
 
@@ -175,7 +185,10 @@ test("a search finds codes, members and words, by the keyboard alone", async () 
     await page.locator("dialog input").fill(query);
     await first.waitFor();
     const found = await page.locator("dialog li a").evaluateAll((all) => all.map((one) => (one as { href?: string }).href));
-    assert.ok(found.some((href) => href?.includes(expected)), `${query}: ${found.join(" ")}`);
+    assert.ok(
+      found.some((href) => href?.includes(expected)),
+      `${query}: ${found.join(" ")}`,
+    );
   }
   assert.equal(loaded, true);
   await page.screenshot({ path: `${pictures}search-light.png` });

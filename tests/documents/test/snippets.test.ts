@@ -1,4 +1,5 @@
-// What the documents show besides commands: JSON is what the schemas say, code compiles and runs, every block says what it is.
+// What the documents show besides commands: JSON is what the schemas say, code compiles and runs, every block has a
+// language.
 
 import assert from "node:assert/strict";
 import { type JsonWebKey, createPublicKey, verify } from "node:crypto";
