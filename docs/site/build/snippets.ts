@@ -1,10 +1,12 @@
 // The examples beside the reference: one folder for each language, one file for each operation.
 //
-// curl, TypeScript and Python are written from the examples of openapi.yaml (`npm run snippets`). Files of another language
-// are put into a folder of its own, named by operation, and the language into `languages`; then every operation needs one.
+// They are written from the examples of openapi.yaml (`npm run snippets`). Those in Kotlin and Swift are functions of files that
+// compile beside clients/android and clients/ios, and a reader sees what is inside.
 
-import { exists, read } from "./files.ts";
-import { type Operation, type Parameter, exampleOf, operations } from "./openapi.ts";
+import { read } from "./files.ts";
+import { kotlin, swift } from "./apps.ts";
+import { API, WIDTH, bodyOf, idempotencyKey, isGuarded, pathMembers, pathOf } from "./example.ts";
+import { type Operation, operations } from "./openapi.ts";
 
 export interface Language {
   readonly id: string;
@@ -12,33 +14,7 @@ export interface Language {
   readonly extension: string;
   /** For colours. */
   readonly syntax: string;
-  /** Absent if people write the files. */
-  readonly write?: (operation: Operation) => string;
-}
-
-export const API = "http://127.0.0.1:3000";
-const WIDTH = 60;
-
-/** What an example sends, from the examples of openapi.yaml. */
-function bodyOf(operation: Operation): Readonly<Record<string, unknown>> | undefined {
-  const media = operation.requestBody?.content["application/json"];
-  if (!media) return undefined;
-  const chosen = { sendPhoneOtp: "change", submitOtp: "first_sign_in" }[operation.operationId];
-  const body = exampleOf(media, chosen) as Record<string, unknown>;
-  if (operation.operationId !== "submitOtp") return body;
-  const names = ["phone_number", "otp", "challenge_id", "device_name"];
-  return Object.fromEntries(names.map((name) => [name, body[name]]));
-}
-
-/** Whether the example shows an access token. A route that takes either a code or a token shows the code. */
-const isGuarded = ({ security }: Operation): boolean => security?.every((one) => Object.keys(one).length > 0) ?? false;
-
-const idempotencyKey = (operation: Operation): Parameter | undefined =>
-  operation.parameters?.find(({ name }) => name === "Idempotency-Key");
-
-function pathOf(operation: Operation): string {
-  const ids = operation.parameters?.filter((parameter) => parameter.in === "path") ?? [];
-  return ids.reduce((path, { name, example = "" }) => path.replace(`{${name}}`, example), operation.path);
+  readonly write: (operation: Operation) => string;
 }
 
 function curl(operation: Operation): string {
@@ -98,11 +74,6 @@ function typescript(operation: Operation): string {
   ].join("\n");
 }
 
-const pathMembers = (operation: Operation): Record<string, string> =>
-  Object.fromEntries(
-    (operation.parameters ?? []).filter((one) => one.in === "path").map((one) => [one.name, one.example ?? ""]),
-  );
-
 function python(operation: Operation): string {
   const body = bodyOf(operation);
   const key = idempotencyKey(operation);
@@ -132,21 +103,19 @@ const languages: readonly Language[] = [
   { id: "curl", name: "curl", extension: "sh", syntax: "bash", write: curl },
   { id: "typescript", name: "TypeScript", extension: "ts", syntax: "ts", write: typescript },
   { id: "python", name: "Python", extension: "py", syntax: "python", write: python },
-  { id: "kotlin", name: "Kotlin", extension: "kt", syntax: "kotlin" },
-  { id: "swift", name: "Swift", extension: "swift", syntax: "swift" },
+  { id: "kotlin", name: "Kotlin", extension: "kt", syntax: "kotlin", write: kotlin },
+  { id: "swift", name: "Swift", extension: "swift", syntax: "swift", write: swift },
 ];
 
 export const folder = (language: Language): string => `docs/site/snippets/${language.id}`;
 export const fileOf = (language: Language, { operationId }: Operation): string =>
   `${folder(language)}/${operationId}.${language.extension}`;
 
-/** The languages that there are examples in. */
-export const shown = languages.filter((language) => language.write ?? exists(folder(language)));
+export const shown = languages;
 
 /** The example as a reader sees it. In a file that needs more to compile, it is between the lines `example` and `end`. */
 export function snippet(language: Language, operation: Operation): string {
   const file = fileOf(language, operation);
-  if (!exists(file)) throw new Error(`${file} is missing: each operation needs an example in ${language.name}`);
   const text = read(file);
   const [, part] = /^[ \t]*(?:\/\/|#) example\n([\s\S]*?)^[ \t]*(?:\/\/|#) end\n/m.exec(text) ?? [];
   if (part === undefined) return text;
@@ -159,7 +128,7 @@ export function snippet(language: Language, operation: Operation): string {
 /** The files that are written from openapi.yaml, by their path. */
 export function written(): Map<string, string> {
   const all = languages.flatMap((language) =>
-    operations.map((operation) => [fileOf(language, operation), language.write?.(operation)] as const),
+    operations.map((operation) => [fileOf(language, operation), language.write(operation)] as const),
   );
-  return new Map(all.filter((one): one is [string, string] => one[1] !== undefined));
+  return new Map(all);
 }

@@ -5,7 +5,7 @@ import { dirname } from "node:path";
 import { repository } from "./files.ts";
 import { folder, shown, written } from "./snippets.ts";
 
-for (const language of shown.filter(({ write }) => write)) {
+for (const language of shown) {
   rmSync(repository + folder(language), { recursive: true, force: true });
 }
 for (const [file, text] of written()) {

@@ -1,0 +1,11 @@
+package latchkey.documents
+
+import latchkey.Operation
+import latchkey.Session
+
+suspend fun cancelRecovery(session: Session) {
+    // example
+    // The session of the app: see its guide.
+    session.call(Operation.cancelRecovery)
+    // end
+}

@@ -1,0 +1,12 @@
+package latchkey.documents
+
+import java.net.URI
+import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.withContext
+
+suspend fun getJwks() {
+    // example
+    val url = URI("http://127.0.0.1:3000/.well-known/jwks.json").toURL()
+    println(withContext(Dispatchers.IO) { url.readText() })
+    // end
+}

@@ -1,0 +1,10 @@
+package latchkey.documents
+
+import latchkey.Session
+
+suspend fun signOut(session: Session) {
+    // example
+    // The session of the app: see its guide.
+    session.signOut()
+    // end
+}

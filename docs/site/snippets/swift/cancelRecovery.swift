@@ -1,0 +1,9 @@
+import Foundation
+import Latchkey
+
+func cancelRecovery(session: Session) async throws {
+    // example
+    // The session of the app: see its guide.
+    _ = try await session.call(.cancelRecovery)
+    // end
+}
