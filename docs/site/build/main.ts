@@ -19,7 +19,7 @@ const here = dirname(import.meta.dirname);
 const target = resolve(process.argv[2] ?? join(repository, "local/pages/docs"));
 
 for (const [file, text] of written()) {
-  if (readFileSync(repository + file, "utf8") !== text) throw new Error(`${file} is old: npm run snippets`);
+  if (readFileSync(repository + file, "utf8") !== text) throw new Error(`${file} is old: npm run build in docs/site`);
 }
 
 rmSync(target, { recursive: true, force: true });

@@ -31,6 +31,8 @@ const names: Readonly<Record<string, string>> = { sh: "bash", html: "xml", yaml:
 /** Code as markup with classes, because the site's policy allows no inline styles. */
 export function colour(code: string, language: string): string {
   const name = names[language] ?? language;
+  // `local` is a word of bash, but not after cargo.
+  if (name === "bash") return hljs.highlight(code, { language: name }).value.replaceAll(/(cargo )<[^>]*>local<\/span>/g, "$1local");
   return hljs.getLanguage(name) ? hljs.highlight(code, { language: name }).value : escape(code);
 }
 

@@ -1,6 +1,6 @@
 // The examples beside the reference: one folder for each language, one file for each operation.
 //
-// They are written from the examples of openapi.yaml (`npm run snippets`). Those in Kotlin and Swift are functions of files that
+// They are written from the examples of openapi.yaml by `npm run build`. Those in Kotlin and Swift are functions of files that
 // compile beside clients/android and clients/ios, and a reader sees what is inside.
 
 import { read } from "./files.ts";

@@ -119,7 +119,7 @@ for (const [look, options] of Object.entries(looks)) {
       const page = await open(url, options);
       const [width, shown] = await page.evaluate<[number, number]>("[document.documentElement.scrollWidth, innerWidth]");
       assert.ok(width <= shown, `${url} is ${width} pixels wide, and the screen ${shown}`);
-      await page.waitForFunction("document.fonts.status === 'loaded'");
+      await page.evaluate("document.fonts.ready.then(() => undefined)");
       await page.screenshot({ path: `${pictures}${name}-${look}.png` });
       assert.deepEqual(await violations(page), [], `${url}, ${look}`);
       await page.context().close();
