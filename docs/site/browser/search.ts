@@ -13,6 +13,8 @@ interface Entry {
 }
 
 const MOST = 12;
+/** Why it is so, which comes after what one does. */
+const BACKGROUND = /^guides\/(?:architecture|changes|cold-start|contributing|controls|decisions|figures|security)\//;
 const areas: Readonly<Record<string, string>> = {
   files: "File",
   guides: "Guide",
@@ -34,6 +36,7 @@ async function load(): Promise<MiniSearch<Entry>> {
     tokenize: (text) =>
       text.split(/[^\p{L}\p{M}\p{N}_-]+/u).flatMap((word) => [word, ...(word.includes("_") ? word.split("_") : [])]),
     searchOptions: {
+      boostDocument: (_id, _term, stored) => (BACKGROUND.test(String(stored?.["url"])) ? 0.4 : 1),
       boost: { title: 4, page: 2 },
       prefix: true,
       fuzzy: (word) => (word.length > 4 ? 0.2 : false),

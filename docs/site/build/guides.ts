@@ -120,12 +120,15 @@ function pageOf(guide: Guide): Page {
     for (const { id, level } of headings(parts.flatMap((one) => one.tokens)))
       if (level === 1) place(guide.source, id, guide.url);
   }
+  const [whole, ...deeper] = words(tokens, guide.title);
+  const own = parts.filter(({ id }) => guide.sections?.includes(id)).map(({ title }) => title);
   return {
     ...guide,
     body: (link) => html`<p class="lead">${guide.description}</p>
       ${render(tokens, link)}`,
     headings: inside.filter(({ level }) => level === 2 || level === 3),
-    found: words(tokens, guide.title),
+    // Also by the names that the document gives to what is a page here.
+    found: [{ id: "", title: guide.title, text: [guide.description, ...own, whole?.text].join(" ") }, ...deeper],
   };
 }
 

@@ -140,9 +140,10 @@ export function document(page: Page, groups: readonly Group[]): string {
         ${navigation(groups, page, root)}
         <main id="main" tabindex="-1">
           ${page.kind !== undefined && html`<p class="kind">${page.kind}</p>`}
-          ${page.url !== "" && html`<h1>${page.title}</h1>`} ${page.body(link)} ${turn(groups, page, root)}
+          ${page.url !== "" && html`<h1>${page.title}</h1>`} ${page.body(link)}
         </main>
         ${beside && html`<aside aria-label="${page.aside ? "Examples" : "Contents"}">${beside}</aside>`}
+        ${turn(groups, page, root)}
         <dialog id="search" aria-label="Search" closedby="any">
           <form method="dialog">
             <input

@@ -180,6 +180,7 @@ test("a search finds codes, members and words, by the keyboard alone", async () 
     ["refresh_token", "reference/refresh-session/"],
     ["कोड मिलेन", "problems/incorrect_otp/"],
     ["PumpingBudgets", "guides/"],
+    ["recycled", "guides/recovery/"],
     ["putFcmToken", "reference/put-fcm-token/"],
   ] as const) {
     await page.locator("dialog input").fill(query);
@@ -254,7 +255,7 @@ test("the catalogue is filtered by code, status and words", async () => {
 test("everything can be read without scripts", async () => {
   const page = await open("reference/send-otp/", { javaScriptEnabled: false });
   const captions = await page.locator(".example:visible .caption:visible").allInnerTexts();
-  assert.deepEqual(captions.slice(0, 3), ["curl", "TypeScript", "Python"]);
+  assert.deepEqual(captions.slice(0, 5), ["curl", "TypeScript", "Python", "Kotlin", "Swift"]);
   assert.equal(await page.locator("header button:visible").count(), 0);
   await page.context().close();
 });
