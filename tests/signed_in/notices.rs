@@ -168,7 +168,7 @@ async fn a_former_number_is_told_in_its_organizations_language_and_not_in_that_o
     let body = json!({"phone_number": OTHER, "otp": world.code(OTHER).await, "username": "sita"});
     world.post("/v1/phone/otp/validate", body).as_person(&owner).send().await.ok();
     world.system.deliver_streams().await;
-    let text = "Latchkey को नम्बर फेरियो। तपाईं होइन? 72 घण्टामा साइन इन गर्नुहोस्।";
+    let text = "Latchkey खाताको नम्बर फेरियो। फर्काउन 72 घण्टाभित्र साइन इन गर्नुहोस्।";
     assert_eq!(world.inbox(PHONE).await[0]["text"], text);
 }
 
