@@ -208,7 +208,7 @@ async fn people_are_told_in_their_language_and_programs_in_english() {
         setup.world.post(SEND, body).header("accept-language", language).send().await
     };
     for (language, tag, words) in [
-        ("ne-NP,en;q=0.5", "ne", "एपले पठाएको अनुरोध मिलेन। एप अद्यावधिक गर्नुहोस्, वा एपको सहायता टोलीलाई भन्नुहोस्।"),
+        ("ne-NP,en;q=0.5", "ne", "एपले पठाएको अनुरोध मिलेन। एप अपडेट गर्नुहोस्, वा एपको सहायता कक्षलाई भन्नुहोस्।"),
         ("fr", "en", "The app sent a request that is malformed. Update the app, or tell its support."),
     ] {
         let reply = send(language, json!({})).await;
@@ -218,7 +218,7 @@ async fn people_are_told_in_their_language_and_programs_in_english() {
     }
     setup.world.send_code(PHONE).await;
     let waits = send("ne", json!({"phone_number": PHONE})).await;
-    assert_eq!(waits.text("detail"), "धेरै पटक प्रयास भयो। ६० सेकेन्ड पछि फेरि प्रयास गर्नुहोस्।");
+    assert_eq!(waits.text("detail"), "धेरै पटक प्रयास भयो। ६० सेकेन्डपछि फेरि प्रयास गर्नुहोस्।");
 }
 
 #[tokio::test]

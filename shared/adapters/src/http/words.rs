@@ -89,11 +89,11 @@ impl Words {
             }
             Self::LastCode => [
                 "No further code is sent for {wait}. Use this one before it expires.",
-                "{wait} सम्म अर्को कोड पठाइँदैन। म्याद सकिनुअघि यही कोड प्रयोग गर्नुहोस्।",
+                "{wait}सम्म अर्को कोड पठाइँदैन। म्याद सकिनुअघि यही कोड प्रयोग गर्नुहोस्।",
             ],
             Self::NumberChanged => [
                 "A short time ago, the account of this number got another number. You can take that back.",
-                "केही समयअघि यस नम्बरको खातामा अर्को नम्बर राखियो। तपाईं त्यो फिर्ता गर्न सक्नुहुन्छ।",
+                "केही समयअघि यस नम्बरको खातामा अर्को नम्बर राखियो। तपाईं पुरानो नम्बर फर्काउन सक्नुहुन्छ।",
             ],
         }
     }
@@ -104,14 +104,14 @@ const fn of_code(code: Code) -> [&'static str; 2] {
     match code {
         Code::MalformedRequest => [
             "The app sent a request that is malformed. Update the app, or tell its support.",
-            "एपले पठाएको अनुरोध मिलेन। एप अद्यावधिक गर्नुहोस्, वा एपको सहायता टोलीलाई भन्नुहोस्।",
+            "एपले पठाएको अनुरोध मिलेन। एप अपडेट गर्नुहोस्, वा एपको सहायता कक्षलाई भन्नुहोस्।",
         ],
         Code::InvalidPhoneNumber => [
             "This is not a mobile phone number. Check it and try again.",
             "यो मोबाइल नम्बर होइन। जाँचेर फेरि प्रयास गर्नुहोस्।",
         ],
         Code::InvalidValidationRequest => {
-            ["Invalid phone, username or otp provided.", "फोन नम्बर, प्रयोगकर्ता नाम वा कोड मिलेन।"]
+            ["Invalid phone, username or otp provided.", "फोन नम्बर, प्रयोगकर्ता नाम वा कोड मान्य छैन।"]
         }
         Code::PayloadTooLarge => ["The request is larger than 16 KiB.", "अनुरोध १६ KiB भन्दा ठूलो छ।"],
         Code::UnsupportedMediaType => [
@@ -122,7 +122,7 @@ const fn of_code(code: Code) -> [&'static str; 2] {
         Code::CountryNotAllowed => ["No codes are sent to numbers of this country.", "यस देशका नम्बरमा कोड पठाइँदैन।"],
         Code::EdgeRequired => [
             "This request went around the public address of the API. Send it there.",
-            "यो अनुरोध API को सार्वजनिक ठेगाना नभई आयो। त्यहीँ पठाउनुहोस्।",
+            "यो अनुरोध API को सार्वजनिक ठेगाना हुँदै आएन। त्यहीँ पठाउनुहोस्।",
         ],
         Code::FirebaseTokenInvalid => [
             "This Firebase sign-in is not valid here. Sign in with Firebase again.",
@@ -135,13 +135,13 @@ const fn of_code(code: Code) -> [&'static str; 2] {
         Code::IncorrectOtp => ["Incorrect OTP. Try again", "कोड मिलेन। फेरि प्रयास गर्नुहोस्।"],
         Code::OtpExpired => [
             "This code has expired or was already used. Request a new code.",
-            "यो कोडको म्याद सकियो वा प्रयोग भइसक्यो। नयाँ कोड माग्नुहोस्।",
+            "यस कोडको म्याद सकियो, वा यो प्रयोग भइसक्यो। नयाँ कोड माग्नुहोस्।",
         ],
         Code::TooManyAttempts => {
-            ["This code was tried too often. Request a new code.", "यो कोड धेरै पटक प्रयास भयो। नयाँ कोड माग्नुहोस्।"]
+            ["This code was tried too often. Request a new code.", "यस कोडमा धेरै पटक प्रयास भयो। नयाँ कोड माग्नुहोस्।"]
         }
         Code::TooManyRequests => {
-            ["Too many requests. Try again in {wait}.", "धेरै पटक प्रयास भयो। {wait} पछि फेरि प्रयास गर्नुहोस्।"]
+            ["Too many requests. Try again in {wait}.", "धेरै पटक प्रयास भयो। {wait}पछि फेरि प्रयास गर्नुहोस्।"]
         }
         Code::PhoneOrUsernameMistaken => {
             ["Phone number or username is mistaken. Please check.", "फोन नम्बर वा प्रयोगकर्ता नाम मिलेन। कृपया जाँच्नुहोस्।"]
@@ -151,57 +151,60 @@ const fn of_code(code: Code) -> [&'static str; 2] {
         }
         Code::TestNumberRefused => [
             "A test number's fixed code works only for users who have no role except the default one.",
-            "परीक्षण नम्बरको कोडले विशेष भूमिका भएका प्रयोगकर्तालाई साइन इन गर्दैन।",
+            "परीक्षण नम्बरको तोकिएको कोड डिफल्टबाहेक अर्को भूमिका नभएका प्रयोगकर्ताका लागि मात्र चल्छ।",
         ],
         Code::NotAMember => [
             "Only invited people can sign in here. Ask the administrator for access.",
             "यहाँ निम्तो पाएकाले मात्र साइन इन गर्न सक्छन्। प्रशासकसँग अनुमति माग्नुहोस्।",
         ],
         Code::AccountBlocked => {
-            ["This account is blocked. Ask the app's support.", "यो खाता रोकिएको छ। एपको सहायता टोलीलाई सोध्नुहोस्।"]
+            ["This account is blocked. Ask the app's support.", "यो खाता ब्लक गरिएको छ। एपको सहायता कक्षलाई सोध्नुहोस्।"]
         }
         Code::SecondSignalRequired => [
             "This number has not been used here for a long time and may belong to another person now. Approve the sign-in on a \
              device where you are signed in, use a device that signed in before, or create a new account.",
-            "यो नम्बर यहाँ धेरै समयदेखि प्रयोग भएको छैन, र अहिले अर्कै व्यक्तिको हुन सक्छ। साइन इन भएको उपकरणबाट अनुमति दिनुहोस्, \
-             पहिले साइन इन गरेको उपकरण प्रयोग गर्नुहोस्, वा नयाँ खाता खोल्नुहोस्।",
+            "यो नम्बर यहाँ धेरै समयदेखि प्रयोग भएको छैन, र अहिले अर्कै व्यक्तिको हुन सक्छ। हाल साइन इन भएको डिभाइसमा यसलाई \
+             स्वीकृति दिनुहोस्, पहिले साइन इन गरेको डिभाइस प्रयोग गर्नुहोस्, वा नयाँ खाता बनाउनुहोस्।",
         ],
         Code::NumberReleased => [
             "A short time ago, the account of this number was deleted. You can take that back, or create a new account.",
-            "केही समयअघि यस नम्बरको खाता मेटाइयो। तपाईं त्यो फिर्ता गर्न वा नयाँ खाता खोल्न सक्नुहुन्छ।",
+            "केही समयअघि यस नम्बरको खाता मेटाइयो। तपाईं त्यो खाता फिर्ता ल्याउन वा नयाँ खाता बनाउन सक्नुहुन्छ।",
         ],
         Code::RecoveryPending => [
             "You asked for the account of this number. It opens later, if no device of the account refuses or is used before.",
-            "तपाईंले यस नम्बरको खाता माग्नुभएको छ। खाताको कुनै उपकरणले नरोके र प्रयोग नभए त्यो पछि खुल्छ।",
+            "तपाईंले यस नम्बरको खाता माग्नुभएको छ। यो पछि खुल्छ: त्यसअघि खाताको कुनै डिभाइसले नरोके र \
+             कुनै डिभाइस प्रयोग नभए मात्र।",
         ],
         Code::RecoveryRefused => [
             "A device of this account refused to give it to whoever has the number. You can create a new account.",
-            "यस खाताको एउटा उपकरणले खाता दिन मानेन। तपाईं नयाँ खाता खोल्न सक्नुहुन्छ।",
+            "यस खाताको एउटा डिभाइसले नम्बर भएको व्यक्तिलाई खाता दिन मानेन। तपाईं नयाँ खाता बनाउन सक्नुहुन्छ।",
         ],
         Code::ChangePending => [
             "Another change of number waits. Cancel it to ask for this one.",
-            "नम्बरको अर्को परिवर्तन पर्खिरहेको छ। यो माग्न त्यसलाई रद्द गर्नुहोस्।",
+            "नम्बरको अर्को परिवर्तन हुन बाँकी छ। यो माग्न पहिले त्यसलाई रद्द गर्नुहोस्।",
         ],
         Code::UsernameTaken => [
             "Another user has or had this username. Choose a different one.",
             "यो प्रयोगकर्ता नाम अर्कैको हो वा थियो। अर्को छान्नुहोस्।",
         ],
-        Code::NoSuchUser => {
-            ["The account of this sign-in no longer exists. Sign in again.", "यो खाता अब छैन। फेरि साइन इन गर्नुहोस्।"]
-        }
+        Code::NoSuchUser => [
+            "The account of this sign-in no longer exists. Sign in again.",
+            "यस साइन इनको खाता अब छैन। फेरि साइन इन गर्नुहोस्।",
+        ],
         Code::TokenRequired => ["Sign in first.", "पहिले साइन इन गर्नुहोस्।"],
         Code::TokenInvalid => {
             ["This sign-in is not valid here. Sign in again.", "यो साइन इन यहाँ मान्य छैन। फेरि साइन इन गर्नुहोस्।"]
         }
-        Code::TokenExpired => {
-            ["This sign-in has expired. Refresh it, or sign in again.", "साइन इनको म्याद सकियो। फेरि साइन इन गर्नुहोस्।"]
-        }
+        Code::TokenExpired => [
+            "This sign-in has expired. Refresh it, or sign in again.",
+            "यस साइन इनको म्याद सकियो। नवीकरण गर्नुहोस्, वा फेरि साइन इन गर्नुहोस्।",
+        ],
         Code::InvalidDpopProof => [
             "This device could not prove that it may do this. Try again.",
-            "यस उपकरणले आफ्नो अधिकार प्रमाणित गर्न सकेन। फेरि प्रयास गर्नुहोस्।",
+            "यस डिभाइसले आफ्नो अधिकार प्रमाणित गर्न सकेन। फेरि प्रयास गर्नुहोस्।",
         ],
         Code::SessionRevoked => {
-            ["This device was signed out. Sign in again.", "यो उपकरण साइन आउट गरियो। फेरि साइन इन गर्नुहोस्।"]
+            ["This device was signed out. Sign in again.", "यो डिभाइस साइन आउट गरियो। फेरि साइन इन गर्नुहोस्।"]
         }
         Code::RefreshReused => [
             "An old copy of this sign-in was used, so it was ended. Sign in again.",
@@ -212,23 +215,24 @@ const fn of_code(code: Code) -> [&'static str; 2] {
         }
         Code::NothingToApprove => [
             "No sign-in waits for this approval. It has ended, has expired or was replaced by a newer one.",
-            "यो अनुमतिका लागि कुनै साइन इन पर्खिरहेको छैन। त्यो सकियो, म्याद सकियो वा नयाँले बदल्यो।",
+            "यो स्वीकृति पर्खेको कुनै साइन इन छैन। त्यो टुङ्गियो, त्यसको म्याद सकियो, वा त्यसको ठाउँमा नयाँ आयो।",
         ],
         Code::NothingToUndo => [
             "No change of number can be taken back: there was none, its time has passed, it was taken back, or this device \
              signed in after the change.",
-            "नम्बरको कुनै परिवर्तन फिर्ता गर्न सकिँदैन: परिवर्तन भएको थिएन, समय सकियो, फिर्ता भइसक्यो, वा यो उपकरण परिवर्तनपछि साइन इन भएको हो।",
+            "नम्बरको कुनै परिवर्तन फिर्ता लिन सकिँदैन: परिवर्तन भएको थिएन, समय सकियो, फिर्ता लिइसकियो, वा यो डिभाइस \
+             परिवर्तनपछि साइन इन भएको हो।",
         ],
         Code::NothingPending => [
             "Nothing waits that could be cancelled: it was made, was cancelled, or was never asked for.",
-            "रद्द गर्न मिल्ने केही पर्खिरहेको छैन: त्यो भइसक्यो, रद्द भइसक्यो, वा कहिल्यै मागिएको थिएन।",
+            "रद्द गर्न मिल्ने केही छैन: त्यो भइसक्यो, रद्द भइसक्यो, वा कहिल्यै मागिएको थिएन।",
         ],
         Code::NotFound => ["There is nothing at this address.", "यस ठेगानामा केही छैन।"],
         Code::SmsGatewayUnavailable => {
-            ["The message could not be sent. Try again in {wait}.", "सन्देश पठाउन सकिएन। {wait} पछि फेरि प्रयास गर्नुहोस्।"]
+            ["The message could not be sent. Try again in {wait}.", "सन्देश पठाउन सकिएन। {wait}पछि फेरि प्रयास गर्नुहोस्।"]
         }
         Code::ServiceUnavailable => {
-            ["The service is unavailable. Try again in {wait}.", "सेवा उपलब्ध छैन। {wait} पछि फेरि प्रयास गर्नुहोस्।"]
+            ["The service is unavailable. Try again in {wait}.", "सेवा उपलब्ध छैन। {wait}पछि फेरि प्रयास गर्नुहोस्।"]
         }
     }
 }
