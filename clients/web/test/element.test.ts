@@ -536,7 +536,7 @@ test("a change of number is taken back by the former number, in Nepali", async (
   await page.getByRole("heading", { name: "तपाईंको खाताको नम्बर फेरिएको छ" }).waitFor();
   await shoot(page, "changed-nepali");
   await accessible(page);
-  await page.getByRole("button", { name: "फिर्ता गरेर साइन इन गर्नुहोस्" }).click();
+  await page.getByRole("button", { name: "पुरानो नम्बर फर्काएर साइन इन गर्नुहोस्" }).click();
   await page.locator("[signed-in]").waitFor();
   const count = await page.evaluate(async () => {
     const session = document.querySelector("latchkey-sign-in")?.session;
