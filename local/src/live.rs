@@ -43,8 +43,9 @@ impl Live {
     }
 
     pub fn tell(&self, what: &'static str, data: &impl Serialize) {
-        if let (Some(sender), Ok(data)) = (&*lock(&self.sender), serde_json::to_string(data)) {
-            // The error says that nobody listens.
+        let sender = lock(&self.sender).clone().filter(|sender| sender.receiver_count() > 0);
+        if let (Some(sender), Ok(data)) = (sender, serde_json::to_string(data)) {
+            // The error says that nobody listens any more.
             let _ = sender.send(Happened { what, data: data.into() });
         }
     }

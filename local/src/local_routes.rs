@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use adapters::telemetry::causes;
 use axum::Router;
 use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
@@ -30,9 +31,11 @@ use crate::seed::{Seed, SeedError, Seeder};
 use crate::vendors::eventbridge::EventBridge;
 use crate::vendors::google::Google;
 
-const MAXIMUM_BODY_BYTES: usize = 16 * 1024;
+const MAXIMUM_BODY_BYTES: usize = 1024 * 1024;
 /// Ten years. More is most likely a typing error.
 const MAXIMUM_AHEAD_SECONDS: u64 = 10 * 366 * 24 * 60 * 60;
+
+type Body = Result<Bytes, BytesRejection>;
 
 pub struct Controls {
     pub live: Arc<Live>,
@@ -105,7 +108,11 @@ async fn settings(State(controls): State<Arc<Controls>>) -> Response {
 }
 
 /// Writes the organizations and users of a seed, as `--seed` does at the start.
-async fn seed(State(controls): State<Arc<Controls>>, body: Bytes) -> Response {
+async fn seed(State(controls): State<Arc<Controls>>, body: Body) -> Response {
+    let body = match body {
+        Ok(body) => body,
+        Err(rejection) => return unread(&rejection),
+    };
     let seeded = match Seed::parse(&body) {
         Ok(seed) => controls.seeder.write(&seed).await,
         Err(error) => Err(error),
@@ -146,28 +153,22 @@ async fn events(State(controls): State<Arc<Controls>>) -> Response {
 }
 
 async fn faults(State(controls): State<Arc<Controls>>) -> Response {
-    answer::json(StatusCode::OK, &pending(&controls))
+    answer::json(StatusCode::OK, &controls.faults.pending())
 }
 
-fn pending(controls: &Controls) -> Value {
-    json!({ "faults": controls.faults.pending() })
-}
-
-async fn add_fault(State(controls): State<Arc<Controls>>, body: Bytes) -> Response {
-    match read::<Fault>(&body) {
+async fn add_fault(State(controls): State<Arc<Controls>>, body: Body) -> Response {
+    match read::<Fault>(body) {
         Ok(fault) if fault.times > 0 => {
             controls.faults.add(fault);
-            controls.live.tell("faults", &pending(&controls));
             StatusCode::NO_CONTENT.into_response()
         }
         Ok(_) => malformed("times must be at least 1"),
-        Err(detail) => malformed(&detail),
+        Err(refusal) => refusal,
     }
 }
 
 async fn clear_faults(State(controls): State<Arc<Controls>>) -> Response {
     controls.faults.clear();
-    controls.live.tell("faults", &pending(&controls));
     StatusCode::NO_CONTENT.into_response()
 }
 
@@ -179,10 +180,10 @@ fn time(controls: &Controls) -> Value {
     json!({ "now": controls.clock.now_seconds() })
 }
 
-async fn advance(State(controls): State<Arc<Controls>>, body: Bytes) -> Response {
-    let Advance { advance_seconds } = match read(&body) {
+async fn advance(State(controls): State<Arc<Controls>>, body: Body) -> Response {
+    let Advance { advance_seconds } = match read(body) {
         Ok(advance) => advance,
-        Err(detail) => return malformed(&detail),
+        Err(refusal) => return refusal,
     };
     {
         let _advancing = lock(&controls.advancing);
@@ -202,7 +203,17 @@ async fn advance(State(controls): State<Arc<Controls>>, body: Bytes) -> Response
     now(State(controls)).await
 }
 
-fn read<Body: DeserializeOwned>(body: &[u8]) -> Result<Body, String> {
+/// A problem for a body that is too large or was cut off.
+fn unread(rejection: &BytesRejection) -> Response {
+    answer::problem(rejection.status(), "unread_body", &rejection.body_text())
+}
+
+fn read<T: DeserializeOwned>(body: Body) -> Result<T, Response> {
+    let body = body.map_err(|rejection| unread(&rejection))?;
+    parse(&body).map_err(|detail| malformed(&detail))
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
     serde_json::from_slice(body).map_err(|error| {
         let text = error.to_string();
         // The place helps only where the body is no JSON.

@@ -26,7 +26,7 @@ use crate::functions::Functions;
 use crate::parameters::{RefusedParameter, scalar};
 
 /// Who made these changes, in the audit log.
-const OPERATOR: &str = "cargo local --seed";
+const OPERATOR: &str = "a seed of cargo local";
 /// How long the code of a test number is valid if the file does not say it. A file with a day of its own ends with that day.
 const TEST_NUMBER_DAYS: u32 = 365;
 /// A member of users that the administrator's tool does not have: a file with a moment of its own gets older.
@@ -40,7 +40,7 @@ pub enum SeedError {
     Wrong { pointer: String, reason: String },
     #[error("{0}")]
     Unreadable(String),
-    #[error("it can't be written: {0}")]
+    #[error(transparent)]
     Unavailable(#[from] Unavailable),
 }
 

@@ -106,9 +106,10 @@ impl System {
             AdjustableClock::standing_still(options.behind_seconds)
         };
         let data = DataFolder::open(options.data.as_deref(), &clock)?;
-        // Whoever gives DynamoDB more time does not give it to the gateways, whose time is a variable.
-        let faults = Arc::new(Faults::new(options.timeouts.attempt.min(Timeouts::default().attempt)));
         let live = Live::open();
+        // Whoever gives DynamoDB more time does not give it to the gateways, whose time is a variable.
+        let faults =
+            Arc::new(Faults::new(options.timeouts.attempt.min(Timeouts::default().attempt), Arc::clone(&live)));
         let journal = options.console.then(|| Journal::new(clock.clone(), Arc::clone(&live)));
         let vendors = Arc::new(open_vendors(&data, &clock, &live, &faults, &mut template, aws_address)?);
         let engine = open_engine(options.other_dynamodb, &data, &template).await?;
@@ -341,6 +342,10 @@ fn administration(
 ) -> Result<App, StartError> {
     let mut variables: BTreeMap<String, String> = template.functions.values().flatten().map(owned).collect();
     variables.extend(overrides.clone());
+    if let Some(endpoint) = variables.get_mut("AWS_ENDPOINT_URL_DYNAMODB") {
+        endpoint.push('/');
+        endpoint.push_str(proxy::OWN);
+    }
     let app = Config::from_variables(&variables).and_then(|mut config| {
         config.aws.timeouts = timeouts;
         App::new(config, clock)

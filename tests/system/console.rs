@@ -176,3 +176,23 @@ async fn the_type_of_each_problem_is_a_page_of_the_documents() {
     let page = call(&client(1), "GET", (world.system.address(), path), &[], "").await.unwrap();
     assert_eq!(page.status, 200);
 }
+
+#[tokio::test]
+async fn the_consoles_own_requests_meet_no_fault_and_use_none_up() {
+    let world = console().await;
+    let fault = json!({"target": "dynamodb", "mode": "error", "times": 3});
+    world.post("/local/faults", fault.clone()).send().await;
+    world.call("GET", "/local/settings").send().await.ok();
+    let seed = json!({"users": [{"phone_number": PHONE}]});
+    assert_eq!(world.post("/local/seed", seed).send().await.status, 204);
+    assert_eq!(world.call("GET", "/local/faults").send().await.ok(), json!({"faults": [fault]}));
+}
+
+#[tokio::test]
+async fn a_seed_of_many_users_is_taken_and_one_that_is_too_large_is_refused_in_words() {
+    let world = console().await;
+    let users = |count: usize| json!({"users": (0..count).map(|n| json!({"phone_number": format!("+97798{n:08}"), "name": "Sita"})).collect::<Vec<_>>()});
+    assert_eq!(world.post("/local/seed", users(500)).send().await.status, 204);
+    let reply = world.post("/local/seed", users(30_000)).send().await;
+    assert_eq!((reply.status, reply.body["code"].as_str()), (413, Some("unread_body")));
+}

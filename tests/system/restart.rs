@@ -308,6 +308,20 @@ async fn it_announces_its_addresses_once_it_answers() {
     assert_eq!(keys["keys"].as_array().unwrap().len(), 1);
 }
 
+#[test]
+fn a_start_that_fails_leaves_no_announcement_of_an_earlier_one() {
+    let folder = Folder::new("announced-earlier");
+    let file = folder.write("announced.json", "{}".to_owned());
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let output = command(&["--ephemeral", "--port", &port, "--announce", file.to_str().unwrap()])
+        .spawn()
+        .unwrap()
+        .wait_with_output();
+    assert_eq!(output.unwrap().status.code(), Some(1));
+    assert!(!file.exists());
+}
+
 #[track_caller]
 fn assert_refused(arguments: &[&str], words: &[&str]) {
     let (code, line) = refused(arguments);

@@ -2,7 +2,8 @@
 
 import { type Device, type Me, Problem, type Session, type Store } from "../../../clients/web/src/index.ts";
 import { LatchkeySignIn } from "../../../clients/web/src/element.ts";
-import { button, fill, h } from "./dom.ts";
+import { claimsOf } from "../../../clients/web/src/proof.ts";
+import { attempt, button, fill, h, outcome, unique } from "./dom.ts";
 import type { Local } from "./local.ts";
 import { language, span, words } from "./words.ts";
 
@@ -12,13 +13,12 @@ interface Tokens {
   readonly refresh_token: string;
 }
 
-type Claims = Readonly<Record<string, unknown>> & { readonly iat: number; readonly exp: number };
 
 const FCM_TOKEN = "latchkey console fcm token";
 
 /** The token by which this browser gets pushes. */
 export function fcmToken(): string {
-  const kept = localStorage.getItem(FCM_TOKEN) ?? `console-${crypto.randomUUID()}`;
+  const kept = localStorage.getItem(FCM_TOKEN) ?? `console-${unique()}`;
   localStorage.setItem(FCM_TOKEN, kept);
   return kept;
 }
@@ -31,6 +31,8 @@ export class App {
   readonly #body = h("div", "app-body");
   #signIn: LatchkeySignIn | undefined;
   #isNew = false;
+  /** What the next account says of the last action. */
+  #said = "";
   /** What is shown of the running lifetimes. */
   #tick: () => void = () => undefined;
   #drawing = 0;
@@ -63,11 +65,6 @@ export class App {
     return true;
   }
 
-  /** Whether a message can be filled in now. */
-  get asksForCode(): boolean {
-    return !!this.#signIn?.shadowRoot?.querySelector("#code");
-  }
-
   async #draw(): Promise<void> {
     if (!this.#session.isSignedIn) {
       this.#drawing += 1;
@@ -80,8 +77,9 @@ export class App {
       this.#session.call("listSessions"),
       this.#store.get("tokens") as Promise<Tokens | undefined>,
     ]).catch((error: unknown) => {
-      if (error instanceof Problem) return [undefined, { sessions: [] }, undefined] as const;
-      throw error;
+      // The end of a session draws by itself.
+      if (drawing === this.#drawing && this.#session.isSignedIn) this.#showFailure(error);
+      return [undefined, { sessions: [] }, undefined] as const;
     });
     // Another change came in between.
     if (drawing !== this.#drawing || !me) return;
@@ -90,6 +88,14 @@ export class App {
     }
     this.#signIn = undefined;
     this.#showAccount(me, sessions, tokens);
+  }
+
+  #showFailure(error: unknown): void {
+    const why = error instanceof Problem ? (error.body.detail ?? error.code) : String(error);
+    const again = button("button", words().tryAgain, () => void this.#draw());
+    const failed = h("p", "outcome failed", { role: "alert" }, why);
+    this.#signIn = undefined;
+    this.#body.replaceChildren(h("div", "card", {}, failed, h("div", "actions", {}, again)));
   }
 
   #showSignIn(): void {
@@ -107,18 +113,8 @@ export class App {
 
   #showAccount(me: Me, devices: readonly Device[], tokens: Tokens | undefined): void {
     const texts = words();
-    const status = h("p", "outcome", { role: "status" });
-    const act = async (work: () => Promise<void>): Promise<void> => {
-      status.replaceChildren();
-      status.classList.remove("failed");
-      try {
-        await work();
-      } catch (error) {
-        if (!(error instanceof Problem)) throw error;
-        status.classList.add("failed");
-        status.append(error.body.detail ?? error.code);
-      }
-    };
+    const status = outcome();
+    const act = (work: () => Promise<unknown>): Promise<void> => attempt(status, work);
     const name = me.name ?? me.username ?? me.phone_number ?? me.user_id;
     const account = h(
       "div",
@@ -158,26 +154,34 @@ export class App {
           this.#tokenCard(texts.refreshToken, tokens.refresh_token, lives),
         ]
       : [h("p", "hint", {}, texts.notKept)];
-    const refresh = button("button quiet small", texts.refresh, () => act(() => this.#session.refresh()));
+    const refreshed = outcome();
+    refreshed.textContent = this.#said;
+    this.#said = "";
+    const refresh = button("button quiet small", texts.refresh, () => {
+      // The new tokens build this card anew.
+      this.#said = texts.refreshed;
+      return attempt(refreshed, () => this.#session.refresh());
+    });
     this.#tick = () => {
       for (const life of lives) life();
     };
     this.#tick();
     this.#body.replaceChildren(
       account,
-      h("div", "card", {}, ...cards, h("div", "actions", {}, refresh)),
+      h("div", "card", {}, ...cards, h("div", "actions", {}, refresh), refreshed),
       this.#deviceCard(devices, act),
     );
   }
 
   #tokenCard(title: string, token: string, lives: (() => void)[]): HTMLElement {
     const texts = words();
-    const claims = decoded(token);
-    const whole = claims.exp - claims.iat;
+    const claims = claimsOf(token);
+    const expiresAt = claims["exp"] as number;
+    const whole = expiresAt - (claims["iat"] as number);
     const bar = h("progress", "life", { max: String(whole), "aria-label": title });
     const left = h("span", "left");
     lives.push(() => {
-      const seconds = claims.exp - this.#local.now / 1000;
+      const seconds = expiresAt - this.#local.now / 1000;
       bar.value = Math.max(0, seconds);
       bar.classList.toggle("low", seconds < whole / 10);
       left.textContent = seconds > 0 ? fill(texts.expiresIn, { time: span(seconds * 1000) }) : texts.expired;
@@ -194,7 +198,7 @@ export class App {
     );
   }
 
-  #deviceCard(devices: readonly Device[], act: (work: () => Promise<void>) => Promise<void>): HTMLElement {
+  #deviceCard(devices: readonly Device[], act: (work: () => Promise<unknown>) => Promise<void>): HTMLElement {
     const texts = words();
     const end = async (session_id: string): Promise<void> => {
       await this.#session.call("revokeSession", { session_id });
@@ -228,12 +232,6 @@ export function facts(rows: readonly (readonly [name: string, value: string | un
 export function code(value: unknown, label = "JSON"): HTMLElement {
   const text = typeof value === "string" ? value : JSON.stringify(value, null, 2);
   return h("pre", "code", { tabindex: "0", role: "group", "aria-label": label }, text);
-}
-
-function decoded(token: string): Claims {
-  const payload = token.split(".")[1] ?? "";
-  const bytes = Uint8Array.from(atob(payload.replaceAll("-", "+").replaceAll("_", "/")), (c) => c.charCodeAt(0));
-  return JSON.parse(new TextDecoder().decode(bytes)) as Claims;
 }
 
 /** Such as "Chrome on Linux". */

@@ -1,7 +1,7 @@
 // What happened: the calls of the API, each with its request, its answer, its requests to DynamoDB, and as a curl.
 
 import { code } from "./app.ts";
-import { button, fill, h } from "./dom.ts";
+import { attempt, button, clipboard, fill, h, outcome } from "./dom.ts";
 import type { Call, Local } from "./local.ts";
 import { digits, words } from "./words.ts";
 
@@ -13,7 +13,7 @@ export class Calls {
   readonly element: HTMLElement;
   readonly #local: Local;
   readonly #list = h("ol", "calls");
-  readonly #shown = new Map<number, HTMLElement>();
+  #shown = new Map<string, HTMLElement>();
 
   constructor(local: Local) {
     this.#local = local;
@@ -37,17 +37,23 @@ export class Calls {
       this.#list.replaceChildren(h("li", "empty", {}, words().happenedEmpty));
       return;
     }
-    for (const call of newest) if (!this.#shown.has(call.id)) this.#shown.set(call.id, callRow(call));
-    this.#list.replaceChildren(...newest.flatMap(({ id }) => this.#shown.get(id) ?? []));
+    // A row stays as it is, because it may be open. After a restart of cargo local, the ids start again.
+    const keyed = newest.map((call) => [`${call.id} ${call.at} ${call.path}`, call] as const);
+    this.#shown = new Map(keyed.map(([key, call]) => [key, this.#shown.get(key) ?? callRow(call)]));
+    this.#list.replaceChildren(...this.#shown.values());
   }
 }
 
 export function callRow(call: Call): HTMLElement {
   const texts = words();
-  const units = call.dynamodb.reduce((sum, { reads, writes }) => sum + reads + writes, 0);
+  const sum = { reads: 0, writes: 0 };
+  for (const { reads, writes } of call.dynamodb) {
+    sum.reads += reads;
+    sum.writes += writes;
+  }
   const asked =
     call.dynamodb.length > 0
-      ? `${fill(texts.requests, { n: digits(call.dynamodb.length) })} · ${fill(texts.unitsShort, { units: digits(units) })}`
+      ? [fill(texts.requests, { n: digits(call.dynamodb.length) }), units(sum)].filter(Boolean).join(" · ")
       : texts.noRequests;
   const row = h(
     "details",
@@ -76,10 +82,15 @@ function parts(call: Call, asked: string): HTMLElement[] {
   const texts = words();
   const problem = problemOf(call);
   const command = curl(call);
-  const copy = button("button quiet small", texts.copy, async () => {
-    await navigator.clipboard.writeText(command);
-    copy.textContent = texts.copied;
-  });
+  const status = outcome();
+  const copy =
+    clipboard &&
+    button("button quiet small", texts.copy, () =>
+      attempt(status, async () => {
+        await clipboard?.writeText(command);
+        return texts.copied;
+      }),
+    );
   const requests = call.dynamodb.map(({ operation, tables, reads, writes, milliseconds }) =>
     h(
       "li",
@@ -87,14 +98,7 @@ function parts(call: Call, asked: string): HTMLElement[] {
       {},
       h("b", "", {}, operation),
       h("span", "", {}, tables.join(", ")),
-      h(
-        "span",
-        "",
-        {},
-        [reads && `${digits(reads)} ${texts.reads}`, writes && `${digits(writes)} ${texts.writes}`]
-          .filter(Boolean)
-          .join(" · "),
-      ),
+      h("span", "", {}, units({ reads, writes })),
       h("span", "time", {}, `${digits(milliseconds)} ms`),
     ),
   );
@@ -108,8 +112,18 @@ function parts(call: Call, asked: string): HTMLElement[] {
       texts.database,
       h("div", "", {}, h("p", "hint", {}, call.overlapped ? texts.overlapped : asked), h("ol", "requests", {}, ...requests)),
     ),
-    part(texts.curl, h("div", "", {}, code(command, texts.curl), h("div", "actions", {}, copy))),
+    part(texts.curl, h("div", "", {}, code(command, texts.curl), h("div", "actions", {}, copy), status)),
   ];
+}
+
+/** Reads and writes have different prices. */
+function units({ reads, writes }: { reads: number; writes: number }): string {
+  const texts = words();
+  const parts = [
+    reads > 0 && fill(texts.reads, { units: digits(reads) }),
+    writes > 0 && fill(texts.writes, { units: digits(writes) }),
+  ];
+  return parts.filter(Boolean).join(", ");
 }
 
 function part(title: string, content: HTMLElement): HTMLElement {
@@ -145,7 +159,9 @@ function problemOf({ status, response }: Call): { code: string; type: string | u
   if (status < 400) return undefined;
   try {
     const { code, type } = JSON.parse(response.body) as { code?: string; type?: string };
-    return code ? { code, type: type?.startsWith("http") ? type : undefined } : undefined;
+    // In a container, another name than the one that the browser knows may be in it.
+    const page = type?.startsWith("http") ? new URL(type).pathname : undefined;
+    return code ? { code, type: page } : undefined;
   } catch {
     return undefined;
   }
@@ -154,7 +170,7 @@ function problemOf({ status, response }: Call): { code: string; type: string | u
 /** The call for a shell. A proof in it works once. */
 export function curl({ method, path, request }: Call): string {
   const quoted = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
-  const sent = ["content-type", "authorization", "dpop", "idempotency-key", "accept-language"];
+  const sent = ["content-type", "authorization", "dpop", "idempotency-key", "fcm-token", "accept-language"];
   const lines = [
     `curl -i -X ${method} ${quoted(location.origin + path)}`,
     ...sent.flatMap((name) => {

@@ -1,6 +1,6 @@
 // What a developer can make happen: the clock, faults, test numbers and dormant numbers.
 
-import { button, fill, h, icon } from "./dom.ts";
+import { attempt, button, fill, h, icon, outcome } from "./dom.ts";
 import { type Fault, type Local, type Topic, modes, targets } from "./local.ts";
 import { digits, moment, span, words } from "./words.ts";
 
@@ -180,10 +180,13 @@ export class Controls {
     form.onsubmit = (event) => {
       event.preventDefault();
       void attempt(status, async () => {
-        const { organization, app_name, organizations } = this.#local.settings;
+        const { organization, app_name, organizations } = await this.#local.readSettings();
         const settings = organizations.find(({ id }) => id === organization) ?? { id: organization, app_name };
         const added = { phone_number: number.input.value, code: code.input.value };
-        const others = (settings.test_numbers ?? []).filter(({ phone_number }) => phone_number !== added.phone_number);
+        const today = new Date(this.#local.now).toISOString().slice(0, 10);
+        const others = (settings.test_numbers ?? []).filter(
+          ({ phone_number, until }) => phone_number !== added.phone_number && (until === undefined || until > today),
+        );
         await this.#local.seed({ organizations: [{ ...settings, test_numbers: [...others, added] }] });
         return fill(texts.added, { number: added.phone_number });
       });
@@ -211,23 +214,6 @@ export class Controls {
       dormantForm,
       dormantStatus,
     );
-  }
-}
-
-function outcome(): HTMLElement {
-  return h("p", "outcome", { role: "status" });
-}
-
-/** Shows what became of it where one looks for it. */
-async function attempt(status: HTMLElement, work: () => Promise<unknown>): Promise<void> {
-  status.classList.remove("failed");
-  status.textContent = "";
-  try {
-    const words = await work();
-    if (typeof words === "string") status.textContent = words;
-  } catch (error) {
-    status.classList.add("failed");
-    status.textContent = error instanceof Error ? error.message : String(error);
   }
 }
 

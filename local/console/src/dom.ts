@@ -1,5 +1,7 @@
 // Elements without markup from texts.
 
+import { Problem } from "../../../clients/web/src/index.ts";
+
 export type Child = Node | string | false | undefined;
 
 export function h<Tag extends keyof HTMLElementTagNameMap>(
@@ -41,4 +43,30 @@ export function icon(...paths: readonly string[]): SVGSVGElement {
 /** Puts values into the places of a text that are in braces. */
 export function fill(text: string, values: Readonly<Record<string, string | number>>): string {
   return text.replace(/\{(\w+)\}/g, (_, name: string) => String(values[name] ?? ""));
+}
+
+/** Where the outcome of an action is shown. */
+export function outcome(): HTMLElement {
+  return h("p", "outcome", { role: "status" });
+}
+
+/** Shows what became of an action where one looks for it. If it returns words, these. */
+export async function attempt(place: HTMLElement, act: () => Promise<unknown>): Promise<void> {
+  place.classList.remove("failed");
+  place.textContent = "";
+  try {
+    const words = await act();
+    if (typeof words === "string") place.textContent = words;
+  } catch (error) {
+    place.classList.add("failed");
+    place.textContent = error instanceof Problem ? (error.body.detail ?? error.code) : (error as Error).message;
+  }
+}
+
+/** A browser gives pages a clipboard on HTTPS and on this machine only. */
+export const clipboard = (navigator as { clipboard?: Clipboard }).clipboard;
+
+/** A text that nobody else has. `crypto.randomUUID` needs HTTPS or this machine. */
+export function unique(): string {
+  return crypto.getRandomValues(new Uint32Array(4)).join("-");
 }

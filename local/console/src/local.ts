@@ -11,6 +11,7 @@ export interface Message {
 }
 
 export interface Push {
+  readonly id: string;
   /** The FCM token. */
   readonly to: string;
   readonly data: Readonly<Record<string, string>>;
@@ -87,6 +88,8 @@ export class Local {
   isConnected = false;
   #aheadMilliseconds = 0;
   readonly #listeners = new Set<(topic: Topic) => void>();
+  /** What happens while the lists are read: they may be older. */
+  #missed: (() => void)[] | undefined;
 
   private constructor(settings: Settings) {
     this.settings = settings;
@@ -104,16 +107,18 @@ export class Local {
     };
     const on = (what: string, take: (data: unknown) => void): void => {
       stream.addEventListener(what, (event: MessageEvent<string>) => {
-        take(JSON.parse(event.data));
+        const data: unknown = JSON.parse(event.data);
+        if (local.#missed) local.#missed.push(() => { take(data); });
+        else take(data);
       });
     };
     on("missed", () => void local.#reload());
     on("message", (message) => {
-      local.messages = [message as Message, ...local.messages].slice(0, KEPT);
+      local.messages = added(message as Message, local.messages);
       local.#tell("messages");
     });
     on("push", (push) => {
-      local.pushes = [push as Push, ...local.pushes].slice(0, KEPT);
+      local.pushes = added(push as Push, local.pushes);
       local.#tell("pushes");
     });
     on("clock", (clock) => {
@@ -123,9 +128,8 @@ export class Local {
       local.#setFaults(faults);
     });
     on("call", (call) => {
-      local.calls = [call as Call, ...local.calls].slice(0, KEPT);
+      local.calls = added(call as Call, local.calls);
       local.#tell("calls");
-      if (local.faults.length > 0) void local.#loadFaults();
     });
     return local;
   }
@@ -153,33 +157,47 @@ export class Local {
   }
 
   async clearFaults(): Promise<void> {
-    await fetch("/local/faults", { method: "DELETE" });
+    await answered(await fetch("/local/faults", { method: "DELETE" }));
   }
 
   /** Writes organizations or users, as --seed does at the start. */
   async seed(seed: object): Promise<void> {
     await write("seed", seed);
+    await this.readSettings();
+  }
+
+  /** Somebody else may have changed them. */
+  async readSettings(): Promise<Settings> {
     this.settings = (await read("settings")) as Settings;
     this.#tell("settings");
+    return this.settings;
+  }
+
+  /** Returns once all calls that were answered before are in the list: their events come by another connection. */
+  async settled(): Promise<void> {
+    const { calls } = (await read("calls")) as { calls: Call[] };
+    this.calls = [...calls];
+    this.#tell("calls");
   }
 
   async #reload(): Promise<void> {
-    const [inbox, pushes, calls, clock] = (await Promise.all(["inbox", "pushes", "calls", "clock"].map(read))) as [
+    const missed = (this.#missed ??= []);
+    const lists = ["inbox", "pushes", "calls", "clock", "faults"].map(read);
+    const [inbox, pushes, calls, clock, faults] = (await Promise.all(lists)) as [
       { messages: Message[] },
       { pushes: Push[] },
       { calls: Call[] },
+      unknown,
       unknown,
     ];
     this.messages = inbox.messages;
     this.pushes = pushes.pushes;
     this.calls = calls.calls;
+    this.#missed = undefined;
+    for (const take of missed) take();
     this.#setClock(clock);
+    this.#setFaults(faults);
     for (const topic of ["messages", "pushes", "calls"] as const) this.#tell(topic);
-    await this.#loadFaults();
-  }
-
-  async #loadFaults(): Promise<void> {
-    this.#setFaults(await read("faults"));
   }
 
   #setFaults(answer: unknown): void {
@@ -194,7 +212,7 @@ export class Local {
 
   #connected(is: boolean): void {
     // What happened in between is not in the stream.
-    if (is && !this.isConnected) void this.#reload();
+    if (is && !this.isConnected) void this.#reload().catch(() => undefined);
     this.isConnected = is;
     this.#tell("connection");
   }
@@ -204,16 +222,25 @@ export class Local {
   }
 }
 
+/** Newest first. What is there already stays where it is. */
+function added<Item extends { id: unknown }>(item: Item, list: readonly Item[]): Item[] {
+  return list.some(({ id }) => id === item.id) ? [...list] : [item, ...list].slice(0, KEPT);
+}
+
 async function read(what: string): Promise<unknown> {
-  const response = await fetch(`/local/${what}`);
-  return response.json();
+  return (await answered(await fetch(`/local/${what}`))).json();
 }
 
 /** @throws {Error} with the words of the refusal. */
 async function write(what: string, body: object): Promise<unknown> {
   const headers = { "content-type": "application/json" };
-  const response = await fetch(`/local/${what}`, { method: "POST", headers, body: JSON.stringify(body) });
-  const answer = response.status === 204 ? undefined : ((await response.json()) as { detail?: string });
-  if (!response.ok) throw new Error(answer?.detail ?? response.statusText);
-  return answer;
+  const request = { method: "POST", headers, body: JSON.stringify(body) };
+  const response = await answered(await fetch(`/local/${what}`, request));
+  return response.status === 204 ? undefined : response.json();
+}
+
+async function answered(response: Response): Promise<Response> {
+  if (response.ok) return response;
+  const { detail } = (await response.json().catch(() => ({}))) as { detail?: string };
+  throw new Error(detail ?? `${response.status} ${response.statusText}`);
 }

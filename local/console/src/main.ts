@@ -15,7 +15,14 @@ const texts = words();
 document.documentElement.lang = language();
 document.title = `${texts.console} · Latchkey`;
 
-const local = await Local.open();
+const local = await Local.open().catch((error: unknown) => {
+  const again = button("button", texts.tryAgain, () => {
+    location.reload();
+  });
+  const why = h("p", "outcome failed", { role: "alert" }, `${texts.disconnected} ${(error as Error).message}`);
+  document.body.append(h("main", "", {}, why, h("div", "actions", {}, again)));
+  throw error;
+});
 const store: Store = await IndexedDbStore.open("latchkey console").catch(() => new MemoryStore());
 const session = await Session.open({ api: location.origin, store });
 
@@ -56,7 +63,8 @@ function route(): void {
     if ((name === "tour") === isTour) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  if (isTour) tour.show(sceneNames.includes(scene as SceneName) ? (scene as SceneName) : "sign-in");
+  if (!isTour) tour.leave();
+  else tour.show(sceneNames.includes(scene as SceneName) ? (scene as SceneName) : "sign-in");
   if (controls.includes(place as Control)) makers.open(place as Control);
 }
 

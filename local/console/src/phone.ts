@@ -2,7 +2,7 @@
 
 import type { Session } from "../../../clients/web/src/index.ts";
 import { type App, fcmToken } from "./app.ts";
-import { button, fill, h } from "./dom.ts";
+import { attempt, button, clipboard, fill, h, outcome } from "./dom.ts";
 import type { Local, Message, Push } from "./local.ts";
 import { timeOfDay, words } from "./words.ts";
 
@@ -25,7 +25,7 @@ export class Phone {
   readonly #app: App;
   readonly #time = h("span", "");
   readonly #list = h("ol", "inbox", { "aria-live": "polite" });
-  readonly #shown = new Map<string, HTMLElement>();
+  #shown = new Map<string, HTMLElement>();
 
   constructor(local: Local, session: Session, app: App) {
     this.#local = local;
@@ -67,9 +67,9 @@ export class Phone {
       ...this.#local.messages.map((message) => ({ at: message.at, key: message.id, make: () => this.#message(message) })),
       ...this.#local.pushes
         .filter(({ to }) => to === own)
-        .map((push, index, all) => ({
+        .map((push) => ({
           at: push.at,
-          key: `push ${all.length - index} ${push.at}`,
+          key: push.id,
           make: () => this.#push(push),
         })),
     ];
@@ -79,8 +79,8 @@ export class Phone {
       return;
     }
     // What is shown already stays as it is: it may have the focus.
-    for (const { key, make } of newest) if (!this.#shown.has(key)) this.#shown.set(key, make());
-    this.#list.replaceChildren(...newest.flatMap(({ key }) => this.#shown.get(key) ?? []));
+    this.#shown = new Map(newest.map(({ key, make }) => [key, this.#shown.get(key) ?? make()]));
+    this.#list.replaceChildren(...this.#shown.values());
   }
 
   #message({ to, from, text, gateway, at }: Message): HTMLElement {
@@ -89,7 +89,7 @@ export class Phone {
     const fillIn =
       code &&
       button("chip", fill(texts.fillIn, { code }), () => {
-        if (!this.#app.fillIn(code)) void navigator.clipboard.writeText(code);
+        if (!this.#app.fillIn(code)) void clipboard?.writeText(code);
       });
     return h(
       "li",
@@ -105,10 +105,13 @@ export class Phone {
   #push({ data, at }: Push): HTMLElement {
     const texts = words();
     const isQuestion = data["type"] === "sign_in_approval";
-    const approve = button("chip", texts.approve, async () => {
-      await this.#session.call("approveSignIn", { challenge_id: data["challenge_id"] ?? "" });
-      approve.replaceWith(h("span", "badge", {}, texts.approved));
-    });
+    const status = outcome();
+    const approve = button("chip", texts.approve, () =>
+      attempt(status, async () => {
+        await this.#session.call("approveSignIn", { challenge_id: data["challenge_id"] ?? "" });
+        approve.replaceWith(h("span", "badge", {}, texts.approved));
+      }),
+    );
     return h(
       "li",
       "message push",
@@ -116,6 +119,7 @@ export class Phone {
       h("div", "meta", {}, h("b", "", {}, texts.push), h("time", "", {}, timeOfDay(at * 1000))),
       h("p", "", {}, isQuestion ? texts.approvalAsked : (texts.notices[data["event"] ?? ""] ?? data["event"] ?? "")),
       h("div", "meta", {}, h("span", "channel", {}, "FCM"), isQuestion && approve),
+      status,
     );
   }
 }

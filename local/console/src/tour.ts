@@ -12,6 +12,8 @@ export class Tour {
   readonly #links = new Map<SceneName, HTMLElement>();
   readonly #stage = h("article", "stage");
   #shown: SceneName | undefined;
+  /** Another one for each playing, so that the one before ends. */
+  #playing = {};
 
   constructor(local: Local) {
     this.#local = local;
@@ -50,6 +52,7 @@ export class Tour {
       else link.removeAttribute("aria-current");
     }
     if (this.#shown === name) return;
+    this.leave();
     this.#shown = name;
     const texts = words();
     const scene = texts.scenes[name];
@@ -66,6 +69,12 @@ export class Tour {
     );
   }
 
+  /** Ends a scene that is being played: it must not move the clock behind somebody's back. */
+  leave(): void {
+    this.#playing = {};
+    this.#shown = undefined;
+  }
+
   async #play(name: SceneName, steps: HTMLElement, end: HTMLElement, play: HTMLButtonElement): Promise<void> {
     if (play.ariaDisabled === "true") return;
     const texts = words();
@@ -74,13 +83,15 @@ export class Tour {
     play.textContent = texts.playing;
     steps.replaceChildren();
     end.replaceChildren();
+    const playing = (this.#playing = {});
     let values: Step["values"] = {};
     let seen = this.#local.calls[0]?.id ?? 0;
     let index = 0;
     try {
       for await (const step of scenes[name](this.#local)) {
+        if (playing !== this.#playing) return;
         values = { ...values, ...step.values };
-        await this.#settled();
+        await this.#local.settled();
         const calls = this.#local.calls.filter(({ id }) => id > seen).reverse();
         seen = this.#local.calls[0]?.id ?? seen;
         steps.append(
@@ -110,11 +121,6 @@ export class Tour {
       play.ariaDisabled = "false";
       play.textContent = texts.again;
     }
-  }
-
-  /** The events of the calls come by another connection, a moment after their answers. */
-  #settled(): Promise<void> {
-    return pause(80);
   }
 }
 

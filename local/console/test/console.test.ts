@@ -1,7 +1,8 @@
 // The console in a browser, as a developer uses it. Pictures go to target/console.
 
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdirSync, readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -133,8 +134,8 @@ test("a refused call says why, links to what that means, and can be repeated in 
   await call.locator("summary").click();
   const link = call.getByRole("link", { name: "What incorrect_otp means" });
   const address = (await link.getAttribute("href")) ?? "";
-  assert.equal(address, `${world.base}/docs/problems/incorrect_otp/`);
-  assert.equal((await fetch(address)).status, 200);
+  assert.equal(address, "/docs/problems/incorrect_otp/");
+  assert.equal((await fetch(world.base + address)).status, 200);
   await call.getByRole("button", { name: en.copy }).click();
   await call.getByText(en.copied).waitFor();
   const command = await page.evaluate(() => navigator.clipboard.readText());
@@ -279,6 +280,73 @@ test("without cargo local the page says so", async () => {
   const page = await open(context, "", other);
   other.close();
   await page.getByText(en.disconnected).waitFor();
+  await context.close();
+});
+
+test("after a restart of cargo local the page shows what the new one did", async () => {
+  // Another port than the world's, which the restarted program takes again.
+  const port = String(Number(new URL(world.base).port) + 1);
+  const base = `http://127.0.0.1:${port}`;
+  const start = async (): Promise<() => Promise<void>> => {
+    const ports = ["--port", port, "--dynamodb-port", "0", "--aws-port", "0"];
+    const child = spawn(process.env["LATCHKEY_LOCAL"] ?? "", ["--ephemeral", ...ports], { stdio: ["ignore", "pipe", "inherit"] });
+    await once(child.stdout, "data");
+    return async () => {
+      child.kill();
+      await once(child, "exit");
+    };
+  };
+  let stop = await start();
+  const context = await browser.newContext({ locale: "en" });
+  const page = await context.newPage();
+  await page.goto(base);
+  const send = (number: string): Promise<Response> =>
+    fetch(`${base}/v1/otp/send`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ phone_number: number }),
+    });
+  await send("+9779851099001");
+  await page.locator(".message", { hasText: "+9779851099001" }).waitFor();
+  await stop();
+  await page.getByText(en.disconnected).waitFor();
+  stop = await start();
+  await fetch(`${base}/v1/nothing`);
+  await page.locator(".call", { hasText: "/v1/nothing" }).waitFor();
+  assert.equal(await page.locator(".call").count(), 1);
+  assert.equal(await page.locator(".message").count(), 0);
+  await send("+9779851099002");
+  await page.locator(".message", { hasText: "+9779851099002" }).waitFor();
+  await context.close();
+  await stop();
+});
+
+test("while DynamoDB fails, the page is there, uses up no fault, and says what failed", async () => {
+  const context = await visit();
+  const page = await open(context);
+  await signIn(page);
+  await world.fault("dynamodb", "error", 300);
+  await page.reload();
+  await page.locator(".app .failed").waitFor();
+  await page.locator('[data-control="faults"].on').waitFor();
+  await accessible(page);
+  await world.clearFaults();
+  await page.getByRole("button", { name: en.tryAgain }).click();
+  await page.locator(".account").waitFor();
+  await context.close();
+});
+
+test("a scene that one leaves ends", async () => {
+  const context = await visit();
+  const page = await open(context, "#/tour/undone-change");
+  await page.getByRole("button", { name: en.play }).click();
+  await page.locator(".step").first().waitFor();
+  await page.goto(`${world.base}/#/`);
+  await page.locator(".bench").waitFor();
+  await page.goto(`${world.base}/#/tour/undone-change`);
+  await page.getByRole("button", { name: en.play }).click();
+  await page.locator(".moral").waitFor({ timeout: 30_000 });
+  assert.equal(await page.locator(".step .call", { hasText: "/v1/otp/send" }).count(), 2);
   await context.close();
 });
 

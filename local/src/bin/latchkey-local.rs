@@ -45,6 +45,11 @@ async fn main() -> ExitCode {
         }
         Err(wrong) => return fail(2, &format!("{wrong}; see --help")),
     };
+    if let Some(file) = &announcement
+        && let Err(error) = remove(file)
+    {
+        return fail(1, &format!("{}: {error}", file.display()));
+    }
     adapters::telemetry::start_log("warn");
     let kept = options.data.clone();
     // Listen from the start: a signal between two listeners would be lost.
@@ -64,6 +69,9 @@ async fn main() -> ExitCode {
     print(&banner(&system, kept.as_deref()));
     stop_signal.await;
     print("stopping\n");
+    if let Some(file) = &announcement {
+        let _ = remove(file);
+    }
     tokio::select! {
         () = system.stop() => ExitCode::SUCCESS,
         // A second Ctrl-C does not wait.
@@ -151,12 +159,20 @@ fn announce(system: &System, file: &Path) -> std::io::Result<()> {
     std::fs::rename(&partial, file)
 }
 
+/// Removes what an earlier run announced: whoever waits for the file must not find addresses where nobody answers.
+fn remove(announcement: &Path) -> std::io::Result<()> {
+    match std::fs::remove_file(announcement) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 fn banner(system: &System, kept: Option<&Path>) -> String {
     let api = format!("http://{}", system.edge_address().unwrap_or(system.address()));
     let data = kept.map_or_else(|| "in memory".to_owned(), |folder| folder.display().to_string());
     format!(
         "\
-Latchkey is up: {api}  (open it in a browser for a web page)
+Latchkey is up: {api}  (open it in a browser for the console)
   DynamoDB                             http://{dynamodb}
   Secrets Manager, SNS, SMS gateways   http://{aws}
   data                                 {data}

@@ -24,6 +24,8 @@ use crate::lock::lock;
 
 /// DynamoDB's limit for one request or answer.
 const MAXIMUM_BODY_BYTES: usize = 16 * 1024 * 1024;
+/// The path of the system's own requests, for its settings and seeds. They meet no fault, and nobody counts them.
+pub const OWN: &str = "local";
 const MEDIA_TYPE: &str = "application/x-amz-json-1.0";
 
 type Recorded = Arc<Mutex<DynamodbRequest>>;
@@ -100,6 +102,12 @@ impl Proxy {
         Some(request)
     }
 
+    fn note_write(&self, document: &Value) {
+        if let Some(streams) = self.streams.get() {
+            streams.note_write(&tables(document));
+        }
+    }
+
     /// Removes the second half of the keys from a batch that is to be halved, and returns what it removed.
     fn halve(&self, operation: &str, body: &mut Value) -> Option<Value> {
         let tables = body.get_mut("RequestItems").filter(|_| operation == "BatchGetItem")?;
@@ -159,14 +167,19 @@ async fn serve(proxy: Arc<Proxy>, request: Request) -> Response {
         return refused("UnknownOperationException", "The header x-amz-target names no operation.", None);
     };
     let document: Value = serde_json::from_slice(&body).unwrap_or_default();
+    // A function's own path (`Functions::start`).
+    let caller = parts.uri.path().trim_matches('/');
+    if caller == OWN {
+        let (status, answer) = proxy.engine.execute(operation, body).await;
+        proxy.note_write(&document);
+        return answer::with_type(status, MEDIA_TYPE, answer);
+    }
     let recorded = proxy.record(operation, &document);
     let refusal = |code: Option<&str>| refuse(code.unwrap_or("ThrottlingException"), operation, &document);
     let perform = || proxy.perform(body.clone(), operation, &document, recorded.as_ref());
     let what = describe(operation, &document);
     let answer = proxy.faults.execute(Target::Dynamodb, what, refusal, unavailable, perform).await;
-    if let Some(streams) = proxy.streams.get() {
-        streams.note_write(&tables(&document));
-    }
+    proxy.note_write(&document);
     let delay = proxy.delay_milliseconds.load(Ordering::SeqCst);
     if delay > 0 {
         tokio::time::sleep(Duration::from_millis(delay)).await;
@@ -175,8 +188,7 @@ async fn serve(proxy: Arc<Proxy>, request: Request) -> Response {
         let mut recorded = lock(&recorded);
         recorded.ended = Some(Instant::now());
         if let Some(journal) = &proxy.journal {
-            // The path of the endpoint that `Functions::start` gives to each function.
-            journal.note(parts.uri.path().trim_matches('/'), &recorded);
+            journal.note(caller, &recorded);
         }
     }
     answer

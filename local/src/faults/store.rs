@@ -1,17 +1,18 @@
 //! The faults that are still to happen, and their execution.
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::response::Response;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::{oneshot, watch};
 use tokio::time::sleep;
 
 use crate::answer;
 use crate::faults::aim::{Aim, Outgoing, RequestCounter};
 use crate::faults::fault::{Fault, Mode, Target};
+use crate::live::Live;
 use crate::lock::lock;
 
 /// Longer than any client here waits, but not for ever.
@@ -19,6 +20,7 @@ const NEVER: Duration = Duration::from_secs(30);
 
 /// The queued faults, oldest first. The aimed fault takes precedence.
 pub struct Faults {
+    live: Arc<Live>,
     queue: Mutex<VecDeque<Fault>>,
     counter: RequestCounter,
     late: Mutex<Vec<Late>>,
@@ -34,8 +36,9 @@ struct Late {
 
 impl Faults {
     /// `attempt_timeout` is the time that a client here allows one attempt.
-    pub fn new(attempt_timeout: Duration) -> Self {
+    pub fn new(attempt_timeout: Duration, live: Arc<Live>) -> Self {
         Self {
+            live,
             queue: Mutex::default(),
             counter: RequestCounter::default(),
             late: Mutex::default(),
@@ -45,16 +48,24 @@ impl Faults {
     }
 
     pub fn add(&self, fault: Fault) {
-        lock(&self.queue).push_back(fault);
+        let mut queue = lock(&self.queue);
+        queue.push_back(fault);
+        self.tell(&queue);
     }
 
     pub fn clear(&self) {
-        lock(&self.queue).clear();
+        let mut queue = lock(&self.queue);
+        queue.clear();
+        self.tell(&queue);
     }
 
-    /// The faults that are still to happen, oldest first.
-    pub fn pending(&self) -> Vec<Fault> {
-        lock(&self.queue).iter().cloned().collect()
+    /// The faults that are still to happen, oldest first, as `GET /local/faults` shows them.
+    pub fn pending(&self) -> Value {
+        pending(&lock(&self.queue))
+    }
+
+    fn tell(&self, queue: &VecDeque<Fault>) {
+        self.live.tell("faults", &pending(queue));
     }
 
     pub fn aim(&self, aim: Option<Aim>) {
@@ -86,6 +97,7 @@ impl Faults {
         fault.times = fault.times.saturating_sub(1);
         let next = fault.clone();
         faults.retain(|fault| fault.times > 0);
+        self.tell(&faults);
         Some(next)
     }
 
@@ -160,4 +172,8 @@ impl Faults {
         }
         answer::cut_off()
     }
+}
+
+fn pending(queue: &VecDeque<Fault>) -> Value {
+    json!({ "faults": queue })
 }

@@ -42,6 +42,7 @@ pub struct Google {
 /// One message on one device.
 #[derive(Clone, Debug, Serialize)]
 pub struct Push {
+    pub id: String,
     /// The device's FCM token.
     pub to: String,
     pub data: BTreeMap<String, String>,
@@ -168,12 +169,13 @@ impl Google {
         let Ok(SendRequest { message }) = serde_json::from_slice::<SendRequest>(body) else {
             return refused("INVALID_ARGUMENT");
         };
-        let push = Push { to: message.token, data: message.data, at: now };
+        let id = random::hex(8);
+        let push = Push { id: id.clone(), to: message.token, data: message.data, at: now };
         let mut pushes = lock(&self.pushes);
         self.live.tell("push", &push);
         pushes.push_front(push);
         pushes.truncate(PUSHES_KEPT);
-        answer::json(StatusCode::OK, &json!({"name": format!("projects/local/messages/0:{}", random::hex(8))}))
+        answer::json(StatusCode::OK, &json!({"name": format!("projects/local/messages/0:{id}")}))
     }
 }
 

@@ -14,6 +14,7 @@ export const en: Texts = {
   phone: "The phone",
   phoneHint: "What arrives on every number.",
   phoneEmpty: "No message yet. Send a code to any number: it arrives here, and costs nothing.",
+  tryAgain: "Try again",
   happened: "What happened",
   happenedHint: "Every call of the API, with what it asked of DynamoDB.",
   happenedEmpty: "No call yet.",
@@ -23,7 +24,6 @@ export const en: Texts = {
   organization: "organization",
   roles: "roles",
   user: "user id",
-  session: "session",
   accessToken: "Access token",
   refreshToken: "Refresh token",
   expiresIn: "{time} left",
@@ -68,7 +68,6 @@ export const en: Texts = {
 
   requests: "{n} requests to DynamoDB",
   noRequests: "nothing asked of DynamoDB",
-  unitsShort: "{units} units",
   overlapped: "Calls of the same function overlapped: some of these requests may belong to another one.",
   request: "Request",
   answer: "Answer",
@@ -77,8 +76,8 @@ export const en: Texts = {
   copy: "Copy",
   copied: "Copied",
   meaning: "What {code} means",
-  reads: "read",
-  writes: "write",
+  reads: "{units} read units",
+  writes: "{units} write units",
 
   clock: "Clock",
   clockHint: "Everything here runs by this clock. It only goes forward.",
@@ -189,7 +188,7 @@ export const en: Texts = {
       title: "A gateway dies",
       summary: "The first gateway is down. The person notices nothing.",
       steps: [
-        "Sparrow answers every request with an error.",
+        "Sparrow answers the next request with an error.",
         "The phone asks for a code for {number}.",
         "The message has come all the same, by {gateway}.",
         "Its code opens the account.",

@@ -15,6 +15,7 @@ export const ne: Texts = {
   phone: "फोन",
   phoneHint: "सबै नम्बरमा आउने सन्देश।",
   phoneEmpty: "अहिलेसम्म सन्देश छैन। जुनसुकै नम्बरमा कोड पठाउनुहोस्: यहीँ आउँछ, पैसा लाग्दैन।",
+  tryAgain: "फेरि प्रयास गर्नुहोस्",
   happened: "के भयो",
   happenedHint: "API को हरेक कल, र त्यसले DynamoDB मा के माग्यो।",
   happenedEmpty: "अहिलेसम्म कुनै कल छैन।",
@@ -24,7 +25,6 @@ export const ne: Texts = {
   organization: "संस्था",
   roles: "भूमिका",
   user: "प्रयोगकर्ता id",
-  session: "सेसन",
   accessToken: "एक्सेस टोकन",
   refreshToken: "रिफ्रेस टोकन",
   expiresIn: "{time} बाँकी",
@@ -69,7 +69,6 @@ export const ne: Texts = {
 
   requests: "DynamoDB मा {n} अनुरोध",
   noRequests: "DynamoDB मा केही मागिएन",
-  unitsShort: "{units} एकाइ",
   overlapped: "एउटै फङ्सनका कल सँगै चले: यीमध्ये केही अनुरोध अर्को कलका हुन सक्छन्।",
   request: "अनुरोध",
   answer: "जवाफ",
@@ -78,8 +77,8 @@ export const ne: Texts = {
   copy: "कपी",
   copied: "कपी भयो",
   meaning: "{code} को अर्थ",
-  reads: "रिड",
-  writes: "राइट",
+  reads: "{units} रिड युनिट",
+  writes: "{units} राइट युनिट",
 
   clock: "घडी",
   clockHint: "यहाँ सबै कुरा यही घडीमा चल्छ। यो अगाडि मात्र सर्छ।",
@@ -190,7 +189,7 @@ export const ne: Texts = {
       title: "गेटवे बन्द हुन्छ",
       summary: "पहिलो गेटवे बन्द छ। प्रयोगकर्तालाई थाहै हुँदैन।",
       steps: [
-        "Sparrow ले हरेक अनुरोधको जवाफमा त्रुटि दिन्छ।",
+        "Sparrow ले अर्को अनुरोधको जवाफमा त्रुटि दिन्छ।",
         "फोनले {number} का लागि कोड माग्छ।",
         "सन्देश आइहाल्यो, {gateway} बाट।",
         "त्यसको कोडले खाता खोल्छ।",

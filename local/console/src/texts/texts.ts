@@ -26,6 +26,7 @@ export interface Texts {
   readonly phone: string;
   readonly phoneHint: string;
   readonly phoneEmpty: string;
+  readonly tryAgain: string;
   readonly happened: string;
   readonly happenedHint: string;
   readonly happenedEmpty: string;
@@ -35,7 +36,6 @@ export interface Texts {
   readonly organization: string;
   readonly roles: string;
   readonly user: string;
-  readonly session: string;
   readonly accessToken: string;
   readonly refreshToken: string;
   readonly expiresIn: string;
@@ -64,7 +64,6 @@ export interface Texts {
 
   readonly requests: string;
   readonly noRequests: string;
-  readonly unitsShort: string;
   readonly overlapped: string;
   readonly request: string;
   readonly answer: string;
