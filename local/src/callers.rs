@@ -82,10 +82,20 @@ pub fn no_foreign_page(router: Router) -> Router {
 }
 
 async fn check_origin(request: Request, next: Next) -> Response {
-    if has_own_origin(request.headers()) {
-        return next.run(request).await;
+    if has_own_origin(request.headers()) && !is_of_another_site(request.headers()) {
+        let mut response = next.run(request).await;
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        return response;
     }
     answer::problem(StatusCode::FORBIDDEN, "foreign_origin", "Only a page of this server may send this request.")
+}
+
+/// A page may load an image or a script from anywhere, without an origin. Browsers then say where the page is from
+/// (<https://www.w3.org/TR/fetch-metadata/>). Programs say nothing, and `none` is an address that a person typed.
+fn is_of_another_site(headers: &HeaderMap) -> bool {
+    let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
+    site.is_some_and(|site| site != b"same-origin" && site != b"none")
 }
 
 /// A program sends no origin.

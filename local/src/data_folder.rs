@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::clock::AdjustableClock;
 use crate::inbox::Inbox;
 use crate::live::Live;
+use crate::private_file;
 use crate::secrets_manager::store::SecretsManager;
 use crate::start_error::StartError;
 
@@ -23,7 +24,7 @@ impl DataFolder {
     pub fn open(folder: Option<&Path>, clock: &AdjustableClock) -> Result<Self, StartError> {
         let mut data = Self { folder: folder.map(Path::to_path_buf), _lock: None };
         let Some(folder) = folder else { return Ok(data) };
-        let open = || std::fs::create_dir_all(folder).and_then(|()| File::create(folder.join("lock")));
+        let open = || private_file::create_folder(folder).and_then(|()| private_file::open_empty(&folder.join("lock")));
         let lock = open().map_err(|error| data.broken(error.to_string()))?;
         lock.try_lock().map_err(|error| match error {
             TryLockError::WouldBlock => data.broken("another cargo local is using it"),

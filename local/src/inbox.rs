@@ -1,9 +1,9 @@
 //! Every SMS that the system sent, as the phones would show it. The last thousand are kept, also across restarts.
 
 use std::collections::VecDeque;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
@@ -38,7 +38,26 @@ struct Kept {
     /// Newest first.
     messages: VecDeque<Message>,
     /// One message a line, oldest first.
-    file: Option<File>,
+    file: Option<Written>,
+}
+
+struct Written {
+    path: PathBuf,
+    file: File,
+    lines: usize,
+}
+
+impl Written {
+    /// A file with these messages, in place of the one that is there.
+    fn create(path: &Path, newest_first: &VecDeque<Message>) -> std::io::Result<Self> {
+        let fresh = path.with_extension("new");
+        let mut file = private_file::create(&fresh)?;
+        for message in newest_first.iter().rev() {
+            write_line(&mut file, message)?;
+        }
+        std::fs::rename(&fresh, path)?;
+        Ok(Self { path: path.to_owned(), file, lines: newest_first.len() })
+    }
 }
 
 impl Inbox {
@@ -55,13 +74,7 @@ impl Inbox {
         };
         let messages: VecDeque<Message> =
             text.lines().rev().filter_map(|line| serde_json::from_str(line).ok()).take(MESSAGES_KEPT).collect();
-        let fresh = path.with_extension("new");
-        let mut file = private_file::create(&fresh)?;
-        for message in messages.iter().rev() {
-            write_line(&mut file, message)?;
-        }
-        std::fs::rename(&fresh, path)?;
-        let file = Some(OpenOptions::new().append(true).open(path)?);
+        let file = Some(Written::create(path, &messages)?);
         Ok(Self { clock, live, kept: Mutex::new(Kept { messages, file }) })
     }
 
@@ -77,10 +90,8 @@ impl Inbox {
         };
         let id = message.id.clone();
         let mut kept = lock(&self.kept);
-        if let Some(file) = &mut kept.file {
-            // If the disk is full, the message is still delivered; only a restart loses it.
-            let _ = write_line(file, &message);
-        }
+        // If the disk is full, the message is still delivered; only a restart loses it.
+        let _ = kept.write(&message);
         self.live.tell("message", &message);
         kept.messages.push_front(message);
         kept.messages.truncate(MESSAGES_KEPT);
@@ -93,6 +104,18 @@ impl Inbox {
         let kept = lock(&self.kept);
         let is_wanted = |message: &&Message| wanted.as_ref().is_none_or(|wanted| *wanted == digits(&message.to));
         kept.messages.iter().filter(is_wanted).cloned().collect()
+    }
+}
+
+impl Kept {
+    /// Adds a line, or writes the file anew once half of it is too old to be kept.
+    fn write(&mut self, message: &Message) -> std::io::Result<()> {
+        let Some(written) = &mut self.file else { return Ok(()) };
+        if written.lines >= 2 * MESSAGES_KEPT {
+            *written = Written::create(&written.path.clone(), &self.messages)?;
+        }
+        written.lines = written.lines.saturating_add(1);
+        write_line(&mut written.file, message)
     }
 }
 

@@ -13,8 +13,12 @@ use crate::live::Live;
 use crate::lock::lock;
 
 const CALLS_KEPT: usize = 200;
-/// No body of this API is larger.
-const BODY_BYTES_KEPT: usize = 16 * 1024;
+/// Of a body, a path or the value of a header. No body of this API is larger.
+const BYTES_KEPT: usize = 16 * 1024;
+/// Of one message. The cloud accepts fewer bytes in all of them.
+const HEADERS_KEPT: usize = 50;
+/// No call needs as many.
+const REQUESTS_KEPT: usize = 100;
 
 pub struct Journal {
     clock: AdjustableClock,
@@ -102,7 +106,7 @@ impl Journal {
             id,
             at: self.clock.now_seconds(),
             method: parts.method.to_string(),
-            path: parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
+            path: parts.uri.path_and_query().map(|path| text(path.as_str().as_bytes())).unwrap_or_default(),
             request: Message { headers: headers(&parts.headers), body: String::new() },
             ..Call::default()
         };
@@ -116,7 +120,7 @@ impl Journal {
         let works_for = |running: &&mut Running| running.functions.iter().any(|name| name == function);
         let mut calls: Vec<_> = kept.running.values_mut().filter(works_for).collect();
         let overlapped = calls.len() > 1;
-        for Running { call, .. } in &mut calls {
+        for Running { call, .. } in calls.iter_mut().filter(|running| running.call.dynamodb.len() < REQUESTS_KEPT) {
             call.overlapped |= overlapped;
             call.dynamodb.push(Request {
                 operation: request.operation.clone(),
@@ -160,14 +164,15 @@ impl Entry {
 }
 
 fn text(body: &[u8]) -> String {
-    String::from_utf8_lossy(body.get(..BODY_BYTES_KEPT).unwrap_or(body)).into_owned()
+    String::from_utf8_lossy(body.get(..BYTES_KEPT).unwrap_or(body)).into_owned()
 }
 
 fn headers(headers: &HeaderMap) -> BTreeMap<String, String> {
     let of_the_connection = [header::CONNECTION, header::CONTENT_LENGTH, header::HOST, header::TRANSFER_ENCODING];
     let mut joined: BTreeMap<String, String> = BTreeMap::new();
-    for (name, value) in headers.iter().filter(|(name, _)| !of_the_connection.contains(name)) {
-        let value = String::from_utf8_lossy(value.as_bytes());
+    let own = headers.iter().filter(|(name, _)| !of_the_connection.contains(name));
+    for (name, value) in own.take(HEADERS_KEPT) {
+        let value = text(value.as_bytes());
         let values = joined.entry(name.to_string()).or_default();
         let separator = if values.is_empty() { "" } else { ", " };
         *values = format!("{values}{separator}{value}");

@@ -39,5 +39,6 @@ pub use crate::edge::SECRET as EDGE_SECRET;
 pub use crate::faults::aim::{Aim, Outgoing};
 pub use crate::faults::fault::{Mode, Target};
 pub use crate::options::Options;
+pub use crate::private_file::write as write_private_file;
 pub use crate::start_error::StartError;
 pub use crate::system::System;

@@ -27,11 +27,14 @@ use crate::inbox::Inbox;
 use crate::journal::Journal;
 use crate::live::Live;
 use crate::lock::lock;
+use crate::private_file;
 use crate::seed::{Seed, SeedError, Seeder};
 use crate::vendors::eventbridge::EventBridge;
 use crate::vendors::google::Google;
 
-const MAXIMUM_BODY_BYTES: usize = 1024 * 1024;
+const MAXIMUM_BODY_BYTES: usize = 16 * 1024;
+/// Thousands of users.
+const MAXIMUM_SEED_BYTES: usize = 1024 * 1024;
 /// Ten years. More is most likely a typing error.
 const MAXIMUM_AHEAD_SECONDS: u64 = 10 * 366 * 24 * 60 * 60;
 
@@ -66,7 +69,7 @@ pub fn router(controls: Arc<Controls>) -> Router {
         .route("/stream", get(stream))
         .route("/calls", get(calls))
         .route("/settings", get(settings))
-        .route("/seed", post(seed))
+        .route("/seed", post(seed).layer(DefaultBodyLimit::max(MAXIMUM_SEED_BYTES)))
         .route("/inbox", get(inbox))
         .route("/pushes", get(pushes))
         .route("/events", get(events))
@@ -158,11 +161,12 @@ async fn faults(State(controls): State<Arc<Controls>>) -> Response {
 
 async fn add_fault(State(controls): State<Arc<Controls>>, body: Body) -> Response {
     match read::<Fault>(body) {
-        Ok(fault) if fault.times > 0 => {
-            controls.faults.add(fault);
-            StatusCode::NO_CONTENT.into_response()
+        Ok(fault) if fault.times == 0 => malformed("times must be at least 1"),
+        Ok(fault) if !matches!(fault.code, Value::Null | Value::String(_) | Value::Number(_)) => {
+            malformed("code must be a text or a number")
         }
-        Ok(_) => malformed("times must be at least 1"),
+        Ok(fault) if controls.faults.add(fault.clone()) => StatusCode::NO_CONTENT.into_response(),
+        Ok(_) => malformed("too many faults are left: clear them first"),
         Err(refusal) => refusal,
     }
 }
@@ -193,7 +197,7 @@ async fn advance(State(controls): State<Arc<Controls>>, body: Body) -> Response 
         }
         // A restart must not set the clock back: the stored data has the times of this clock.
         if let Some(file) = &controls.clock_file
-            && let Err(error) = std::fs::write(file, ahead.to_string())
+            && let Err(error) = private_file::write(file, ahead.to_string().as_bytes())
         {
             return answer::problem(StatusCode::INTERNAL_SERVER_ERROR, "clock_not_kept", &error.to_string());
         }

@@ -149,6 +149,7 @@ impl Seed {
     fn checked_users(&self, app: &App, now: Timestamp) -> Result<Vec<Entry>, SeedError> {
         let default = &app.config.default_organization;
         let mut entries: Vec<Entry> = Vec::new();
+        let mut taken = BTreeSet::new();
         for (members, index) in self.users.iter().zip(0_usize..) {
             let pointer = format!("/users/{index}");
             let mut members = members.clone();
@@ -177,8 +178,10 @@ impl Seed {
             };
             let user = line.user(&format!("seed {name}"), &defaults, &app.numbering_plan);
             let user = user.map_err(|invalid| at(&pointer, &members, invalid.member, &invalid.reason))?;
-            if let Some(member) = entries.iter().find_map(|earlier| same(&earlier.user, &user)) {
-                return Err(at(&pointer, &members, member, "an earlier user has the same"));
+            for (member, value) in of_one_user(&user) {
+                if !taken.insert((member, value)) {
+                    return Err(at(&pointer, &members, member, "an earlier user has the same"));
+                }
             }
             entries.push(Entry { pointer, user });
         }
@@ -242,18 +245,12 @@ fn day(moment: Timestamp) -> String {
     text.chars().take("YYYY-MM-DD".len()).collect()
 }
 
-/// What two users have in common that only one can have.
-fn same(one: &User, other: &User) -> Option<&'static str> {
-    let folded = |user: &User| user.username.as_ref().map(|username| username.folded());
-    if one.id == other.id {
-        Some("user_id")
-    } else if one.phone.is_some() && one.phone == other.phone {
-        Some("phone_number")
-    } else if folded(one).is_some() && folded(one) == folded(other) {
-        Some("username")
-    } else {
-        None
-    }
+/// What only one user can have.
+fn of_one_user(user: &User) -> Vec<(&'static str, String)> {
+    let id = ("user_id", user.id.as_str().to_owned());
+    let phone = user.phone.as_ref().map(|phone| ("phone_number", phone.e164().to_owned()));
+    let username = user.username.as_ref().map(|username| ("username", username.folded().to_string()));
+    [Some(id), phone, username].into_iter().flatten().collect()
 }
 
 /// A role in an organization that nobody can sign in to is most likely a misspelt one.

@@ -59,6 +59,11 @@ pub fn text() -> String {
     text
 }
 
+/// The first line of the log or of the metrics that contains a text.
+pub fn line_with(secret: &str) -> Option<String> {
+    text().lines().find(|line| line.contains(secret)).map(str::to_owned)
+}
+
 /// Whether the log or a metric contains `secret` as a whole word. Any six digits also occur inside longer numbers.
 pub fn contains(secret: &str) -> bool {
     let mut words = lock(&WORDS);

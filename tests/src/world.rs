@@ -436,10 +436,8 @@ impl World {
     /// Panics if the log or a metric contains a code, a token or a phone number that was used so far.
     pub fn assert_silent(&self) {
         let secrets = std::mem::take(&mut *self.secrets.lock().unwrap_or_else(PoisonError::into_inner));
-        assert!(
-            !secrets.iter().any(|secret| log::contains(secret)),
-            "the log or a metric contains a code, a token or a phone number"
-        );
+        let shown = secrets.iter().find(|secret| log::contains(secret)).map(|secret| (secret, log::line_with(secret)));
+        assert!(shown.is_none(), "the log or a metric contains a code, a token or a phone number: {shown:?}");
     }
 
     pub async fn items(&self, table: &str) -> Vec<Value> {

@@ -429,6 +429,14 @@ async fn a_page_of_another_origin_reads_and_changes_nothing() {
             assert!(!refused.headers.contains_key("access-control-allow-origin"));
         }
     }
+    // A page's image has no origin.
+    let sms = "/?Action=Publish&PhoneNumber=%2B9779841000002&Message=Hello";
+    let images = [(world.system.aws_address(), sms), (world.system.address(), "/local/stream")];
+    for (at, site) in images.into_iter().flat_map(|at| [(at, "cross-site"), (at, "same-site")]) {
+        let refused = call(&client(1), "GET", at, &[("sec-fetch-site", site)], "").await.unwrap();
+        assert_eq!((refused.status, &refused.json()["code"]), (403, &json!("foreign_origin")), "{site} {at:?}");
+    }
+    assert_eq!(call(&client(1), "GET", images[0], &[], "").await.unwrap().status, 404);
     assert_unchanged(&world, before).await;
     let advance = world.post("/local/clock", json!({"advance_seconds": 1})).header("origin", &format!("http://{own}"));
     assert_eq!(advance.send().await.status, 200);
@@ -466,11 +474,45 @@ async fn only_its_owner_may_read_the_messages_and_the_secrets_on_disk() {
     data.write("inbox.jsonl", "");
     let world = World::of(Options { data: Some(data.0.clone()), ..Options::default() }).await;
     world.send_code(PHONE).await;
-    for name in ["inbox.jsonl", "secrets.json"] {
+    world.post("/local/clock", json!({"advance_seconds": 1})).send().await.ok();
+    for name in ["inbox.jsonl", "secrets.json", "clock"] {
         let file = std::fs::metadata(data.file(name)).unwrap();
         assert!(file.len() > 0);
         assert_eq!(file.permissions().mode() & 0o777, 0o600, "{name}");
     }
+    let new = data.file("new");
+    let _world = World::of(Options { data: Some(new.clone()), ..Options::default() }).await;
+    assert_eq!(std::fs::metadata(new).unwrap().permissions().mode() & 0o777, 0o700);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_link_in_the_data_folder_leads_to_no_other_file() {
+    let data = Folder::new("linked");
+    let victim = data.write("victim", "1");
+    let folder = data.file("data");
+    std::fs::create_dir(&folder).unwrap();
+    let options = || Options { data: Some(folder.clone()), ..Options::default() };
+    std::os::unix::fs::symlink(&victim, folder.join("lock")).unwrap();
+    assert!(System::start(options()).await.is_err());
+    std::fs::remove_file(folder.join("lock")).unwrap();
+    std::os::unix::fs::symlink(&victim, folder.join("clock")).unwrap();
+    let world = World::of(options()).await;
+    world.post("/local/clock", json!({"advance_seconds": 5})).send().await.ok();
+    assert_eq!(std::fs::read_to_string(victim).unwrap(), "1");
+}
+
+#[tokio::test]
+async fn the_file_of_the_inbox_does_not_grow_for_ever() {
+    let data = Folder::new("inbox");
+    let world = World::of(Options { data: Some(data.0.clone()), ..Options::default() }).await;
+    let sms = "Action=Publish&PhoneNumber=%2B9779841000002&Message=Hello";
+    for _ in 0..2_300 {
+        call(&client(1), "POST", (world.system.aws_address(), "/"), &[], sms).await.unwrap();
+    }
+    let lines = std::fs::read_to_string(data.file("inbox.jsonl")).unwrap().lines().count();
+    assert!((1_000..2_000).contains(&lines), "{lines} lines");
+    assert_eq!(inbox(&world, "").await.len(), 1_000);
 }
 
 #[tokio::test]

@@ -160,24 +160,32 @@ function problemOf({ status, response }: Call): { code: string; type: string | u
   try {
     const { code, type } = JSON.parse(response.body) as { code?: string; type?: string };
     // In a container, another name than the one that the browser knows may be in it.
-    const page = type?.startsWith("http") ? new URL(type).pathname : undefined;
+    const page = type?.startsWith("http") ? new URL(type).pathname.replace(/^\/+/, "/") : undefined;
     return code ? { code, type: page } : undefined;
   } catch {
     return undefined;
   }
 }
 
-/** The call for a shell. A proof in it works once. */
+/** The call for a shell, whatever strangers sent in it. A proof in it works once. */
 export function curl({ method, path, request }: Call): string {
-  const quoted = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
   const sent = ["content-type", "authorization", "dpop", "idempotency-key", "fcm-token", "accept-language"];
   const lines = [
-    `curl -i -X ${method} ${quoted(location.origin + path)}`,
+    `curl -ig -X ${quoted(method)} ${quoted(location.origin + path)}`,
     ...sent.flatMap((name) => {
       const value = request.headers[name];
       return value ? [`-H ${quoted(`${name}: ${value}`)}`] : [];
     }),
-    ...(request.body ? [`-d ${quoted(request.body)}`] : []),
+    ...(request.body ? [`--data-raw ${quoted(request.body)}`] : []),
   ];
   return lines.join(" \\\n  ");
+}
+
+/** A word of bash. A terminal would obey a control character that is pasted as it is. */
+function quoted(text: string): string {
+   
+  if (!/[\x00-\x08\x0b-\x1f\x7f-\x9f]/.test(text)) return `'${text.replaceAll("'", `'\\''`)}'`;
+  const escaped = text.replace(/[\\']/g, "\\$&");
+   
+  return `$'${escaped.replace(/[\x00-\x1f\x7f-\x9f]/g, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`)}'`;
 }

@@ -144,6 +144,26 @@ test("a refused call says why, links to what that means, and can be repeated in 
   await context.close();
 });
 
+test("a copied curl says what was sent, whatever a stranger sent, and nothing that a terminal obeys", async () => {
+  const context = await visit();
+  const page = await open(context);
+  const sent = `it's \u001b[201~\u0003\ntouch /tmp/pasted; $(id) \\u0041 \u0000 नमस्ते`;
+  await page.evaluate(async (body) => fetch("/v1/otp/send?[1-3]&x=`id`", { method: "POST", body }), sent);
+  const call = page.locator(".call", { hasText: "unsupported_media_type" }).first();
+  await call.locator("summary").click();
+  await call.getByRole("button", { name: en.copy }).click();
+  await call.getByText(en.copied).waitFor();
+  const command = await page.evaluate(() => navigator.clipboard.readText());
+   
+  assert.doesNotMatch(command, /[\x00-\x08\x0b-\x1f\x7f-\x9f]/);
+  const shown = execFileSync("bash", ["-c", command.replace(/^curl/, "printf '%s\\n'")], { encoding: "utf8" });
+  assert.match(shown, /\nPOST\n/);
+  // bash ends a word at NUL, which no shell can pass on.
+  assert.ok(shown.includes("it's \u001b[201~\u0003\ntouch /tmp/pasted; $(id) \\u0041 "), shown);
+  assert.match(execFileSync("bash", ["-c", command], { encoding: "utf8" }), /"code":"unsupported_media_type"/);
+  await context.close();
+});
+
 test("moving the clock makes a code expire", async () => {
   const context = await visit();
   const page = await open(context);

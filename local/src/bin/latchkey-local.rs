@@ -153,10 +153,7 @@ fn announce(system: &System, file: &Path) -> std::io::Result<()> {
         "aws": url(system.aws_address()),
         "pid": std::process::id(),
     });
-    let mut partial = file.as_os_str().to_owned();
-    partial.push(".partial");
-    std::fs::write(&partial, format!("{announcement}\n"))?;
-    std::fs::rename(&partial, file)
+    local::write_private_file(file, format!("{announcement}\n").as_bytes())
 }
 
 /// Removes what an earlier run announced: whoever waits for the file must not find addresses where nobody answers.

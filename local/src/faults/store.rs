@@ -18,6 +18,9 @@ use crate::lock::lock;
 /// Longer than any client here waits, but not for ever.
 const NEVER: Duration = Duration::from_secs(30);
 
+/// Many more than a test queues.
+const QUEUE: usize = 1000;
+
 /// The queued faults, oldest first. The aimed fault takes precedence.
 pub struct Faults {
     live: Arc<Live>,
@@ -47,10 +50,15 @@ impl Faults {
         }
     }
 
-    pub fn add(&self, fault: Fault) {
+    /// Returns whether there was room for it.
+    pub fn add(&self, fault: Fault) -> bool {
         let mut queue = lock(&self.queue);
-        queue.push_back(fault);
-        self.tell(&queue);
+        let has_room = queue.len() < QUEUE;
+        if has_room {
+            queue.push_back(fault);
+            self.tell(&queue);
+        }
+        has_room
     }
 
     pub fn clear(&self) {

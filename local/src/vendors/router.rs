@@ -80,7 +80,7 @@ async fn serve(vendors: Arc<Vendors>, request: Request) -> Response {
         let what = if path == "/token" { "a token" } else { "a push" };
         return faults.execute(Target::Fcm, what.to_owned(), google::refusal, google::error, call).await;
     }
-    if fields.contains_key("Action") {
+    if method == Method::POST && fields.contains_key("Action") {
         let call = || async move { sns::answer(context, fields) };
         return faults.execute(Target::Sns, "a message".to_owned(), sns::refusal, sns::error, call).await;
     }
