@@ -86,8 +86,11 @@ export class App {
     if (!sessions.some((device) => device.current && device.fcm_token_at)) {
       void this.#session.call("putFcmToken", { fcm_token: fcmToken() }).catch(() => undefined);
     }
+    const hasSignedIn = this.#signIn !== undefined;
     this.#signIn = undefined;
     this.#showAccount(me, sessions, tokens);
+    // Otherwise the focus would be lost with the form.
+    if (hasSignedIn) this.#body.querySelector<HTMLElement>(".name")?.focus();
   }
 
   #showFailure(error: unknown): void {
@@ -130,7 +133,7 @@ export class App {
           "",
           {},
           h("p", "badge", {}, this.#isNew ? texts.newHere : texts.signedInAs),
-          h("p", "name", {}, name),
+          h("p", "name", { tabindex: "-1" }, name),
         ),
       ),
       facts([

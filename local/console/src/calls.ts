@@ -51,8 +51,9 @@ export function callRow(call: Call): HTMLElement {
     sum.reads += reads;
     sum.writes += writes;
   }
-  const asked =
-    call.dynamodb.length > 0
+  const asked = call.overlapped
+    ? texts.overlapped
+    : call.dynamodb.length > 0
       ? [fill(texts.requests, { n: digits(call.dynamodb.length) }), units(sum)].filter(Boolean).join(" · ")
       : texts.noRequests;
   const row = h(
@@ -110,7 +111,7 @@ function parts(call: Call, asked: string): HTMLElement[] {
     part(texts.answer, side(call.response.headers, call.response.body)),
     part(
       texts.database,
-      h("div", "", {}, h("p", "hint", {}, call.overlapped ? texts.overlapped : asked), h("ol", "requests", {}, ...requests)),
+      h("div", "", {}, h("p", "hint", {}, asked), h("ol", "requests", {}, ...requests)),
     ),
     part(texts.curl, h("div", "", {}, code(command, texts.curl), h("div", "actions", {}, copy), status)),
   ];
@@ -123,7 +124,7 @@ function units({ reads, writes }: { reads: number; writes: number }): string {
     reads > 0 && fill(texts.reads, { units: digits(reads) }),
     writes > 0 && fill(texts.writes, { units: digits(writes) }),
   ];
-  return parts.filter(Boolean).join(", ");
+  return parts.filter(Boolean).join(" · ");
 }
 
 function part(title: string, content: HTMLElement): HTMLElement {
@@ -142,7 +143,7 @@ function shortened(value: string): string {
 
 /** What the browser adds to each request says nothing of this API. */
 function own(name: string): boolean {
-  return !/^(sec-|accept-encoding|cache-control|connection|origin|pragma|referer|user-agent|access-control-|vary|accept$)/.test(
+  return !/^(sec-|x-tour|accept-encoding|cache-control|connection|origin|pragma|referer|user-agent|access-control-|vary|accept$)/.test(
     name,
   );
 }

@@ -1,5 +1,6 @@
 // What a developer can make happen: the clock, faults, test numbers and dormant numbers.
 
+import { international } from "../../../clients/web/src/countries.ts";
 import { attempt, button, fill, h, icon, outcome } from "./dom.ts";
 import { type Fault, type Local, type Topic, modes, targets } from "./local.ts";
 import { digits, moment, span, words } from "./words.ts";
@@ -180,9 +181,9 @@ export class Controls {
     form.onsubmit = (event) => {
       event.preventDefault();
       void attempt(status, async () => {
-        const { organization, app_name, organizations } = await this.#local.readSettings();
+        const { country, organization, app_name, organizations } = await this.#local.readSettings();
         const settings = organizations.find(({ id }) => id === organization) ?? { id: organization, app_name };
-        const added = { phone_number: number.input.value, code: code.input.value };
+        const added = { phone_number: international(number.input.value, country), code: code.input.value };
         const today = new Date(this.#local.now).toISOString().slice(0, 10);
         const others = (settings.test_numbers ?? []).filter(
           ({ phone_number, until }) => phone_number !== added.phone_number && (until === undefined || until > today),
@@ -197,7 +198,7 @@ export class Controls {
     const dormantForm = h("form", "row", {}, dormant.label, h("button", "button", { type: "submit" }, texts.addDormant));
     dormantForm.onsubmit = (event) => {
       event.preventDefault();
-      const phone_number = dormant.input.value;
+      const phone_number = international(dormant.input.value, this.#local.settings.country);
       void attempt(dormantStatus, async () => {
         await this.#local.seed({ users: [{ phone_number, phone_proven_days_ago: days }] });
         return fill(texts.added, { number: phone_number });

@@ -45,6 +45,9 @@ export function fill(text: string, values: Readonly<Record<string, string | numb
   return text.replace(/\{(\w+)\}/g, (_, name: string) => String(values[name] ?? ""));
 }
 
+/** Where a seed is wrong, which the form says better. */
+const POINTER = /^#\/\S*: (\w+: )?/;
+
 /** Where the outcome of an action is shown. */
 export function outcome(): HTMLElement {
   return h("p", "outcome", { role: "status" });
@@ -59,7 +62,8 @@ export async function attempt(place: HTMLElement, act: () => Promise<unknown>): 
     if (typeof words === "string") place.textContent = words;
   } catch (error) {
     place.classList.add("failed");
-    place.textContent = error instanceof Problem ? (error.body.detail ?? error.code) : (error as Error).message;
+    place.textContent =
+      error instanceof Problem ? (error.body.detail ?? error.code) : (error as Error).message.replace(POINTER, "");
   }
 }
 

@@ -3,7 +3,7 @@
 import { callRow } from "./calls.ts";
 import { button, fill, h } from "./dom.ts";
 import type { Local } from "./local.ts";
-import { type SceneName, type Step, sceneNames, scenes } from "./scenes.ts";
+import { MARK, type SceneName, type Step, sceneNames, scenes } from "./scenes.ts";
 import { digits, words } from "./words.ts";
 
 export class Tour {
@@ -92,7 +92,7 @@ export class Tour {
         if (playing !== this.#playing) return;
         values = { ...values, ...step.values };
         await this.#local.settled();
-        const calls = this.#local.calls.filter(({ id }) => id > seen).reverse();
+        const calls = this.#local.calls.filter(({ id, request }) => id > seen && MARK in request.headers).reverse();
         seen = this.#local.calls[0]?.id ?? seen;
         steps.append(
           h(
@@ -100,7 +100,7 @@ export class Tour {
             `step ${step.outcome}`,
             {},
             h("span", `actor ${step.actor}`, {}, texts.actors[step.actor]),
-            h("p", "", {}, fill(scene?.steps[index] ?? "", values)),
+            h("p", "", {}, fill(scene?.steps[index] ?? "", written(values))),
             h("span", "result", {}, texts[step.outcome]),
             calls.length > 0 && h("ol", "calls", {}, ...calls.map(callRow)),
           ),
@@ -110,7 +110,7 @@ export class Tour {
       }
       const next = sceneNames[sceneNames.indexOf(name) + 1];
       end.replaceChildren(
-        h("p", "moral", {}, fill(scene?.moral ?? "", values)),
+        h("p", "moral", {}, fill(scene?.moral ?? "", written(values))),
         next ? h("a", "button quiet", { href: `#/tour/${next}` }, texts.next) : "",
       );
     } catch (error) {
@@ -122,6 +122,12 @@ export class Tour {
       play.textContent = texts.again;
     }
   }
+}
+
+/** Amounts in the digits of the language. Codes and phone numbers are as they are typed. */
+function written(values: Step["values"]): Record<string, string> {
+  const entries = Object.entries(values ?? {});
+  return Object.fromEntries(entries.map(([name, value]) => [name, typeof value === "number" ? digits(value) : value]));
 }
 
 function pause(milliseconds: number): Promise<void> {

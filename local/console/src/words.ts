@@ -32,7 +32,7 @@ export function moment(milliseconds: number): string {
   const form: Intl.DateTimeFormatOptions =
     language() === "ne"
       ? { dateStyle: "short", timeStyle: "medium" }
-      : { weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit" };
+      : { weekday: "short", day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit" };
   return new Intl.DateTimeFormat(words().dateLocale, form).format(milliseconds);
 }
 

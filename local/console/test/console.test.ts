@@ -231,8 +231,8 @@ test("a test number signs in with its fixed code, and a refused one says why", a
   await code.fill("424242");
   await typed.fill("12");
   await panel.getByRole("button", { name: en.addNumber }).click();
-  await panel.locator(".outcome.failed", { hasText: "phone_number" }).waitFor();
-  await typed.fill(`+977${number}`);
+  await panel.locator(".outcome.failed", { hasText: "mobile number" }).waitFor();
+  await typed.fill(number);
   await panel.getByRole("button", { name: en.addNumber }).click();
   await panel.locator(".pending", { hasText: "424242" }).waitFor();
   await accessible(page);

@@ -110,10 +110,11 @@ export interface Texts {
   readonly playing: string;
   readonly again: string;
   readonly next: string;
-  readonly actors: Readonly<Record<"phone" | "laptop" | "thief" | "stranger" | "world", string>>;
+  readonly actors: Readonly<Record<"phone" | "laptop" | "thief" | "stranger" | "second" | "world", string>>;
   readonly opened: string;
   readonly refused: string;
   readonly done: string;
+  readonly harm: string;
   readonly unexpected: string;
   readonly scenes: Readonly<Record<string, SceneTexts>>;
 }
