@@ -39,7 +39,7 @@ const routes: Record<Operation, `${string} /${string}`> = {
  * A second send of a code has to wait, and a second use of a code is refused. So these are not repeated where the server
  * may have done them. A submit has its `Idempotency-Key`, and everything else can be done twice.
  */
-const once = new Set<Operation>(["sendOtp", "sendPhoneOtp", "validatePhoneOtp"]);
+const once: readonly Operation[] = ["sendOtp", "sendPhoneOtp", "validatePhoneOtp"];
 
 /** The generated type does not say that these exclude each other. */
 type AtMostOneWay =
@@ -115,8 +115,7 @@ export class Api {
   /**
    * @throws {Problem} for each answer that is no success, and if there is none.
    */
-  async call<Op extends Operation>(operation: Op, ...args: Arguments<Op, CallOptions>): Promise<Answer<Op>> {
-    const [body, options = {}] = args;
+  async call<Op extends Operation>(operation: Op, ...[body, options = {}]: Arguments<Op, CallOptions>): Promise<Answer<Op>> {
     for (let attempt = 0; ; attempt += 1) {
       try {
         return (await this.#attempt(operation, body, options)) as Answer<Op>;
@@ -202,7 +201,7 @@ export class Api {
         return soon;
       case "no_answer":
       case "timed_out":
-        return once.has(operation) ? -1 : soon;
+        return once.includes(operation) ? -1 : soon;
       default:
         return -1;
     }

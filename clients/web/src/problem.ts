@@ -26,17 +26,17 @@ export type ClientCode =
 
 /** A request that did not succeed. Branch on `code`; `message` is a sentence for people. */
 export class Problem extends Error {
-  readonly code: ProblemCode | ClientCode;
+  declare readonly code: ProblemCode | ClientCode;
   /** The HTTP status. 0 if there was no answer. */
-  readonly status: number;
+  declare readonly status: number;
   /** Seconds to wait before the next try. */
-  readonly retryAfter: number | undefined;
+  declare readonly retryAfter: number | undefined;
   /** Tries that are left with this code. */
-  readonly attemptsLeft: number | undefined;
+  declare readonly attemptsLeft: number | undefined;
   /** Quote it when you report a fault. */
-  readonly requestId: string | undefined;
+  declare readonly requestId: string | undefined;
   /** All members of Latchkey's answer, such as `opens_at`. Empty if somebody else answered. */
-  readonly body: Partial<ProblemBody>;
+  declare readonly body: Partial<ProblemBody>;
 
   constructor(code: ProblemCode | ClientCode, status = 0, body: Partial<ProblemBody> = {}, headers = new Headers()) {
     super(body.detail ?? code);

@@ -49,21 +49,21 @@ interface Kept extends Pick<Tokens, "token_type" | "access_token" | "refresh_tok
 
 /** A token is refreshed this long before it expires, so that it does not expire on its way. */
 const EARLY_MILLISECONDS = 30_000;
-/** Longer than a refresh takes. A tab that the browser stopped must not hold up the others. */
+/**
+ * Whoever waits longer than this for another tab goes on without the lock: the browser may have stopped that tab. A refresh
+ * without a network can take longer, too. So what it comes to counts only if nobody changed the tokens meanwhile.
+ */
 const LOCK_MILLISECONDS = 30_000;
 
-/** These answers to a refresh end the session. All others say nothing about it. */
-const ends = new Set<string>([
-  "token_invalid",
+/** After these answers to a request, a refresh tells whether the session has ended. */
+const stale: readonly string[] = [
   "token_expired",
+  "token_invalid",
   "session_revoked",
-  "refresh_reused",
   "no_such_user",
-  "not_a_member",
-  "account_blocked",
-] satisfies ProblemCode[]);
-/** After these answers to another request, a refresh tells whether the session has ended. */
-const stale = new Set<string>(["token_expired", "token_invalid", "session_revoked", "no_such_user"]);
+] satisfies ProblemCode[];
+/** These answers to a refresh end the session. All others say nothing about it. */
+const ends = [...stale, ...(["refresh_reused", "not_a_member", "account_blocked"] satisfies ProblemCode[])];
 
 export class Session {
   readonly api: Api;
@@ -71,7 +71,7 @@ export class Session {
   readonly #name: string;
   readonly #options: SessionOptions;
   readonly #listeners = new Set<(event: SessionEvent) => void>();
-  readonly #channel: BroadcastChannel;
+  #channel: BroadcastChannel | undefined;
   #kept: Kept | undefined;
   #key: Promise<DeviceKey | undefined> | undefined;
   #refreshing: Promise<void> | undefined;
@@ -80,11 +80,10 @@ export class Session {
     this.#options = options;
     this.#store = store;
     this.#name = name;
-    const { fetch, timeoutSeconds } = options;
-    this.api = new Api(options.api, { fetch, timeoutSeconds, key: () => this.#deviceKey() });
+    this.api = new Api(options.api, { ...options, key: () => this.#deviceKey() });
     this.#channel = new BroadcastChannel(name);
-    this.#channel.onmessage = (message: MessageEvent<SessionEvent>) => {
-      void this.#follow(message.data);
+    this.#channel.onmessage = (message: MessageEvent<{ reason?: EndReason }>) => {
+      void this.#follow(message.data.reason);
     };
     // Node.js would not end as long as the channel is open.
     (this.#channel as { unref?: () => void }).unref?.();
@@ -127,11 +126,11 @@ export class Session {
     const url = new URL(input instanceof Request ? input.url : input, page?.href);
     const mayKnow = [this.api.base, page?.origin, ...(this.#options.origins ?? [])];
     if (!mayKnow.some((known) => known && new URL(known).origin === url.origin)) {
-      throw new TypeError(`the session's option origins does not name ${url.origin}`);
+      throw new TypeError(`the option origins does not name ${url.origin}`);
     }
     const request = new Request(input instanceof Request ? input : url, init);
     const send = async (kept: Kept): Promise<Response> => {
-      const attempt = new Request(request.clone());
+      const attempt = request.clone();
       attempt.headers.set("authorization", `${kept.token_type} ${kept.access_token}`);
       if (kept.token_type === "DPoP") {
         const proof = await this.api.proof(request.method, url.href, kept.access_token);
@@ -144,31 +143,27 @@ export class Session {
     if (!(await isStale(response))) return response;
     // If the proof was refused and not the token, the next one has the right time.
     this.api.learnTime(response.headers);
-    await this.#refresh(kept);
-    return send(await this.#valid());
+    return send(await this.#renewed(kept));
   }
 
   /** Calls an operation of Latchkey as the person who is signed in. */
   async call<Op extends Operation>(
     operation: Op,
-    ...args: Arguments<Op, Omit<CallOptions, "token">>
+    ...[body, options]: Arguments<Op, Omit<CallOptions, "token">>
   ): Promise<Answer<Op>> {
-    const call = (token: Kept): Promise<Answer<Op>> => {
-      const [body, options] = args;
-      return this.api.call(operation, ...([body, { ...options, token }] as unknown as Arguments<Op, CallOptions>));
-    };
+    const call = (token: Kept): Promise<Answer<Op>> =>
+      this.api.call(operation, ...([body, { ...options, token }] as unknown as Arguments<Op, CallOptions>));
     const kept = await this.#valid();
     return call(kept).catch(async (error: unknown) => {
-      if (!(error instanceof Problem && stale.has(error.code))) throw error;
-      await this.#refresh(kept);
-      return call(await this.#valid());
+      if (!(error instanceof Problem && stale.includes(error.code))) throw error;
+      return call(await this.#renewed(kept));
     });
   }
 
   /** Exchanges the tokens for new ones. Calls at the same time, also of other tabs, share one request. */
   async refresh(): Promise<void> {
     if (!this.#kept) throw new Problem("signed_out");
-    await this.#refresh(this.#kept);
+    await this.#renewed(this.#kept);
   }
 
   /**
@@ -178,7 +173,6 @@ export class Session {
   async signIn(tokens: SignedIn): Promise<void> {
     const earlier = this.claims?.sid;
     await this.#locked(() => this.#keep(tokens));
-    this.#tell({ type: "signed-in" });
     // The person is signed in, whatever becomes of it.
     if (earlier) await this.call("revokeSession", { session_id: earlier }).catch(() => undefined);
   }
@@ -189,14 +183,15 @@ export class Session {
    * @throws {Problem} if the server could not be told. Then the session stays in the list of devices until it expires.
    */
   async signOut(): Promise<void> {
-    if (!this.#kept) return;
+    const sid = this.claims?.sid;
+    if (!sid) return;
     try {
       await this.call("signOut");
     } catch (error) {
       // If the server ended the session first, this is what the person wants.
       if (this.isSignedIn) throw error;
     } finally {
-      await this.#locked(() => this.#forget("signed_out"));
+      await this.#forget(sid);
     }
   }
 
@@ -206,85 +201,108 @@ export class Session {
    * @throws {Problem} if the server could not be told. Then everybody is still signed in.
    */
   async signOutEverywhere(): Promise<void> {
+    const sid = this.claims?.sid;
     await this.call("signOutEverywhere");
-    await this.#locked(() => this.#forget("signed_out"));
+    await this.#forget(sid);
   }
 
   /** Ends the connection to other tabs. */
   close(): void {
-    this.#channel.close();
+    this.#channel?.close();
+    this.#channel = undefined;
     this.#listeners.clear();
   }
 
   async #valid(): Promise<Kept> {
-    if (this.#kept && this.#kept.expires_at < Date.now()) await this.#refresh(this.#kept);
-    if (!this.#kept) throw new Problem("signed_out");
+    const kept = this.#kept;
+    if (!kept) throw new Problem("signed_out");
+    return kept.expires_at < Date.now() ? this.#renewed(kept) : kept;
+  }
+
+  /**
+   * What is kept after a refresh. It is one refresh for all who wait in this tab, and the lock makes it one for all tabs. A
+   * request of one person is never sent as another one.
+   */
+  async #renewed(old: Kept): Promise<Kept> {
+    if (this.#kept === old) {
+      this.#refreshing ??= this.#locked(() => this.#rotate(old)).finally(() => {
+        this.#refreshing = undefined;
+      });
+    }
+    await this.#refreshing;
+    const isSamePerson = this.claims?.sub === claimsOf(old.access_token)["sub"];
+    if (!this.#kept || !isSamePerson) throw new Problem("signed_out");
     return this.#kept;
   }
 
-  /** One refresh for all who wait in this tab; the lock makes it one for all tabs. */
-  #refresh(old: Kept): Promise<void> {
-    if (this.#kept !== old) return this.#refreshing ?? Promise.resolve();
-    this.#refreshing ??= this.#locked(() => this.#rotate(old)).finally(() => {
-      this.#refreshing = undefined;
-    });
-    return this.#refreshing;
-  }
-
   async #rotate(old: Kept): Promise<void> {
-    // An unbound session is in no store, and belongs to this tab alone.
-    const kept = isBound(old) ? await this.#load() : this.#kept;
-    if (kept?.access_token !== old.access_token) {
-      // Another tab was first. Its message may still be on its way.
-      if (kept) this.#kept = kept;
-      return;
-    }
+    const isKept = async (): Promise<boolean> => {
+      // The message of another tab may still be on its way.
+      await this.#follow();
+      return this.#kept === old;
+    };
+    if (!(await isKept())) return;
     try {
-      await this.#keep(await this.api.call("refreshSession", { refresh_token: kept.refresh_token }));
+      const tokens = await this.api.call("refreshSession", { refresh_token: old.refresh_token });
+      if (await isKept()) await this.#keep(tokens);
     } catch (error) {
-      if (error instanceof Problem && ends.has(error.code)) await this.#forget(error.code as EndReason);
+      if (error instanceof Problem && ends.includes(error.code) && (await isKept())) {
+        await this.#change(undefined, error.code as EndReason);
+      }
       throw error;
     }
-    this.#tell({ type: "refreshed" });
   }
 
-  async #keep({ token_type, access_token, expires_in, refresh_token }: Tokens): Promise<void> {
+  #keep({ token_type, access_token, expires_in, refresh_token }: Tokens): Promise<void> {
     // A short-lived token must not be refreshed at each request.
     const lifetime = expires_in * 1000;
     const expires_at = Date.now() + lifetime - Math.min(EARLY_MILLISECONDS, lifetime / 2);
-    this.#kept = { token_type, access_token, refresh_token, expires_at };
-    // Whoever reads a refresh token without a key can use it. It ends with the page.
-    if (isBound(this.#kept)) await this.#store.put("tokens", this.#kept);
-    else await this.#store.remove("tokens");
+    return this.#change({ token_type, access_token, refresh_token, expires_at });
+  }
+
+  /** Signs out, unless there is another session by now. */
+  #forget(sid: string | undefined): Promise<void> {
+    return this.#locked(async () => {
+      if (this.claims?.sid === sid) await this.#change(undefined);
+    });
   }
 
   async #load(): Promise<Kept | undefined> {
-    const [kept, key] = await Promise.all([this.#store.get("tokens"), this.#store.get("key")]);
-    return key ? (kept as Kept | undefined) : undefined;
+    const isOfUse = await this.#store.get("key");
+    return isOfUse ? ((await this.#store.get("tokens")) as Kept | undefined) : undefined;
   }
 
-  async #forget(reason: EndReason): Promise<void> {
-    if (!this.#kept) return;
-    this.#kept = undefined;
-    await this.#store.remove("tokens");
-    this.#tell({ type: "signed-out", reason });
-  }
-
-  #tell(event: SessionEvent): void {
-    this.#channel.postMessage(event);
+  async #change(kept: Kept | undefined, reason?: EndReason): Promise<void> {
+    const event = this.#take(kept, reason);
+    // Whoever reads a refresh token without a key can use it. It ends with the page.
+    if (kept && isBound(kept)) await this.#store.put("tokens", kept);
+    else await this.#store.remove("tokens");
+    this.#channel?.postMessage(event);
     this.#emit(event);
+  }
+
+  /** Takes over what another tab has changed, if it has. */
+  async #follow(reason?: EndReason): Promise<void> {
+    const before = this.#kept;
+    // An unbound session is in no store, and belongs to this tab alone.
+    if (before && !isBound(before)) return;
+    const kept = await this.#load();
+    // What this tab changed meanwhile is newer.
+    if (this.#kept !== before || kept?.access_token === before?.access_token) return;
+    // If the store was emptied, the key is gone too.
+    if (!kept) this.#key = undefined;
+    this.#emit(this.#take(kept, reason));
+  }
+
+  #take(kept: Kept | undefined, reason: EndReason = "signed_out"): SessionEvent {
+    const earlier = this.claims?.sid;
+    this.#kept = kept;
+    if (!kept) return { type: "signed-out", reason };
+    return { type: this.claims?.sid === earlier ? "refreshed" : "signed-in" };
   }
 
   #emit(event: SessionEvent): void {
     for (const listener of this.#listeners) listener(event);
-  }
-
-  /** Another tab has changed what is kept. */
-  async #follow(event: SessionEvent): Promise<void> {
-    if (this.#kept && !isBound(this.#kept)) return;
-    const before = this.#kept;
-    this.#kept = await this.#load();
-    if (before || this.#kept) this.#emit(event);
   }
 
   /** The key is made before the first sign-in, and kept after a sign-out. */
@@ -330,7 +348,7 @@ async function isStale(response: Response): Promise<boolean> {
     .clone()
     .json()
     .catch(() => ({}))) as Record<string, unknown>;
-  if (code !== undefined) return code === "invalid_dpop_proof" || stale.has(code as string);
+  if (code !== undefined) return code === "invalid_dpop_proof" || stale.includes(code as string);
   if (status === 401) return (response.headers.get("www-authenticate") ?? "").includes("invalid_token");
   return message === "Forbidden" || Message !== undefined;
 }

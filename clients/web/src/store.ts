@@ -3,7 +3,7 @@
 /** Values survive as the structured clone algorithm copies them, which a key without an extractable half does. */
 export interface Store {
   get(name: string): Promise<unknown>;
-  put(name: string, value: unknown): Promise<void>;
+  put(name: string, value: unknown): Promise<unknown>;
   /** Keeps the value unless there is one, and returns what is kept. Of several tabs, the first one wins. */
   add(name: string, value: unknown): Promise<unknown>;
   remove(name: string): Promise<void>;
@@ -13,23 +13,21 @@ export interface Store {
 export class MemoryStore implements Store {
   readonly #values = new Map<string, unknown>();
 
-  get(name: string): Promise<unknown> {
-    return Promise.resolve(this.#values.get(name));
+  async get(name: string): Promise<unknown> {
+    return this.#values.get(name);
   }
 
-  put(name: string, value: unknown): Promise<void> {
+  async put(name: string, value: unknown): Promise<void> {
     this.#values.set(name, value);
-    return Promise.resolve();
   }
 
-  add(name: string, value: unknown): Promise<unknown> {
+  async add(name: string, value: unknown): Promise<unknown> {
     if (!this.#values.has(name)) this.#values.set(name, value);
-    return this.get(name);
+    return this.#values.get(name);
   }
 
-  remove(name: string): Promise<void> {
+  async remove(name: string): Promise<void> {
     this.#values.delete(name);
-    return Promise.resolve();
   }
 }
 
@@ -37,30 +35,31 @@ const STORE = "kept";
 
 /** Keeps values in the browser, for all tabs of the origin. */
 export class IndexedDbStore implements Store {
-  readonly #database: IDBDatabase;
+  readonly #name: string;
+  #database: IDBDatabase | undefined;
 
-  private constructor(database: IDBDatabase) {
-    this.#database = database;
+  private constructor(name: string) {
+    this.#name = name;
   }
 
   /** @throws if the browser offers no database here, as some do in private windows. */
   static async open(name: string): Promise<IndexedDbStore> {
-    const opening = indexedDB.open(name);
-    opening.onupgradeneeded = () => opening.result.createObjectStore(STORE);
-    return new IndexedDbStore(await settled(opening));
+    const store = new IndexedDbStore(name);
+    await store.#kept("readonly");
+    return store;
   }
 
-  get(name: string): Promise<unknown> {
-    return settled(this.#kept("readonly").get(name) as IDBRequest<unknown>);
+  async get(name: string): Promise<unknown> {
+    return settled((await this.#kept("readonly")).get(name) as IDBRequest<unknown>);
   }
 
-  async put(name: string, value: unknown): Promise<void> {
-    await settled(this.#kept("readwrite").put(value, name));
+  async put(name: string, value: unknown): Promise<unknown> {
+    return settled((await this.#kept("readwrite")).put(value, name));
   }
 
   async add(name: string, value: unknown): Promise<unknown> {
     // Both requests are in one transaction, so no other tab comes between them.
-    const kept = this.#kept("readwrite");
+    const kept = await this.#kept("readwrite");
     const found = await settled(kept.get(name) as IDBRequest<unknown>);
     if (found !== undefined) return found;
     await settled(kept.add(value, name));
@@ -68,10 +67,19 @@ export class IndexedDbStore implements Store {
   }
 
   async remove(name: string): Promise<void> {
-    await settled(this.#kept("readwrite").delete(name));
+    return settled((await this.#kept("readwrite")).delete(name));
   }
 
-  #kept(mode: IDBTransactionMode): IDBObjectStore {
+  async #kept(mode: IDBTransactionMode): Promise<IDBObjectStore> {
+    if (!this.#database) {
+      const opening = indexedDB.open(this.#name);
+      opening.onupgradeneeded = () => opening.result.createObjectStore(STORE);
+      this.#database = await settled(opening);
+      // So does the browser when a person clears what it keeps of the site.
+      this.#database.onclose = () => {
+        this.#database = undefined;
+      };
+    }
     return this.#database.transaction(STORE, mode).objectStore(STORE);
   }
 }

@@ -4,15 +4,16 @@ import assert from "node:assert/strict";
 import { readFileSync, writeFileSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { type TestContext, after, before, test } from "node:test";
 import { World } from "../../conformance/world.ts";
-import { Problem } from "../src/index.ts";
+import { MemoryStore, Problem, type Store } from "../src/index.ts";
 import { claimsOf } from "../src/proof.ts";
-import { type Device, device, newNumber, signIn, tab, until } from "./support.ts";
+import { type Device, type Held, device, held, moment, newNumber, signIn, tab, until } from "./support.ts";
 
 const REFRESH = "POST /v1/session/refresh";
 const ME = "GET /v1/me";
 const ACCESS_TOKEN_SECONDS = 900;
+const LOCK_MILLISECONDS = 30_000;
 
 let world: World;
 before(async () => {
@@ -106,6 +107,90 @@ test("a lost answer to a refresh signs nobody out, however late it is asked agai
   assert.equal((await session.call("getMe")).user_id, session.claims?.sub);
 });
 
+/** Holds the next refresh. Whoever waits for its lock waits for a moment only. */
+function lateRefresh(context: TestContext, { wire }: Device): Held {
+  const timeout = AbortSignal.timeout.bind(AbortSignal);
+  context.mock.method(AbortSignal, "timeout", (milliseconds: number) =>
+    timeout(milliseconds === LOCK_MILLISECONDS ? 50 : milliseconds),
+  );
+  return held(wire, REFRESH);
+}
+
+test("a refresh that is answered late does not put the earlier person back", async (context) => {
+  const made = await signedIn();
+  const { session, events } = made;
+  const late = lateRefresh(context, made);
+  const refresh = session.refresh();
+  await late.asked;
+  await signIn(world, made);
+  const { sub, sid } = session.claims ?? {};
+  late.answer();
+  await Promise.allSettled([refresh]);
+  assert.equal(session.claims?.sub, sub);
+  await assert.rejects(refresh, code("signed_out"));
+  assert.equal((await tab(made)).session.claims?.sid, sid);
+  assert.deepEqual(events, [{ type: "signed-in" }]);
+});
+
+test("a refresh that is answered late does not undo a sign-out", async (context) => {
+  const made = await signedIn();
+  const late = lateRefresh(context, made);
+  const refresh = made.session.refresh();
+  await late.asked;
+  // The server is not told either, so it answers the refresh with tokens.
+  for (let time = 0; time < 3; time += 1) made.wire.answer("DELETE /v1/session", 503);
+  await assert.rejects(made.session.signOut(), code("gateway_failed"));
+  late.answer();
+  await assert.rejects(refresh, code("signed_out"));
+  assert.equal(made.session.isSignedIn, false);
+  assert.equal(await made.store.get("tokens"), undefined);
+  assert.deepEqual(made.events, [{ type: "signed-out", reason: "signed_out" }]);
+});
+
+test("a refresh that is refused late does not sign out the next person", async (context) => {
+  const number = newNumber();
+  const made = await device(world);
+  await signIn(world, made, number);
+  await world.advance(60);
+  const other = await device(world);
+  await signIn(world, other, number);
+  const late = lateRefresh(context, made);
+  const refresh = made.session.refresh();
+  await late.asked;
+  await other.session.signOutEverywhere();
+  await signIn(world, made);
+  late.answer();
+  await assert.rejects(refresh, code("session_revoked"));
+  assert.equal(made.session.isSignedIn, true);
+  await made.session.call("getMe");
+});
+
+test("a request of one person is not sent as the next one", async (context) => {
+  const made = await signedIn();
+  const { session, wire } = made;
+  await world.advance(ACCESS_TOKEN_SECONDS + 1);
+  const late = lateRefresh(context, made);
+  const calls = [session.call("deleteMe"), session.fetch(`${wire.base}/v1/me`, { method: "DELETE" })];
+  await late.asked;
+  await signIn(world, made);
+  late.answer();
+  for (const call of calls) await assert.rejects(call, code("signed_out"));
+  assert.equal(wire.count("DELETE /v1/me", 401), 2);
+  assert.equal(wire.count("DELETE /v1/me"), 2);
+  await session.call("getMe");
+});
+
+test("a sign-out that is answered late does not sign out the next person", async () => {
+  const made = await signedIn();
+  const late = held(made.wire, "DELETE /v1/session");
+  const signOut = made.session.signOut();
+  await late.asked;
+  await signIn(world, made);
+  late.answer();
+  await signOut;
+  await made.session.call("getMe");
+});
+
 test("a refresh while the store is away signs nobody out", async () => {
   const { session, wire, events } = await signedIn();
   const unavailable = JSON.stringify({ code: "service_unavailable", status: 503, retry_after: 30 });
@@ -192,6 +277,77 @@ test("a second sign-in ends the first session, and is fresh", async () => {
   assert.equal(made.session.claims.fresh, true);
   const { sessions } = await made.session.call("listSessions");
   assert.equal(sessions.length, 1);
+});
+
+test("a session whose tokens are gone from the store ends at the next refresh", async () => {
+  const { session, store, events } = await signedIn();
+  await store.remove("tokens");
+  await assert.rejects(session.refresh(), code("signed_out"));
+  assert.equal(session.isSignedIn, false);
+  assert.deepEqual(events, [{ type: "signed-out", reason: "signed_out" }]);
+});
+
+test("after the store was emptied, the next sign-in is kept with its key", async () => {
+  const made = await signedIn();
+  await made.store.remove("tokens");
+  await made.store.remove("key");
+  await assert.rejects(made.session.refresh(), code("signed_out"));
+  await signIn(world, made);
+  await made.session.refresh();
+  assert.equal((await tab(made)).session.claims?.sid, made.session.claims?.sid);
+});
+
+test("what was read before a sign-out is not taken over after it", async () => {
+  const first = await signedIn();
+  const { store } = first;
+  const [asked, answered] = [moment(), moment()];
+  let isSlow = false;
+  const slow: Store = {
+    get: async (name) => {
+      const kept = await store.get(name);
+      if (isSlow && name === "tokens") {
+        asked.reach();
+        await answered.reached;
+      }
+      return kept;
+    },
+    put: (name, value) => store.put(name, value),
+    add: (name, value) => store.add(name, value),
+    remove: (name) => store.remove(name),
+  };
+  const second = await tab({ ...first, store: slow });
+  isSlow = true;
+  await first.session.refresh();
+  await asked.reached;
+  const signOut = second.session.signOut();
+  await until(() => !second.session.isSignedIn);
+  answered.reach();
+  await signOut;
+  // Whoever waited for the store has gone on by then.
+  await new Promise(setImmediate);
+  assert.equal(second.session.isSignedIn, false);
+  assert.deepEqual(second.events.at(-1), { type: "signed-out", reason: "signed_out" });
+});
+
+test("sessions that share no store tell each other nothing", async () => {
+  const first = await signedIn();
+  const second = await tab({ ...first, store: new MemoryStore() });
+  const third = await tab(first);
+  await signIn(world, second);
+  second.events.length = 0;
+  await first.session.refresh();
+  await first.session.signOut();
+  await until(() => third.events.length === 2);
+  assert.deepEqual(second.events, []);
+  assert.equal(second.session.isSignedIn, true);
+});
+
+test("a session that was closed goes on by itself", async () => {
+  const { session } = await signedIn();
+  session.close();
+  await session.refresh();
+  await session.signOut();
+  assert.equal(session.isSignedIn, false);
 });
 
 test("a browser without WebCrypto keeps its tokens in memory alone", async (context) => {
