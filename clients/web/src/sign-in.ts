@@ -110,22 +110,22 @@ export class SignIn {
 
   /** Sends a code to a number in any form. A national one is read in the organization's default region. */
   async send(phoneNumber: string): Promise<void> {
-    await this.#step(async () => {
+    await this.#step(async (isGivenUp): Promise<CodeStep> => {
       const { organizationId, locale, source } = this.#options;
       // A member that is undefined is not sent.
       const body = { phone_number: phoneNumber, organization_id: organizationId, locale: locale?.(), source };
       const sent = await this.#session.api.call("sendOtp", body as Body<"sendOtp">);
-      this.#challengeId = sent.challenge_id;
+      if (!isGivenUp()) this.#challengeId = sent.challenge_id;
       const now = Date.now();
-      this.#set({
+      return {
         ...idle,
         step: "code",
         phoneNumber,
         expiresAt: now + sent.expires_in * 1000,
         resendAt: now + sent.resend_in * 1000,
         attemptsLeft: sent.attempts_left,
-        needsNewCode: sent.attempts_left === 0,
-      });
+        needsNewCode: !sent.attempts_left,
+      };
     });
   }
 
@@ -135,32 +135,35 @@ export class SignIn {
   }
 
   /** Submits the code of the message. Digits of any script will do. Other devices can be signed out with it. */
-  async submit(otp: string, others?: SignOut): Promise<void> {
+  submit(otp: string, others?: SignOut): Promise<void> {
     this.#otp = otp;
-    await this.#submit({ sign_out_others: !!others });
+    return this.#submit({ sign_out_others: !!others });
   }
 
   /** After an approval on another device. */
-  async approved(): Promise<void> {
-    await this.#submit({});
+  approved(): Promise<void> {
+    return this.#submit({});
   }
 
   /** Takes the change of the number, or the deletion of the account, back. */
-  async restore(others?: SignOut): Promise<void> {
-    await this.#submit({ restore: true, sign_out_others: !!others });
+  restore(others?: SignOut): Promise<void> {
+    return this.#submit({ restore: true, sign_out_others: !!others });
   }
 
   /** Creates a new account for the number. */
-  async freshAccount(): Promise<void> {
-    await this.#submit({ fresh_account: true });
+  freshAccount(): Promise<void> {
+    return this.#submit({ fresh_account: true });
   }
 
   /** Asks for the older account of the number, or opens it once the wait is over. */
-  async recover(): Promise<void> {
-    await this.#submit({ recover: true });
+  recover(): Promise<void> {
+    return this.#submit({ recover: true });
   }
 
-  /** Starts again, with another number. */
+  /**
+   * Starts again, with another number, also while a request is on its way: its answer then changes nothing here. If it opens
+   * a session, that ends at once, because the person has given that number up, and may be signed in with another one by then.
+   */
   restart(): void {
     this.#set(start);
   }
@@ -168,7 +171,7 @@ export class SignIn {
   async #submit(way: Way): Promise<void> {
     const state = this.#state;
     if (!("phoneNumber" in state)) return;
-    await this.#step(async () => {
+    await this.#step(async (isGivenUp) => {
       const { organizationId, deviceName, source } = this.#options;
       const body = {
         phone_number: state.phoneNumber,
@@ -184,78 +187,80 @@ export class SignIn {
       if (this.#unanswered.request !== request) {
         this.#unanswered = { request, key: crypto.getRandomValues(new Uint32Array(4)).join("-") };
       }
-      const idempotencyKey = this.#unanswered.key;
-      const signedIn = await this.#session.api.call("submitOtp", body, { idempotencyKey }).catch((error: unknown) => {
+      const unanswered = this.#unanswered;
+      const { api } = this.#session;
+      try {
+        const signedIn = await api.call("submitOtp", body, { idempotencyKey: unanswered.key });
+        unanswered.request = "";
+        if (isGivenUp()) await api.call("signOut", undefined, { token: signedIn });
+        else await this.#session.signIn(signedIn);
+        return { ...idle, step: "signed-in", signedIn };
+      } catch (error) {
         if (!(error instanceof Problem && error.body.code && error.code !== "service_unavailable")) throw error;
-        this.#unanswered.request = "";
-        this.#refused(state, error);
-      });
-      if (!signedIn) return;
-      this.#unanswered.request = "";
-      await this.#session.signIn(signedIn);
-      this.#set({ ...idle, step: "signed-in", signedIn });
+        unanswered.request = "";
+        return this.#refused(state, error);
+      }
     });
   }
 
-  #refused(state: CodeSentTo & SignInState, problem: Problem): void {
+  #refused(state: CodeSentTo & SignInState, problem: Problem): SignInState {
     const { body, code } = problem;
-    const milliseconds = (seconds = 0): number => seconds * 1000 - this.#session.api.aheadSeconds * 1000;
+    const milliseconds = (seconds?: number): number => {
+      return seconds ? (seconds - this.#session.api.aheadSeconds) * 1000 : 0;
+    };
     // Each submit of a code has used one attempt, whatever became of it.
     const attemptsLeft = problem.attemptsLeft ?? Math.max(0, state.attemptsLeft - 1);
     const { phoneNumber, expiresAt, resendAt } = state;
     const sent = { ...idle, phoneNumber, expiresAt, resendAt, attemptsLeft };
     switch (code) {
       case "second_signal_required":
-        this.#set({
+        return {
           ...sent,
           step: "second-signal",
           approvalAsked: body.approval_asked === true,
           // The person said that they have approved, and nobody has.
           problem: state.step === "second-signal" ? problem : undefined,
-        });
-        break;
+        };
       case "number_released":
-        this.#set({
+        return {
           ...sent,
           step: "released",
           undoes: body.undoes ?? "number_change",
           undoUntil: milliseconds(body.undo_until),
-        });
-        break;
+        };
       case "recovery_pending":
-        this.#set({
+      case "recovery_refused":
+        return {
           ...sent,
           step: "recovery",
           opensAt: milliseconds(body.opens_at),
           closesAt: milliseconds(body.closes_at),
-          possibleAt: 0,
-        });
-        break;
-      case "recovery_refused":
-        this.#set({ ...sent, step: "recovery", opensAt: 0, closesAt: 0, possibleAt: milliseconds(body.possible_at) });
-        break;
+          possibleAt: milliseconds(body.possible_at),
+        };
       case "incorrect_otp":
       case "otp_expired":
-      case "too_many_attempts": {
-        const needsNewCode = code !== "incorrect_otp" || attemptsLeft === 0;
-        this.#set({ ...sent, step: "code", problem, needsNewCode });
-        break;
-      }
+      case "too_many_attempts":
+        return { ...sent, step: "code", problem, needsNewCode: code !== "incorrect_otp" || !attemptsLeft };
       default:
         throw problem;
     }
   }
 
-  /** One request at a time: a second click must not use a second attempt. */
-  async #step(work: () => Promise<void>): Promise<void> {
+  /** One request at a time: a second click must not use a second attempt. After a restart, its answer changes nothing. */
+  async #step(work: (isGivenUp: () => boolean) => Promise<SignInState>): Promise<void> {
     if (this.#state.busy) return;
-    this.#set({ ...this.#state, busy: true, problem: undefined, waitUntil: 0 });
+    const busy = { ...this.#state, busy: true, problem: undefined, waitUntil: 0 };
+    const isGivenUp = (): boolean => this.#state !== busy;
+    const finish = (state: SignInState): void => {
+      if (!isGivenUp()) this.#set(state);
+    };
+    this.#set(busy);
     try {
-      await work();
+      finish(await work(isGivenUp));
     } catch (error) {
       const problem = error instanceof Problem ? error : undefined;
       const waitUntil = problem?.retryAfter ? Date.now() + problem.retryAfter * 1000 : 0;
-      this.#set({ ...this.#state, busy: false, problem, waitUntil });
+      finish({ ...busy, busy: false, problem, waitUntil });
       if (!problem) throw error;
     }
   }

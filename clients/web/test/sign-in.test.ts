@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { World } from "../../conformance/world.ts";
 import { SignIn } from "../src/index.ts";
-import { device, newNumber, signIn } from "./support.ts";
+import { device, held, newNumber, signIn } from "./support.ts";
 
 const SEND = "POST /v1/otp/send";
 const SUBMIT = "POST /v1/otp/submit";
@@ -234,4 +234,60 @@ test("restart leads back to the number", async () => {
   await flow.send(newNumber());
   flow.restart();
   at(flow, "number");
+});
+
+test("a person who restarts while a code is sent goes on with another number at once", async () => {
+  const { session, wire } = await device(world);
+  const flow = new SignIn(session);
+  const [first, second] = [newNumber(), newNumber()];
+  const late = held(wire, SEND);
+  const send = flow.send(first);
+  await late.asked;
+  flow.restart();
+  at(flow, "number");
+  await flow.send(second);
+  assert.equal(at(flow, "code").phoneNumber, second);
+  late.answer();
+  await send;
+  assert.equal(at(flow, "code").phoneNumber, second);
+  await flow.submit(await world.code(second));
+  at(flow, "signed-in");
+  assert.equal((await session.call("getMe")).phone_number, second);
+});
+
+test("a refusal of what the person gave up is not shown", async () => {
+  const { session, wire } = await device(world);
+  const flow = new SignIn(session);
+  const number = newNumber();
+  await flow.send(number);
+  const late = held(wire, SUBMIT);
+  const submit = flow.submit(wrong(await world.code(number)));
+  await late.asked;
+  flow.restart();
+  late.answer();
+  await submit;
+  assert.equal(at(flow, "number").problem, undefined);
+});
+
+test("a session that opens after the person gave it up ends at once", async () => {
+  const made = await device(world);
+  const { session, wire } = made;
+  const flow = new SignIn(session);
+  const [first, second] = [newNumber(), newNumber()];
+  await flow.send(first);
+  const late = held(wire, SUBMIT);
+  const submit = flow.submit(await world.code(first));
+  await late.asked;
+  flow.restart();
+  await flow.send(second);
+  await flow.submit(await world.code(second));
+  late.answer();
+  await submit;
+  at(flow, "signed-in");
+  assert.deepEqual(made.events, [{ type: "signed-in" }]);
+  assert.equal((await session.call("getMe")).phone_number, second);
+  assert.equal(wire.count("DELETE /v1/session", 204), 1);
+  await world.advance(60);
+  const other = await signIn(world, await device(world), first);
+  assert.equal(at(other, "signed-in").signedIn.other_sessions, 0);
 });
