@@ -1,6 +1,6 @@
 // <latchkey-sign-in>: a sign-in from the number to the session, in words, for keyboard, screen reader and both colour schemes.
 
-import { type Problem, Session, SignIn, type SignInState, type SignedIn } from "./index.ts";
+import { type CodeStep, type Problem, Session, SignIn, type SignInState, type SignedIn } from "./index.ts";
 import { callingCodes, countryOf, international } from "./countries.ts";
 import style from "./style.css";
 import { en } from "./texts/en.ts";
@@ -27,7 +27,7 @@ interface View {
   readonly main?: Choice | false | undefined;
   readonly others?: Child[];
   /** Shows what changes while the step lasts. */
-  readonly update?: (state: SignInState) => void;
+  readonly update?: (state: SignInState, button: HTMLButtonElement) => void;
 }
 
 type Choice = readonly [label: string, act: () => Promise<void>, hint?: string];
@@ -116,10 +116,6 @@ export class LatchkeySignIn extends HTMLElement {
     this.dispatchEvent(new CustomEvent(type, { detail, bubbles: true, composed: true }));
   }
 
-  #say(text: string): void {
-    this.#said.textContent = text;
-  }
-
   #render(): void {
     const flow = this.#flow;
     if (!flow) return;
@@ -128,12 +124,12 @@ export class LatchkeySignIn extends HTMLElement {
     const isSignedIn = this.toggleAttribute("signed-in", this.session?.isSignedIn);
     const shown = `${language}${isSignedIn ? "" : state.step}${"needsNewCode" in state ? state.needsNewCode : ""}`;
     if (shown !== this.#shown) {
-      const view = isSignedIn ? { title: this.#texts.signedIn } : this.#viewOf(flow, state);
+      const view = this.#viewOf(flow, isSignedIn ? undefined : state);
       this.#build(view, language);
       // The page decides where the focus is when it opens.
       if (this.#shown) {
         (view.field ?? this.#panel.querySelector("h2"))?.focus();
-        this.#say(`${view.title}. ${view.hint ?? ""}`);
+        this.#said.textContent = `${view.title}. ${view.hint ?? ""}`;
       }
       this.#shown = shown;
     }
@@ -142,11 +138,10 @@ export class LatchkeySignIn extends HTMLElement {
 
   #build({ title, hint, field, parts = [], main, others = [], update }: View, language: string): void {
     const problem = h("p", "problem", { id: "problem" });
-    const button = main && this.#choice(main, "button");
+    const button = main && this.#choice(main, "button", field);
     const form = h("form", "", {}, ...parts, problem, button, ...others);
     form.onsubmit = (event) => {
       event.preventDefault();
-      if (main) void main[1]().then(() => field?.focus());
     };
     if (button) button.type = "submit";
     this.#panel.lang = language;
@@ -164,19 +159,25 @@ export class LatchkeySignIn extends HTMLElement {
       }
       const text = state.busy ? "" : this.#why(state);
       // Said once, and not at each second of the wait.
-      if (text && !problem.textContent) this.#say(text);
+      if (text && !problem.textContent) this.#said.textContent = text;
       problem.textContent = text;
-      update?.(state);
+      if (button) update?.(state, button);
     };
   }
 
-  #viewOf(flow: SignIn, state: SignInState): View {
+  #viewOf(flow: SignIn, state: SignInState | undefined): View {
     const texts = this.#texts;
     const fresh = (hint: string): HTMLElement => this.#choice([texts.fresh, () => flow.freshAccount(), hint]);
-    const restart = this.#link(texts.otherNumber, () => {
-      flow.restart();
-    });
-    switch (state.step) {
+    const restart = this.#choice(
+      [
+        texts.otherNumber,
+        async () => {
+          flow.restart();
+        },
+      ],
+      "link",
+    );
+    switch (state?.step) {
       case "number":
         return this.#number(flow);
       case "code":
@@ -221,7 +222,7 @@ export class LatchkeySignIn extends HTMLElement {
           others: [fresh(texts.freshHint), restart],
         };
       }
-      case "signed-in":
+      default:
         return { title: texts.signedIn };
     }
   }
@@ -281,7 +282,7 @@ export class LatchkeySignIn extends HTMLElement {
     };
   }
 
-  #code(flow: SignIn, { phoneNumber, needsNewCode }: Extract<SignInState, { step: "code" }>, restart: Node): View {
+  #code(flow: SignIn, { phoneNumber, needsNewCode }: CodeStep, restart: Node): View {
     const texts = this.#texts;
     const boxes = Array.from({ length: 6 }, () => h("i", ""));
     const field = h("input", "field", {
@@ -296,7 +297,7 @@ export class LatchkeySignIn extends HTMLElement {
       const { length } = field.value;
       boxes.forEach((box, index) => box.toggleAttribute("data-next", index === Math.min(length, 5)));
       // Several digits at once come from the message, and nobody has mistyped them.
-      if (length === 6 && before < 5) field.form?.requestSubmit();
+      if (length === 6 && before < 5) field.form?.querySelector("button")?.click();
       before = length;
     };
     field.oninput = () => {
@@ -306,10 +307,10 @@ export class LatchkeySignIn extends HTMLElement {
     void received(this.#leave.signal).then((code) => {
       if (code && field.isConnected) enter(code);
     });
-    const resend = this.#link(texts.resend, () => void flow.resend());
+    const resend = this.#choice([texts.resend, () => flow.resend()], "link");
     return {
       title: needsNewCode ? texts.newCode : texts.codeTitle,
-      hint: fill(texts.codeHint, { number: `\u2068${phoneNumber}\u2069` }),
+      hint: fill(needsNewCode ? texts.newCodeHint : texts.codeHint, { number: `\u2068${phoneNumber}\u2069` }),
       field: needsNewCode ? undefined : field,
       parts: [
         !needsNewCode &&
@@ -329,10 +330,14 @@ export class LatchkeySignIn extends HTMLElement {
         h("div", "row", {}, !needsNewCode && resend, restart),
         h("details", "", {}, h("summary", "", {}, texts.noCode), h("p", "", {}, texts.noCodeHint)),
       ],
-      update: (state) => {
-        const wait = "resendAt" in state ? Math.max(state.resendAt, state.waitUntil) - Date.now() : 0;
-        resend.textContent = wait > 0 ? fill(texts.resendIn, { time: this.#time(wait) }) : texts.resend;
-        resend.ariaDisabled = String(wait > 0);
+      update: (state, button) => {
+        const { resendAt, waitUntil } = state as CodeStep;
+        const wait = Math.max(resendAt, waitUntil) - Date.now();
+        const again = needsNewCode ? button : resend;
+        // While it is sent, the button says so.
+        if (state.busy && needsNewCode) return;
+        again.textContent = wait > 0 ? fill(texts.resendIn, { time: this.#time(wait) }) : texts.resend;
+        again.ariaDisabled = String(wait > 0);
       },
     };
   }
@@ -353,17 +358,11 @@ export class LatchkeySignIn extends HTMLElement {
     return words.join(" ");
   }
 
-  #link(label: string, act: () => void): HTMLButtonElement {
-    const link = h("button", "link", { type: "button" }, label);
-    link.onclick = () => {
-      if (link.ariaDisabled !== "true") act();
-    };
-    return link;
-  }
-
-  #choice([label, act, hint]: Choice, part = "choice"): HTMLButtonElement {
+  #choice([label, act, hint]: Choice, part = "choice", field?: HTMLInputElement): HTMLButtonElement {
     const choice = h("button", part, { type: "button" }, label, hint && h("small", "", {}, hint));
-    if (part === "choice") choice.onclick = () => void act();
+    choice.onclick = () => {
+      if (choice.ariaDisabled !== "true") void act().then(() => field?.focus());
+    };
     return choice;
   }
 
@@ -406,7 +405,7 @@ function h<Tag extends keyof HTMLElementTagNameMap>(
   made.className = name;
   made.part.value = name;
   for (const attribute in attributes) made.setAttribute(attribute, attributes[attribute] ?? "");
-  made.append(...children.filter((child) => child !== false && child !== undefined));
+  made.append(...(children.filter((child) => child) as (Node | string)[]));
   return made;
 }
 

@@ -6,7 +6,7 @@ import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { type Browser, type BrowserContext, type BrowserContextOptions, type Page, chromium } from "playwright-core";
 import { type Wire, World } from "../../conformance/world.ts";
-import { newNumber } from "./support.ts";
+import { held, newNumber, until } from "./support.ts";
 
 const SEND = "POST /v1/otp/send";
 const SUBMIT = "POST /v1/otp/submit";
@@ -210,8 +210,60 @@ test("a wrong code says how many tries are left, beside its field", async () => 
   await field.fill(wrong(code));
   await page.getByRole("heading", { name: "You need a new code" }).waitFor();
   assert.equal(await field.count(), 0);
+  await page.getByText("We can text it to").waitFor();
   await shoot(page, "needs-new-code");
   await accessible(page);
+});
+
+test("after the last wrong code, the wait for a new one counts down on its button", async () => {
+  for (const [lang, waiting, over] of [
+    ["en", /^Text me again in 00:\d\d$/, "Text me again"],
+    ["ne", /^००:[०-९]{2} पछि फेरि पठाउन सकिन्छ$/, "फेरि पठाउनुहोस्"],
+  ] as const) {
+    const opened = await open({ lang, clock: "of the test" });
+    const { page, number, wire } = opened;
+    await toCode(opened);
+    const code = wrong(await world.code(number));
+    const field = page.locator("#code");
+    for (let guess = 1; guess <= 5; guess += 1) {
+      await field.fill(code);
+      await until(() => wire.count(SUBMIT, 400) === guess);
+      if (guess < 5) await page.locator('#code[aria-invalid="true"]').waitFor();
+    }
+    const button = page.locator(".button");
+    await button.getByText(waiting).waitFor();
+    assert.equal(await button.getAttribute("aria-disabled"), "true");
+    assert.ok((await page.locator(".hint").innerText()).includes(number));
+    await button.click({ force: true });
+    assert.equal(wire.count(SEND), 1);
+    await shoot(page, `needs-new-code-${lang}`);
+    await accessible(page);
+    await page.clock.runFor(31_000);
+    await world.advance(31);
+    await button.getByText(over, { exact: true }).waitFor();
+    await button.click();
+    await field.waitFor();
+    assert.equal((await world.messages(number)).length, 2);
+    await opened.context.close();
+  }
+});
+
+test("a person who uses another number while a request hangs gets there at once", async () => {
+  const opened = await open();
+  const { page, number, wire } = opened;
+  await toCode(opened);
+  const late = held(wire, SUBMIT);
+  await page.locator("#code").fill(await world.code(number));
+  await late.asked;
+  await page.getByRole("button", { name: "Use another number" }).click();
+  await page.locator("#number").waitFor();
+  late.answer();
+  await until(() => wire.count("DELETE /v1/session", 204) === 1);
+  const next = newNumber();
+  await toCode({ ...opened, number: next });
+  await page.locator("#code").fill(await world.code(next));
+  await page.locator("[signed-in]").waitFor();
+  assert.equal(((await told(page)) as unknown[]).length, 1);
 });
 
 test("a code that is filled in at once is submitted, and one that is typed waits for Enter", async () => {
@@ -368,6 +420,27 @@ test("a reload keeps the session, and no script can read the key", async () => {
   });
   assert.equal(name, "Sita");
   assert.equal(wire.count(REFRESH), 0);
+});
+
+test("a person who clears what the browser keeps of the site is signed out, and can sign in again", async () => {
+  const opened = await open();
+  const { page, context, wire } = opened;
+  await signIn(opened);
+  const devtools = await context.newCDPSession(page);
+  await devtools.send("Storage.clearDataForOrigin", { origin: wire.base, storageTypes: "all" });
+  await until(() =>
+    page.evaluate(async () => {
+      const session = document.querySelector("latchkey-sign-in")?.session;
+      // The first request may meet a database that is about to close.
+      await session?.refresh().catch(() => undefined);
+      return session?.isSignedIn === false;
+    }),
+  );
+  await page.locator("#number").waitFor();
+  await signIn({ ...opened, number: newNumber() });
+  await page.evaluate(() => document.querySelector("latchkey-sign-in")?.session?.refresh());
+  await page.reload();
+  await page.locator("[signed-in]").waitFor();
 });
 
 test("two tabs that refresh at once send one request", async () => {

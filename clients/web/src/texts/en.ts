@@ -16,6 +16,7 @@ export const en: Texts = {
   resend: "Text me again",
   resendIn: "Text me again in {time}",
   newCode: "You need a new code",
+  newCodeHint: "We can text it to {number}.",
   noCode: "No code yet?",
   noCodeHint: "A text can take a minute or two. Is the number right? Does your phone have a signal?",
   otherNumber: "Use another number",

@@ -17,6 +17,7 @@ export const ne: Texts = {
   resend: "फेरि पठाउनुहोस्",
   resendIn: "{time} पछि फेरि पठाउन सकिन्छ",
   newCode: "नयाँ कोड चाहिन्छ",
+  newCodeHint: "{number} मा पठाउन सकिन्छ।",
   noCode: "कोड आएन?",
   noCodeHint: "SMS आउन एक-दुई मिनेट लाग्न सक्छ। नम्बर ठिक छ? फोनमा नेटवर्क छ?",
   otherNumber: "अर्को नम्बर राख्नुहोस्",

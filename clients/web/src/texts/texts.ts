@@ -37,6 +37,7 @@ export interface Texts {
   readonly resend: string;
   readonly resendIn: string;
   readonly newCode: string;
+  readonly newCodeHint: string;
   readonly noCode: string;
   readonly noCodeHint: string;
   readonly otherNumber: string;
