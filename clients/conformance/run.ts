@@ -6,7 +6,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { type Interface, createInterface } from "node:readline";
 import { isDeepStrictEqual } from "node:util";
-import { type Wire, World } from "./world.ts";
+import { type Held, type Wire, World } from "./world.ts";
 
 type Json = null | boolean | number | string | readonly Json[] | { readonly [name: string]: Json };
 type Members = Readonly<Record<string, Json>>;
@@ -16,6 +16,9 @@ interface Scene {
   readonly says: string;
   readonly steps: readonly Members[];
 }
+
+/** No step takes as long. An adapter that hangs fails its scene, and the next one is played. */
+const STEP_SECONDS = 60;
 
 /** The client under test, in a process of its own for each scene. */
 class Client {
@@ -34,7 +37,14 @@ class Client {
   async ask(members: Members): Promise<Json> {
     this.#id += 1;
     this.#process.stdin?.write(`${JSON.stringify({ id: this.#id, ...members })}\n`);
-    const line = await this.#answers.next();
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, fail) => {
+      const error = new Error(`the adapter did not answer within ${STEP_SECONDS} seconds: ${JSON.stringify(members)}`);
+      timer = setTimeout(fail, STEP_SECONDS * 1000, error);
+    });
+    const line = await Promise.race([this.#answers.next(), late]).finally(() => {
+      clearTimeout(timer);
+    });
     if (line.done) throw new Error("the adapter ended");
     const { id, answer } = JSON.parse(line.value) as { id: number; answer: Json };
     if (id !== this.#id) throw new Error(`the adapter answered command ${id} and not ${this.#id}`);
@@ -43,7 +53,7 @@ class Client {
 
   close(): void {
     this.#lines.close();
-    this.#process.kill();
+    this.#process.kill("SIGKILL");
   }
 }
 
@@ -51,6 +61,7 @@ class Play {
   readonly #world: World;
   readonly #client: Client;
   readonly #wires = new Map<string, Wire>();
+  readonly #held = new Map<Wire, Held>();
   readonly #opened = new Set<string>();
   readonly #known = new Map<string, string>([
     ["a", "+9779841000001"],
@@ -94,10 +105,14 @@ class Play {
   }
 
   async #atWire(wire: Wire, members: Members): Promise<Json> {
-    const { lose_answer, lose_no_more, answer, count, replay_first, status, times, body } = members;
+    const { lose_answer, lose_no_more, answer, hold, wait_for_held, let_pass } = members;
+    const { count, replay_first, status, times, body } = members;
     if (typeof lose_answer === "string") wire.loseAnswer(lose_answer, Number(times));
     else if (lose_no_more) wire.loseNoMore();
     else if (typeof answer === "string") wire.answer(answer, Number(status), text(body));
+    else if (typeof hold === "string") this.#held.set(wire, wire.hold(hold));
+    else if (wait_for_held) await this.#held.get(wire)?.asked;
+    else if (let_pass) this.#held.get(wire)?.answer();
     else if (typeof count === "string") return wire.count(count, typeof status === "number" ? status : undefined);
     else if (typeof replay_first === "string") {
       const first = wire.passed.find(({ route }) => route === replay_first);

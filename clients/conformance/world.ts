@@ -1,12 +1,17 @@
 // A Latchkey of its own, and wires to it that lose answers, answer as API Gateway does, and remember what went through them.
 
 import { type ChildProcess, spawn } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { type IncomingMessage, type ServerResponse, createServer, request } from "node:http";
 import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const templateFile = fileURLToPath(new URL("../../template.yaml", import.meta.url));
 const binary = process.env["LATCHKEY_LOCAL"] ?? "";
+/** It starts within a second. */
+const START_MILLISECONDS = 60_000;
 
 interface Message {
   to: string;
@@ -32,23 +37,29 @@ export class World {
 
   static async start(template = templateFile): Promise<World> {
     if (!binary) throw new Error("LATCHKEY_LOCAL must be the path of latchkey-local");
-    const ports = ["--port", "0", "--dynamodb-port", "0", "--aws-port", "0"];
+    const folder = mkdtempSync(join(tmpdir(), "latchkey-"));
+    const announced = join(folder, "announced.json");
+    const ports = ["--port", "0", "--dynamodb-port", "0", "--aws-port", "0", "--announce", announced];
     const child = spawn(binary, ["--ephemeral", ...ports, "--template", template], {
-      stdio: ["ignore", "pipe", "inherit"],
+      stdio: ["ignore", "ignore", "inherit"],
     });
-    let output = "";
-    const base = await new Promise<string>((ready, failed) => {
-      child.stdout.on("data", (data: Buffer) => {
-        output += data.toString();
-        const [, found] = /is up: (http:\S+)/.exec(output) ?? [];
-        if (found) ready(found);
-      });
-      child.on("error", failed);
-      child.on("exit", (status) => {
-        failed(new Error(`latchkey-local ended with status ${status ?? "none"}`));
-      });
-    });
-    return new World(child, base);
+    const failures: Error[] = [];
+    child.on("error", (error) => failures.push(error));
+    try {
+      const end = Date.now() + START_MILLISECONDS;
+      while (!existsSync(announced)) {
+        const hasEnded = failures.length > 0 || child.exitCode !== null;
+        if (hasEnded) throw new Error(`${binary} did not start`, { cause: failures[0] });
+        if (Date.now() > end) throw new Error(`${binary} did not start within ${START_MILLISECONDS / 1000} seconds`);
+        await new Promise((done) => setTimeout(done, 10));
+      }
+      return new World(child, (JSON.parse(readFileSync(announced, "utf8")) as { api: string }).api);
+    } catch (error) {
+      child.kill();
+      throw error;
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   }
 
   /** A wire from a source address of its own, because limits count by address. */
@@ -96,7 +107,6 @@ export class World {
 
   close(): void {
     for (const wire of this.#wires) wire.close();
-    this.#process.removeAllListeners("exit");
     this.#process.kill();
   }
 
@@ -130,7 +140,24 @@ export interface Page {
 type Fate =
   /** The server does what was asked, and the answer is lost. */
   | { readonly do: "lose the answer" }
-  | { readonly do: "answer"; readonly status: number; readonly type: string; readonly body: string };
+  | { readonly do: "answer"; readonly status: number; readonly type: string; readonly body: string }
+  | { readonly do: "hold"; readonly asked: () => void; readonly answered: Promise<void> };
+
+/** A promise, and what fulfils it. */
+export function moment(): { readonly reached: Promise<void>; readonly reach: () => void } {
+  let reach = (): void => undefined;
+  const reached = new Promise<void>((done) => {
+    reach = done;
+  });
+  return { reached, reach };
+}
+
+export interface Held {
+  /** Fulfilled once somebody has asked for the route. */
+  readonly asked: Promise<void>;
+  /** Lets the request pass. */
+  readonly answer: () => void;
+}
 
 export class Wire {
   readonly passed: Passed[] = [];
@@ -175,6 +202,13 @@ export class Wire {
     this.#fates.push({ route, fate: { do: "answer", status, type, body } });
   }
 
+  /** Holds the next request of a route. */
+  hold(route: string): Held {
+    const [asked, answered] = [moment(), moment()];
+    this.#fates.push({ route, fate: { do: "hold", asked: asked.reach, answered: answered.reached } });
+    return { asked: asked.reached, answer: answered.reach };
+  }
+
   /** How often a route was asked for, or answered with this status. */
   count(route: string, status?: number): number {
     return this.passed.filter((one) => one.route === route && (status ?? one.status) === one.status).length;
@@ -209,10 +243,14 @@ export class Wire {
       to.writeHead(fate.status, { "content-type": fate.type }).end(fate.body);
       return;
     }
+    if (fate?.do === "hold") {
+      fate.asked();
+      await fate.answered;
+    }
     await this.gate?.(route);
     const { response, answer } = await this.#pass(method, url, headers, body);
     passed.status = response.statusCode ?? 0;
-    if (fate) to.destroy();
+    if (fate?.do === "lose the answer") to.destroy();
     else to.writeHead(passed.status, response.headers).end(answer);
   }
 

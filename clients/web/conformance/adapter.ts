@@ -20,6 +20,9 @@ interface Device {
 
 const devices = new Map<string, Device>();
 
+/** By device, what goes on in the background. */
+const background = new Map<string, Promise<unknown>>();
+
 async function open(name: string, api: string, store: Store, events: string[]): Promise<void> {
   devices.get(name)?.session.close();
   const session = await Session.open({ api, store });
@@ -99,6 +102,8 @@ async function perform(command: Command): Promise<unknown> {
     }
     case "sign_out":
       return command["from"] === "all devices" ? session.signOutEverywhere() : session.signOut();
+    case "wait":
+      return background.get(command.device);
     case "state":
       return { signed_in: session.isSignedIn, events };
     default:
@@ -108,9 +113,11 @@ async function perform(command: Command): Promise<unknown> {
 
 for await (const line of createInterface(process.stdin)) {
   const command = JSON.parse(line) as Command;
-  const answer = await perform(command).catch((error: unknown) => {
+  const performed = perform(command).catch((error: unknown) => {
     if (error instanceof Problem) return { problem: told(error) };
     throw error;
   });
+  if (command["in_background"]) background.set(command.device, performed);
+  const answer = command["in_background"] ? null : await performed;
   process.stdout.write(`${JSON.stringify({ id: command.id, answer: answer ?? null })}\n`);
 }

@@ -6,7 +6,7 @@ import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { type Browser, type BrowserContext, type BrowserContextOptions, type Page, chromium } from "playwright-core";
 import { type Wire, World } from "../../conformance/world.ts";
-import { held, newNumber, until } from "./support.ts";
+import { newNumber, until } from "./support.ts";
 
 const SEND = "POST /v1/otp/send";
 const SUBMIT = "POST /v1/otp/submit";
@@ -252,7 +252,7 @@ test("a person who uses another number while a request hangs gets there at once"
   const opened = await open();
   const { page, number, wire } = opened;
   await toCode(opened);
-  const late = held(wire, SUBMIT);
+  const late = wire.hold(SUBMIT);
   await page.locator("#code").fill(await world.code(number));
   await late.asked;
   await page.getByRole("button", { name: "Use another number" }).click();

@@ -5,10 +5,10 @@ import { readFileSync, writeFileSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, after, before, test } from "node:test";
-import { World } from "../../conformance/world.ts";
+import { type Held, World, moment } from "../../conformance/world.ts";
 import { MemoryStore, Problem, type Store } from "../src/index.ts";
 import { claimsOf } from "../src/proof.ts";
-import { type Device, type Held, device, held, moment, newNumber, signIn, tab, until } from "./support.ts";
+import { type Device, device, newNumber, signIn, tab, until } from "./support.ts";
 
 const REFRESH = "POST /v1/session/refresh";
 const ME = "GET /v1/me";
@@ -113,7 +113,7 @@ function lateRefresh(context: TestContext, { wire }: Device): Held {
   context.mock.method(AbortSignal, "timeout", (milliseconds: number) =>
     timeout(milliseconds === LOCK_MILLISECONDS ? 50 : milliseconds),
   );
-  return held(wire, REFRESH);
+  return wire.hold(REFRESH);
 }
 
 test("a refresh that is answered late does not put the earlier person back", async (context) => {
@@ -182,7 +182,7 @@ test("a request of one person is not sent as the next one", async (context) => {
 
 test("a sign-out that is answered late does not sign out the next person", async () => {
   const made = await signedIn();
-  const late = held(made.wire, "DELETE /v1/session");
+  const late = made.wire.hold("DELETE /v1/session");
   const signOut = made.session.signOut();
   await late.asked;
   await signIn(world, made);

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { World } from "../../conformance/world.ts";
 import { SignIn } from "../src/index.ts";
-import { device, held, newNumber, signIn } from "./support.ts";
+import { device, newNumber, signIn } from "./support.ts";
 
 const SEND = "POST /v1/otp/send";
 const SUBMIT = "POST /v1/otp/submit";
@@ -240,7 +240,7 @@ test("a person who restarts while a code is sent goes on with another number at 
   const { session, wire } = await device(world);
   const flow = new SignIn(session);
   const [first, second] = [newNumber(), newNumber()];
-  const late = held(wire, SEND);
+  const late = wire.hold(SEND);
   const send = flow.send(first);
   await late.asked;
   flow.restart();
@@ -260,7 +260,7 @@ test("a refusal of what the person gave up is not shown", async () => {
   const flow = new SignIn(session);
   const number = newNumber();
   await flow.send(number);
-  const late = held(wire, SUBMIT);
+  const late = wire.hold(SUBMIT);
   const submit = flow.submit(wrong(await world.code(number)));
   await late.asked;
   flow.restart();
@@ -275,7 +275,7 @@ test("a session that opens after the person gave it up ends at once", async () =
   const flow = new SignIn(session);
   const [first, second] = [newNumber(), newNumber()];
   await flow.send(first);
-  const late = held(wire, SUBMIT);
+  const late = wire.hold(SUBMIT);
   const submit = flow.submit(await world.code(first));
   await late.asked;
   flow.restart();

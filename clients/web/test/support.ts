@@ -56,35 +56,6 @@ export async function signIn(
   return flow;
 }
 
-/** A promise, and what fulfils it. */
-export function moment(): { readonly reached: Promise<void>; readonly reach: () => void } {
-  let reach = (): void => undefined;
-  const reached = new Promise<void>((done) => {
-    reach = done;
-  });
-  return { reached, reach };
-}
-
-export interface Held {
-  /** Fulfilled once somebody has asked for the route. */
-  readonly asked: Promise<void>;
-  /** Lets the request pass. */
-  readonly answer: () => void;
-}
-
-/** Holds the next request of a route. Later ones pass. */
-export function held(wire: Wire, route: string): Held {
-  const [asked, answered] = [moment(), moment()];
-  let isHeld = false;
-  wire.gate = async (passing) => {
-    if (passing !== route || isHeld) return;
-    isHeld = true;
-    asked.reach();
-    await answered.reached;
-  };
-  return { asked: asked.reached, answer: answered.reach };
-}
-
 /** Waits for something that another tab or the server does. */
 export async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
   const end = Date.now() + 5000;

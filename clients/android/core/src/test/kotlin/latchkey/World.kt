@@ -18,7 +18,6 @@ import java.io.IOException
 import java.net.URLEncoder
 import java.util.concurrent.CopyOnWriteArrayList
 import java.util.concurrent.atomic.AtomicInteger
-import kotlin.concurrent.thread
 import kotlin.test.assertEquals
 import kotlin.time.Duration.Companion.milliseconds
 import kotlin.time.Duration.Companion.seconds
@@ -83,25 +82,20 @@ class World private constructor(
         fun start(template: File = File(project, "template.yaml")): World {
             val program =
                 checkNotNull(System.getenv("LATCHKEY_LOCAL")) { "LATCHKEY_LOCAL must be the path of latchkey-local" }
-            val ports = listOf("--port", "0", "--dynamodb-port", "0", "--aws-port", "0")
+            val announced = File.createTempFile("announced", ".json").apply { delete() }
+            val ports = listOf("--port", "0", "--dynamodb-port", "0", "--aws-port", "0", "--announce", announced.path)
             val process =
                 ProcessBuilder(listOf(program, "--ephemeral", "--template", template.path) + ports)
+                    .redirectOutput(ProcessBuilder.Redirect.DISCARD)
                     .redirectError(ProcessBuilder.Redirect.INHERIT)
                     .start()
-            val output = process.inputStream.bufferedReader()
-            val base =
-                generateSequence(output::readLine).firstNotNullOf { line ->
-                    Regex("is up: (http:\\S+)").find(line)?.groupValues?.get(1)
-                }
-            // A server whose output nobody reads would stop at some time.
-            thread(isDaemon = true) {
-                try {
-                    output.forEachLine { }
-                } catch (_: IOException) {
-                    // The server was stopped.
-                }
+            while (!announced.exists()) {
+                check(process.isAlive) { "$program did not start" }
+                Thread.sleep(10)
             }
-            return World(process, base)
+            val announcement = json.parseToJsonElement(announced.readText()).jsonObject
+            announced.delete()
+            return World(process, announcement.getValue("api").jsonPrimitive.content)
         }
     }
 }

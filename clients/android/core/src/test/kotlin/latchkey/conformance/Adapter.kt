@@ -3,6 +3,7 @@
 package latchkey.conformance
 
 import kotlinx.coroutines.CoroutineScope
+import kotlinx.coroutines.Deferred
 import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.Job
 import kotlinx.coroutines.async
@@ -151,6 +152,9 @@ private fun <Answer> encoded(
 
 private val devices = mutableMapOf<String, Device>()
 
+/** By device, what goes on in the background. */
+private val background = mutableMapOf<String, Deferred<JsonElement>>()
+
 private suspend fun perform(command: JsonObject): JsonElement {
     fun text(name: String) = command.getValue(name).jsonPrimitive.content
     val name = text("device")
@@ -166,6 +170,10 @@ private suspend fun perform(command: JsonObject): JsonElement {
     val session = device.session
     val others = command["sign_out_others"] == JsonPrimitive(true)
     when (val what = text("do")) {
+        "wait" -> {
+            return background.getValue(name).await()
+        }
+
         "restart" -> {
             device.start(name)
             return JsonNull
@@ -233,12 +241,18 @@ fun main() =
     runBlocking {
         for (line in generateSequence(::readLine)) {
             val command = json.parseToJsonElement(line).jsonObject
-            val answer =
-                try {
-                    perform(command)
-                } catch (problem: Problem) {
-                    buildJsonObject { put("problem", told(problem)) }
+            // In another thread: this one waits for the next line.
+            val performed =
+                async(Dispatchers.Default) {
+                    try {
+                        perform(command)
+                    } catch (problem: Problem) {
+                        buildJsonObject { put("problem", told(problem)) }
+                    }
                 }
+            val isInBackground = command["in_background"] == JsonPrimitive(true)
+            if (isInBackground) background[command.getValue("device").jsonPrimitive.content] = performed
+            val answer = if (isInBackground) JsonNull else performed.await()
             println(
                 buildJsonObject {
                     put("id", command.getValue("id"))
