@@ -30,7 +30,11 @@ public struct SecureEnclaveKey: DeviceKey {
     /// The key that the store has, or a new one. `nil` where there is no Secure Enclave, as in some simulators. Sessions are
     /// then not bound to a key.
     static func findOrMake(in store: Store) throws -> SecureEnclaveKey? {
-        if let found = try find(in: store) { return found }
+        try find(in: store) ?? make(in: store)
+    }
+
+    /// A new key, in the place of the one that the store may have.
+    static func make(in store: Store) throws -> SecureEnclaveKey? {
         guard SecureEnclave.isAvailable else { return nil }
         // By default, a key works once the device was unlocked for the first time: an app refreshes in the background too.
         let made = try SecureEnclave.P256.Signing.PrivateKey()

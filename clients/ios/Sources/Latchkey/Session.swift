@@ -88,8 +88,7 @@ public actor Session {
         do {
             return try await api.call(call, body, token: used.token)
         } catch let problem as Problem where Self.stale.contains(problem.code) {
-            try await refresh(used)
-            return try await api.call(call, body, token: try await valid().token)
+            return try await api.call(call, body, token: try await renewed(used).token)
         }
     }
 
@@ -102,14 +101,13 @@ public actor Session {
         guard Self.isStale(response, data) else { return (data, response) }
         // If the proof was refused and not the token, the next one has the right time.
         await api.learnTime(response)
-        try await refresh(used)
-        return try await api.send(try await authorized(request, try await valid()))
+        return try await api.send(try await authorized(request, try await renewed(used)))
     }
 
     /// Exchanges the tokens for new ones. Calls at the same time share one request.
     public func refresh() async throws {
         guard let current else { throw Problem(.signedOut) }
-        try await refresh(current)
+        _ = try await renewed(current)
     }
 
     /// Takes the tokens of a sign-in over. If somebody was signed in here, their earlier session ends: otherwise it would stay
@@ -125,41 +123,62 @@ public actor Session {
     /// Signs out this device. It keeps its key, so that it stays known. The tokens are gone in any case. Throws if the server
     /// could not be told: then the session stays in the list of devices until it expires.
     public func signOut() async throws {
-        guard isSignedIn else { return }
+        guard let sid = claims?.sid else { return }
         do {
             _ = try await call(.signOut)
         } catch {
             // If the server ended the session first, this is what the person wants.
             guard isSignedIn else { return }
-            try forget(.signedOut)
+            try signedOut(sid)
             throw error
         }
-        try forget(.signedOut)
+        try signedOut(sid)
     }
 
     /// Signs out all devices. Throws if the server could not be told: then everybody is still signed in.
     public func signOutEverywhere() async throws {
+        let sid = claims?.sid
         _ = try await call(.signOutEverywhere)
-        try forget(.signedOut)
+        try signedOut(sid)
+    }
+
+    /// For a sign-in whose key does not sign: whether it has another one now. While somebody is signed in, their key stays.
+    func replaceKey() -> Bool {
+        current == nil && (try? SecureEnclaveKey.make(in: store)) != nil
     }
 
     /// iOS may start an app before the device was unlocked for the first time. The Keychain cannot be read then, and that does
     /// not mean that nobody is signed in.
     private var current: Kept? {
         guard !isLoaded, let data = try? store.get("tokens") else { return kept }
-        isLoaded = true
-        guard let found = try? JSONDecoder().decode(Kept.self, from: data) else { return nil }
-        // Bound tokens without their key are of no use.
-        let isBound = (try? decoded(Binding.self, of: found.refreshToken))?.cnf != nil
-        let key = try? SecureEnclaveKey.find(in: store)
-        kept = isBound && key == nil ? nil : found
+        let found = try? JSONDecoder().decode(Kept.self, from: data)
+        let isBound = found.flatMap { try? decoded(Binding.self, of: $0.refreshToken) }?.cnf != nil
+        do {
+            // Bound tokens without their key are of no use.
+            kept = try isBound && SecureEnclaveKey.find(in: store) == nil ? nil : found
+            isLoaded = true
+        } catch {
+            // The key cannot be read now. The next call asks again.
+        }
         return kept
     }
 
     private func valid() async throws -> Kept {
-        if let current, current.refreshAt < Date() { try await refresh(current) }
         guard let current else { throw Problem(.signedOut) }
-        return current
+        return try await current.refreshAt < Date() ? renewed(current) : current
+    }
+
+    /// What is kept after a refresh. A request of one person is never sent as another one.
+    private func renewed(_ old: Kept) async throws -> Kept {
+        try await refresh(old)
+        let person = try? decoded(Claims.self, of: old.accessToken).sub
+        guard let kept, claims?.sub == person else { throw Problem(.signedOut) }
+        return kept
+    }
+
+    /// Unless there is another session by now.
+    private func signedOut(_ sid: String?) throws {
+        if claims?.sid == sid { try forget(.signedOut) }
     }
 
     /// One refresh for all who wait. It goes on when the one who asked for it is cancelled: its answer must not be lost.

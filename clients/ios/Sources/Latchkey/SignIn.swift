@@ -70,7 +70,14 @@ public final class SignIn: ObservableObject {
     public func send(_ phoneNumber: String) async {
         await perform { [self] in
             let request = SendRequest(phoneNumber: phoneNumber, organizationId: organizationId, source: source)
-            let answer = try await session.api.call(.sendOtp, request)
+            let answer: CodeSent
+            do {
+                answer = try await session.api.call(.sendOtp, request)
+            } catch let problem as Problem where problem.code == .keyFailed {
+                // Nobody could sign in with a key that never signs.
+                guard await session.replaceKey() else { throw problem }
+                answer = try await session.api.call(.sendOtp, request)
+            }
             let sent = Sent(
                 phoneNumber: phoneNumber,
                 expiresAt: Date().addingTimeInterval(TimeInterval(answer.expiresIn)),

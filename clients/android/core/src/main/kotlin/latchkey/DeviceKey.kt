@@ -8,6 +8,7 @@ import kotlinx.serialization.json.JsonObject
 import kotlinx.serialization.json.buildJsonObject
 import kotlinx.serialization.json.put
 import kotlinx.serialization.json.putJsonObject
+import java.io.IOException
 import java.math.BigInteger
 import java.security.GeneralSecurityException
 import java.security.KeyPair
@@ -37,10 +38,19 @@ public interface DeviceKey {
 
 /** Where the device keeps its key. It is made before the first sign-in, and kept after a sign-out. */
 public interface DeviceKeys {
+    /**
+     * `null` if there is none.
+     *
+     * @throws IOException if it cannot be told now.
+     */
+    @Throws(IOException::class)
     public suspend fun find(): DeviceKey?
 
     /** `null` if this device cannot make a key. Sessions are then not bound to it. */
     public suspend fun findOrMake(): DeviceKey?
+
+    /** Makes another key in the place of one that does not sign. `null` if that fails: then the one that was there stays. */
+    public suspend fun replace(): DeviceKey?
 }
 
 /** A key of the Java Cryptography Architecture, such as one in Android's Keystore. */

@@ -76,7 +76,7 @@ public class Session private constructor(
     private val http: Http,
     private val store: Store,
     origins: List<String>,
-    kept: Kept?,
+    private val keys: OnceFound,
 ) {
     private val mayKnow = (origins + api.base).map(::originOf).toSet()
 
@@ -87,10 +87,13 @@ public class Session private constructor(
     private val change = Mutex()
 
     @Volatile
-    private var kept: Kept? = kept
+    private var kept: Kept? = null
+
+    @Volatile
+    private var isLoaded = false
     private var refreshing: Deferred<Unit>? = null
 
-    private val currentClaims = MutableStateFlow(kept?.claims)
+    private val currentClaims = MutableStateFlow<Claims?>(null)
     private val latestEvents =
         MutableSharedFlow<SessionEvent>(extraBufferCapacity = 64, onBufferOverflow = BufferOverflow.DROP_OLDEST)
 
@@ -121,8 +124,7 @@ public class Session private constructor(
             api.call(operation, body, used.token)
         } catch (problem: Problem) {
             if (problem.code !in stale) throw problem
-            refresh(used)
-            api.call(operation, body, valid().token)
+            api.call(operation, body, renewed(used).token)
         }
     }
 
@@ -172,7 +174,7 @@ public class Session private constructor(
         if (!isStale(response)) return false
         // If the proof was refused and not the token, the next one has the right time.
         api.learnTime(response)
-        refresh(authorization.kept)
+        renewed(authorization.kept)
         return true
     }
 
@@ -183,7 +185,9 @@ public class Session private constructor(
      * case the person is still signed in.
      */
     @Throws(Problem::class)
-    public suspend fun refresh(): Unit = refresh(kept ?: throw Problem(ProblemCode.SignedOut))
+    public suspend fun refresh() {
+        renewed(loaded() ?: throw Problem(ProblemCode.SignedOut))
+    }
 
     /**
      * Takes the tokens of a sign-in over. If somebody was signed in here, their earlier session ends: otherwise it would stay
@@ -191,7 +195,7 @@ public class Session private constructor(
      */
     public suspend fun signIn(signedIn: SignedIn): Unit =
         withContext(NonCancellable) {
-            val earlier = kept?.claims?.sid
+            val earlier = loaded()?.claims?.sid
             change.withLock { keep(signedIn.tokens) }
             latestEvents.tryEmit(SessionEvent.SignedIn)
             if (earlier != null) {
@@ -210,14 +214,14 @@ public class Session private constructor(
      */
     @Throws(Problem::class, IOException::class)
     public suspend fun signOut() {
-        if (!isSignedIn) return
+        val sid = loaded()?.claims?.sid ?: return
         try {
             call(Operation.signOut)
         } catch (problem: Problem) {
             // If the server ended the session first, this is what the person wants.
             if (isSignedIn) throw problem
         } finally {
-            withContext(NonCancellable) { change.withLock { forget(ProblemCode.SignedOut) } }
+            withContext(NonCancellable) { signedOut(sid) }
         }
     }
 
@@ -228,14 +232,47 @@ public class Session private constructor(
      */
     @Throws(Problem::class, IOException::class)
     public suspend fun signOutEverywhere() {
+        val sid = loaded()?.claims?.sid
         call(Operation.signOutEverywhere)
-        withContext(NonCancellable) { change.withLock { forget(ProblemCode.SignedOut) } }
+        withContext(NonCancellable) { signedOut(sid) }
+    }
+
+    /** For a sign-in whose key does not sign: whether it has another one now. While somebody is signed in, their key stays. */
+    internal suspend fun replaceKey(): Boolean = loaded() == null && isLoaded && keys.replace()
+
+    /**
+     * What is kept. The Keystore may fail for a moment, also while the app starts. That does not mean that nobody is signed
+     * in, so it is asked again.
+     */
+    private suspend fun loaded(): Kept? {
+        if (isLoaded) return kept
+        change.withLock {
+            if (isLoaded) return@withLock
+            try {
+                kept = kept(store, keys)
+                currentClaims.value = kept?.claims
+                isLoaded = true
+            } catch (_: IOException) {
+                // The next call asks again.
+            }
+        }
+        return kept
     }
 
     private suspend fun valid(): Kept {
-        kept?.let { if (it.refreshAt < api.clock()) refresh(it) }
-        return kept ?: throw Problem(ProblemCode.SignedOut)
+        val kept = loaded() ?: throw Problem(ProblemCode.SignedOut)
+        return if (kept.refreshAt < api.clock()) renewed(kept) else kept
     }
+
+    /** What is kept after a refresh. A request of one person is never sent as another one. */
+    private suspend fun renewed(old: Kept): Kept {
+        refresh(old)
+        return kept?.takeIf { it.claims.sub == old.claims.sub } ?: throw Problem(ProblemCode.SignedOut)
+    }
+
+    /** Unless there is another session by now. */
+    private suspend fun signedOut(sid: String?) =
+        change.withLock { if (kept?.claims?.sid == sid) forget(ProblemCode.SignedOut) }
 
     /** One refresh for all who wait. Its failure is theirs too: each would only fail again, one after the other. */
     private suspend fun refresh(old: Kept) {
@@ -272,6 +309,7 @@ public class Session private constructor(
         val refreshAt = api.clock() + (lifetime - minOf(early, lifetime / 2)).inWholeMilliseconds
         val new = Kept(tokens.tokenType, tokens.accessToken, tokens.refreshToken, refreshAt)
         kept = new
+        isLoaded = true
         currentClaims.value = new.claims
         try {
             store.put(TOKENS, json.encodeToString(new))
@@ -334,18 +372,20 @@ public class Session private constructor(
             language: () -> String = { Locale.getDefault().toLanguageTag() },
             clock: () -> Long = System::currentTimeMillis,
         ): Session {
-            val calls = Api(api, http, timeout, language, clock, OnceFound(keys)::key)
-            return Session(calls, http, store, origins, kept(store, keys))
+            val once = OnceFound(keys)
+            val session = Session(Api(api, http, timeout, language, clock, once::key), http, store, origins, once)
+            session.loaded()
+            return session
         }
 
         private suspend fun kept(
             store: Store,
-            keys: DeviceKeys,
+            keys: OnceFound,
         ): Kept? {
             val text = store.get(TOKENS) ?: return null
             return try {
                 // Bound tokens without their key are of no use.
-                json.decodeFromString<Kept>(text).takeIf { !isBound(it) || keys.find() != null }
+                json.decodeFromString<Kept>(text).takeIf { !isBound(it) || keys.exists() }
             } catch (_: SerializationException) {
                 null // An older version of the app kept something else.
             }
@@ -385,5 +425,10 @@ private class OnceFound(
     @Volatile
     private var found: DeviceKey? = null
 
+    /** @throws IOException if it cannot be told now. */
+    suspend fun exists(): Boolean = found != null || keys.find() != null
+
     suspend fun key(): DeviceKey? = found ?: looking.withLock { found ?: keys.findOrMake().also { found = it } }
+
+    suspend fun replace(): Boolean = looking.withLock { keys.replace()?.also { found = it } != null }
 }

@@ -111,7 +111,14 @@ public class SignIn(
     public suspend fun send(phoneNumber: String): Unit =
         step {
             val request = SendRequest(phoneNumber, organizationId, source, locale())
-            val answer = session.api.call(Operation.sendOtp, request)
+            val answer =
+                try {
+                    session.api.call(Operation.sendOtp, request)
+                } catch (problem: Problem) {
+                    // Nobody could sign in with a key that never signs.
+                    if (problem.code != ProblemCode.KeyFailed || !session.replaceKey()) throw problem
+                    session.api.call(Operation.sendOtp, request)
+                }
             val now = session.api.clock()
             val sent =
                 Sent(

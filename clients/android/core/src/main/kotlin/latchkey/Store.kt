@@ -8,6 +8,7 @@ import java.io.IOException
 import java.security.GeneralSecurityException
 import java.security.ProviderException
 import java.util.concurrent.ConcurrentHashMap
+import javax.crypto.AEADBadTagException
 import javax.crypto.Cipher
 import javax.crypto.SecretKey
 import javax.crypto.spec.GCMParameterSpec
@@ -15,7 +16,12 @@ import kotlin.io.encoding.Base64
 
 /** Keeps texts by their names. */
 public interface Store {
-    /** `null` if nothing is kept, or if what is kept cannot be read any more. */
+    /**
+     * `null` if nothing is kept, or if what is kept can never be read again.
+     *
+     * @throws IOException if it cannot be read now.
+     */
+    @Throws(IOException::class)
     public suspend fun get(name: String): String?
 
     /**
@@ -66,12 +72,14 @@ public class SealedStore(
                 cipher.init(Cipher.DECRYPT_MODE, key(), GCMParameterSpec(TAG_BITS, sealed, 0, NONCE_BYTES))
                 cipher.updateAAD(name.encodeToByteArray())
                 cipher.doFinal(sealed, NONCE_BYTES, sealed.size - NONCE_BYTES).decodeToString()
-            } catch (_: GeneralSecurityException) {
+            } catch (_: AEADBadTagException) {
                 null // A backup was restored on another device, which has another key.
-            } catch (_: ProviderException) {
-                null
             } catch (_: IllegalArgumentException) {
                 null
+            } catch (failure: GeneralSecurityException) {
+                throw IOException(failure)
+            } catch (failure: ProviderException) {
+                throw IOException(failure)
             }
         }
     }

@@ -2,6 +2,7 @@ package latchkey
 
 import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.asCoroutineDispatcher
 import kotlinx.coroutines.async
 import kotlinx.coroutines.awaitAll
 import kotlinx.coroutines.cancelAndJoin
@@ -14,6 +15,8 @@ import org.junit.jupiter.api.AfterAll
 import java.io.File
 import java.io.IOException
 import java.util.concurrent.CopyOnWriteArrayList
+import java.util.concurrent.CountDownLatch
+import java.util.concurrent.Executors
 import kotlin.test.Test
 import kotlin.test.assertEquals
 import kotlin.test.assertFailsWith
@@ -289,6 +292,84 @@ class SessionTest {
         }
 
     @Test
+    fun `a key that cannot be read while the app starts is read later`() =
+        test {
+            val device = signedIn()
+            var isBusy = true
+            val busy =
+                object : DeviceKeys by device.keys {
+                    override suspend fun find() = if (isBusy) throw IOException("busy") else device.keys.find()
+                }
+            val again = restarted(device, busy).start()
+            assertFalse(again.session.isSignedIn)
+            problem(ProblemCode.SignedOut) { again.session.call(Operation.getMe) }
+            isBusy = false
+            again.session.call(Operation.getMe)
+            assertTrue(again.session.isSignedIn)
+            assertNotNull(again.session.claims.value)
+        }
+
+    @Test
+    fun `tokens that cannot be read while the app starts are read later`() =
+        test {
+            val device = signedIn()
+            var isBusy = true
+            val busy =
+                object : Store by device.store {
+                    override suspend fun get(name: String) =
+                        if (isBusy) throw IOException("busy") else device.store.get(name)
+                }
+            val again = TestDevice(world, device.wire, busy, device.keys).start()
+            assertFalse(again.session.isSignedIn)
+            isBusy = false
+            again.session.refresh()
+            assertTrue(again.session.isSignedIn)
+        }
+
+    @Test
+    fun `a request of one person is not sent as the next one`() =
+        test {
+            val device = signedIn()
+            world.advance(ACCESS_TOKEN_SECONDS + 1)
+            val number = newNumber()
+            val next = SignIn(device.session)
+            next.send(number)
+            val late = device.wire.hold(REFRESH)
+            val thread = Executors.newSingleThreadExecutor()
+            thread.asCoroutineDispatcher().use { dispatcher ->
+                coroutineScope {
+                    val waiting = async(dispatcher) { runCatching { device.session.call(Operation.deleteMe) } }
+                    late.asked.await()
+                    // The request goes on only once somebody else is signed in.
+                    val signedIn = CountDownLatch(1)
+                    thread.execute(signedIn::await)
+                    late.answer.complete(Unit)
+                    next.submit(world.code(number))
+                    signedIn.countDown()
+                    problem(ProblemCode.SignedOut) { waiting.await().getOrThrow() }
+                }
+            }
+            assertEquals(1, device.wire.count("DELETE /v1/me"))
+            assertEquals(number, device.session.call(Operation.getMe).phoneNumber)
+        }
+
+    @Test
+    fun `a sign-out that is answered late does not sign out the next person`() =
+        test {
+            val device = signedIn()
+            val late = device.wire.hold("DELETE /v1/session")
+            coroutineScope {
+                val leaving = launch(Dispatchers.Default) { device.session.signOut() }
+                late.asked.await()
+                device.signIn()
+                late.answer.complete(Unit)
+                leaving.join()
+            }
+            assertTrue(device.session.isSignedIn)
+            device.session.call(Operation.getMe)
+        }
+
+    @Test
     fun `a device without a key is signed in too`() =
         test {
             val none =
@@ -296,6 +377,8 @@ class SessionTest {
                     override suspend fun find() = null
 
                     override suspend fun findOrMake() = null
+
+                    override suspend fun replace() = null
                 }
             val device = TestDevice(world, keys = none).start().signIn()
             device.session.refresh()

@@ -5,6 +5,7 @@ import kotlinx.coroutines.cancelAndJoin
 import kotlinx.coroutines.coroutineScope
 import kotlinx.coroutines.launch
 import org.junit.jupiter.api.AfterAll
+import java.security.InvalidKeyException
 import kotlin.test.Test
 import kotlin.test.assertEquals
 import kotlin.test.assertFalse
@@ -151,6 +152,68 @@ class SignInTest {
                     .single()
             assertEquals("Sita's phone", listed.deviceName)
             assertNotNull(listed.fcmTokenAt)
+        }
+
+    /** A key that does not sign, and a Keystore that may make another one. */
+    private class DeadKeys(
+        private val makes: DeviceKey?,
+    ) : DeviceKeys {
+        private var key: DeviceKey =
+            object : DeviceKey {
+                override val point = newKey().point
+
+                override suspend fun sign(bytes: ByteArray): ByteArray = throw InvalidKeyException("invalid key blob")
+            }
+
+        override suspend fun find() = key
+
+        override suspend fun findOrMake() = key
+
+        override suspend fun replace() = makes?.also { key = it }
+    }
+
+    @Test
+    fun `a key that never signs is replaced at the next sign-in`() =
+        test {
+            val device = TestDevice(world, keys = DeadKeys(newKey())).start().signIn()
+            assertTrue(
+                device.session
+                    .call(Operation.listSessions)
+                    .sessions
+                    .single()
+                    .hasDeviceKey,
+            )
+            device.session.refresh()
+        }
+
+    @Test
+    fun `a Keystore that makes no other key keeps the one that it has`() =
+        test {
+            val device = TestDevice(world, keys = DeadKeys(null)).start()
+            val flow = SignIn(device.session)
+            flow.send(newNumber())
+            assertEquals(
+                ProblemCode.KeyFailed,
+                flow.state.value.problem
+                    ?.code,
+            )
+            assertTrue(device.wire.passed.isEmpty())
+        }
+
+    @Test
+    fun `the key of whoever is signed in is not replaced`() =
+        test {
+            val device = TestDevice(world).start().signIn()
+            val keys = DeadKeys(newKey())
+            val again = TestDevice(world, device.wire, device.store, keys).start()
+            val flow = SignIn(again.session)
+            flow.send(newNumber())
+            assertEquals(
+                ProblemCode.KeyFailed,
+                flow.state.value.problem
+                    ?.code,
+            )
+            assertTrue(again.session.isSignedIn)
         }
 
     @Test

@@ -1,6 +1,7 @@
 package latchkey
 
 import java.io.IOException
+import java.security.KeyStoreException
 import java.security.ProviderException
 import javax.crypto.KeyGenerator
 import javax.crypto.SecretKey
@@ -54,5 +55,16 @@ class StoreTest {
         test {
             val store = SealedStore(MemoryStore()) { throw ProviderException("the Keystore failed") }
             assertFailsWith<IOException> { store.put("tokens", "a secret") }
+        }
+
+    @Test
+    fun `a Keystore that fails for a moment does not lose what is kept`() =
+        test {
+            val key = newKey()
+            val inner = MemoryStore()
+            SealedStore(inner) { key }.put("tokens", "a secret")
+            assertFailsWith<IOException> { SealedStore(inner) { throw ProviderException("busy") }.get("tokens") }
+            assertFailsWith<IOException> { SealedStore(inner) { throw KeyStoreException("busy") }.get("tokens") }
+            assertEquals("a secret", SealedStore(inner) { key }.get("tokens"))
         }
 }

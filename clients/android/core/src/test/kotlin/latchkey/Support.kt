@@ -11,7 +11,9 @@ class SoftwareKeys : DeviceKeys {
 
     override suspend fun find(): DeviceKey? = key
 
-    override suspend fun findOrMake(): DeviceKey = key ?: newKey().also { key = it }
+    override suspend fun findOrMake(): DeviceKey = key ?: replace()
+
+    override suspend fun replace(): DeviceKey = newKey().also { key = it }
 }
 
 fun newKey(): DeviceKey {

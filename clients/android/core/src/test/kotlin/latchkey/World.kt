@@ -2,6 +2,7 @@
 
 package latchkey
 
+import kotlinx.coroutines.CompletableDeferred
 import kotlinx.coroutines.delay
 import kotlinx.coroutines.runBlocking
 import kotlinx.coroutines.withTimeout
@@ -16,6 +17,7 @@ import java.io.Closeable
 import java.io.File
 import java.io.IOException
 import java.net.URLEncoder
+import java.util.concurrent.ConcurrentHashMap
 import java.util.concurrent.CopyOnWriteArrayList
 import java.util.concurrent.atomic.AtomicInteger
 import kotlin.test.assertEquals
@@ -137,6 +139,16 @@ class Wire : Http {
         repeat(times) { fates += Pair(route, HttpResponse(status, emptyMap(), body.encodeToByteArray())) }
     }
 
+    class Held {
+        val asked = CompletableDeferred<Unit>()
+        val answer = CompletableDeferred<Unit>()
+    }
+
+    private val held = ConcurrentHashMap<String, Held>()
+
+    /** Holds the next request of a route until `answer` is complete. */
+    fun hold(route: String) = Held().also { held[route] = it }
+
     fun count(
         route: String,
         status: Int? = null,
@@ -145,6 +157,10 @@ class Wire : Http {
     override suspend fun exchange(request: HttpRequest): HttpResponse {
         val route = "${request.method} ${request.url.replace(Regex("^http://[^/]+"), "")}"
         val passing = Passed(route, request).also { passed += it }
+        held.remove(route)?.let {
+            it.asked.complete(Unit)
+            it.answer.await()
+        }
         val fate = fates.find { it.first == route }
         if (fate != null) fates.remove(fate)
         val response = fate?.second ?: http.exchange(request)

@@ -30,7 +30,10 @@ public class KeystoreKeys(
 ) : DeviceKeys {
     override suspend fun find(): DeviceKey? = onKeystore { load() }
 
-    override suspend fun findOrMake(): DeviceKey? = onKeystore { load() ?: KeyPairDeviceKey(make()) }
+    override suspend fun findOrMake(): DeviceKey? = unlessItFails { load() ?: KeyPairDeviceKey(make()) }
+
+    /** The Keystore puts the new key in the place of the older one once it has made it. */
+    override suspend fun replace(): DeviceKey? = unlessItFails { KeyPairDeviceKey(make()) }
 
     private fun load(): DeviceKey? {
         val keystore = keystore()
@@ -65,16 +68,21 @@ public class KeystoreKeys(
      * A Keystore that fails for a moment must not cost the key that it has: then no other one is made, and the request goes
      * without a proof.
      */
+    private suspend fun unlessItFails(work: () -> DeviceKey?): DeviceKey? =
+        try {
+            onKeystore(work)
+        } catch (_: IOException) {
+            null
+        }
+
     private suspend fun onKeystore(work: () -> DeviceKey?): DeviceKey? =
         withContext(Dispatchers.IO) {
             try {
                 work()
-            } catch (_: GeneralSecurityException) {
-                null
-            } catch (_: ProviderException) {
-                null
-            } catch (_: IOException) {
-                null
+            } catch (failure: GeneralSecurityException) {
+                throw IOException(failure)
+            } catch (failure: ProviderException) {
+                throw IOException(failure)
             }
         }
 }
