@@ -43,13 +43,25 @@ fn page(path: &str) -> Response {
     let Some(found) = PAGES.get_file(&file) else {
         return match PAGES.get_dir(&file) {
             Some(_) => Redirect::permanent(&format!("/{file}/")).into_response(),
-            None => answer::problem(StatusCode::NOT_FOUND, "not_found", "There is no such page."),
+            None => missing(),
         };
     };
+    serve(StatusCode::OK, &file, found.contents())
+}
+
+fn missing() -> Response {
+    let page = "docs/404.html";
+    match PAGES.get_file(page) {
+        Some(found) => serve(StatusCode::NOT_FOUND, page, found.contents()),
+        None => answer::problem(StatusCode::NOT_FOUND, "not_found", "There is no such page."),
+    }
+}
+
+fn serve(status: StatusCode, file: &str, content: &'static [u8]) -> Response {
     let extension = file.rsplit_once('.').map_or("", |(_, extension)| extension);
     let media_type = MEDIA_TYPES.iter().find(|(known, _)| *known == extension);
     let media_type = media_type.map_or("application/octet-stream", |(_, media_type)| media_type);
-    let mut response = answer::with_type(StatusCode::OK, media_type, found.contents());
+    let mut response = answer::with_type(status, media_type, content);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     // Another version of the program has other files at the same addresses.

@@ -72,17 +72,19 @@ export class App {
       return;
     }
     const drawing = (this.#drawing += 1);
-    const [me, { sessions }, tokens] = await Promise.all([
-      this.#session.call("getMe"),
-      this.#session.call("listSessions"),
-      this.#store.get("tokens") as Promise<Tokens | undefined>,
-    ]).catch((error: unknown) => {
+    const read = async (): Promise<[Me, readonly Device[], Tokens | undefined]> => {
+      // One after the other, so that the list of calls shows what each asks of DynamoDB.
+      const me = await this.#session.call("getMe");
+      const { sessions } = await this.#session.call("listSessions");
+      return [me, sessions, (await this.#store.get("tokens")) as Tokens | undefined];
+    };
+    const account = await read().catch((error: unknown) => {
       // The end of a session draws by itself.
       if (drawing === this.#drawing && this.#session.isSignedIn) this.#showFailure(error);
-      return [undefined, { sessions: [] }, undefined] as const;
     });
     // Another change came in between.
-    if (drawing !== this.#drawing || !me) return;
+    if (drawing !== this.#drawing || !account) return;
+    const [me, sessions, tokens] = account;
     if (!sessions.some((device) => device.current && device.fcm_token_at)) {
       void this.#session.call("putFcmToken", { fcm_token: fcmToken() }).catch(() => undefined);
     }
