@@ -167,7 +167,7 @@ async fn add_fault(State(controls): State<Arc<Controls>>, body: Body) -> Respons
         }
         Ok(fault) if controls.faults.add(fault.clone()) => StatusCode::NO_CONTENT.into_response(),
         Ok(_) => malformed("too many faults are left: clear them first"),
-        Err(refusal) => refusal,
+        Err(refusal) => *refusal,
     }
 }
 
@@ -187,7 +187,7 @@ fn time(controls: &Controls) -> Value {
 async fn advance(State(controls): State<Arc<Controls>>, body: Body) -> Response {
     let Advance { advance_seconds } = match read(body) {
         Ok(advance) => advance,
-        Err(refusal) => return refusal,
+        Err(refusal) => return *refusal,
     };
     {
         let _advancing = lock(&controls.advancing);
@@ -212,9 +212,10 @@ fn unread(rejection: &BytesRejection) -> Response {
     answer::problem(rejection.status(), "unread_body", &rejection.body_text())
 }
 
-fn read<T: DeserializeOwned>(body: Body) -> Result<T, Response> {
-    let body = body.map_err(|rejection| unread(&rejection))?;
-    parse(&body).map_err(|detail| malformed(&detail))
+/// The error is the answer.
+fn read<T: DeserializeOwned>(body: Body) -> Result<T, Box<Response>> {
+    let body = body.map_err(|rejection| Box::new(unread(&rejection)))?;
+    parse(&body).map_err(|detail| Box::new(malformed(&detail)))
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {

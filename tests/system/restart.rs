@@ -311,7 +311,7 @@ async fn it_announces_its_addresses_once_it_answers() {
 #[test]
 fn a_start_that_fails_leaves_no_announcement_of_an_earlier_one() {
     let folder = Folder::new("announced-earlier");
-    let file = folder.write("announced.json", "{}".to_owned());
+    let file = folder.write("announced.json", "{}");
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let output = command(&["--ephemeral", "--port", &port, "--announce", file.to_str().unwrap()])
