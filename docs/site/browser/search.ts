@@ -1,20 +1,9 @@
 // The search: loaded when it is opened first. The index is made here, from the words of all pages.
 
-import MiniSearch from "minisearch";
-
-interface Entry {
-  id: number;
-  /** From the site's root. */
-  url: string;
-  /** Of the page. */
-  page: string;
-  title: string;
-  text: string;
-}
+import type MiniSearch from "minisearch";
+import { type Entry, type Row, find, indexOf, marksOf } from "./find.ts";
 
 const MOST = 12;
-/** Why it is so, which comes after what one does. */
-const BACKGROUND = /^guides\/(?:architecture|changes|cold-start|contributing|controls|decisions|figures|security)\//;
 const areas: Readonly<Record<string, string>> = {
   files: "File",
   guides: "Guide",
@@ -28,23 +17,7 @@ let loaded: Promise<MiniSearch<Entry>> | undefined;
 async function load(): Promise<MiniSearch<Entry>> {
   const response = await fetch(new URL("search.json", base));
   if (!response.ok) throw new Error(`search.json: status ${response.status}`);
-  const rows = (await response.json()) as [string, string, string, string][];
-  const index = new MiniSearch<Entry>({
-    fields: ["title", "page", "text"],
-    storeFields: ["url", "page", "title", "text"],
-    // Names such as `retry_after` are found whole and by their parts.
-    tokenize: (text) =>
-      text.split(/[^\p{L}\p{M}\p{N}_-]+/u).flatMap((word) => [word, ...(word.includes("_") ? word.split("_") : [])]),
-    searchOptions: {
-      boostDocument: (_id, _term, stored) => (BACKGROUND.test(String(stored?.["url"])) ? 0.4 : 1),
-      boost: { title: 4, page: 2 },
-      prefix: true,
-      fuzzy: (word) => (word.length > 4 ? 0.2 : false),
-      combineWith: "AND",
-    },
-  });
-  index.addAll(rows.map(([url, page, title, text], id) => ({ id, url, page, title, text })));
-  return index;
+  return indexOf((await response.json()) as Row[]);
 }
 
 /** A few words around the first match. */
@@ -106,8 +79,8 @@ export async function open(dialog: HTMLDialogElement): Promise<void> {
   const count = (all: number): string => (all > MOST ? `The best ${MOST} of ${all}` : `${all} found`);
   const show = (): void => {
     const query = input.value.trim();
-    const words = query.toLowerCase().split(/\s+/).filter(Boolean);
-    const found = query ? (index.search(query) as unknown as Entry[]) : [];
+    const words = marksOf(query);
+    const found = find(index, query);
     list.replaceChildren(...found.slice(0, MOST).map((entry) => item(entry, words)));
     status.textContent = query ? (found.length > 0 ? count(found.length) : "Nothing was found.") : hint;
   };
