@@ -13,6 +13,26 @@ function keep(name: string, value: string): void {
   }
 }
 
+// `cargo local` serves these pages at /docs/ on this machine. Its own address is then that of the examples, whatever its port.
+const isLocal =
+  location.protocol === "http:" &&
+  /^(?:localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(location.hostname) &&
+  new URL("./", import.meta.url).pathname === "/docs/";
+if (isLocal) {
+  for (const code of document.querySelectorAll("pre code")) {
+    const texts = document.createTreeWalker(code, NodeFilter.SHOW_TEXT);
+    for (let text = texts.nextNode(); text; text = texts.nextNode()) {
+      const shown = text.nodeValue?.replaceAll("http://127.0.0.1:3000", location.origin);
+      if (shown !== text.nodeValue) text.nodeValue = shown ?? "";
+    }
+  }
+  const console = document.querySelector<HTMLAnchorElement>(".console");
+  if (console) {
+    console.href = "/";
+    console.hidden = false;
+  }
+}
+
 for (const button of document.querySelectorAll<HTMLButtonElement>(".copy")) {
   button.hidden = false;
   button.addEventListener("click", () => {

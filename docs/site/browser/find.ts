@@ -41,7 +41,7 @@ const MEANINGS: readonly (readonly [names: readonly string[], meanings: readonly
   [["otp", "passcode"], ["code"]],
   [["cors"], ["AllowedOrigins"]],
   [["dpop"], ["device key"]],
-  [["price", "pricing", "cost"], ["US dollars"]],
+  [["price", "pricing"], ["prices compared", "US dollars"]],
   [["alternative", "versus", "vs", "comparison"], ["compare"]],
   [["gdpr", "erase"], ["deletion"]],
   [["sim swap", "lost phone", "lost number"], ["recovery"]],
@@ -50,6 +50,8 @@ const MEANINGS: readonly (readonly [names: readonly string[], meanings: readonly
 
 /** Why it is so, which comes after what one does. */
 const BACKGROUND = /^guides\/(?:architecture|changes|cold-start|contributing|controls|decisions|figures|security)\//;
+/** Has many words of every kind. */
+const BESIDE = /^(?:files|guides\/compare)\//;
 
 /** A word without its ending, by a few rules of English. Names with digits or underscores stay whole. */
 export function stem(word: string): string {
@@ -78,7 +80,7 @@ export function indexOf(rows: readonly Row[]): MiniSearch<Entry> {
     tokenize: wordsOf,
     processTerm: (term) => stem(term.toLowerCase()),
     searchOptions: {
-      boostDocument: (_id, _term, stored) => (String(stored?.["url"]).startsWith("files/") ? 0.4 : 1),
+      boostDocument: (_id, _term, stored) => (BESIDE.test(String(stored?.["url"])) ? 0.3 : 1),
       boost: { title: 4, page: 3 },
       prefix: (term) => !isShort(term),
       fuzzy: (term) => (/^[\p{L}_]{5,}$/u.test(term) ? 0.2 : false),

@@ -83,6 +83,7 @@ const groups: readonly GuideGroup[] = [
   {
     title: "Background",
     guides: [
+      whole("compare", "Comparison", "Latchkey compared with other systems: codes, prices, and what others do better.", "docs/compare.md"),
       whole("decisions", "Decisions", "Why it is built this way.", "docs/decisions.md"),
       whole("security", "Security", "What it protects against, and what it does not.", "SECURITY.md"),
       whole("controls", "Controls", "How it meets the controls of ASVS and NIST.", "docs/controls.md"),

@@ -105,10 +105,17 @@ function turn(groups: readonly Group[], page: Page, root: string): Content {
   </nav>`;
 }
 
-export function document(page: Page, groups: readonly Group[]): string {
-  const root = rootOf(page.url);
+/** `root` leads to the site's root. */
+export function document(page: Page, groups: readonly Group[], root = rootOf(page.url)): string {
   const link = linksOf(page.source, root);
-  const beside = page.aside?.(link) ?? onThisPage(page.headings ?? []);
+  const contents = onThisPage(page.headings ?? []);
+  const opening = html`${page.kind !== undefined && html`<p class="kind">${page.kind}</p>`}
+  ${page.url !== "" && html`<h1>${page.title}</h1>`} ${page.summary?.(link)}`;
+  const content = page.examples
+    ? html`<div class="opening">${opening}</div>
+        <section class="beside" aria-label="Examples">${page.examples()}</section>
+        <div class="text">${page.body(link)}</div>`
+    : html`${opening} ${page.body(link)}`;
   const title = page.url === "" ? "Latchkey documentation" : `${page.title} · Latchkey`;
   const layout = page.layout ?? "guide";
   const text = html`<!doctype html>
@@ -132,6 +139,7 @@ export function document(page: Page, groups: readonly Group[]): string {
             <a href="${root}guides/quick-start/">Quick start</a>
             <a href="${root}reference/">Reference</a>
             <a href="${root}problems/">Problems</a>
+            <a class="console" hidden>Console</a>
           </nav>
           <button type="button" id="find" aria-label="Search" aria-keyshortcuts="/" hidden>${glass}<span>Search</span><kbd>/</kbd></button>
           <button type="button" id="theme" hidden>${lights}</button>
@@ -139,10 +147,9 @@ export function document(page: Page, groups: readonly Group[]): string {
         </header>
         ${navigation(groups, page, root)}
         <main id="main" tabindex="-1">
-          ${page.kind !== undefined && html`<p class="kind">${page.kind}</p>`}
-          ${page.url !== "" && html`<h1>${page.title}</h1>`} ${page.body(link)}
+          ${content}
         </main>
-        ${beside && html`<aside aria-label="${page.aside ? "Examples" : "Contents"}">${beside}</aside>`}
+        ${contents && html`<aside aria-label="Contents">${contents}</aside>`}
         ${turn(groups, page, root)}
         <dialog id="search" aria-label="Search" closedby="any">
           <form method="dialog">
@@ -154,7 +161,7 @@ export function document(page: Page, groups: readonly Group[]): string {
               spellcheck="false"
             /><button>Close</button>
           </form>
-          <p role="status">A code, a route, a member, or words.</p>
+          <p role="status">A code, a route, a field, or words.</p>
           <ol></ol>
           <p class="keys">
             <span><kbd>↑</kbd> <kbd>↓</kbd> choose</span> <span><kbd>↵</kbd> open</span> <span><kbd>esc</kbd> close</span>

@@ -5,6 +5,7 @@ import { dirname, join, resolve } from "node:path";
 import { build } from "esbuild";
 import { repository } from "./files.ts";
 import { filePage, guides } from "./guides.ts";
+import { notFound } from "./not-found.ts";
 import { type Group, document } from "./layout.ts";
 import { linkCodes } from "./markdown.ts";
 import { source } from "./openapi.ts";
@@ -58,6 +59,8 @@ for (let more = wantedFiles(); more.length > 0; more = wantedFiles().filter((pat
     write(`${page.url}index.html`, document(page, groups));
   }
 }
+
+write("404.html", document(notFound, groups, "/docs/"));
 
 // One entry for each part of a page: its address, the page's title, its own title, its words.
 const found = all.flatMap(({ url, title, found: parts }) =>

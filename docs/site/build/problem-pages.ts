@@ -4,8 +4,9 @@ import { STATUS_CODES } from "node:http";
 import { read } from "./files.ts";
 import { type Content, type Html, html } from "./html.ts";
 import { method } from "./layout.ts";
-import { type Link, block, headings, plain, render, sections, text, withoutHeading, words } from "./markdown.ts";
-import { follow, shape } from "./openapi.ts";
+import { type Link, block, headings, plain, render, sections, withoutHeading, words } from "./markdown.ts";
+import { memberList } from "./members.ts";
+import { shape } from "./openapi.ts";
 import type { Page as Problem, Retry } from "./problems.ts";
 import { type Page, place } from "./site.ts";
 
@@ -16,15 +17,14 @@ const urlOf = (code: string): string => `problems/${code}/`;
 
 export const statusPill = (status: number): Html => html`<span class="pill s${Math.floor(status / 100)}">${status}</span>`;
 
-const retries: Readonly<Record<Retry, string>> = {
-  later: "retry later",
-  "with a change": "change, then retry",
-  no: "do not retry",
+export const retryPill = (retry: Retry): Html => html`<span class="pill ${pills[retry]}">${retry}</span>`;
+const pills: Readonly<Record<Retry, string>> = {
+  "Retry later": "retry-later",
+  "Change the request, then retry": "retry-with-a-change",
+  "Do not retry": "retry-no",
 };
-export const retryPill = (retry: Retry): Html =>
-  html`<span class="pill retry-${retry.replaceAll(" ", "-")}">${retries[retry]}</span>`;
 
-/** Members that every problem has. The rest are its own. */
+/** Fields that every problem has. The rest are its own. */
 const common = new Set(["type", "title", "status", "detail", "code"]);
 
 function said({ said: all }: Problem): Html {
@@ -42,21 +42,11 @@ function said({ said: all }: Problem): Html {
   </div>`;
 }
 
-function ownMembers({ schema }: Problem, link: Link): Content {
+function ownFields({ schema }: Problem, link: Link): Content {
   const own = shape(schema).members.filter(({ name }) => !common.has(name));
   if (own.length === 0) return undefined;
-  return html`<h2 id="members">Members of its own</h2>
-    <ul class="members">
-      ${own.map(({ name, schema: given, isRequired }) => {
-        const { description } = follow(given);
-        return html`<li>
-          <p class="member">
-            <code>${name}</code> ${!isRequired && html`<span class="optional">may be absent</span>`}
-          </p>
-          ${description !== undefined && text(description, link)}
-        </li>`;
-      })}
-    </ul>`;
+  return html`<h2 id="fields">Fields of this problem</h2>
+    ${memberList(own, link, "response")}`;
 }
 
 function problemPage(problem: Problem): Page {
@@ -74,10 +64,10 @@ function problemPage(problem: Problem): Page {
     kind: "Problem",
     layout: "problem",
     source: file,
-    body: (link) => html`<p class="pills">
-        ${statusPill(problem.status)} ${STATUS_CODES[problem.status]} <span class="dot">·</span> ${retryPill(problem.mayRetry)}
-      </p>
-      <h2 id="what-happened">What happened</h2>
+    summary: () => html`<p class="pills">
+      ${statusPill(problem.status)} ${STATUS_CODES[problem.status]} <span class="dot">·</span> ${retryPill(problem.mayRetry)}
+    </p>`,
+    body: (link) => html`<h2 id="what-happened">What happened</h2>
       ${render(whatTokens, link)}
       <h2 id="what-the-app-does">What the app does</h2>
       ${render(appTokens, link)}
@@ -88,7 +78,7 @@ function problemPage(problem: Problem): Page {
       </p>
       ${said(problem)}
       <h2 id="retry">Whether and when to retry</h2>
-      ${render(retryTokens, link)} ${ownMembers(problem, link)}
+      ${render(retryTokens, link)} ${ownFields(problem, link)}
       <h2 id="routes">Routes that answer it</h2>
       <ul class="operations">
         ${operations.map(
@@ -100,7 +90,7 @@ function problemPage(problem: Problem): Page {
             </li>`,
         )}
       </ul>`,
-    aside: () => html`<div class="examples">
+    examples: () => html`<div class="examples">
       <p class="caption">${statusPill(problem.status)} <code>application/problem+json</code></p>
       ${block(JSON.stringify(problem.example, null, 2), "json", "Example document")}
     </div>`,

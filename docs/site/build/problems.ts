@@ -1,12 +1,13 @@
 // What the pages of problems are made of: docs/problems, openapi.yaml, and the words that the API says to people.
 
 import { read, tracked } from "./files.ts";
-import { type Section, sections, withoutHeading } from "./markdown.ts";
-import { type Operation, type Problem, codesOf, operations, problems } from "./openapi.ts";
+import { type Section, type Token, sections, withoutHeading } from "./markdown.ts";
+import { type Member, type Operation, type Problem, codesOf, follow, operations, problems, shape } from "./openapi.ts";
 
 const SOURCE_OF_WORDS = "shared/adapters/src/http/words.rs";
 
-export type Retry = "later" | "with a change" | "no";
+const retries = ["Retry later", "Change the request, then retry", "Do not retry"] as const;
+export type Retry = (typeof retries)[number];
 
 /** What is said to people, and when. */
 export interface Said {
@@ -75,11 +76,25 @@ function withWait(words: Said, { example }: Problem): Said {
 
 function retryOf(file: string, section: Section): Retry {
   const [, said = ""] = /^\*\*(.+?)\.\*\*/.exec(withoutHeading(section.tokens)[1]?.content ?? "") ?? [];
-  const retry = said.toLowerCase();
-  if (retry !== "later" && retry !== "with a change" && retry !== "no") {
-    throw new Error(`${file}: Retry begins with **Later.**, **With a change.** or **No.**`);
-  }
+  const retry = retries.find((one) => one === said);
+  if (!retry) throw new Error(`${file}: Retry begins with one of ${retries.map((one) => `**${one}.**`).join(", ")}`);
   return retry;
+}
+
+/** A body that a page shows has the fields and the values that openapi.yaml allows. */
+function checkBodies(file: string, tokens: readonly Token[], { code, schema }: Problem): void {
+  const { members } = shape(schema);
+  for (const { content } of tokens.filter(({ type, info }) => type === "fence" && info === "json")) {
+    const body = JSON.parse(content) as Record<string, unknown>;
+    const isWrong = ({ name, isRequired, schema: given }: Member): boolean => {
+      const { enum: allowed, const: only } = follow(given);
+      if (!(name in body)) return isRequired;
+      return (allowed !== undefined && !allowed.includes(body[name])) || (only !== undefined && body[name] !== only);
+    };
+    const unknown = Object.keys(body).filter((name) => !members.some((one) => one.name === name));
+    const wrong = members.filter(isWrong).map(({ name }) => name);
+    if ([...unknown, ...wrong].length > 0) throw new Error(`${file}: in the body of ${code}: ${[...unknown, ...wrong].join(", ")}`);
+  }
 }
 
 const others = ["docs/problems/README.md", "docs/problems/api-gateway.md"];
@@ -97,6 +112,7 @@ export function pages(): Page[] {
     if (!what || !app || !retry || more.length > 0 || titles !== "What the app does,Retry") {
       throw new Error(`${file} must have the headings "What the app does" and "Retry", and no other`);
     }
+    checkBodies(file, [what, app, retry].flatMap(({ tokens }) => tokens), problem);
     const words = (said.get(code) ?? []).map((one) => withWait(one, problem));
     if (words[0]?.english !== problem.example["detail"]) {
       throw new Error(`${code}: openapi.yaml and ${SOURCE_OF_WORDS} say different words`);

@@ -4,6 +4,7 @@ import { STATUS_CODES } from "node:http";
 import { type Content, Html, html } from "./html.ts";
 import { type Entry, type Group, method } from "./layout.ts";
 import { type Heading, type Link, block, text } from "./markdown.ts";
+import { limitsOf, memberList, typeOf } from "./members.ts";
 import {
   type Media,
   type Member,
@@ -26,85 +27,6 @@ import type { Page } from "./site.ts";
 import { shown, snippet } from "./snippets.ts";
 
 export const urlOf = ({ slug }: Operation): string => `reference/${slug}/`;
-
-const quoted = (value: unknown): Html => html`<code>${JSON.stringify(value)}</code>`;
-
-function typeOf(given: Schema): Content {
-  const schema = follow(given);
-  if (schema.const !== undefined) return html`always ${quoted(schema.const)}`;
-  if (schema.enum) return html`${schema.enum.map((one, index) => [index > 0 && " or ", quoted(one)])}`;
-  const alternatives = schema.oneOf ?? schema.anyOf;
-  if (alternatives && !schema.type) {
-    const kinds = alternatives.map((one) => typeOf(one));
-    return html`${kinds.map((kind, index) => [index > 0 && " or ", kind])}`;
-  }
-  if (schema.type === "array" && schema.items) return html`array of ${typeOf(schema.items)}`;
-  const types = schema.type ?? "object";
-  return typeof types === "string" ? types : types.join(" or ");
-}
-
-/** Durations and times are integers, and their names say which. */
-function unitOf(name: string, schema: Schema): string | undefined {
-  if (![schema.type].flat().includes("integer")) return undefined;
-  if (/(_in|_after)$/.test(name)) return "seconds";
-  if (/(_at|_until)$/.test(name)) return "epoch seconds";
-  return undefined;
-}
-
-function limitsOf(schema: Schema): Content[] {
-  const limits: Content[] = [];
-  const { minLength, maxLength, minimum, minItems } = schema;
-  if (maxLength !== undefined) limits.push(`at most ${maxLength} characters`);
-  else if (minLength !== undefined && minLength > 0) limits.push("not empty");
-  if (minimum !== undefined) limits.push(`at least ${minimum}`);
-  if (minItems !== undefined) limits.push(`at least ${minItems}`);
-  if (schema.uniqueItems) limits.push("no value twice");
-  if (schema.format) limits.push(`format ${schema.format}`);
-  if (schema.pattern !== undefined) limits.push(html`matches <code class="pattern">${schema.pattern}</code>`);
-  return limits;
-}
-
-/** What an object or a list of objects contains. */
-function inside(given: Schema): readonly Member[] {
-  const schema = follow(given);
-  if (schema.items) return inside(schema.items);
-  return shape(schema).members;
-}
-
-function memberItem({ name, schema: given, isRequired }: Member, link: Link, when: "request" | "response"): Html {
-  const schema = follow(given);
-  const members = inside(given);
-  const limits = limitsOf(schema);
-  const unit = unitOf(name, schema);
-  const presence =
-    when === "request"
-      ? isRequired && html`<span class="required">required</span>`
-      : !isRequired && html`<span class="optional">may be absent</span>`;
-  return html`<li>
-    <p class="member">
-      <code>${name}</code> <span class="type">${typeOf(schema)}${unit !== undefined && `, ${unit}`}</span> ${presence}
-    </p>
-    ${schema.description !== undefined && text(schema.description, link)}
-    ${limits.length > 0 && html`<p class="limits">${limits.map((one, index) => [index > 0 && "; ", one])}</p>`}
-    ${
-      members.length > 0 &&
-      html`<details>
-        <summary>Members of <code>${name}</code></summary>
-        ${memberList(members, link, when)}
-      </details>`
-    }
-  </li>`;
-}
-
-function memberList(members: readonly Member[], link: Link, when: "request" | "response"): Content {
-  if (members.length === 0) return undefined;
-  // What is required comes first. Otherwise the order is that of the document.
-  const order =
-    when === "request" ? [...members].sort((one, other) => Number(other.isRequired) - Number(one.isRequired)) : members;
-  return html`<ul class="members">
-    ${order.map((member) => memberItem(member, link, when))}
-  </ul>`;
-}
 
 function schemaView(schema: Schema, link: Link, when: "request" | "response"): Html {
   const { members, forms } = shape(schema);
@@ -216,8 +138,7 @@ function problemRows(operation: Operation, pages: readonly ProblemPage[], link: 
 function body(operation: Operation, pages: readonly ProblemPage[], link: Link): Html {
   const media = operation.requestBody?.content["application/json"];
   const parameters = operation.parameters ?? [];
-  return html`<p class="endpoint">${method(operation.method)} <code>${operation.path}</code></p>
-    ${text(operation.description, link)}
+  return html`${text(operation.description, link)}
     <p class="token"><span>Token</span> ${tokenOf(operation)}</p>
     ${(media !== undefined || parameters.length > 0) && html`<h2 id="request">Request</h2>`}
     ${
@@ -247,7 +168,7 @@ function body(operation: Operation, pages: readonly ProblemPage[], link: Link): 
     ${problemRows(operation, pages, link)}`;
 }
 
-function aside(operation: Operation): Html {
+function examples(operation: Operation): Html {
   const request = operation.requestBody?.content["application/json"];
   const bodies = Object.entries(request?.examples ?? {});
   const succeeded = answers(operation).filter(succeeds);
@@ -297,8 +218,9 @@ function operationPage(operation: Operation, pages: readonly ProblemPage[]): Pag
     description: `${operation.method} ${operation.path}: ${operation.summary}.`,
     kind: `Reference / ${operation.tags[0]}`,
     layout: "reference",
+    summary: () => html`<p class="endpoint">${method(operation.method)} <code>${operation.path}</code></p>`,
     body: (link) => body(operation, pages, link),
-    aside: () => aside(operation),
+    examples: () => examples(operation),
     found: [
       {
         id: "",
@@ -344,7 +266,7 @@ export function reference(pages: readonly ProblemPage[]): Page[] {
   const start: Page = {
     url: "reference/",
     title: "API reference",
-    description: "Every route, member and error of the API.",
+    description: "Every route, field and error of the API.",
     kind: "Reference",
     headings: startHeadings,
     body: (link) => html`<p class="lead">

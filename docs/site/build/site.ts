@@ -22,8 +22,10 @@ export interface Page {
   /** A word above the title. */
   readonly kind?: string;
   readonly body: (link: Link) => Html;
-  /** Beside the text. */
-  readonly aside?: (link: Link) => Html;
+  /** Under the title. */
+  readonly summary?: (link: Link) => Html;
+  /** Beside the text; on a narrow screen between the title and the text. */
+  readonly examples?: () => Html;
   /** What "On this page" lists. */
   readonly headings?: readonly Heading[];
   readonly found: readonly Found[];

@@ -28,19 +28,13 @@ const policy =
   "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; connect-src 'self'; img-src 'self' data:; " +
   "base-uri 'none'; form-action 'none'";
 
-// As a static host: under a folder of its own, and with nothing but files.
+// As a static host, under a folder of its own and with nothing but files; and at /docs/, as `cargo local`.
 const server = createServer(({ url = "" }, response) => {
   const { pathname } = new URL(url, "http://localhost");
-  const path = join(
-    site,
-    decodeURIComponent(pathname).replace(/^\/somewhere\//, ""),
-    pathname.endsWith("/") ? "index.html" : "",
-  );
-  if (!existsSync(path)) {
-    response.writeHead(404).end();
-    return;
-  }
-  response.writeHead(200, { "content-type": types[extname(path)] ?? "text/plain", "content-security-policy": policy });
+  const asked = decodeURIComponent(pathname).replace(/^\/(somewhere|docs)\//, "") + (pathname.endsWith("/") ? "index.html" : "");
+  const isFound = existsSync(join(site, asked));
+  const path = join(site, isFound ? asked : "404.html");
+  response.writeHead(isFound ? 200 : 404, { "content-type": types[extname(path)] ?? "text/plain", "content-security-policy": policy });
   createReadStream(path).pipe(response);
 });
 
@@ -76,6 +70,16 @@ async function open(url: string, options: BrowserContextOptions = {}): Promise<P
     assert.notEqual(message.type(), "error", message.text());
   });
   await page.goto(base + url);
+  return page;
+}
+
+/** At the address that `cargo local` has for a page. */
+async function openLocally(url: string): Promise<Page> {
+  const page = await browser.newPage({ viewport: { width: 1440, height: 900 } });
+  page.on("pageerror", (error) => {
+    assert.fail(error);
+  });
+  await page.goto(new URL(`/docs/${url}`, base).href);
   return page;
 }
 
@@ -249,6 +253,73 @@ test("the catalogue is filtered by code, status and words", async () => {
   assert.deepEqual(await shown(), ["too_many_attempts", "too_many_requests"]);
   await page.getByLabel("Find a code").fill("username");
   assert.ok((await shown()).includes("username_taken"));
+  await page.context().close();
+});
+
+test("at the address of cargo local, examples name its port, and a link leads to its console", async () => {
+  const page = await openLocally("reference/send-otp/");
+  const { origin } = new URL(base);
+  const code = (await page.locator("pre code").allTextContents()).join("\n");
+  assert.ok(code.includes(`${origin}/v1/otp/send`));
+  assert.doesNotMatch(code, /127\.0\.0\.1:3000/);
+  const console = page.locator("header").getByRole("link", { name: "Console" });
+  assert.equal(await console.evaluate((one) => (one as { href?: string }).href), `${origin}/`);
+  assert.deepEqual(await violations(page), []);
+  await page.goto(`${origin}/docs/guides/quick-start/`);
+  assert.match(await page.locator("pre code").nth(1).innerText(), new RegExp(`^API=${origin}$`, "m"));
+  await page.context().close();
+});
+
+test("anywhere else, examples and links stay as they are written", async () => {
+  const page = await open("reference/send-otp/");
+  assert.match(await page.locator(".example:visible code").innerText(), /http:\/\/127\.0\.0\.1:3000\/v1\/otp\/send/);
+  assert.equal(await page.locator("header").getByRole("link", { name: "Console" }).count(), 0);
+  await page.context().close();
+});
+
+test("a wrong address shows a page that leads back, at any depth", async () => {
+  const page = await openLocally("guides/no/such/page");
+  assert.equal(await page.getByRole("heading", { level: 1 }).innerText(), "There is no such page");
+  assert.deepEqual(await violations(page), []);
+  await page.screenshot({ path: `${pictures}not-found-light.png` });
+  await page.locator("main").getByRole("link", { name: "API reference" }).click();
+  await page.waitForURL((url) => url.pathname === "/docs/reference/");
+  await page.context().close();
+});
+
+test("the example of a route is on the first screen, whatever the width", async () => {
+  for (const url of ["reference/submit-otp/", "problems/number_released/"]) {
+    for (const width of [1680, 1280, 1200, 1100, 390]) {
+      const page = await open(url, { viewport: { width, height: 800 } });
+      const of = async (what: string): Promise<{ x: number; y: number; width: number }> => {
+        const box = await page.locator(what).first().boundingBox();
+        assert.ok(box, what);
+        return box;
+      };
+      const [example, text, title] = [await of(".beside pre:visible"), await of(".text"), await of("h1")];
+      assert.ok(example.y < 600, `${url} at ${width}: the example begins at ${example.y}`);
+      if (width < 1200) assert.ok(title.y < example.y && example.y < text.y, `${url} at ${width}`);
+      else assert.ok(text.x + text.width <= example.x, `${url} at ${width}`);
+      await page.screenshot({ path: `${pictures}${url.split("/")[0] ?? ""}-${width}.png` });
+      await page.context().close();
+    }
+  }
+});
+
+test("every page of a problem shows a body and its own fields with their values", async () => {
+  const pages = readdirSync(join(site, "problems"), { withFileTypes: true }).filter((one) => one.isDirectory());
+  const codes = pages.map(({ name }) => name).filter((name) => name !== "api-gateway");
+  for (const code of codes) {
+    const text = readFileSync(join(site, "problems", code, "index.html"), "utf8");
+    const plain = text.replaceAll(/<[^>]+>/g, "").replaceAll("&quot;", '"');
+    const [, shown = ""] = /application\/problem\+json\s*Copy(\{[\s\S]*?\n\})/.exec(plain) ?? [];
+    const body = JSON.parse(shown) as Record<string, unknown>;
+    assert.equal(body["code"], code);
+    const own = Object.keys(body).filter((name) => !["type", "title", "status", "detail", "code"].includes(name));
+    for (const name of own) assert.match(text, new RegExp(`<p class="member">\\s*<code>${name}</code>\\s*<span class="type">`), code);
+  }
+  const page = await open("problems/number_released/");
+  assert.match(await page.locator(".members").innerText(), /undoes "number_change" or "account_deletion"/);
   await page.context().close();
 });
 
