@@ -100,11 +100,11 @@ export interface paths {
         readonly get?: never;
         readonly put?: never;
         /**
-         * Submit the code and bind the number to the caller
+         * Submit the code and set the caller's number
          * @description Five outcomes, checked in this order:
          *
-         *     1. a member is missing or empty, or `otp` is not six digits: 400 `invalid_validation_request`. Only a caller who
-         *        has no username leaves it out, to prove anew the number that they have, or for a change that waits;
+         *     1. a field is missing or empty, or `otp` is not six digits: 400 `invalid_validation_request`. Only a caller who
+         *        has no username leaves it out, to prove anew the number that they have, or for a pending change;
          *     2. the username is not the caller's own, or no code is pending for that number and caller:
          *        400 `phone_or_username_mistaken`;
          *     3. the caller has another verified number and did not ask to change it, or the code was used before:
@@ -159,7 +159,7 @@ export interface paths {
         readonly get?: never;
         readonly put?: never;
         /**
-         * Cancel a change of number that waits
+         * Cancel a pending change of number
          * @description The session that asked for the change withdraws it. Any other session of the account refuses it: then nobody can ask
          *     for another one for thirty days. A sign-in at the account's number refuses it too.
          */
@@ -180,7 +180,7 @@ export interface paths {
         readonly get?: never;
         readonly put?: never;
         /**
-         * Refuse the account to whoever has its number
+         * Refuse an account recovery
          * @description Whoever has the account's number, which nobody has proven for long, asked for the account (`recover` at submit). Then
          *     nobody can ask again for thirty days.
          */
@@ -291,7 +291,7 @@ export interface paths {
         };
         /**
          * Read the caller's profile
-         * @description It also has what waits for the account, such as a change of number that can be refused.
+         * @description It also has what is pending for the account, such as a change of number that can be refused.
          */
         readonly get: operations["getMe"];
         readonly put?: never;
@@ -308,7 +308,7 @@ export interface paths {
         readonly head?: never;
         /**
          * Change the caller's profile
-         * @description An absent member stays unchanged; `null` removes the stored value. A username is unique regardless of case. It
+         * @description An absent field stays unchanged; `null` removes the stored value. A username is unique regardless of case. It
          *     is returned as it was written.
          *
          *     Another username, or none, needs a fresh access token (from a code, not from a refresh). The former username is
@@ -329,7 +329,7 @@ export interface paths {
         /**
          * Register this device's FCM token
          * @description Call it at every start of the app. It sets the time each time and writes the token only if it changed. The
-         *     header `FCM-TOKEN` can replace the member, also without a body. One of the two is required.
+         *     header `FCM-TOKEN` can replace the field, also without a body. One of the two is required.
          */
         readonly put: operations["putFcmToken"];
         readonly post?: never;
@@ -575,7 +575,7 @@ export interface components {
                 readonly changed_at: components["schemas"]["Time"];
                 readonly undo_until: components["schemas"]["Time"];
             };
-            /** @description A change of number that waits. Absent if none does. */
+            /** @description A pending change of number. Absent if there is none. */
             readonly pending_phone_change?: {
                 /** @description The new number, E.164. */
                 readonly phone_number: string;
@@ -681,7 +681,7 @@ export interface components {
         readonly RequestError: {
             /** @description What was expected. */
             readonly detail: string;
-            /** @description The member, as a JSON pointer (RFC 6901 §6). `#` is the whole body. */
+            /** @description The field, as a JSON pointer (RFC 6901 §6). `#` is the whole body. */
             readonly pointer?: string;
             /** @description The header. */
             readonly header?: string;
@@ -1251,7 +1251,7 @@ export interface components {
             };
             content?: never;
         };
-        /** @description The body is not JSON; a member is missing, too long or of the wrong type; or the id in the path is malformed. */
+        /** @description The body is not JSON; a field is missing, too long or of the wrong type; or the id in the path is malformed. */
         readonly MalformedRequest: {
             headers: {
                 readonly "x-request-id": components["headers"]["RequestId"];
@@ -1443,7 +1443,7 @@ export interface components {
     };
     parameters: {
         /**
-         * @description Replaces the member `fcm_token` and has the same form. If both are present, the member is used and the header is
+         * @description Replaces the field `fcm_token` and has the same form. If both are present, the field is used and the header is
          *     ignored.
          */
         readonly FcmToken: string;
@@ -1544,7 +1544,7 @@ export interface operations {
                  */
                 readonly "Idempotency-Key"?: string;
                 /**
-                 * @description Replaces the member `fcm_token` and has the same form. If both are present, the member is used and the header is
+                 * @description Replaces the field `fcm_token` and has the same form. If both are present, the field is used and the header is
                  *     ignored.
                  */
                 readonly "FCM-TOKEN"?: components["parameters"]["FcmToken"];
@@ -1647,7 +1647,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["CountryNotAllowedProblem"] | components["schemas"]["AlreadyVerifiedProblem"] | components["schemas"]["NoSuchUserProblem"] | components["schemas"]["EdgeRequiredProblem"];
                 };
             };
-            /** @description Another change waits. `GET /v1/me` shows it. */
+            /** @description Another change is pending. `GET /v1/me` shows it. */
             readonly 409: {
                 headers: {
                     readonly "x-request-id": components["headers"]["RequestId"];
@@ -1691,7 +1691,7 @@ export interface operations {
                     readonly "application/json": components["schemas"]["Validated"];
                 };
             };
-            /** @description The number is proven, and the change waits. It is made at `change_due_at`, unless somebody refuses it. */
+            /** @description The number is proven, and the change is pending. It is made at `change_due_at`, unless somebody refuses it. */
             readonly 202: {
                 headers: {
                     readonly "x-request-id": components["headers"]["RequestId"];
@@ -1728,7 +1728,7 @@ export interface operations {
                     readonly "application/problem+json": components["schemas"]["AlreadyVerifiedProblem"] | components["schemas"]["NoSuchUserProblem"] | components["schemas"]["EdgeRequiredProblem"];
                 };
             };
-            /** @description Another change waits by now. */
+            /** @description Another change is pending by now. */
             readonly 409: {
                 headers: {
                     readonly "x-request-id": components["headers"]["RequestId"];
@@ -1821,7 +1821,7 @@ export interface operations {
             readonly 204: components["responses"]["Done"];
             readonly 401: components["responses"]["Unauthorized"];
             readonly 403: components["responses"]["NoSuchUser"];
-            /** @description Nothing waits. */
+            /** @description Nothing is pending. */
             readonly 404: {
                 headers: {
                     readonly "x-request-id": components["headers"]["RequestId"];
@@ -1848,7 +1848,7 @@ export interface operations {
             readonly 204: components["responses"]["Done"];
             readonly 401: components["responses"]["Unauthorized"];
             readonly 403: components["responses"]["NoSuchUser"];
-            /** @description Nothing waits. */
+            /** @description Nothing is pending. */
             readonly 404: {
                 headers: {
                     readonly "x-request-id": components["headers"]["RequestId"];
@@ -2108,7 +2108,7 @@ export interface operations {
             readonly query?: never;
             readonly header?: {
                 /**
-                 * @description Replaces the member `fcm_token` and has the same form. If both are present, the member is used and the header is
+                 * @description Replaces the field `fcm_token` and has the same form. If both are present, the field is used and the header is
                  *     ignored.
                  */
                 readonly "FCM-TOKEN"?: components["parameters"]["FcmToken"];
