@@ -11,34 +11,30 @@
 import { createServer } from "node:http";
 import { createRemoteJWKSet, errors, jwtVerify } from "jose";
 
-const { ISSUER, AUDIENCE = "latchkey", ORGANIZATION = "default", PORT = "8082" } = process.env;
+const { ISSUER, AUDIENCE = "latchkey", ORGANIZATION = "default" } = process.env;
 const { JWKS_URL = `${ISSUER}/.well-known/jwks.json` } = process.env;
 
 // Reads the keys again after five minutes, and for a key that it does not know, at most every 30 seconds.
 const keys = createRemoteJWKSet(new URL(JWKS_URL), { cacheMaxAge: 300_000, cooldownDuration: 30_000 });
 
-const expected = {
-  algorithms: ["ES256"],
-  // A refresh token has another type, and the same key signs it.
-  typ: "at+jwt",
-  issuer: ISSUER,
-  audience: AUDIENCE,
-  requiredClaims: ["sub", "sid", "org", "iat", "nbf", "exp"],
-  // The clocks of two machines differ.
-  clockTolerance: 5,
-};
-
-// The errors of jose that come from the request for the keys, and not from the token.
-const OF_KEYS = ["ERR_JWKS_TIMEOUT", "ERR_JWKS_INVALID", "ERR_JOSE_GENERIC"];
-const isRefusal = error => error instanceof errors.JOSEError && !OF_KEYS.includes(error.code);
-
 /** The claims of an access token. */
 async function verified(token) {
-  const { payload } = await jwtVerify(token, keys, expected);
+  const { payload } = await jwtVerify(token, keys, {
+    algorithms: ["ES256"],
+    typ: "at+jwt", // a refresh token has another type, and the same key signs it
+    issuer: ISSUER,
+    audience: AUDIENCE,
+    requiredClaims: ["sub", "sid", "org", "iat", "nbf", "exp"],
+    clockTolerance: 5, // seconds: the clocks of two machines differ
+  });
   if (payload.org !== ORGANIZATION) throw new errors.JWTInvalid("a token of another organization");
   if ("cnf" in payload) throw new errors.JWTInvalid("bound to a device key, whose proof is not checked here");
   return payload;
 }
+
+// The errors of jose that come from the request for the keys, and not from the token.
+const OF_KEYS = ["ERR_JWKS_TIMEOUT", "ERR_JWKS_INVALID", "ERR_JOSE_GENERIC"];
+const isRefusal = error => error instanceof errors.JOSEError && !OF_KEYS.includes(error.code);
 
 async function handle(request) {
   const [, token] = /^bearer +(.+)$/i.exec(request.headers.authorization ?? "") ?? [];
@@ -57,4 +53,4 @@ createServer(async (request, response) => {
   const [status, body, headers] = await handle(request);
   response.writeHead(status, { "content-type": "application/json", ...headers });
   response.end(JSON.stringify(body));
-}).listen(Number(PORT), "127.0.0.1");
+}).listen(Number(process.env.PORT ?? 8082), "127.0.0.1");

@@ -87,6 +87,11 @@ test("the key of a browser signs", async () => {
   assert.equal((made["signature"] as ArrayBuffer).byteLength, 64);
 });
 
+test("the backend that integrate.md shows is the one in examples/verify, which tests/examples/run runs", () => {
+  const shown = block("docs/integrate.md", "js", "import { createRemoteJWKSet").text;
+  assert.ok(read("examples/verify/node/service.mjs").includes(shown));
+});
+
 test("the page of clients/web is the one in its examples, which clients/run opens in a browser", () => {
   const page = block("clients/web/README.md", "html", "<!doctype html>");
   assert.equal(page.text, read("clients/web/examples/plain.html"));
