@@ -33,7 +33,8 @@ function excerpt(text: string, words: readonly string[]): string {
 function marked(text: string, words: readonly string[]): (string | HTMLElement)[] {
   const escaped = words.map((word) => word.replaceAll(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`));
   if (escaped.length === 0) return [text];
-  return text.split(new RegExp(`(${escaped.join("|")})`, "gi")).map((part, index) => {
+  // Whole words, because the words that were found are stems.
+  return text.split(new RegExp(`(?<![\\p{L}\\p{M}])((?:${escaped.join("|")})[\\p{L}\\p{M}]*)`, "giu")).map((part, index) => {
     if (index % 2 === 0) return part;
     const mark = document.createElement("mark");
     mark.textContent = part;

@@ -73,7 +73,7 @@ function problemPage(problem: Problem): Page {
       ${render(appTokens, link)}
       <h2 id="what-to-tell-the-user">What to tell the user</h2>
       <p>
-        The words of <code>detail</code>, in English and in Nepali, as <code>Accept-Language</code> asks. Show them, or your
+        <code>detail</code> has these words, in English or in Nepali, as <code>Accept-Language</code> asks. Show them, or your
         own.
       </p>
       ${said(problem)}

@@ -1,8 +1,8 @@
 // What the pages of problems are made of: docs/problems, openapi.yaml, and the words that the API says to people.
 
 import { read, tracked } from "./files.ts";
-import { type Section, type Token, sections, withoutHeading } from "./markdown.ts";
-import { type Member, type Operation, type Problem, codesOf, follow, operations, problems, shape } from "./openapi.ts";
+import { type Section, sections, withoutHeading } from "./markdown.ts";
+import { type Operation, type Problem, codesOf, operations, problems } from "./openapi.ts";
 
 const SOURCE_OF_WORDS = "shared/adapters/src/http/words.rs";
 
@@ -81,22 +81,6 @@ function retryOf(file: string, section: Section): Retry {
   return retry;
 }
 
-/** A body that a page shows has the fields and the values that openapi.yaml allows. */
-function checkBodies(file: string, tokens: readonly Token[], { code, schema }: Problem): void {
-  const { members } = shape(schema);
-  for (const { content } of tokens.filter(({ type, info }) => type === "fence" && info === "json")) {
-    const body = JSON.parse(content) as Record<string, unknown>;
-    const isWrong = ({ name, isRequired, schema: given }: Member): boolean => {
-      const { enum: allowed, const: only } = follow(given);
-      if (!(name in body)) return isRequired;
-      return (allowed !== undefined && !allowed.includes(body[name])) || (only !== undefined && body[name] !== only);
-    };
-    const unknown = Object.keys(body).filter((name) => !members.some((one) => one.name === name));
-    const wrong = members.filter(isWrong).map(({ name }) => name);
-    if ([...unknown, ...wrong].length > 0) throw new Error(`${file}: in the body of ${code}: ${[...unknown, ...wrong].join(", ")}`);
-  }
-}
-
 const others = ["docs/problems/README.md", "docs/problems/api-gateway.md"];
 
 export function pages(): Page[] {
@@ -112,7 +96,6 @@ export function pages(): Page[] {
     if (!what || !app || !retry || more.length > 0 || titles !== "What the app does,Retry") {
       throw new Error(`${file} must have the headings "What the app does" and "Retry", and no other`);
     }
-    checkBodies(file, [what, app, retry].flatMap(({ tokens }) => tokens), problem);
     const words = (said.get(code) ?? []).map((one) => withWait(one, problem));
     if (words[0]?.english !== problem.example["detail"]) {
       throw new Error(`${code}: openapi.yaml and ${SOURCE_OF_WORDS} say different words`);

@@ -14,8 +14,11 @@ import { createRemoteJWKSet, errors, jwtVerify } from "jose";
 const { ISSUER, AUDIENCE = "latchkey", ORGANIZATION = "default" } = process.env;
 const { JWKS_URL = `${ISSUER}/.well-known/jwks.json` } = process.env;
 
-// Reads the keys again after five minutes, and for a key that it does not know, at most every 30 seconds.
-const keys = createRemoteJWKSet(new URL(JWKS_URL), { cacheMaxAge: 300_000, cooldownDuration: 30_000 });
+// Reads the keys again after five minutes, and for an unknown key at most every 30 seconds.
+const keys = createRemoteJWKSet(new URL(JWKS_URL), {
+  cacheMaxAge: 300_000,
+  cooldownDuration: 30_000,
+});
 
 /** The claims of an access token. */
 async function verified(token) {
@@ -27,8 +30,9 @@ async function verified(token) {
     requiredClaims: ["sub", "sid", "org", "iat", "nbf", "exp"],
     clockTolerance: 5, // seconds: the clocks of two machines differ
   });
-  if (payload.org !== ORGANIZATION) throw new errors.JWTInvalid("a token of another organization");
-  if ("cnf" in payload) throw new errors.JWTInvalid("bound to a device key, whose proof is not checked here");
+  if (payload.org !== ORGANIZATION) throw new errors.JWTInvalid("another organization");
+  // The proof of a device key is not checked here.
+  if ("cnf" in payload) throw new errors.JWTInvalid("bound to a device key");
   return payload;
 }
 
