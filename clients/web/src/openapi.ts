@@ -2086,7 +2086,7 @@ export interface operations {
             readonly 413: components["responses"]["PayloadTooLarge"];
             readonly 415: components["responses"]["UnsupportedMediaType"];
             /**
-             * @description `too_many_requests`: the caller has given up five usernames that are still kept for them. Nothing was
+             * @description `too_many_requests`: the caller has five earlier usernames that are still kept for them. Nothing was
              *     changed. Or API Gateway's throttle.
              */
             readonly 429: {
