@@ -91,6 +91,11 @@ export interface ApiOptions {
 /** Where the script runs, if that is a page. */
 export const page = (globalThis as { location?: Location }).location;
 
+/** How many seconds the clock of whoever answered is ahead of this device's, if a page may read it there. */
+export function aheadOf(headers: Headers): number | undefined {
+  return (Date.parse(headers.get("date") ?? "") - Date.now()) / 1000 || undefined;
+}
+
 /** A longer wait is for a person to decide. */
 const LONGEST_WAIT_SECONDS = 10;
 const REPETITIONS = 2;
@@ -105,11 +110,6 @@ export class Api {
   constructor(base: string | URL, options: ApiOptions = {}) {
     this.base = new URL(base, page?.href).href.replace(/\/$/, "");
     this.#options = options;
-  }
-
-  /** The server's time, as far as it is known. */
-  get now(): number {
-    return Date.now() / 1000 + this.aheadSeconds;
   }
 
   /**
@@ -128,16 +128,15 @@ export class Api {
     }
   }
 
-  /** A proof of one request, if there is a key. */
-  async proof(method: string, url: string, accessToken?: string): Promise<string | undefined> {
+  /** A proof of one request, if there is a key. Another server's clock may be ahead otherwise. */
+  async proof(
+    method: string,
+    url: string,
+    accessToken?: string,
+    aheadSeconds = this.aheadSeconds,
+  ): Promise<string | undefined> {
     const key = await this.#options.key?.();
-    return key && prove(key, method, url, this.now, accessToken);
-  }
-
-  /** Takes the server's time from an answer, if a page may read it there. */
-  learnTime(headers: Headers): void {
-    const date = Date.parse(headers.get("date") ?? "");
-    if (date) this.aheadSeconds = (date - Date.now()) / 1000;
+    return key && prove(key, method, url, Date.now() / 1000 + aheadSeconds, accessToken);
   }
 
   async #attempt(operation: Operation, body: unknown, options: CallOptions): Promise<unknown> {
@@ -146,7 +145,7 @@ export class Api {
     const url = this.base + path.replace("{session_id}", encodeURIComponent(id ?? ""));
     const { token, idempotencyKey, signal } = options;
     const headers: Record<string, string> = {};
-    const request: RequestInit = { method, headers, cache: "no-store", credentials: "omit" };
+    const request: RequestInit = { method, headers, cache: "no-store", credentials: "omit", redirect: "error" };
     if (body && !id) {
       headers["content-type"] = "application/json";
       request.body = JSON.stringify(body);
@@ -179,9 +178,9 @@ export class Api {
       // A page of a proxy. Its status says the rest.
     }
     // Somebody else's answer may come from a cache, and be old.
-    if (headers.has("x-request-id")) this.learnTime(headers);
+    if (headers.has("x-request-id")) this.aheadSeconds = aheadOf(headers) ?? this.aheadSeconds;
     if (!response.ok) throw problemOf(status, answer, headers);
-    if (status !== 204 && answer === undefined) throw new Problem("gateway_failed", status);
+    if (status !== 204 && !answer) throw new Problem("gateway_failed", status);
     return answer;
   }
 

@@ -1,15 +1,15 @@
 // Calling codes, each with its countries, the main one first. From Google's libphonenumber 9, without satellite networks.
 
-/** A comma stands for the next code. */
+/** A capital begins the next code, or the one that is written. */
 const table =
-  "1USAGAIASBBBMBSCADMDOGDGUJMKNKYLCMPMSPRSXTCTTVCVGVI7RUKZ20EG27ZA30GR,NL,BE,FR,ES36HU39ITVA,RO,CH43AT,GBGGIMJE,DK,SE,NOSJ,PL,DE51PE,MX,CU,AR,BR,CL,CO,VE60MY,AUCCCX,ID,PH,NZ,SG,TH81JP,KR84VN86CN90TR,IN,PK,AF,LK,MM98IR211SS,MAEH,DZ216TN218LY220GM,SN,MR,ML,GN,CI,BF,NE,TG,BJ,MU,LR,SL,GH,NG,TD,CF,CM,CV,ST,GQ,GA,CG,CD,AO,GW,IO,AC,SC,SD,RW,ET,SO,DJ,KE,TZ,UG,BI,MZ260ZM,MG,REYT,ZW,NA,MW,LS,BW,SZ,KM290SHTA,ER297AW,FO,GL350GI,PT,LU,IE,IS,AL,MT,CY,FIAX,BG370LT,LV,EE,MD,AM,BY,AD,MC,SM380UA,RS,ME,XK385HR,SI,BA389MK420CZ,SK423LI500FK,BZ,GT,SV,HN,NI,CR,PA,PM,HT590GPBLMF,BO,GY,EC,GF,PY,MQ,SR,UY,CWBQ670TL672NF,BN,NR,PG,TO,SB,VU,FJ,PW,WF,CK,NU685WS,KI,NC,TV,PF,TK,FM,MH850KP852HK,MO855KH,LA880BD886TW960MV,LB,JO,SY,IQ,KW,SA,YE,OM970PS,AE,IL,BH,QA,BT,MN,NP992TJ,TM,AZ,GE,KG998UZ";
+  "1Usagaiasbbbmbscadmdogdgujmknkylcmpmsprsxtcttvcvgvi7Rukz20Eg27Za30GrNlBeFrEs36Hu39ItvaRoCh43AtGbggimjeDkSeNosjPlDe51PeMxCuArBrClCoVe60MyAucccxIdPhNzSgTh81JpKr84Vn86Cn90TrInPkAfLkMm98Ir211SsMaehDz216Tn218Ly220GmSnMrMlGnCiBfNeTgBjMuLrSlGhNgTdCfCmCvStGqGaCgCdAoGwIoAcScSdRwEtSoDjKeTzUgBiMz260ZmMgReytZwNaMwLsBwSzKm290ShtaEr297AwFoGl350GiPtLuIeIsAlMtCyFiaxBg370LtLvEeMdAmByAdMcSm380UaRsMeXk385HrSiBa389Mk420CzSk423Li500FkBzGtSvHnNiCrPaPmHt590GpblmfBoGyEcGfPyMqSrUyCwbq670Tl672NfBnNrPgToSbVuFjPwWfCkNu685WsKiNcTvPfTkFmMh850Kp852HkMo855KhLa880Bd886Tw960MvLbJoSyIqKwSaYeOm970PsAeIlBhQaBtMnNp992TjTmAzGeKg998Uz";
 
 let next = 0;
 /** The calling code of each country, by its ISO 3166 code. */
 export const callingCodes: ReadonlyMap<string, string> = new Map(
-  [...table.matchAll(/(\d+|,)([A-Z]+)/g)].flatMap(([, code = "", countries = ""]) => {
+  [...table.matchAll(/(\d*)([A-Z][a-z]+)/g)].flatMap(([, code = "", countries = ""]) => {
     next = Number(code) || next + 1;
-    return (countries.match(/../g) ?? []).map((country) => [country, String(next)] as const);
+    return (countries.toUpperCase().match(/../g) ?? []).map((country) => [country, String(next)] as const);
   }),
 );
 

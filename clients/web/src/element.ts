@@ -1,11 +1,12 @@
 // <latchkey-sign-in>: a sign-in from the number to the session, in words, for keyboard, screen reader and both colour schemes.
 
-import { type CodeStep, type Problem, Session, SignIn, type SignInState, type SignedIn } from "./index.ts";
-import { callingCodes, countryOf, international } from "./countries.ts";
-import style from "./style.css";
-import { en } from "./texts/en.ts";
+// A bundle has its parts in this order. What is alike is near then, and compresses better.
 import { ne } from "./texts/ne.ts";
-import type { Texts } from "./texts/texts.ts";
+import { en } from "./texts/en.ts";
+import style from "./style.css";
+import { callingCodes, countryOf, international } from "./countries.ts";
+import { type CodeStep, type Problem, Session, SignIn, type SignInState, type SignedIn } from "./index.ts";
+import type { NamedProblem, Texts } from "./texts/texts.ts";
 
 export type { NamedProblem, Texts } from "./texts/texts.ts";
 
@@ -38,8 +39,11 @@ export class LatchkeySignIn extends HTMLElement {
   /** The words of each language. An app can add one, or change words. */
   static readonly texts: Record<string, Texts> = { en, ne };
 
-  /** The session that the sign-in opens. Set it to use your own; otherwise the element opens one for its attribute `api`. */
-  declare session: Session | undefined;
+  /**
+   * The session that the sign-in opens. Set it to use your own before the element is in the page; otherwise the element opens
+   * one for its attribute `api`. React looks whether the element has the property, so it is there from the start.
+   */
+  session = (this as { session?: Session }).session;
 
   readonly #panel = h("section", "panel");
   /** What a screen reader says. It stays in the page, because a new live region is not read. */
@@ -63,7 +67,10 @@ export class LatchkeySignIn extends HTMLElement {
   async connectedCallback(): Promise<void> {
     const { signal } = (this.#leave = new AbortController());
     const text = (name: string): string | undefined => this.getAttribute(name) ?? undefined;
-    const session = (this.session ??= await Session.open({ api: text("api") ?? "/" }));
+    const api = text("api");
+    // Without a word, numbers would go to whoever serves the page.
+    if (!this.session && !api) throw new TypeError("latchkey-sign-in has neither api nor session");
+    const session = (this.session ??= await Session.open({ api: api ?? "" }));
     if (signal.aborted) return;
     const flow = (this.#flow = new SignIn(session, {
       organizationId: text("organization"),
@@ -105,7 +112,12 @@ export class LatchkeySignIn extends HTMLElement {
 
   get #language(): string {
     const { lang } = this.closest<HTMLElement>("[lang]") ?? this;
-    return lang || navigator.language;
+    try {
+      return String(new Intl.Locale((lang || navigator.language).replaceAll("_", "-")));
+    } catch {
+      // Also a browser may name a language in a form of its own, such as `en-US@posix`.
+      return "en";
+    }
   }
 
   get #texts(): Texts {
@@ -129,7 +141,7 @@ export class LatchkeySignIn extends HTMLElement {
       // The page decides where the focus is when it opens.
       if (this.#shown) {
         (view.field ?? this.#panel.querySelector("h2"))?.focus();
-        this.#said.textContent = `${view.title}. ${view.hint ?? ""}`;
+        this.#said.textContent = [view.title, view.hint].join(view.title.endsWith("?") ? " " : ". ");
       }
       this.#shown = shown;
     }
@@ -152,7 +164,8 @@ export class LatchkeySignIn extends HTMLElement {
       h("slot", ""),
     );
     this.#show = (state) => {
-      if (field) field.ariaInvalid = String(!!state.problem);
+      // Of other problems, what was typed is not the cause.
+      if (field) field.ariaInvalid = String(/phone|country|incorrect/.test(state.problem?.code ?? ""));
       if (main && button) {
         button.ariaDisabled = String(state.busy);
         button.firstChild?.replaceWith(state.busy ? this.#texts.busy : main[0]);
@@ -348,7 +361,7 @@ export class LatchkeySignIn extends HTMLElement {
     const texts = this.#texts;
     const { code } = problem;
     const named = code === "timed_out" ? "no_answer" : /^service|throttled/.test(code) ? "gateway_failed" : code;
-    const words = [(texts.problems as Partial<Record<string, string>>)[named] ?? texts.appFault];
+    const words = [Object.hasOwn(texts.problems, named) ? texts.problems[named as NamedProblem] : texts.appFault];
     if (problem.attemptsLeft) {
       words.push(fill(texts.attemptsLeft, { n: problem.attemptsLeft.toLocaleString(texts.locale) }));
     }

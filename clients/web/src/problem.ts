@@ -24,6 +24,16 @@ export type ProblemBody = { readonly [Key in KeyOf<AnyProblem>]: ValueOf<AnyProb
 export type ClientCode =
   "gateway_throttled" | "gateway_failed" | "gateway_refused" | "no_answer" | "timed_out" | "signed_out";
 
+/** In characters. */
+const LONGEST_DETAIL = 500;
+/** The year 5138, in seconds since the epoch. A date can show what is below. */
+const LATEST = 1e11;
+
+/** A number of seconds or tries that can be real. Whoever answers may not be Latchkey. */
+export function plausible(value: unknown): number | undefined {
+  return typeof value === "number" && value >= 0 && value < LATEST ? value : undefined;
+}
+
 /** A request that did not succeed. Branch on `code`; `message` is a sentence for people. */
 export class Problem extends Error {
   declare readonly code: ProblemCode | ClientCode;
@@ -35,16 +45,18 @@ export class Problem extends Error {
   declare readonly attemptsLeft: number | undefined;
   /** Quote it when you report a fault. */
   declare readonly requestId: string | undefined;
-  /** All members of Latchkey's answer, such as `opens_at`. Empty if somebody else answered. */
+  /** All members of Latchkey's answer, such as `opens_at`, as they came. Empty if somebody else answered. */
   declare readonly body: Partial<ProblemBody>;
 
   constructor(code: ProblemCode | ClientCode, status = 0, body: Partial<ProblemBody> = {}, headers = new Headers()) {
-    super(body.detail ?? code);
+    const { detail } = body;
+    super((typeof detail === "string" ? detail : code).slice(0, LONGEST_DETAIL));
+    this.name = "Problem";
     this.code = code;
     this.status = status;
     this.body = body;
-    this.retryAfter = body.retry_after ?? (Number(headers.get("retry-after")) || undefined);
-    this.attemptsLeft = body.attempts_left;
+    this.retryAfter = plausible(body.retry_after) ?? plausible(Number(headers.get("retry-after") ?? NaN));
+    this.attemptsLeft = plausible(body.attempts_left);
     this.requestId = headers.get("x-request-id") ?? undefined;
   }
 }

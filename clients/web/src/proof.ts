@@ -1,5 +1,7 @@
 // The device's key, and proofs that a request comes from it (DPoP, RFC 9449).
 
+import { Problem } from "./problem.ts";
+
 /** An ECDSA key on P-256. No script can read its private half. */
 export type DeviceKey = CryptoKeyPair;
 
@@ -47,10 +49,18 @@ function encode(bytes: ArrayBuffer | Uint8Array): string {
     .replace(/=/g, "");
 }
 
-/** What a JWT says, without a check of its signature: for the client's own use only. */
+/**
+ * What a JWT says, without a check of its signature: for the client's own use only.
+ *
+ * @throws {Problem} for what is none: then somebody else than Latchkey answered.
+ */
 export function claimsOf(jwt: string): Record<string, unknown> {
-  const [, claims = ""] = jwt.split(".");
-  const bytes = atob(claims.replace(/-/g, "+").replace(/_/g, "/"));
-  const decoded = new TextDecoder().decode(Uint8Array.from(bytes, (byte) => byte.charCodeAt(0)));
-  return JSON.parse(decoded) as Record<string, unknown>;
+  try {
+    const [, claims = ""] = jwt.split(".");
+    const bytes = atob(claims.replace(/-/g, "+").replace(/_/g, "/"));
+    const decoded = new TextDecoder().decode(Uint8Array.from(bytes, (byte) => byte.charCodeAt(0)));
+    return JSON.parse(decoded) as Record<string, unknown>;
+  } catch {
+    throw new Problem("gateway_failed");
+  }
 }

@@ -9,6 +9,7 @@ import {
   type Operation,
   type SignedIn,
   type Tokens,
+  aheadOf,
   page,
 } from "./api.ts";
 import { Problem, type ProblemCode } from "./problem.ts";
@@ -117,9 +118,10 @@ export class Session {
 
   /**
    * Sends a request with the access token, as `fetch` does. Refreshes the token if it is about to expire, and once if the
-   * server does not accept it.
+   * server does not accept it. Follows no redirect.
    *
-   * @throws {TypeError} for a URL of an origin that must not get the token. Nothing was sent.
+   * @throws {TypeError} for a URL of an origin that must not get the token: nothing was sent. Also for a redirect, and if there
+   * is no answer.
    * @throws {Problem} if nobody is signed in, or the refresh failed.
    */
   async fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response> {
@@ -128,12 +130,12 @@ export class Session {
     if (!mayKnow.some((known) => known && new URL(known).origin === url.origin)) {
       throw new TypeError(`the option origins does not name ${url.origin}`);
     }
-    const request = new Request(input instanceof Request ? input : url, init);
-    const send = async (kept: Kept): Promise<Response> => {
+    const request = new Request(input instanceof Request ? input : url, { ...init, redirect: "error" });
+    const send = async (kept: Kept, aheadSeconds?: number): Promise<Response> => {
       const attempt = request.clone();
       attempt.headers.set("authorization", `${kept.token_type} ${kept.access_token}`);
       if (kept.token_type === "DPoP") {
-        const proof = await this.api.proof(request.method, url.href, kept.access_token);
+        const proof = await this.api.proof(request.method, url.href, kept.access_token, aheadSeconds);
         if (proof) attempt.headers.set("dpop", proof);
       }
       return (this.#options.fetch ?? fetch)(attempt);
@@ -141,9 +143,8 @@ export class Session {
     const kept = await this.#valid();
     const response = await send(kept);
     if (!(await isStale(response))) return response;
-    // If the proof was refused and not the token, the next one has the right time.
-    this.api.learnTime(response.headers);
-    return send(await this.#renewed(kept));
+    // If the proof was refused and not the token, the next one has this server's time. It may be no time for another server.
+    return send(await this.#renewed(kept), aheadOf(response.headers));
   }
 
   /** Calls an operation of Latchkey as the person who is signed in. */
@@ -171,10 +172,17 @@ export class Session {
    * in the list of devices.
    */
   async signIn(tokens: SignedIn): Promise<void> {
-    const earlier = this.claims?.sid;
+    const earlier = this.#kept;
     await this.#locked(() => this.#keep(tokens));
     // The person is signed in, whatever becomes of it.
-    if (earlier) await this.call("revokeSession", { session_id: earlier }).catch(() => undefined);
+    if (earlier) await this.#end(earlier).catch(() => undefined);
+  }
+
+  /** Ends a session of which nobody here knows any more. It may have been another person's. */
+  async #end({ token_type, access_token, refresh_token, expires_at }: Kept): Promise<void> {
+    const token =
+      expires_at < Date.now() ? await this.api.call("refreshSession", { refresh_token }) : { token_type, access_token };
+    await this.api.call("signOut", undefined, { token });
   }
 
   /**
@@ -183,15 +191,15 @@ export class Session {
    * @throws {Problem} if the server could not be told. Then the session stays in the list of devices until it expires.
    */
   async signOut(): Promise<void> {
-    const sid = this.claims?.sid;
-    if (!sid) return;
+    const { claims } = this;
+    if (!claims) return;
     try {
       await this.call("signOut");
     } catch (error) {
-      // If the server ended the session first, this is what the person wants.
-      if (this.isSignedIn) throw error;
+      // If the server ended the session first, or somebody else signed in, this is what the person wants.
+      if (this.claims?.sid === claims.sid) throw error;
     } finally {
-      await this.#forget(sid);
+      await this.#forget(claims.sid);
     }
   }
 
@@ -246,9 +254,9 @@ export class Session {
       const tokens = await this.api.call("refreshSession", { refresh_token: old.refresh_token });
       if (await isKept()) await this.#keep(tokens);
     } catch (error) {
-      if (error instanceof Problem && ends.includes(error.code) && (await isKept())) {
-        await this.#change(undefined, error.code as EndReason);
-      }
+      // After a sign-in or a sign-out, it says nothing of what is kept.
+      if (!(await isKept())) return;
+      if (error instanceof Problem && ends.includes(error.code)) await this.#change(undefined, error.code as EndReason);
       throw error;
     }
   }
@@ -273,9 +281,10 @@ export class Session {
   }
 
   async #change(kept: Kept | undefined, reason?: EndReason): Promise<void> {
-    const event = this.#take(kept, reason);
     // Whoever reads a refresh token without a key can use it. It ends with the page.
-    if (kept && isBound(kept)) await this.#store.put("tokens", kept);
+    const isToKeep = kept && isBound(kept);
+    const event = this.#take(kept, reason);
+    if (isToKeep) await this.#store.put("tokens", kept);
     else await this.#store.remove("tokens");
     this.#channel?.postMessage(event);
     this.#emit(event);
@@ -296,9 +305,11 @@ export class Session {
 
   #take(kept: Kept | undefined, reason: EndReason = "signed_out"): SessionEvent {
     const earlier = this.claims?.sid;
+    // It throws for tokens that cannot be read. So it comes before anything changes.
+    const sid = kept && claimsOf(kept.access_token)["sid"];
     this.#kept = kept;
     if (!kept) return { type: "signed-out", reason };
-    return { type: this.claims?.sid === earlier ? "refreshed" : "signed-in" };
+    return { type: sid === earlier ? "refreshed" : "signed-in" };
   }
 
   #emit(event: SessionEvent): void {

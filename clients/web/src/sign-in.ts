@@ -2,7 +2,7 @@
 
 import type { Session } from "./session.ts";
 import type { Body, SignedIn, Submit } from "./api.ts";
-import { Problem } from "./problem.ts";
+import { Problem, plausible } from "./problem.ts";
 
 /** Times are milliseconds since the epoch by this device's clock. */
 interface Common {
@@ -116,15 +116,16 @@ export class SignIn {
       const body = { phone_number: phoneNumber, organization_id: organizationId, locale: locale?.(), source };
       const sent = await this.#session.api.call("sendOtp", body as Body<"sendOtp">);
       if (!isGivenUp()) this.#challengeId = sent.challenge_id;
-      const now = Date.now();
+      const at = (seconds: unknown): number => Date.now() + (plausible(seconds) ?? 0) * 1000;
+      const attemptsLeft = plausible(sent.attempts_left) ?? 0;
       return {
         ...idle,
         step: "code",
         phoneNumber,
-        expiresAt: now + sent.expires_in * 1000,
-        resendAt: now + sent.resend_in * 1000,
-        attemptsLeft: sent.attempts_left,
-        needsNewCode: !sent.attempts_left,
+        expiresAt: at(sent.expires_in),
+        resendAt: at(sent.resend_in),
+        attemptsLeft,
+        needsNewCode: !attemptsLeft,
       };
     });
   }
@@ -136,8 +137,7 @@ export class SignIn {
 
   /** Submits the code of the message. Digits of any script will do. Other devices can be signed out with it. */
   submit(otp: string, others?: SignOut): Promise<void> {
-    this.#otp = otp;
-    return this.#submit({ sign_out_others: !!others });
+    return this.#submit({ sign_out_others: !!others }, otp);
   }
 
   /** After an approval on another device. */
@@ -168,14 +168,15 @@ export class SignIn {
     this.#set(start);
   }
 
-  async #submit(way: Way): Promise<void> {
+  async #submit(way: Way, otp = this.#otp): Promise<void> {
     const state = this.#state;
     if (!("phoneNumber" in state)) return;
     await this.#step(async (isGivenUp) => {
+      this.#otp = otp;
       const { organizationId, deviceName, source } = this.#options;
       const body = {
         phone_number: state.phoneNumber,
-        otp: this.#otp,
+        otp,
         challenge_id: this.#challengeId,
         organization_id: organizationId,
         device_name: deviceName,
@@ -205,7 +206,8 @@ export class SignIn {
 
   #refused(state: CodeSentTo & SignInState, problem: Problem): SignInState {
     const { body, code } = problem;
-    const milliseconds = (seconds?: number): number => {
+    const milliseconds = (stated: unknown): number => {
+      const seconds = plausible(stated);
       return seconds ? (seconds - this.#session.api.aheadSeconds) * 1000 : 0;
     };
     // Each submit of a code has used one attempt, whatever became of it.

@@ -68,6 +68,26 @@ test("API Gateway's own answers are problems too, whatever their body", async ()
   }
 });
 
+test("numbers of an answer that cannot be real are left out, and a long sentence is cut", async () => {
+  const wire = await world.wire();
+  const { base } = wire;
+  const body = { code: "too_many_requests", detail: "d".repeat(9000) };
+  for (const odd of [-1, 1e308, 1e13, "x", {}, [], true, null]) {
+    wire.answer(SEND, 429, JSON.stringify({ ...body, retry_after: odd, attempts_left: odd }));
+    const refused = await problem(new Api(base).call("sendOtp", { phone_number: "1" }), "too_many_requests");
+    assert.equal(refused.retryAfter, undefined, JSON.stringify(odd));
+    assert.equal(refused.attemptsLeft, undefined, JSON.stringify(odd));
+    assert.equal(refused.message.length, 500);
+  }
+  wire.answer(SEND, 429, JSON.stringify({ code: "too_many_requests", detail: { toString: 1 } }));
+  const refused = await problem(new Api(base).call("sendOtp", { phone_number: "1" }), "too_many_requests");
+  assert.equal(String(refused), "Problem: too_many_requests");
+  wire.answer(ME, 200, "null");
+  wire.answer(ME, 200, "null");
+  wire.answer(ME, 200, "null");
+  await problem(new Api(base).call("getMe"), "gateway_failed");
+});
+
 test("a throttled request and a failed one are sent again", async () => {
   const wire = await world.wire();
   const api = new Api(wire.base);

@@ -380,6 +380,114 @@ test("the language follows the page", async () => {
   await page.getByText("मोबाइल नम्बर", { exact: true }).waitFor();
 });
 
+test("a language in another form than a page should name it is understood, or English", async () => {
+  for (const [lang, title] of [
+    ["ne_NP", "साइन इन"],
+    ["en_US", "Sign in"],
+    ["en-US-x", "Sign in"],
+    ["en-US@posix", "Sign in"],
+    ["constructor", "Sign in"],
+  ] as const) {
+    const { page, context } = await open({ lang });
+    assert.equal(await page.getByRole("heading", { level: 2 }).innerText(), title, lang);
+    await context.close();
+  }
+});
+
+test("only a number or a code that is wrong marks its field", async () => {
+  const opened = await open();
+  const { page, number, wire } = opened;
+  const marked = (field: string): Promise<string | null> => page.locator(field).getAttribute("aria-invalid");
+  wire.answer(SEND, 503, '{"code":"sms_gateway_unavailable","retry_after":30}');
+  await page.locator("#number").fill(number);
+  await page.keyboard.press("Enter");
+  await page.getByText("The text could not be sent.").first().waitFor();
+  assert.equal(await marked("#number"), "false");
+  await page.locator("#number").fill("12");
+  await page.keyboard.press("Enter");
+  await page.getByText("This is not a mobile number.").first().waitFor();
+  assert.equal(await marked("#number"), "true");
+  await toCode(opened);
+  wire.answer(SUBMIT, 429, '{"code":"too_many_requests","retry_after":30}');
+  await page.locator("#code").fill("123456");
+  await page.getByText("That was too often.").first().waitFor();
+  assert.equal(await marked("#code"), "false");
+});
+
+test("answers that Latchkey never gives are told in words too", async () => {
+  const { page, number, wire } = await open();
+  const odd = { retry_after: 1e308, attempts_left: { toLocaleString: 1 }, detail: { a: 1 } };
+  for (const code of ["constructor", "toString", "__proto__"]) {
+    wire.answer(SEND, 429, JSON.stringify({ ...odd, code }));
+    await page.locator("#number").fill(number);
+    await page.keyboard.press("Enter");
+    await page.getByText("Something is wrong in this app. Tell its support.", { exact: true }).first().waitFor();
+    await page.locator("#number").fill("12");
+    await page.keyboard.press("Enter");
+    await page.getByText("This is not a mobile number.").first().waitFor();
+  }
+  wire.answer(SEND, 200, JSON.stringify({ challenge_id: {}, expires_in: "x", resend_in: 1e308, attempts_left: "<img>" }));
+  await page.locator("#number").fill(number);
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { name: "You need a new code" }).waitFor();
+  assert.doesNotMatch(await page.locator("latchkey-sign-in").innerText(), /Invalid|NaN/);
+});
+
+test("the focus stays inside when a script fills the fields in", async () => {
+  const { page, number } = await open();
+  const fill = (id: string, value: string): Promise<void> =>
+    page.evaluate(
+      ([id, value]) => {
+        const field = document.querySelector("latchkey-sign-in")?.shadowRoot?.querySelector<HTMLInputElement>(id ?? "");
+        if (!field) throw new Error(`no ${id}`);
+        field.value = value ?? "";
+        field.dispatchEvent(new InputEvent("input", { bubbles: true, composed: true }));
+      },
+      [id, value],
+    );
+  await fill("#number", number);
+  await page.getByRole("button", { name: "Text me a code" }).click();
+  await page.locator("#code").waitFor();
+  await fill("#code", await world.code(number));
+  await page.locator("[signed-in]").waitFor();
+  const tag = (): Promise<string | undefined> =>
+    page.evaluate(() => document.querySelector("latchkey-sign-in")?.shadowRoot?.activeElement?.tagName);
+  await until(async () => (await tag()) === "H2");
+});
+
+test("an element that knows no Latchkey says so, and asks nobody", async () => {
+  const { page, wire } = await open();
+  const failed = page.evaluate(
+    () =>
+      new Promise<string>((done) => {
+        addEventListener("unhandledrejection", (event) => {
+          event.preventDefault();
+          done(String(event.reason));
+        });
+        document.body.append(document.createElement("latchkey-sign-in"));
+      }),
+  );
+  assert.match(await failed, /neither api nor session/);
+  assert.equal(wire.passed.length, 0);
+});
+
+test("a session that was set before the element was defined is used", async () => {
+  const { page, wire } = await open();
+  await page.evaluate(() => document.querySelector("latchkey-sign-in")?.remove());
+  wire.pages.set("/early", {
+    type: "text/html",
+    body: `<!doctype html><html lang="en"><title>Acme</title><latchkey-sign-in></latchkey-sign-in><script type="module">
+      import { Session } from "/index.js";
+      const element = document.querySelector("latchkey-sign-in");
+      globalThis.mine = element.session = await Session.open({ api: "/" });
+      await import("/element.js");
+    </script>`,
+  });
+  await page.goto(`${wire.base}/early`);
+  await page.locator("#number").waitFor();
+  assert.equal(await page.evaluate("document.querySelector('latchkey-sign-in').session === mine"), true);
+});
+
 test("a reload keeps the session, and no script can read the key", async () => {
   const opened = await open();
   const { page, wire } = opened;
@@ -517,7 +625,7 @@ test("a dormant number is asked for a second signal, and can be asked for or sta
   await toCode({ ...opened, number });
   await page.locator("#code").fill(await world.code(number));
   await page.getByRole("heading", { name: "Is this your account?" }).waitFor();
-  assert.match(await said(page), /^Is this your account/);
+  assert.match(await said(page), /^Is this your account\? Nobody has used/);
   await shoot(page, "second-signal");
   await accessible(page);
   await page.getByRole("button", { name: /^It is mine/ }).click();

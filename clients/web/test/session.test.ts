@@ -2,11 +2,13 @@
 
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync, mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, after, before, test } from "node:test";
 import { type Held, World, moment } from "../../conformance/world.ts";
-import { MemoryStore, Problem, type Store } from "../src/index.ts";
+import { Api, MemoryStore, Problem, SignIn, type Store } from "../src/index.ts";
 import { claimsOf } from "../src/proof.ts";
 import { type Device, device, newNumber, signIn, tab, until } from "./support.ts";
 
@@ -160,7 +162,7 @@ test("a refresh that is refused late does not sign out the next person", async (
   await other.session.signOutEverywhere();
   await signIn(world, made);
   late.answer();
-  await assert.rejects(refresh, code("session_revoked"));
+  await assert.rejects(refresh, code("signed_out"));
   assert.equal(made.session.isSignedIn, true);
   await made.session.call("getMe");
 });
@@ -374,7 +376,7 @@ test("fetch adds the token, refreshes once, and sends the body again", async () 
   const headers = { "content-type": "application/json" };
   const response = await session.fetch(`${wire.base}/v1/me`, { method: "PATCH", headers, body });
   assert.equal(((await response.json()) as { name: string }).name, "Sita Sharma");
-  assert.equal(wire.count(REFRESH), 1);
+  assert.equal(wire.count(REFRESH, 200), 1);
   assert.equal(wire.count("PATCH /v1/me"), 2);
 });
 
@@ -408,14 +410,23 @@ test("fetch sends the token to no origin that was not named", async () => {
   assert.equal(other.count(ME), 1);
 });
 
-test("where access tokens are bound too, each request has a proof", async () => {
+/** Another Latchkey, whose access tokens are bound too. */
+async function boundWorld(): Promise<World> {
   const folder = mkdtempSync(join(tmpdir(), "latchkey-"));
   const template = readFileSync(new URL("../../../template.yaml", import.meta.url), "utf8");
   const bound = template.replace(/(\n {2}AccessTokenBinding:\n {4}Type: String\n {4}Default: )refresh/, "$1all");
   assert.notEqual(bound, template);
   const file = join(folder, "template.yaml");
   writeFileSync(file, bound);
-  const other = await World.start(file);
+  try {
+    return await World.start(file);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+test("where access tokens are bound too, each request has a proof", async () => {
+  const other = await boundWorld();
   try {
     const made = await device(other);
     await signIn(other, made);
@@ -427,6 +438,104 @@ test("where access tokens are bound too, each request has a proof", async () => 
     assert.equal((await (await tab(made)).session.fetch(`${made.wire.base}/v1/sessions`)).status, 200);
   } finally {
     other.close();
-    rmSync(folder, { recursive: true });
+  }
+});
+
+test("fetch follows no redirect, because the proof and the body are for one server", async () => {
+  const { session, wire } = await signedIn();
+  const other = await world.wire();
+  const redirect = createServer((_, to) => {
+    to.writeHead(307, { location: `${other.base}/v1/me` }).end();
+  });
+  await new Promise<void>((ready) => redirect.listen(0, "127.0.0.1", ready));
+  const origin = `http://127.0.0.1:${(redirect.address() as AddressInfo).port}`;
+  try {
+    const named = await tab({ session, wire, store: (await signedIn()).store, events: [] }, { origins: [origin] });
+    await assert.rejects(named.session.fetch(`${origin}/orders`, { method: "POST", body: "secret" }), TypeError);
+    await assert.rejects(new Api(origin).call("getMe"), code("no_answer"));
+    assert.deepEqual(other.passed, []);
+  } finally {
+    redirect.close();
+    redirect.closeAllConnections();
+  }
+});
+
+test("the time of another server dates the proofs for it, and none for Latchkey", async () => {
+  const other = await boundWorld();
+  const future = Date.UTC(2038, 0);
+  const dates: number[] = [];
+  const resource = createServer(({ headers }, to) => {
+    dates.push(Number(claimsOf(String(headers["dpop"]))["iat"]) * 1000);
+    const answer = { "content-type": "application/json", date: new Date(future).toUTCString(), "x-request-id": "r" };
+    to.writeHead(401, answer).end('{"code":"invalid_dpop_proof"}');
+  });
+  await new Promise<void>((ready) => resource.listen(0, "127.0.0.1", ready));
+  const origin = `http://127.0.0.1:${(resource.address() as AddressInfo).port}`;
+  try {
+    const made = await device(other, { origins: [origin] });
+    await signIn(other, made);
+    assert.equal((await made.session.fetch(`${origin}/orders`)).status, 401);
+    assert.deepEqual(
+      dates.map((date) => date > future - 60_000),
+      [false, true],
+    );
+    await made.session.call("getMe");
+    await made.session.refresh();
+    assert.deepEqual(
+      made.wire.passed.filter(({ headers }) => {
+        const proof = headers["dpop"];
+        return proof && Number(claimsOf(String(proof))["iat"]) * 1000 > future - 60_000;
+      }),
+      [],
+    );
+  } finally {
+    resource.close();
+    resource.closeAllConnections();
+    other.close();
+  }
+});
+
+test("tokens that cannot be read sign nobody in, and end nobody's session", async () => {
+  const answers = ["x", "a.e30.c", 7].flatMap((token) => [
+    { access_token: token, refresh_token: "a.e30.c" },
+    { access_token: "a.e30.c", refresh_token: token },
+  ]);
+  for (const tokens of answers.filter(({ access_token, refresh_token }) => access_token !== refresh_token)) {
+    const { session, wire } = await device(world);
+    const flow = new SignIn(session);
+    const number = newNumber();
+    await flow.send(number);
+    wire.answer("POST /v1/otp/submit", 200, JSON.stringify({ ...tokens, token_type: "Bearer", expires_in: 900 }));
+    await flow.submit(await world.code(number));
+    assert.equal(session.isSignedIn, false, JSON.stringify(tokens));
+    assert.equal(flow.state.problem?.code, "gateway_failed");
+  }
+  const { session, wire } = await signedIn();
+  wire.answer(REFRESH, 200, '{"access_token":"x","refresh_token":"y","token_type":"Bearer","expires_in":900}');
+  await assert.rejects(session.refresh(), code("gateway_failed"));
+  assert.equal((await session.call("getMe")).user_id, session.claims?.sub);
+});
+
+test("when another person signs in, the session of the earlier one ends, also with an expired token", async (context) => {
+  for (const isExpired of [false, true]) {
+    const [first, second] = [newNumber(), newNumber()];
+    const elsewhere = await device(world);
+    await signIn(world, elsewhere, first);
+    await world.advance(60);
+    const made = await device(world);
+    await signIn(world, made, first);
+    if (isExpired) {
+      await world.advance(ACCESS_TOKEN_SECONDS + 1);
+      const later = (): number => performance.timeOrigin + performance.now() + (ACCESS_TOKEN_SECONDS + 1) * 1000;
+      context.mock.method(Date, "now", later);
+    }
+    await signIn(world, made, second);
+    context.mock.restoreAll();
+    const { sessions } = await elsewhere.session.call("listSessions");
+    assert.deepEqual(
+      sessions.map(({ current }) => current),
+      [true],
+    );
+    assert.equal((await made.session.call("getMe")).phone_number, second);
   }
 });

@@ -121,6 +121,27 @@ test("a second click sends nothing while the first is on its way", async () => {
   at(flow, "signed-in");
 });
 
+test("a second tap with other digits changes nothing of what is sent later", async () => {
+  const { session, wire } = await device(world);
+  const flow = new SignIn(session);
+  const number = newNumber();
+  await flow.send(number);
+  const code = await world.code(number);
+  const typed = wrong(code);
+  const late = wire.hold(SUBMIT);
+  const submit = flow.submit(typed);
+  await late.asked;
+  await flow.submit(code);
+  late.answer();
+  await submit;
+  await flow.approved();
+  const sent = wire.passed.filter(({ route }) => route === SUBMIT).map(({ body }) => JSON.parse(body) as { otp: string });
+  assert.deepEqual(
+    sent.map(({ otp }) => otp),
+    [typed, typed],
+  );
+});
+
 test("a submit that nobody answered is the same submit when the person tries again", async () => {
   const { session, wire } = await device(world);
   const flow = new SignIn(session);
