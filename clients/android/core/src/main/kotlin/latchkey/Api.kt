@@ -4,7 +4,6 @@ package latchkey
 
 import kotlinx.coroutines.delay
 import kotlinx.coroutines.withTimeoutOrNull
-import kotlinx.serialization.SerializationException
 import kotlinx.serialization.builtins.serializer
 import java.io.IOException
 import java.net.URI
@@ -81,26 +80,27 @@ public class Api(
         }
     }
 
-    /** A proof of one request, if there is a key. */
+    /** A proof of one request, if there is a key. Another server's clock may be ahead otherwise. */
     internal suspend fun proof(
         method: String,
         url: String,
         accessToken: String?,
+        ahead: Long = aheadMilliseconds,
     ): String? =
         try {
-            key()?.let { prove(it, method, url, (clock() + aheadMilliseconds) / 1000, accessToken) }
+            key()?.let { prove(it, method, url, (clock() + ahead) / 1000, accessToken) }
         } catch (failure: GeneralSecurityException) {
             throw Problem(ProblemCode.KeyFailed, cause = failure)
         }
 
-    /** Takes the server's time from an answer. */
-    internal fun learnTime(response: HttpResponse) {
+    /** How many milliseconds the clock of whoever answered is ahead of this device's; `null` if they did not say. */
+    internal fun aheadOf(response: HttpResponse): Long? {
         val format = SimpleDateFormat("EEE, dd MMM yyyy HH:mm:ss zzz", Locale.US)
         format.timeZone = TimeZone.getTimeZone("GMT")
-        try {
-            response.header("date")?.let(format::parse)?.let { aheadMilliseconds = it.time - clock() }
+        return try {
+            response.header("date")?.let(format::parse)?.let { it.time - clock() }
         } catch (_: ParseException) {
-            // Then the last known time stands.
+            null
         }
     }
 
@@ -137,14 +137,15 @@ public class Api(
         response: HttpResponse,
     ): Answer {
         // Somebody else's answer may come from a cache, and be old.
-        if (response.header("x-request-id") != null) learnTime(response)
+        if (response.header("x-request-id") != null) aheadOf(response)?.let { aheadMilliseconds = it }
         if (response.status !in 200..299) throw Problem.of(response)
         val hasBody = operation.answer.descriptor != Unit.serializer().descriptor
         // A captive portal answers 200 with a page of its own.
         if (hasBody == (response.status == 204)) throw Problem(ProblemCode.GatewayFailed, response.status)
         try {
             return json.decodeFromString(operation.answer, if (hasBody) response.text else "{}")
-        } catch (failure: SerializationException) {
+        } catch (failure: IllegalArgumentException) {
+            // Its subclass SerializationException, or an array where an object should be.
             throw Problem(ProblemCode.GatewayFailed, response.status, cause = failure)
         }
     }

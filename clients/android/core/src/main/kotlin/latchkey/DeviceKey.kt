@@ -4,7 +4,6 @@ package latchkey
 
 import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.withContext
-import kotlinx.serialization.json.JsonObject
 import kotlinx.serialization.json.buildJsonObject
 import kotlinx.serialization.json.put
 import kotlinx.serialization.json.putJsonObject
@@ -133,6 +132,14 @@ internal suspend fun prove(
     return "$signed.${base64Url.encode(key.sign(signed.encodeToByteArray()))}"
 }
 
-/** What a JWT says, without a check of its signature: for the client's own use only. */
-internal fun claimsOf(jwt: String): JsonObject =
-    json.decodeFromString(base64Url.decode(jwt.split('.')[1]).decodeToString())
+/**
+ * What a JWT says, without a check of its signature: for the client's own use only.
+ *
+ * @throws Problem for what is none: then somebody else than Latchkey answered.
+ */
+internal inline fun <reified Part> claimsOf(jwt: String): Part =
+    try {
+        json.decodeFromString(base64Url.decode(jwt.split('.').getOrElse(1) { "" }).decodeToString())
+    } catch (failure: IllegalArgumentException) {
+        throw Problem(ProblemCode.GatewayFailed, cause = failure)
+    }

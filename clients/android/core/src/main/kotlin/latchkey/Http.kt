@@ -5,7 +5,9 @@ package latchkey
 import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.asExecutor
 import kotlinx.coroutines.suspendCancellableCoroutine
+import java.io.ByteArrayOutputStream
 import java.io.IOException
+import java.io.InputStream
 import java.net.HttpURLConnection
 import java.net.URL
 import java.util.concurrent.Executor
@@ -47,8 +49,9 @@ public fun interface Http {
 }
 
 /**
- * Sends requests by Android's own client. It is not for the JVM, whose `HttpURLConnection` knows no `PATCH` and loses the body
- * of a 401: implement [Http] with `java.net.http.HttpClient` there.
+ * Sends requests by Android's own client. An answer of more than 8 MiB is none: use a client of your own for downloads. It is
+ * not for the JVM, whose `HttpURLConnection` knows no `PATCH` and loses the body of a 401: implement [Http] with
+ * `java.net.http.HttpClient` there.
  */
 public class UrlConnectionHttp internal constructor(
     private val prepare: (HttpURLConnection, HttpRequest) -> Unit,
@@ -81,12 +84,26 @@ public class UrlConnectionHttp internal constructor(
         }
         val status = responseCode
         val content = if (status < HttpURLConnection.HTTP_BAD_REQUEST) inputStream else errorStream
-        val body = content?.use { it.readBytes() } ?: ByteArray(0)
+        val body = content?.use(::wholeOf) ?: ByteArray(0)
         val headers = headerFields.filterKeys { it != null }.mapValues { (_, values) -> values.joinToString() }
         return HttpResponse(status, headers, body)
     }
 
+    private fun wholeOf(content: InputStream): ByteArray {
+        val whole = ByteArrayOutputStream()
+        val part = ByteArray(DEFAULT_BUFFER_SIZE)
+        while (true) {
+            val length = content.read(part)
+            if (length < 0) return whole.toByteArray()
+            whole.write(part, 0, length)
+            if (whole.size() > LONGEST_BYTES) throw IOException("the answer has more than $LONGEST_BYTES bytes")
+        }
+    }
+
     private companion object {
+        /** An answer must not take all of an app's memory. Those of Latchkey are far below. */
+        const val LONGEST_BYTES = 8 * 1024 * 1024
+
         // The caller's own timeout is shorter. These free the thread.
         const val CONNECT_MILLISECONDS = 30_000
         const val READ_MILLISECONDS = 60_000

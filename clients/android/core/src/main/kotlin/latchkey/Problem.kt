@@ -111,23 +111,32 @@ public class ProblemBody(
     @SerialName("due_at") public val dueAt: Long? = null,
 )
 
+/** In characters. */
+private const val LONGEST_DETAIL = 500
+
+/** The year 5138, in seconds since the epoch. */
+private const val LATEST = 100_000_000_000
+
+/** A number of seconds that can be real. Whoever answers may not be Latchkey. */
+internal fun plausible(seconds: Long?): Long? = seconds?.takeIf { it in 0 until LATEST }
+
 /** A request that did not succeed. Branch on [code]; the message is a sentence for people. */
 public class Problem internal constructor(
     public val code: ProblemCode,
     /** The HTTP status. 0 if there was no answer. */
     public val status: Int = 0,
-    /** Empty if somebody else than Latchkey answered. */
+    /** As it came. Empty if somebody else than Latchkey answered. */
     public val body: ProblemBody = ProblemBody(),
     retryAfterHeader: String? = null,
     /** Quote it when you report a fault. */
     public val requestId: String? = null,
     cause: Throwable? = null,
-) : Exception(body.detail ?: code.text, cause) {
+) : Exception((body.detail ?: code.text).take(LONGEST_DETAIL), cause) {
     /** Seconds to wait before the next try. */
-    public val retryAfter: Long? = body.retryAfter ?: retryAfterHeader?.toLongOrNull()?.takeIf { it > 0 }
+    public val retryAfter: Long? = plausible(body.retryAfter) ?: plausible(retryAfterHeader?.toLongOrNull())
 
     /** Tries that are left with this code. */
-    public val attemptsLeft: Int? get() = body.attemptsLeft
+    public val attemptsLeft: Int? get() = body.attemptsLeft?.takeIf { it >= 0 }
 
     internal companion object {
         /** The problem that an answer states. API Gateway's own answers have a `message` and no `code`. */

@@ -18,13 +18,13 @@ import kotlinx.coroutines.flow.asStateFlow
 import kotlinx.coroutines.sync.Mutex
 import kotlinx.coroutines.sync.withLock
 import kotlinx.coroutines.withContext
+import kotlinx.serialization.SerialName
 import kotlinx.serialization.Serializable
 import kotlinx.serialization.SerializationException
-import kotlinx.serialization.json.JsonObject
-import kotlinx.serialization.json.JsonPrimitive
-import kotlinx.serialization.json.contentOrNull
+import kotlinx.serialization.Transient
 import java.io.IOException
 import java.util.Locale
+import java.util.concurrent.ConcurrentHashMap
 import kotlin.time.Duration
 import kotlin.time.Duration.Companion.seconds
 
@@ -61,13 +61,37 @@ internal class Kept(
     val refreshAt: Long,
 ) {
     val token get() = AccessToken(tokenType, accessToken)
-    val claims get() = json.decodeFromJsonElement(Claims.serializer(), claimsOf(accessToken))
+
+    // Both are read with the tokens, so that tokens that cannot be read are never kept.
+    @Transient val claims: Claims = claimsOf(accessToken)
+
+    @Transient val isBound = claimsOf<Binding>(refreshToken).cnf != null
 }
+
+/** The claim that binds a refresh token to a key. */
+@Serializable
+private class Binding(
+    val cnf: Confirmation? = null,
+) {
+    @Serializable
+    class Confirmation(
+        val jkt: String,
+    )
+}
+
+/** What tells why a request was refused. Other members are not read, however deep they are. */
+@Serializable
+private class Refusal(
+    val code: String? = null,
+    val message: String? = null,
+    @SerialName("Message") val messageOfAuthorizer: String? = null,
+)
 
 /** The headers with which one request is sent as the person who is signed in. */
 public class Authorization internal constructor(
     public val headers: Map<String, String>,
     internal val kept: Kept,
+    internal val origin: String,
 )
 
 /** An app has one session, for as long as its process lives: two that share a store would refresh without each other. */
@@ -79,6 +103,9 @@ public class Session private constructor(
     private val keys: OnceFound,
 ) {
     private val mayKnow = (origins + api.base).map(::originOf).toSet()
+
+    /** How far the clocks of other servers are ahead of this device's. The time of one is no time for another. */
+    private val aheadOfOthers = ConcurrentHashMap<String, Long>()
 
     /** A refresh goes on when the one who asked for it is cancelled: its answer must not be lost. */
     private val scope = CoroutineScope(SupervisorJob() + Dispatchers.Default)
@@ -155,14 +182,16 @@ public class Session private constructor(
         method: String,
         url: String,
     ): Authorization {
-        require(originOf(url) in mayKnow) { "the session's origins do not name ${originOf(url)}" }
+        val origin = originOf(url)
+        require(origin in mayKnow) { "the session's origins do not name $origin" }
         val valid = valid()
+        val ahead = aheadOfOthers[origin] ?: api.aheadMilliseconds
         val headers =
             buildMap {
                 put("Authorization", "${valid.tokenType} ${valid.accessToken}")
-                if (valid.tokenType == "DPoP") api.proof(method, url, valid.accessToken)?.let { put("DPoP", it) }
+                if (valid.tokenType == "DPoP") api.proof(method, url, valid.accessToken, ahead)?.let { put("DPoP", it) }
             }
-        return Authorization(headers, valid)
+        return Authorization(headers, valid, origin)
     }
 
     /** Whether to send the request again, with a new authorization: the response refused the one that it had. */
@@ -172,8 +201,10 @@ public class Session private constructor(
         response: HttpResponse,
     ): Boolean {
         if (!isStale(response)) return false
-        // If the proof was refused and not the token, the next one has the right time.
-        api.learnTime(response)
+        // If the proof was refused and not the token, the next one has that server's time. Latchkey's comes with the refresh.
+        if (authorization.origin != originOf(api.base)) {
+            api.aheadOf(response)?.let { aheadOfOthers[authorization.origin] = it }
+        }
         renewed(authorization.kept)
         return true
     }
@@ -195,17 +226,27 @@ public class Session private constructor(
      */
     public suspend fun signIn(signedIn: SignedIn): Unit =
         withContext(NonCancellable) {
-            val earlier = loaded()?.claims?.sid
+            val earlier = loaded()
             change.withLock { keep(signedIn.tokens) }
             latestEvents.tryEmit(SessionEvent.SignedIn)
-            if (earlier != null) {
-                try {
-                    call(Operation.revokeSession, earlier)
-                } catch (_: Problem) {
-                    // The person is signed in, whatever becomes of it.
-                }
+            try {
+                earlier?.let { end(it) }
+            } catch (_: Problem) {
+                // The person is signed in, whatever becomes of it.
             }
         }
+
+    /** Ends a session of which nobody here knows any more. It may have been another person's. */
+    private suspend fun end(earlier: Kept) {
+        val isExpired = earlier.refreshAt < api.clock()
+        val token =
+            if (isExpired) {
+                api.call(Operation.refreshSession, RefreshRequest(earlier.refreshToken)).let { AccessToken(it.tokenType, it.accessToken) }
+            } else {
+                earlier.token
+            }
+        api.call(Operation.signOut, token)
+    }
 
     /**
      * Signs out this device. It keeps its key, so that it stays known. The tokens are gone in any case.
@@ -218,8 +259,8 @@ public class Session private constructor(
         try {
             call(Operation.signOut)
         } catch (problem: Problem) {
-            // If the server ended the session first, this is what the person wants.
-            if (isSignedIn) throw problem
+            // If the server ended the session first, or somebody else signed in, this is what the person wants.
+            if (kept?.claims?.sid == sid) throw problem
         } finally {
             withContext(NonCancellable) { signedOut(sid) }
         }
@@ -385,13 +426,13 @@ public class Session private constructor(
             val text = store.get(TOKENS) ?: return null
             return try {
                 // Bound tokens without their key are of no use.
-                json.decodeFromString<Kept>(text).takeIf { !isBound(it) || keys.exists() }
+                json.decodeFromString<Kept>(text).takeIf { !it.isBound || keys.exists() }
             } catch (_: SerializationException) {
                 null // An older version of the app kept something else.
+            } catch (_: Problem) {
+                null // The same, with other tokens.
             }
         }
-
-        private fun isBound(kept: Kept) = "cnf" in claimsOf(kept.refreshToken)
 
         /**
          * Whether a refusal may be due to the token. Latchkey names the reason. Its authorizer in front of other routes
@@ -399,18 +440,17 @@ public class Session private constructor(
          */
         private fun isStale(response: HttpResponse): Boolean {
             if (response.status != 401 && response.status != 403) return false
-            val body =
+            val refusal =
                 try {
-                    json.parseToJsonElement(response.text) as? JsonObject
+                    json.decodeFromString<Refusal>(response.text)
                 } catch (_: SerializationException) {
-                    null
+                    Refusal()
                 }
-            val members = body.orEmpty()
-            val code = (members["code"] as? JsonPrimitive)?.contentOrNull?.let(::ProblemCode)
+            val code = refusal.code?.let(::ProblemCode)
             return when {
-                "code" in members -> code == ProblemCode.InvalidDpopProof || code in stale
+                code != null -> code == ProblemCode.InvalidDpopProof || code in stale
                 response.status == 401 -> "invalid_token" in response.header("www-authenticate").orEmpty()
-                else -> (members["message"] as? JsonPrimitive)?.contentOrNull == "Forbidden" || "Message" in members
+                else -> refusal.message == "Forbidden" || refusal.messageOfAuthorizer != null
             }
         }
     }

@@ -119,13 +119,13 @@ public class SignIn(
                     if (problem.code != ProblemCode.KeyFailed || !session.replaceKey()) throw problem
                     session.api.call(Operation.sendOtp, request)
                 }
-            val now = session.api.clock()
+            val after = { seconds: Long -> session.api.clock() + (plausible(seconds) ?: 0) * 1000 }
             val sent =
                 Sent(
                     phoneNumber,
-                    expiresAt = now + answer.expiresIn * 1000,
-                    resendAt = now + answer.resendIn * 1000,
-                    answer.attemptsLeft,
+                    expiresAt = after(answer.expiresIn),
+                    resendAt = after(answer.resendIn),
+                    maxOf(0, answer.attemptsLeft),
                     answer.challengeId,
                 )
             current.value = SignInState(SignInState.Code(sent, needsNewCode = sent.attemptsLeft == 0))
@@ -140,10 +140,7 @@ public class SignIn(
     public suspend fun submit(
         otp: String,
         signOutOthers: Boolean = false,
-    ) {
-        this.otp = otp
-        submit(way = null, signOutOthers)
-    }
+    ): Unit = submit(way = null, signOutOthers, otp)
 
     /** After an approval on another device. */
     public suspend fun approved(): Unit = submit(way = null, signOutOthers = false)
@@ -167,7 +164,9 @@ public class SignIn(
     private suspend fun submit(
         way: Way?,
         signOutOthers: Boolean,
+        typed: String? = null,
     ) = step {
+        typed?.let { otp = it }
         val sent = (current.value.step as? SignInState.AfterSend)?.sent ?: return@step
         val options =
             SubmitOptions(
@@ -203,7 +202,7 @@ public class SignIn(
     ): SignInState {
         val body = problem.body
         val ahead = session.api.aheadMilliseconds
-        val here = { seconds: Long -> seconds * 1000 - ahead }
+        val here = { seconds: Long? -> plausible(seconds)?.let { it * 1000 - ahead } }
         // Each submit of a code has used one attempt, whatever became of it.
         val sent = before.with(attemptsLeft = problem.attemptsLeft ?: maxOf(0, before.attemptsLeft - 1))
         return when (problem.code) {
@@ -215,11 +214,11 @@ public class SignIn(
 
             ProblemCode.NumberReleased -> {
                 val undoes = body.undoes ?: "number_change"
-                SignInState(SignInState.Released(sent, undoes, here(body.undoUntil ?: 0)))
+                SignInState(SignInState.Released(sent, undoes, here(body.undoUntil) ?: 0))
             }
 
             ProblemCode.RecoveryPending, ProblemCode.RecoveryRefused -> {
-                val times = listOf(body.opensAt, body.closesAt, body.possibleAt).map { it?.let(here) }
+                val times = listOf(body.opensAt, body.closesAt, body.possibleAt).map(here)
                 SignInState(SignInState.Recovery(sent, times[0], times[1], times[2]))
             }
 

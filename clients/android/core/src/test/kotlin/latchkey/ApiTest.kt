@@ -7,6 +7,7 @@ import kotlinx.coroutines.cancelAndJoin
 import kotlinx.coroutines.coroutineScope
 import kotlinx.coroutines.delay
 import org.junit.jupiter.api.AfterAll
+import java.io.IOException
 import java.io.OutputStream
 import java.net.ServerSocket
 import java.security.GeneralSecurityException
@@ -82,6 +83,45 @@ class ApiTest {
                 assertEquals(status, refused.status)
                 assertNull(refused.body.code)
                 assertEquals(if (code == ProblemCode.GatewayFailed) 3 else 1, wire.count(ME))
+            }
+        }
+
+    @Test
+    fun `numbers of an answer that cannot be real are left out, and a long sentence is cut`() =
+        test {
+            val wire = Wire()
+            val api = Api(world.base, wire)
+            for (odd in listOf("-1", "${Long.MIN_VALUE}", "${Long.MAX_VALUE}", "10000000000000")) {
+                val body = """{"code":"service_unavailable","detail":"${"d".repeat(9000)}","retry_after":$odd}"""
+                wire.answer(SEND, 503, body, times = 3)
+                val refused =
+                    problem(ProblemCode.ServiceUnavailable) { api.call(Operation.sendOtp, SendRequest("1")) }
+                assertNull(refused.retryAfter, odd)
+                assertEquals(500, refused.message?.length)
+            }
+            wire.answer(SEND, 429, """{"code":"too_many_requests","attempts_left":-1}""")
+            val refused = problem(ProblemCode.TooManyRequests) { api.call(Operation.sendOtp, SendRequest("1")) }
+            assertNull(refused.attemptsLeft)
+        }
+
+    @Test
+    fun `an answer without an end is no answer`() =
+        test {
+            ServerSocket(0).use { server ->
+                thread {
+                    server.accept().use {
+                        it.getInputStream().read()
+                        val out = it.getOutputStream()
+                        try {
+                            out.write("HTTP/1.1 401 Unauthorized\r\n\r\n".encodeToByteArray())
+                            while (true) out.write(ByteArray(1 shl 16))
+                        } catch (_: IOException) {
+                            // The client has left.
+                        }
+                    }
+                }
+                val url = "http://127.0.0.1:${server.localPort}/orders"
+                assertFailsWith<IOException> { httpOfTheJvm().exchange(HttpRequest("GET", url)) }
             }
         }
 

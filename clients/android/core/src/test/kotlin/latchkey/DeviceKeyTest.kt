@@ -57,8 +57,8 @@ class DeviceKeyTest {
                 val proof = prove(KeyPairDeviceKey(pair), text("htm"), url, text("iat").toLong(), token)
                 val (header, ours, signature) = proof.split('.')
                 assertEquals(vector.getValue("header").jsonPrimitive.content, decoded(header))
-                assertEquals(JsonObject(claims - "jti"), JsonObject(claimsOf(proof) - "jti"))
-                assertTrue(Regex("[\\w-]{22}").matches(claimsOf(proof).getValue("jti").jsonPrimitive.content))
+                assertEquals(JsonObject(claims - "jti"), JsonObject(claimsOf<JsonObject>(proof) - "jti"))
+                assertTrue(Regex("[\\w-]{22}").matches(claimsOf<JsonObject>(proof).getValue("jti").jsonPrimitive.content))
                 verify(pair.public as ECPublicKey, "$header.$ours", base64Url.decode(signature))
             }
         }

@@ -11,6 +11,10 @@ import kotlinx.coroutines.delay
 import kotlinx.coroutines.flow.first
 import kotlinx.coroutines.launch
 import kotlinx.coroutines.withTimeout
+import kotlinx.serialization.json.JsonObject
+import kotlinx.serialization.json.jsonObject
+import kotlinx.serialization.json.jsonPrimitive
+import kotlinx.serialization.json.long
 import org.junit.jupiter.api.AfterAll
 import java.io.File
 import java.io.IOException
@@ -427,7 +431,7 @@ class SessionTest {
             val body = """{"name":"Sita Sharma"}""".encodeToByteArray()
             val response = device.session.fetch(HttpRequest("PATCH", "${world.base}/v1/me", headers, body))
             assertEquals("Sita Sharma", json.decodeFromString<Me>(response.text).name)
-            assertEquals(1, device.wire.count(REFRESH))
+            assertEquals(1, device.wire.count(REFRESH, 200))
             assertEquals(2, device.wire.count("PATCH /v1/me"))
         }
 
@@ -488,12 +492,7 @@ class SessionTest {
     @Test
     fun `where access tokens are bound too, each request has a proof`() =
         test {
-            val template = File(project, "template.yaml").readText()
-            val default = Regex("(\n {2}AccessTokenBinding:\n {4}Type: String\n {4}Default: )refresh")
-            val file = File.createTempFile("template", ".yaml")
-            file.writeText(template.replace(default, "$1all"))
-            World.start(file).use { other ->
-                file.delete()
+            boundWorld().use { other ->
                 val device = TestDevice(other).start().signIn()
                 device.session.call(Operation.getMe)
                 val me = HttpRequest("GET", "${other.base}/v1/me?fields=all")
@@ -509,6 +508,102 @@ class SessionTest {
                 assertEquals(200, device.session.fetch(me).status)
             }
         }
+
+    @Test
+    fun `the time of another server dates the proofs for it, and none for Latchkey`() =
+        test {
+            boundWorld().use { other ->
+                val device = TestDevice(other).start("https://api.example.com").signIn()
+                val headers = mapOf("date" to "Fri, 01 Jan 2038 00:00:00 GMT", "x-request-id" to "r")
+                val refusal = refusal(ProblemCode.InvalidDpopProof).encodeToByteArray()
+                device.wire.answers["GET https://api.example.com/orders"] = HttpResponse(401, headers, refusal)
+                val orders = HttpRequest("GET", "https://api.example.com/orders")
+                assertEquals(401, device.session.fetch(orders).status)
+                device.session.call(Operation.getMe)
+                device.session.refresh()
+                val future = 2_145_916_800L - 60
+                val isOfTheFuture = { passed: Passed ->
+                    val proof = passed.request.headers.entries.find { it.key.equals("dpop", ignoreCase = true) }
+                    val issued = proof?.let { claimsOf<JsonObject>(it.value).getValue("iat").jsonPrimitive.long }
+                    issued != null && issued > future
+                }
+                val (theirs, latchkeys) = device.wire.passed.partition { it.route.endsWith("/orders") }
+                assertEquals(listOf(false, true), theirs.map(isOfTheFuture))
+                assertEquals(0, latchkeys.count(isOfTheFuture))
+            }
+        }
+
+    @Test
+    fun `a refusal that is deep ends nothing`() =
+        test {
+            val device = signedIn()
+            val deep = "[".repeat(100_000) + "]".repeat(100_000)
+            for (refusal in listOf(deep, """{"code":$deep}""", """{"more":$deep}""")) {
+                device.wire.answer("GET /orders", 403, refusal)
+                assertEquals(403, device.session.fetch(HttpRequest("GET", "${world.base}/orders")).status)
+            }
+            assertEquals(0, device.wire.count(REFRESH))
+            device.wire.answer("GET /orders", 403, """{"more":[[{"a":[]}]],"message":"Forbidden"}""")
+            assertEquals(404, device.session.fetch(HttpRequest("GET", "${world.base}/orders")).status)
+            assertEquals(1, device.wire.count(REFRESH, 200))
+        }
+
+    @Test
+    fun `tokens that cannot be read sign nobody in, and end nobody's session`() =
+        test {
+            val readable =
+                signedIn().run {
+                    val kept = json.parseToJsonElement(store.get("tokens")!!).jsonObject
+                    listOf("accessToken", "refreshToken").map { kept.getValue(it).jsonPrimitive.content }
+                }
+            val tokens = { access: String, refresh: String ->
+                """{"token_type":"Bearer","access_token":"$access","refresh_token":"$refresh","expires_in":900,""" +
+                    """"refresh_expires_in":900}"""
+            }
+            for (odd in listOf("", "x", "a.b.c", "a.e30.c", "a.bnVsbA.c")) {
+                val device = signedIn()
+                device.wire.answer(REFRESH, 200, tokens(odd, readable[1]))
+                problem(ProblemCode.GatewayFailed) { device.session.refresh() }
+                assertEquals(
+                    device.session.claims.value
+                        ?.sub,
+                    device.session.call(Operation.getMe).userId,
+                )
+            }
+            for (odd in listOf("", "x", "a.b.c", "a.bnVsbA.c")) {
+                val device = signedIn()
+                device.wire.answer(REFRESH, 200, tokens(readable[0], odd))
+                problem(ProblemCode.GatewayFailed) { device.session.refresh() }
+                device.session.refresh()
+            }
+        }
+
+    @Test
+    fun `when another person signs in, the session of the earlier one ends, also with an expired token`() =
+        test {
+            for (isExpired in listOf(false, true)) {
+                val first = newNumber()
+                val elsewhere = TestDevice(world).start().signIn(first)
+                world.advance(60)
+                val device = TestDevice(world).start().signIn(first)
+                if (isExpired) {
+                    world.advance(ACCESS_TOKEN_SECONDS + 1)
+                    device.aheadSeconds += ACCESS_TOKEN_SECONDS + 1
+                }
+                device.signIn()
+                val sessions = elsewhere.session.call(Operation.listSessions).sessions
+                assertEquals(listOf(true), sessions.map { it.current }, "expired: $isExpired")
+            }
+        }
+
+    /** Another Latchkey, whose access tokens are bound too. */
+    private fun boundWorld(): World {
+        val template = File(project, "template.yaml").readText()
+        val default = Regex("(\n {2}AccessTokenBinding:\n {4}Type: String\n {4}Default: )refresh")
+        val file = File.createTempFile("template", ".yaml")
+        file.writeText(template.replace(default, "$1all"))
+        return World.start(file).also { file.delete() }
+    }
 
     private companion object {
         val world = World.start()

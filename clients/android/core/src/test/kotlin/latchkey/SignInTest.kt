@@ -65,6 +65,26 @@ class SignInTest {
         }
 
     @Test
+    fun `a second tap with other digits changes nothing of what is sent later`() =
+        test {
+            val device = TestDevice(world).start()
+            val flow = SignIn(device.session)
+            val number = newNumber()
+            flow.send(number)
+            val code = world.code(number)
+            val late = device.wire.hold(SUBMIT)
+            coroutineScope {
+                launch { flow.submit(wrong(code)) }
+                late.asked.await()
+                flow.submit(code)
+                late.answer.complete(Unit)
+            }
+            flow.approved()
+            assertEquals(2, device.wire.count(SUBMIT))
+            assertIs<SignInState.Code>(flow.state.value.step)
+        }
+
+    @Test
     fun `another code has another key`() =
         test {
             val device = TestDevice(world).start()

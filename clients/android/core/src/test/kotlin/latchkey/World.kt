@@ -139,6 +139,9 @@ class Wire : Http {
         repeat(times) { fates += Pair(route, HttpResponse(status, emptyMap(), body.encodeToByteArray())) }
     }
 
+    /** What another server answers, by the method and the whole URL. */
+    val answers = ConcurrentHashMap<String, HttpResponse>()
+
     class Held {
         val asked = CompletableDeferred<Unit>()
         val answer = CompletableDeferred<Unit>()
@@ -161,6 +164,7 @@ class Wire : Http {
             it.asked.complete(Unit)
             it.answer.await()
         }
+        answers["${request.method} ${request.url}"]?.let { return it }
         val fate = fates.find { it.first == route }
         if (fate != null) fates.remove(fate)
         val response = fate?.second ?: http.exchange(request)
