@@ -63,10 +63,10 @@ public actor API {
         }
     }
 
-    /// The request with a proof, if there is a key.
-    func proving(_ request: URLRequest, accessToken: String?) throws -> URLRequest {
+    /// The request with a proof, if there is a key. Another server's clock may be ahead otherwise.
+    func proving(_ request: URLRequest, accessToken: String?, ahead other: TimeInterval? = nil) throws -> URLRequest {
         guard let url = request.url, let method = request.httpMethod, let key = try? self.key() else { return request }
-        let now = Date().addingTimeInterval(ahead)
+        let now = Date().addingTimeInterval(other ?? ahead)
         guard let value = try? proof(by: key, method: method, url: url, now: now, accessToken: accessToken) else {
             throw Problem(.keyFailed)
         }
@@ -82,14 +82,12 @@ public actor API {
         return (data, response)
     }
 
-    /// Takes the server's time from an answer.
-    func learnTime(_ response: HTTPURLResponse) {
+    /// How many seconds the clock of whoever answered is ahead of this device's; `nil` if they did not say.
+    static func clockAhead(of response: HTTPURLResponse) -> TimeInterval? {
         let format = DateFormatter()
         format.locale = Locale(identifier: "en_US_POSIX")
         format.dateFormat = "EEE, dd MMM yyyy HH:mm:ss zzz"
-        if let date = response.value(forHTTPHeaderField: "date").flatMap(format.date(from:)) {
-            ahead = date.timeIntervalSinceNow
-        }
+        return response.value(forHTTPHeaderField: "date").flatMap(format.date(from:))?.timeIntervalSinceNow
     }
 
     private func attempt<Body, Answer>(
@@ -116,7 +114,7 @@ public actor API {
             throw Problem(error.code == .timedOut ? .timedOut : .noAnswer)
         }
         // Somebody else's answer may come from a cache, and be old.
-        if response.value(forHTTPHeaderField: "x-request-id") != nil { learnTime(response) }
+        if response.value(forHTTPHeaderField: "x-request-id") != nil { ahead = Self.clockAhead(of: response) ?? ahead }
         guard (200..<300).contains(response.statusCode) else { throw Problem(response, data) }
         let decoded = try? Json.decoder.decode(Answer.self, from: data)
         let answer = response.statusCode == 204 ? Nothing() as? Answer : decoded

@@ -93,11 +93,16 @@ func base64url(_ data: Data) -> String {
         .replacingOccurrences(of: "=", with: "")
 }
 
-/// What a JWT says, without a check of its signature: for the client's own use only.
+/// What a JWT says, without a check of its signature: for the client's own use only. Throws a `Problem` for what is none: then
+/// somebody else than Latchkey answered.
 func decoded<Claims: Decodable>(_ type: Claims.Type, of jwt: String) throws -> Claims {
     let parts = jwt.split(separator: ".")
-    guard parts.count == 3 else { throw Problem(.tokenInvalid) }
+    guard parts.count == 3 else { throw Problem(.gatewayFailed) }
     var text = parts[1].replacingOccurrences(of: "-", with: "+").replacingOccurrences(of: "_", with: "/")
     text += String(repeating: "=", count: (4 - text.count % 4) % 4)
-    return try JSONDecoder().decode(type, from: Data(base64Encoded: text) ?? Data())
+    do {
+        return try JSONDecoder().decode(type, from: Data(base64Encoded: text) ?? Data())
+    } catch {
+        throw Problem(.gatewayFailed)
+    }
 }

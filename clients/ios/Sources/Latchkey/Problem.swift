@@ -103,7 +103,7 @@ public struct Problem: LocalizedError {
     public let code: ProblemCode
     /// The HTTP status. 0 if there was no answer.
     public let status: Int
-    /// Empty if somebody else than Latchkey answered.
+    /// As it came. Empty if somebody else than Latchkey answered.
     public let body: ProblemBody
     /// Seconds to wait before the next try.
     public let retryAfter: Int?
@@ -111,8 +111,11 @@ public struct Problem: LocalizedError {
     public let requestId: String?
 
     /// Tries that are left with this code.
-    public var attemptsLeft: Int? { body.attemptsLeft }
-    public var errorDescription: String? { body.detail ?? code.rawValue }
+    public var attemptsLeft: Int? { plausible(body.attemptsLeft) }
+    public var errorDescription: String? { String((body.detail ?? code.rawValue).prefix(Self.longestDetail)) }
+
+    /// In characters.
+    private static let longestDetail = 500
 
     init(_ code: ProblemCode, status: Int = 0) {
         self.code = code
@@ -134,7 +137,14 @@ public struct Problem: LocalizedError {
             code = status == 429 ? .gatewayThrottled : status >= 500 ? .gatewayFailed : .gatewayRefused
             body = ProblemBody()
         }
-        retryAfter = body.retryAfter ?? response.value(forHTTPHeaderField: "retry-after").flatMap { Int($0) }
+        let header = response.value(forHTTPHeaderField: "retry-after").flatMap { Int($0) }
+        retryAfter = plausible(body.retryAfter) ?? plausible(header)
         requestId = response.value(forHTTPHeaderField: "x-request-id")
     }
+}
+
+/// A number of seconds or tries that can be real: below the year 5138, in seconds since the epoch. Whoever answers may not be
+/// Latchkey.
+func plausible(_ value: Int?) -> Int? {
+    value.flatMap { (0..<100_000_000_000).contains($0) ? $0 : nil }
 }

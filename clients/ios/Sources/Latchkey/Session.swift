@@ -99,9 +99,9 @@ public actor Session {
         let used = try await valid()
         let (data, response) = try await api.send(try await authorized(request, used))
         guard Self.isStale(response, data) else { return (data, response) }
-        // If the proof was refused and not the token, the next one has the right time.
-        await api.learnTime(response)
-        return try await api.send(try await authorized(request, try await renewed(used)))
+        // If the proof was refused and not the token, the next one has this server's time. It may be no time for another server.
+        let ahead = API.clockAhead(of: response)
+        return try await api.send(try await authorized(request, try await renewed(used), ahead: ahead))
     }
 
     /// Exchanges the tokens for new ones. Calls at the same time share one request.
@@ -111,13 +111,23 @@ public actor Session {
     }
 
     /// Takes the tokens of a sign-in over. If somebody was signed in here, their earlier session ends: otherwise it would stay
-    /// in the list of devices.
-    public func signIn(_ signedIn: SignedIn) async {
-        let earlier = claims?.sid
-        keep(signedIn.tokenType, signedIn.accessToken, signedIn.expiresIn, signedIn.refreshToken)
+    /// in the list of devices. Throws a `Problem` for tokens that cannot be read, and changes nothing then.
+    public func signIn(_ signedIn: SignedIn) async throws {
+        let earlier = current
+        try keep(signedIn.tokenType, signedIn.accessToken, signedIn.expiresIn, signedIn.refreshToken)
         told.yield(.signedIn)
         // The person is signed in, whatever becomes of it.
-        if let earlier { _ = try? await call(.revokeSession(earlier)) }
+        if let earlier { try? await end(earlier) }
+    }
+
+    /// Ends a session of which nobody here knows any more. It may have been another person's.
+    private func end(_ earlier: Kept) async throws {
+        var token = earlier.token
+        if earlier.refreshAt < Date() {
+            let new = try await api.call(.refreshSession, RefreshRequest(refreshToken: earlier.refreshToken))
+            token = AccessToken(type: new.tokenType, text: new.accessToken)
+        }
+        _ = try await api.call(.signOut, token: token)
     }
 
     /// Signs out this device. It keeps its key, so that it stays known. The tokens are gone in any case. Throws if the server
@@ -127,8 +137,8 @@ public actor Session {
         do {
             _ = try await call(.signOut)
         } catch {
-            // If the server ended the session first, this is what the person wants.
-            guard isSignedIn else { return }
+            // If the server ended the session first, or somebody else signed in, this is what the person wants.
+            guard claims?.sid == sid else { return }
             try signedOut(sid)
             throw error
         }
@@ -197,16 +207,21 @@ public actor Session {
             let new = try await api.call(.refreshSession, RefreshRequest(refreshToken: old.refreshToken))
             // A sign-in or a sign-out may have been first.
             guard isStillOld() else { return }
-            keep(new.tokenType, new.accessToken, new.expiresIn, new.refreshToken)
+            try keep(new.tokenType, new.accessToken, new.expiresIn, new.refreshToken)
             told.yield(.refreshed)
         } catch let problem as Problem {
+            // After a sign-in or a sign-out, it says nothing of what is kept.
+            guard isStillOld() else { return }
             // If the Keychain fails, the next start finds the tokens, and learns the same of them.
-            if Self.ends.contains(problem.code), isStillOld() { try? forget(problem.code) }
+            if Self.ends.contains(problem.code) { try? forget(problem.code) }
             throw problem
         }
     }
 
-    private func keep(_ type: String, _ accessToken: String, _ expiresIn: Int, _ refreshToken: String) {
+    private func keep(_ type: String, _ accessToken: String, _ expiresIn: Int, _ refreshToken: String) throws {
+        // Tokens that cannot be read are never kept.
+        _ = try decoded(Claims.self, of: accessToken)
+        _ = try decoded(Binding.self, of: refreshToken)
         // A short-lived token must not be refreshed at each request.
         let lifetime = TimeInterval(expiresIn)
         let refreshAt = Date().addingTimeInterval(lifetime - min(Self.early, lifetime / 2))
@@ -224,11 +239,11 @@ public actor Session {
         try store.remove("tokens")
     }
 
-    private func authorized(_ request: URLRequest, _ kept: Kept) async throws -> URLRequest {
+    private func authorized(_ request: URLRequest, _ kept: Kept, ahead: TimeInterval? = nil) async throws -> URLRequest {
         var request = request
         request.setValue("\(kept.tokenType) \(kept.accessToken)", forHTTPHeaderField: "Authorization")
         guard kept.tokenType == "DPoP" else { return request }
-        return try await api.proving(request, accessToken: kept.accessToken)
+        return try await api.proving(request, accessToken: kept.accessToken, ahead: ahead)
     }
 
     private static func origin(_ url: URL) -> String? {

@@ -78,11 +78,12 @@ public final class SignIn: ObservableObject {
                 guard await session.replaceKey() else { throw problem }
                 answer = try await session.api.call(.sendOtp, request)
             }
+            let after = { (seconds: Int) in Date().addingTimeInterval(TimeInterval(plausible(seconds) ?? 0)) }
             let sent = Sent(
                 phoneNumber: phoneNumber,
-                expiresAt: Date().addingTimeInterval(TimeInterval(answer.expiresIn)),
-                resendAt: Date().addingTimeInterval(TimeInterval(answer.resendIn)),
-                attemptsLeft: answer.attemptsLeft,
+                expiresAt: after(answer.expiresIn),
+                resendAt: after(answer.resendIn),
+                attemptsLeft: max(0, answer.attemptsLeft),
                 challengeId: answer.challengeId
             )
             step = .code(sent, needsNewCode: sent.attemptsLeft == 0)
@@ -96,8 +97,7 @@ public final class SignIn: ObservableObject {
 
     /// Submits the code of the message. Digits of any script will do. Other devices can be signed out with it.
     public func submit(_ otp: String, signOutOthers: Bool = false) async {
-        self.otp = otp
-        await submit { $0.signOutOthers = signOutOthers }
+        await submit(otp) { $0.signOutOthers = signOutOthers }
     }
 
     /// After an approval on another device.
@@ -131,9 +131,10 @@ public final class SignIn: ObservableObject {
         waitUntil = nil
     }
 
-    private func submit(_ way: @escaping (inout SubmitRequest) -> Void) async {
+    private func submit(_ typed: String? = nil, _ way: @escaping (inout SubmitRequest) -> Void) async {
         guard let sent = step.sent else { return }
         await perform { [self] in
+            otp = typed ?? otp
             var request = SubmitRequest()
             request.phoneNumber = sent.phoneNumber
             request.otp = otp
@@ -149,7 +150,7 @@ public final class SignIn: ObservableObject {
             do {
                 let signedIn = try await session.api.call(.submitOtp, request, idempotencyKey: key)
                 unanswered = nil
-                await session.signIn(signedIn)
+                try await session.signIn(signedIn)
                 step = .signedIn(signedIn)
             } catch let problem as Problem where problem.body.code != nil && problem.code != .serviceUnavailable {
                 unanswered = nil
@@ -160,7 +161,7 @@ public final class SignIn: ObservableObject {
 
     private func refused(_ before: Sent, _ problem: Problem) async throws {
         let ahead = await session.api.ahead
-        let here = { (seconds: Int?) in seconds.map { Date(timeIntervalSince1970: TimeInterval($0) - ahead) } }
+        let here = { (seconds: Int?) in plausible(seconds).map { Date(timeIntervalSince1970: TimeInterval($0) - ahead) } }
         // Each submit of a code has used one attempt, whatever became of it.
         var sent = before
         sent.attemptsLeft = problem.attemptsLeft ?? max(0, before.attemptsLeft - 1)

@@ -17,9 +17,13 @@ import latchkey.Sms
 
 private const val RETRIEVED = "com.google.android.gms.auth.api.phone.SMS_RETRIEVED"
 private const val MESSAGE = "com.google.android.gms.auth.api.phone.EXTRA_SMS_MESSAGE"
+private const val PLAY_SERVICES = "com.google.android.gms"
 private const val CONSENT = "com.google.android.gms.auth.api.phone.EXTRA_CONSENT_INTENT"
 
-/** Only Google Play services has it, so no other app can pretend to have received a message. */
+/**
+ * Where Google Play services is installed, it alone has it. On a device without it, another app can define the permission and
+ * pretend that there is a message. It then has a code submitted that is wrong.
+ */
 private const val SENDER_PERMISSION = "com.google.android.gms.auth.api.phone.permission.SEND"
 
 /** The codes of messages that end with the app's hash. Call `startSmsRetriever` before each send of a code. */
@@ -32,13 +36,26 @@ public fun smsCodes(context: Context): Flow<String> =
  */
 public fun smsConsents(context: Context): Flow<Intent> =
     retrieved(context).mapNotNull {
-        if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.TIRAMISU) {
-            it.getParcelableExtra(CONSENT, Intent::class.java)
-        } else {
-            @Suppress("DEPRECATION")
-            it.getParcelableExtra(CONSENT)
-        }
+        val consent: Intent? =
+            if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.TIRAMISU) {
+                it.getParcelableExtra(CONSENT, Intent::class.java)
+            } else {
+                @Suppress("DEPRECATION")
+                it.getParcelableExtra(CONSENT)
+            }
+        consent?.takeIf { asked -> asksPlayServices(context, asked) }
     }
+
+/** Another app could name an activity that is this app's own, and closed to it. */
+private fun asksPlayServices(
+    context: Context,
+    consent: Intent,
+): Boolean {
+    // A selector would be started in the place of the intent.
+    if (consent.selector != null) return false
+    val named = consent.component?.packageName ?: consent.`package`
+    return PLAY_SERVICES == (named ?: consent.resolveActivity(context.packageManager)?.packageName)
+}
 
 /** The code of the message that the person allowed the app to read. */
 public fun codeOfConsent(result: Intent?): String? = result?.getStringExtra(MESSAGE)?.let(Sms::code)
