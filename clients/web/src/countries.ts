@@ -16,7 +16,7 @@ export const callingCodes: ReadonlyMap<string, string> = new Map(
 /** The country of a number that was typed with its calling code. */
 export function countryOf(typed: string, listed: readonly string[]): string | undefined {
   const digits = typed.replace(/[^\d+]/g, "");
-  return listed.find((country) => digits.startsWith(`+${callingCodes.get(country) ?? ""}`));
+  return listed.find((country) => digits.startsWith(`+${callingCodes.get(country)}`));
 }
 
 /** A number as it was typed, in digits of any script, with the calling code of the country that was chosen. */

@@ -35,6 +35,14 @@ type Choice = readonly [label: string, act: () => Promise<void>, hint?: string];
 
 const HOUR = 3_600_000;
 
+/** What outlives a reload of this tab. */
+let tab: Storage | undefined;
+try {
+  tab = sessionStorage;
+} catch {
+  // A page in a sandbox has none.
+}
+
 export class LatchkeySignIn extends HTMLElement {
   /** The words of each language. An app can add one, or change words. */
   static readonly texts: Record<string, Texts> = { en, ne };
@@ -67,16 +75,17 @@ export class LatchkeySignIn extends HTMLElement {
   async connectedCallback(): Promise<void> {
     const { signal } = (this.#leave = new AbortController());
     const text = (name: string): string | undefined => this.getAttribute(name) ?? undefined;
-    const api = text("api");
+    const api = text("api") ?? "";
     // Without a word, numbers would go to whoever serves the page.
-    if (!this.session && !api) throw new TypeError("latchkey-sign-in has neither api nor session");
-    const session = (this.session ??= await Session.open({ api: api ?? "" }));
+    if (!this.session && !api) throw new TypeError("latchkey-sign-in without api or session");
+    const session = (this.session ??= await Session.open({ api }));
     if (signal.aborted) return;
     const flow = (this.#flow = new SignIn(session, {
       organizationId: text("organization"),
       deviceName: text("device-name"),
       source: text("source"),
       locale: () => this.#language,
+      saved: tab?.getItem(session.api.base),
     }));
     const render = (): void => {
       this.#render();
@@ -86,6 +95,7 @@ export class LatchkeySignIn extends HTMLElement {
         render();
         if (step === "signed-in") this.#tell("signed-in", { session, ...state });
         if (problem) this.#tell("problem", problem);
+        tab?.setItem(session.api.base, flow.saved());
       }),
       session.subscribe((event) => {
         if (event.type === "signed-out") {
@@ -297,7 +307,7 @@ export class LatchkeySignIn extends HTMLElement {
 
   #code(flow: SignIn, { phoneNumber, needsNewCode }: CodeStep, restart: Node): View {
     const texts = this.#texts;
-    const boxes = Array.from({ length: 6 }, () => h("i", ""));
+    const boxes = [1, 2, 3, 4, 5, 6].map(() => h("i", ""));
     const field = h("input", "field", {
       id: "code",
       inputmode: "numeric",
@@ -381,8 +391,8 @@ export class LatchkeySignIn extends HTMLElement {
 
   /** Minutes and seconds, in the digits of the language. */
   #time(milliseconds: number): string {
-    const time = new Date(Math.ceil(milliseconds / 1000) * 1000);
-    return time.toLocaleTimeString(this.#texts.locale, { minute: "numeric", second: "2-digit", timeZone: "UTC" });
+    // A second that has begun counts.
+    return new Date(milliseconds + 999).toLocaleTimeString(this.#texts.locale, { minute: "numeric", second: "2-digit", timeZone: "UTC" });
   }
 
   #date(at: number): string {

@@ -55,7 +55,7 @@ export class Problem extends Error {
     this.code = code;
     this.status = status;
     this.body = body;
-    this.retryAfter = plausible(body.retry_after) ?? plausible(Number(headers.get("retry-after") ?? NaN));
+    this.retryAfter = plausible(body.retry_after ?? Number(headers.get("retry-after") ?? NaN));
     this.attemptsLeft = plausible(body.attempts_left);
     this.requestId = headers.get("x-request-id") ?? undefined;
   }
@@ -63,7 +63,7 @@ export class Problem extends Error {
 
 /** The problem that an answer states. API Gateway's own answers have a `message` and no `code`. */
 export function problemOf(status: number, body: unknown, headers: Headers): Problem {
-  const members = body !== null && typeof body === "object" ? (body as Partial<ProblemBody>) : {};
+  const members = Object(body) as Partial<ProblemBody>;
   if (typeof members.code === "string") return new Problem(members.code, status, members, headers);
   const code = status === 429 ? "gateway_throttled" : status >= 500 ? "gateway_failed" : "gateway_refused";
   return new Problem(code, status, {}, headers);

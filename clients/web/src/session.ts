@@ -179,9 +179,9 @@ export class Session {
   }
 
   /** Ends a session of which nobody here knows any more. It may have been another person's. */
-  async #end({ token_type, access_token, refresh_token, expires_at }: Kept): Promise<void> {
-    const token =
-      expires_at < Date.now() ? await this.api.call("refreshSession", { refresh_token }) : { token_type, access_token };
+  async #end(earlier: Kept): Promise<void> {
+    const { expires_at, refresh_token } = earlier;
+    const token = expires_at < Date.now() ? await this.api.call("refreshSession", { refresh_token }) : earlier;
     await this.api.call("signOut", undefined, { token });
   }
 
@@ -355,10 +355,11 @@ function isBound({ refresh_token }: Kept): boolean {
 async function isStale(response: Response): Promise<boolean> {
   const { status } = response;
   if (status !== 401 && status !== 403) return false;
-  const { code, message, Message } = (await response
+  const body: unknown = await response
     .clone()
     .json()
-    .catch(() => ({}))) as Record<string, unknown>;
+    .catch(() => undefined);
+  const { code, message, Message } = Object(body) as Record<string, unknown>;
   if (code !== undefined) return code === "invalid_dpop_proof" || stale.includes(code as string);
   if (status === 401) return (response.headers.get("www-authenticate") ?? "").includes("invalid_token");
   return message === "Forbidden" || Message !== undefined;

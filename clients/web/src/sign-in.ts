@@ -21,6 +21,7 @@ export interface NumberStep extends Common {
 /** What is known of the code that was sent. */
 interface CodeSentTo extends Common {
   readonly phoneNumber: string;
+  readonly challengeId: string;
   readonly expiresAt: number;
   /** From then on another message can be sent. It has the same code as long as that is valid. */
   readonly resendAt: number;
@@ -72,6 +73,8 @@ export interface SignInOptions {
   readonly deviceName?: string | undefined;
   /** Where a new user came from, in the app's own words. */
   readonly source?: string | undefined;
+  /** What `saved` returned before a reload. */
+  readonly saved?: string | null | undefined;
 }
 
 type SignOut = "sign others out" | false | undefined;
@@ -86,7 +89,6 @@ export class SignIn {
   readonly #options: SignInOptions;
   readonly #listeners = new Set<(state: SignInState) => void>();
   #state: SignInState = start;
-  #challengeId = "";
   #otp = "";
   /** The last submit that may not have been answered, and its key. */
   #unanswered = { request: "", key: "" };
@@ -94,10 +96,20 @@ export class SignIn {
   constructor(session: Session, options: SignInOptions = {}) {
     this.#session = session;
     this.#options = options;
+    const sent = JSON.parse(options.saved ?? "{}") as CodeStep;
+    if (sent.expiresAt > Date.now()) this.#state = { ...sent, ...idle, step: "code", needsNewCode: !sent.attemptsLeft };
   }
 
   get state(): SignInState {
     return this.#state;
+  }
+
+  /**
+   * Keep it for the tab: while the person reads the message, a phone may discard the page. It has the number, no code and no
+   * tokens.
+   */
+  saved(): string {
+    return JSON.stringify("phoneNumber" in this.#state ? this.#state : start);
   }
 
   /** Calls the listener after each change of the state. Returns a function that ends this. */
@@ -110,18 +122,18 @@ export class SignIn {
 
   /** Sends a code to a number in any form. A national one is read in the organization's default region. */
   async send(phoneNumber: string): Promise<void> {
-    await this.#step(async (isGivenUp): Promise<CodeStep> => {
+    await this.#step(async (): Promise<CodeStep> => {
       const { organizationId, locale, source } = this.#options;
       // A member that is undefined is not sent.
       const body = { phone_number: phoneNumber, organization_id: organizationId, locale: locale?.(), source };
       const sent = await this.#session.api.call("sendOtp", body as Body<"sendOtp">);
-      if (!isGivenUp()) this.#challengeId = sent.challenge_id;
-      const at = (seconds: unknown): number => Date.now() + (plausible(seconds) ?? 0) * 1000;
+      const at = (seconds: unknown): number => Date.now() + 1000 * (plausible(seconds) ?? 0);
       const attemptsLeft = plausible(sent.attempts_left) ?? 0;
       return {
         ...idle,
         step: "code",
         phoneNumber,
+        challengeId: sent.challenge_id,
         expiresAt: at(sent.expires_in),
         resendAt: at(sent.resend_in),
         attemptsLeft,
@@ -177,7 +189,7 @@ export class SignIn {
       const body = {
         phone_number: state.phoneNumber,
         otp,
-        challenge_id: this.#challengeId,
+        challenge_id: state.challengeId,
         organization_id: organizationId,
         device_name: deviceName,
         source,
@@ -212,8 +224,7 @@ export class SignIn {
     };
     // Each submit of a code has used one attempt, whatever became of it.
     const attemptsLeft = problem.attemptsLeft ?? Math.max(0, state.attemptsLeft - 1);
-    const { phoneNumber, expiresAt, resendAt } = state;
-    const sent = { ...idle, phoneNumber, expiresAt, resendAt, attemptsLeft };
+    const sent = { ...state, ...idle, attemptsLeft };
     switch (code) {
       case "second_signal_required":
         return {

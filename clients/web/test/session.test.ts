@@ -396,6 +396,8 @@ test("fetch leaves the app's own refusals alone", async () => {
   wire.answer("GET /orders", 401, "no");
   assert.equal((await session.fetch(`${wire.base}/orders`)).status, 403);
   assert.equal((await session.fetch(`${wire.base}/orders`)).status, 401);
+  wire.answer("GET /orders", 401, "null");
+  assert.equal((await session.fetch(`${wire.base}/orders`)).status, 401);
   assert.equal(wire.count(REFRESH), 0);
 });
 

@@ -312,3 +312,24 @@ test("a session that opens after the person gave it up ends at once", async () =
   const other = await signIn(world, await device(world), first);
   assert.equal(at(other, "signed-in").signedIn.other_sessions, 0);
 });
+
+test("a page that is loaded again goes on with its code, and keeps no code", async () => {
+  const { session } = await device(world);
+  const flow = new SignIn(session);
+  const number = newNumber();
+  at(new SignIn(session, { saved: flow.saved() }), "number");
+  await flow.send(number);
+  const code = await world.code(number);
+  await flow.submit(wrong(code));
+  const saved = flow.saved();
+  assert.equal(saved.includes(wrong(code)), false);
+  const again = new SignIn(session, { saved });
+  assert.equal(at(again, "code").attemptsLeft, 4);
+  assert.equal(again.state.problem, undefined);
+  await again.submit(code);
+  at(again, "signed-in");
+  assert.doesNotMatch(again.saved(), /token/);
+  at(new SignIn(session, { saved: again.saved() }), "number");
+  const expired = JSON.stringify({ ...(JSON.parse(saved) as object), expiresAt: Date.now() - 1 });
+  for (const saved of [expired, null, undefined]) at(new SignIn(session, { saved }), "number");
+});
