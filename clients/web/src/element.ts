@@ -102,8 +102,12 @@ export class LatchkeySignIn extends HTMLElement {
           this.#ended = event.reason === "signed_out" ? "" : this.#texts.ended;
           flow.restart();
         } else render();
-        // In another tab.
-        if (event.type === "signed-in" && !flow.state.busy) this.#tell(event.type, { session });
+        if (event.type === "signed-in") {
+          // The page may remove the element before the sign-in ends.
+          tab?.removeItem(session.api.base);
+          // In another tab.
+          if (!flow.state.busy) this.#tell(event.type, { session });
+        }
       }),
     ];
     const clock = setInterval(render, 1000);

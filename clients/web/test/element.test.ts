@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
 import { type Browser, type BrowserContext, type BrowserContextOptions, type Page, chromium } from "playwright-core";
 import { type Wire, World } from "../../conformance/world.ts";
 import { newNumber, until } from "./support.ts";
@@ -766,6 +767,55 @@ test("the example of the README signs in at an API of another origin, and out", 
   await page.getByText(`Signed in with ${number}`).waitFor();
   await page.reload();
   await page.getByText(`Signed in with ${number}`).waitFor();
+  await page.getByRole("button", { name: "Sign out" }).click();
+  await page.locator("#number").waitFor();
+});
+
+test("the example with React signs in, calls an API of its own with the token, and signs out", async () => {
+  const { outputFiles } = await build({
+    stdin: {
+      contents: `import { createElement, Suspense } from "react";
+        import { createRoot } from "react-dom/client";
+        import { App } from "./examples/react.tsx";
+        createRoot(document.querySelector("#app")).render(createElement(Suspense, null, createElement(App)));`,
+      resolveDir: file(".."),
+    },
+    alias: { "latchkey-web": file("../dist/index.js"), "latchkey-web/element": file("../dist/element.js") },
+    bundle: true,
+    format: "esm",
+    jsx: "automatic",
+    define: { "process.env.NODE_ENV": '"production"' },
+    write: false,
+  });
+  const script = (outputFiles[0]?.text ?? "").replaceAll("https://auth.example.com", world.base);
+  const context = await browser.newContext();
+  context.setDefaultTimeout(10_000);
+  await context.grantPermissions(["local-network-access"]);
+  const page = await context.newPage();
+  page.on("pageerror", (error) => {
+    assert.fail(error);
+  });
+  let authorization: string | undefined;
+  await context.route("https://api.example.com/orders", (route) => {
+    authorization ??= route.request().headers()["authorization"];
+    const headers = { "access-control-allow-origin": "*", "access-control-allow-headers": "authorization" };
+    return route.fulfill({ status: 204, headers });
+  });
+  await context.route("http://localhost:5173/**", (route) => {
+    const isScript = new URL(route.request().url()).pathname === "/app.js";
+    const body = '<!doctype html><html lang="en"><div id="app"></div><script type="module" src="/app.js"></script>';
+    return route.fulfill(isScript ? { contentType: "text/javascript", body: script } : { contentType: "text/html", body });
+  });
+  await page.goto("http://localhost:5173/");
+  const number = newNumber();
+  await page.locator("#number").fill(number);
+  await page.keyboard.press("Enter");
+  await page.locator("#code").waitFor();
+  await page.locator("#code").fill(await world.code(number));
+  await page.getByText(`Signed in with ${number}`).waitFor();
+  await page.getByRole("button", { name: "Order" }).click();
+  await until(() => authorization !== undefined);
+  assert.match(authorization ?? "", /^Bearer /);
   await page.getByRole("button", { name: "Sign out" }).click();
   await page.locator("#number").waitFor();
 });
