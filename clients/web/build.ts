@@ -1,5 +1,5 @@
 // Builds dist/: the library, and the element, which imports it. So a page that uses both has one copy of
-// each class.
+// each class. Both are minified for pages without a bundler, and have source maps for whoever reads them.
 
 import { rmSync } from "node:fs";
 import { build } from "esbuild";
@@ -7,9 +7,10 @@ import { options, styles } from "./bundle.ts";
 
 // What an earlier build left is not published.
 rmSync("dist", { recursive: true, force: true });
-await build({ ...options, entryPoints: ["src/index.ts"], outfile: "dist/index.js" });
+await build({ ...options, sourcemap: true, entryPoints: ["src/index.ts"], outfile: "dist/index.js" });
 await build({
   ...options,
+  sourcemap: true,
   entryPoints: ["src/element.ts"],
   outfile: "dist/element.js",
   plugins: [
