@@ -94,8 +94,8 @@ export class LatchkeySignIn extends HTMLElement {
       flow.subscribe(({ step, problem, ...state }) => {
         render();
         if (step === "signed-in") this.#tell("signed-in", { session, ...state });
+        else tab?.setItem(session.api.base, flow.saved());
         if (problem) this.#tell("problem", problem);
-        tab?.setItem(session.api.base, flow.saved());
       }),
       session.subscribe((event) => {
         if (event.type === "signed-out") {

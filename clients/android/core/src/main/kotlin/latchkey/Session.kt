@@ -238,13 +238,11 @@ public class Session private constructor(
 
     /** Ends a session of which nobody here knows any more. It may have been another person's. */
     private suspend fun end(earlier: Kept) {
-        val isExpired = earlier.refreshAt < api.clock()
-        val token =
-            if (isExpired) {
-                api.call(Operation.refreshSession, RefreshRequest(earlier.refreshToken)).let { AccessToken(it.tokenType, it.accessToken) }
-            } else {
-                earlier.token
-            }
+        var token = earlier.token
+        if (earlier.refreshAt < api.clock()) {
+            val new = api.call(Operation.refreshSession, RefreshRequest(earlier.refreshToken))
+            token = AccessToken(new.tokenType, new.accessToken)
+        }
         api.call(Operation.signOut, token)
     }
 

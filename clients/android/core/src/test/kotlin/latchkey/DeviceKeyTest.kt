@@ -58,7 +58,8 @@ class DeviceKeyTest {
                 val (header, ours, signature) = proof.split('.')
                 assertEquals(vector.getValue("header").jsonPrimitive.content, decoded(header))
                 assertEquals(JsonObject(claims - "jti"), JsonObject(claimsOf<JsonObject>(proof) - "jti"))
-                assertTrue(Regex("[\\w-]{22}").matches(claimsOf<JsonObject>(proof).getValue("jti").jsonPrimitive.content))
+                val jti = claimsOf<JsonObject>(proof).getValue("jti").jsonPrimitive
+                assertTrue(Regex("[\\w-]{22}").matches(jti.content))
                 verify(pair.public as ECPublicKey, "$header.$ours", base64Url.decode(signature))
             }
         }
