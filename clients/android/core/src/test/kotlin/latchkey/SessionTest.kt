@@ -514,18 +514,18 @@ class SessionTest {
         test {
             boundWorld().use { other ->
                 val device = TestDevice(other).start("https://api.example.com").signIn()
-                val headers = mapOf("date" to "Fri, 01 Jan 2038 00:00:00 GMT", "x-request-id" to "r")
+                val answered = mapOf("date" to "Fri, 01 Jan 2038 00:00:00 GMT", "x-request-id" to "r")
                 val refusal = refusal(ProblemCode.InvalidDpopProof).encodeToByteArray()
-                device.wire.answers["GET https://api.example.com/orders"] = HttpResponse(401, headers, refusal)
+                device.wire.answers["GET https://api.example.com/orders"] = HttpResponse(401, answered, refusal)
                 val orders = HttpRequest("GET", "https://api.example.com/orders")
                 assertEquals(401, device.session.fetch(orders).status)
                 device.session.call(Operation.getMe)
                 device.session.refresh()
                 val future = 2_145_916_800L - 60
                 val isOfTheFuture = { passed: Passed ->
-                    val proof = passed.request.headers.entries.find { it.key.equals("dpop", ignoreCase = true) }
-                    val issued = proof?.let { claimsOf<JsonObject>(it.value)["iat"] }?.jsonPrimitive?.long
-                    issued != null && issued > future
+                    val headers = passed.request.headers.mapKeys { (name, _) -> name.lowercase() }
+                    val issued = headers["dpop"]?.let { claimsOf<JsonObject>(it)["iat"] }
+                    issued != null && issued.jsonPrimitive.long > future
                 }
                 val (theirs, latchkeys) = device.wire.passed.partition { it.route.endsWith("/orders") }
                 assertEquals(listOf(false, true), theirs.map(isOfTheFuture))
