@@ -17,15 +17,19 @@ export interface Step {
 }
 
 /** A scene yields each step once it has come out as it should, and throws otherwise. */
-export type Scene = (local: Local) => AsyncGenerator<Step, void>;
+export type Scene = (local: Local, send: typeof fetch) => AsyncGenerator<Step, void>;
 
-/** The header that tells the calls of the tour from those of the console. */
+/** The header that tells the calls of one playing from all others. */
 export const MARK = "x-tour";
 
-function marked(input: RequestInfo | URL, init?: RequestInit): Promise<Response> {
-  const request = new Request(input, init);
-  request.headers.set(MARK, "1");
-  return fetch(request);
+/** Sends the calls of one playing, until it is given up. */
+export function sender(mark: string, signal: AbortSignal): typeof fetch {
+  return (input, init) => {
+    signal.throwIfAborted();
+    const request = new Request(input, init);
+    request.headers.set(MARK, mark);
+    return fetch(request);
+  };
 }
 
 /** What came out otherwise than it should. */
@@ -33,25 +37,28 @@ class Unexpected extends Error {}
 
 /** A device with or without a key, which calls the API itself. */
 class Device {
-  readonly api: Api;
+  readonly #local: Local;
+  readonly #api: Api;
   /** Of the last code that this device asked for. */
   challenge: string | undefined;
 
-  private constructor(local: Local, key: DeviceKey | undefined) {
-    const prove = (): Promise<DeviceKey | undefined> => {
-      // A device whose clock is wrong learns the time from a refusal, which is not what the scene shows.
-      this.api.aheadSeconds = local.ahead / 1000;
-      return Promise.resolve(key);
-    };
-    this.api = new Api(location.origin, { key: key && prove, fetch: marked });
+  private constructor(local: Local, send: typeof fetch, key: DeviceKey | undefined) {
+    this.#local = local;
+    this.#api = new Api(location.origin, { key: key && (() => Promise.resolve(key)), fetch: send });
   }
 
-  static async withKey(local: Local): Promise<Device> {
-    return new Device(local, await makeDeviceKey());
+  static async withKey(local: Local, send: typeof fetch): Promise<Device> {
+    return new Device(local, send, await makeDeviceKey());
   }
 
-  static withoutKey(local: Local): Device {
-    return new Device(local, undefined);
+  static withoutKey(local: Local, send: typeof fetch): Device {
+    return new Device(local, send, undefined);
+  }
+
+  /** A device whose clock is wrong learns the time from a refusal, which is not what the scenes show. */
+  get api(): Api {
+    this.#api.aheadSeconds = this.#local.ahead / 1000;
+    return this.#api;
   }
 
   async send(phone_number: string): Promise<string> {
@@ -112,8 +119,8 @@ function must(holds: boolean, why: string): void {
   if (!holds) throw new Unexpected(why);
 }
 
-async function* signIn(local: Local): AsyncGenerator<Step, void> {
-  const [number, phone] = [newNumber(), await Device.withKey(local)];
+async function* signIn(local: Local, send: typeof fetch): AsyncGenerator<Step, void> {
+  const [number, phone] = [newNumber(), await Device.withKey(local, send)];
   const code = await phone.send(number);
   yield { actor: "phone", values: { number }, outcome: "done" };
   yield { actor: "world", values: { code }, outcome: "done" };
@@ -124,11 +131,11 @@ async function* signIn(local: Local): AsyncGenerator<Step, void> {
   yield { actor: "phone", outcome: "opened" };
 }
 
-async function* oneAnswer(local: Local): AsyncGenerator<Step, void> {
-  const [number, phone] = [newNumber(), await Device.withKey(local)];
+async function* oneAnswer(local: Local, send: typeof fetch): AsyncGenerator<Step, void> {
+  const [number, phone] = [newNumber(), await Device.withKey(local, send)];
   const code = await phone.send(number);
   yield { actor: "phone", values: { number }, outcome: "done" };
-  const devices = await Promise.all(Array.from({ length: 10 }, () => Device.withKey(local)));
+  const devices = await Promise.all(Array.from({ length: 10 }, () => Device.withKey(local, send)));
   const attempts = await Promise.allSettled(devices.map((device) => device.submit(number, code, { challenge_id: phone.challenge })));
   const opened = attempts.filter(({ status }) => status === "fulfilled").length;
   must(opened === 1, `${opened} devices got in`);
@@ -137,8 +144,8 @@ async function* oneAnswer(local: Local): AsyncGenerator<Step, void> {
   yield { actor: "phone", outcome: "refused" };
 }
 
-async function* fiveGuesses(local: Local): AsyncGenerator<Step, void> {
-  const [number, phone, thief] = [newNumber(), await Device.withKey(local), await Device.withKey(local)];
+async function* fiveGuesses(local: Local, send: typeof fetch): AsyncGenerator<Step, void> {
+  const [number, phone, thief] = [newNumber(), await Device.withKey(local, send), await Device.withKey(local, send)];
   const code = await phone.send(number);
   yield { actor: "phone", values: { number }, outcome: "done" };
   const way = { challenge_id: phone.challenge };
@@ -163,8 +170,8 @@ async function* fiveGuesses(local: Local): AsyncGenerator<Step, void> {
   yield { actor: "phone", outcome: "opened" };
 }
 
-async function* stolenToken(local: Local): AsyncGenerator<Step, void> {
-  const [number, phone, thief] = [newNumber(), await Device.withKey(local), Device.withoutKey(local)];
+async function* stolenToken(local: Local, send: typeof fetch): AsyncGenerator<Step, void> {
+  const [number, phone, thief] = [newNumber(), await Device.withKey(local, send), Device.withoutKey(local, send)];
   const bound = await phone.signIn(number);
   yield { actor: "phone", values: { number }, outcome: "opened" };
   await refused(thief.refresh(bound), "invalid_dpop_proof");
@@ -172,7 +179,7 @@ async function* stolenToken(local: Local): AsyncGenerator<Step, void> {
   await phone.refresh(bound);
   yield { actor: "phone", outcome: "opened" };
   await local.advance(AWAY);
-  const laptop = Device.withoutKey(local);
+  const laptop = Device.withoutKey(local, send);
   const unbound = await laptop.signIn(number);
   yield { actor: "laptop", outcome: "opened" };
   const stolen = (await thief.refresh(unbound)) as SignedIn;
@@ -184,8 +191,8 @@ async function* stolenToken(local: Local): AsyncGenerator<Step, void> {
   yield { actor: "thief", outcome: "refused" };
 }
 
-async function* gateway(local: Local): AsyncGenerator<Step, void> {
-  const [number, phone] = [newNumber(), await Device.withKey(local)];
+async function* gateway(local: Local, send: typeof fetch): AsyncGenerator<Step, void> {
+  const [number, phone] = [newNumber(), await Device.withKey(local, send)];
   await local.addFault({ target: "sparrow", mode: "error", times: 1 });
   yield { actor: "world", outcome: "done" };
   const code = await phone.send(number);
@@ -197,8 +204,8 @@ async function* gateway(local: Local): AsyncGenerator<Step, void> {
   yield { actor: "phone", outcome: "opened" };
 }
 
-async function* lostAnswer(local: Local): AsyncGenerator<Step, void> {
-  const [number, phone] = [newNumber(), await Device.withKey(local)];
+async function* lostAnswer(local: Local, send: typeof fetch): AsyncGenerator<Step, void> {
+  const [number, phone] = [newNumber(), await Device.withKey(local, send)];
   const [code, key] = [await phone.send(number), unique()];
   yield { actor: "phone", values: { number }, outcome: "done" };
   const lost = await phone.submit(number, code, {}, key);
@@ -213,8 +220,8 @@ async function* lostAnswer(local: Local): AsyncGenerator<Step, void> {
   yield { actor: "phone", outcome: "opened" };
 }
 
-async function* recycledNumber(local: Local): AsyncGenerator<Step, void> {
-  const [number, stranger] = [newNumber(), await Device.withKey(local)];
+async function* recycledNumber(local: Local, send: typeof fetch): AsyncGenerator<Step, void> {
+  const [number, stranger] = [newNumber(), await Device.withKey(local, send)];
   const days = local.settings.phone_dormant_days + 20;
   await local.seed({ users: [{ phone_number: number, phone_proven_days_ago: days }] });
   yield { actor: "world", values: { number, days }, outcome: "done" };
@@ -227,9 +234,9 @@ async function* recycledNumber(local: Local): AsyncGenerator<Step, void> {
   yield { actor: "stranger", outcome: "opened" };
 }
 
-async function* undoneChange(local: Local): AsyncGenerator<Step, void> {
+async function* undoneChange(local: Local, send: typeof fetch): AsyncGenerator<Step, void> {
   const [number, other] = [newNumber(), newNumber()];
-  const [phone, home] = [await Device.withKey(local), await Device.withKey(local)];
+  const [phone, home] = [await Device.withKey(local, send), await Device.withKey(local, send)];
   const token = await phone.signIn(number);
   const username = `sita.${number.slice(-6)}`;
   await phone.api.call("patchMe", { username }, { token });

@@ -1,9 +1,9 @@
 // The tour: eight scenes, each played with real calls.
 
 import { callRow } from "./calls.ts";
-import { button, fill, h } from "./dom.ts";
+import { button, fill, h, unique } from "./dom.ts";
 import type { Local } from "./local.ts";
-import { MARK, type SceneName, type Step, sceneNames, scenes } from "./scenes.ts";
+import { MARK, type SceneName, type Step, sceneNames, scenes, sender } from "./scenes.ts";
 import { digits, words } from "./words.ts";
 
 export class Tour {
@@ -12,8 +12,7 @@ export class Tour {
   readonly #links = new Map<SceneName, HTMLElement>();
   readonly #stage = h("article", "stage");
   #shown: SceneName | undefined;
-  /** Another one for each playing, so that the one before ends. */
-  #playing = {};
+  #playing = new AbortController();
 
   constructor(local: Local) {
     this.#local = local;
@@ -71,7 +70,7 @@ export class Tour {
 
   /** Ends a scene that is being played: it must not move the clock behind somebody's back. */
   leave(): void {
-    this.#playing = {};
+    this.#playing.abort();
     this.#shown = undefined;
   }
 
@@ -83,16 +82,17 @@ export class Tour {
     play.textContent = texts.playing;
     steps.replaceChildren();
     end.replaceChildren();
-    const playing = (this.#playing = {});
+    const { signal } = (this.#playing = new AbortController());
+    const mark = unique();
     let values: Step["values"] = {};
     let seen = this.#local.calls[0]?.id ?? 0;
     let index = 0;
     try {
-      for await (const step of scenes[name](this.#local)) {
-        if (playing !== this.#playing) return;
+      for await (const step of scenes[name](this.#local, sender(mark, signal))) {
+        if (signal.aborted) return;
         values = { ...values, ...step.values };
         await this.#local.settled();
-        const calls = this.#local.calls.filter(({ id, request }) => id > seen && MARK in request.headers).reverse();
+        const calls = this.#local.calls.filter(({ id, request }) => id > seen && request.headers[MARK] === mark).reverse();
         seen = this.#local.calls[0]?.id ?? seen;
         steps.append(
           h(
@@ -114,6 +114,7 @@ export class Tour {
         next ? h("a", "button quiet", { href: `#/tour/${next}` }, texts.next) : "",
       );
     } catch (error) {
+      if (signal.aborted) return;
       steps.append(
         h("li", "step unexpected", { role: "alert" }, h("p", "", {}, `${texts.unexpected} ${error instanceof Error ? error.message : String(error)}`)),
       );
